@@ -1,0 +1,176 @@
+"""Which network addresses a webhook may reach."""
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+SETTING = "SMSGW_WEBHOOK_ALLOWED_NETWORKS"
+
+ENCRYPTED = {"https": 443, "amqps": 5671}
+PLAIN = {"http": 80, "amqp": 5672}
+# Their URLs have no other place for who we are.
+WITH_LOGIN = ("amqp", "amqps")
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+Resolve = Callable[..., list[tuple[Any, ...]]]
+
+# Link-local, and the addresses at which clouds hand out a machine's own credentials. No setting opens these.
+NEVER = tuple(
+    ip_network(text)
+    for text in (
+        "169.254.0.0/16",
+        "100.100.100.200/32",
+        "168.63.129.16/32",
+        "192.0.0.192/32",
+        "fe80::/10",
+        "fd00:ec2::254/128",
+        "fd20:ce::254/128",
+    )
+)
+# What is not a public machine in IANA's registry of special-purpose IPv4 addresses, multicast and class E.
+SPECIAL_V4 = tuple(
+    IPv4Network(text)
+    for text in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+    )
+)
+# IPv6 the other way round: public machines live in 2000::/3, save for these parts of it.
+PUBLIC_V6 = IPv6Network("2000::/3")
+SPECIAL_V6 = tuple(
+    IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
+)
+NAT64 = IPv6Network("64:ff9b::/96")
+
+
+class AddressRefused(ValueError):
+    """A webhook may not go there; the message says why and is fit for whoever typed the URL."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """The operator's word on private networks: `allowed` ones may be reached, and by plain `http` too."""
+
+    allowed: tuple[Network, ...] = ()
+
+    def permits(self, address: str) -> bool:
+        """Whether this resolved address may be reached over `https`."""
+        target = _canonical(address)
+        return target is not None and (self._allows(target) or _is_public(target))
+
+    def permits_over(self, scheme: str, address: str) -> bool:
+        """The same for any scheme: one without TLS stays inside the allowed networks."""
+        if scheme in ENCRYPTED:
+            return self.permits(address)
+        target = _canonical(address)
+        return scheme in PLAIN and target is not None and self._allows(target)
+
+    def _allows(self, target: Address) -> bool:
+        return _is_in(target, self.allowed) and not _is_in(target, NEVER)
+
+
+def check_url(url: str, guard: Guard, resolve: Resolve = socket.getaddrinfo) -> None:
+    """Raise `AddressRefused` when no webhook could be delivered to this URL, with the reason.
+
+    Made for the moment an endpoint is created, and no protection by itself: a name may point elsewhere later,
+    so `delivery` asks the guard again at every connection. `resolve` has the shape of `socket.getaddrinfo`.
+    """
+    parts, port = _split(url)
+    host = parts.hostname or ""
+    addresses = _resolved(host, port, resolve)
+    if not any(guard.permits_over(parts.scheme, address) for address in addresses):
+        raise AddressRefused(refusal(parts.scheme, host, addresses, guard))
+
+
+def refusal(scheme: str, host: str, addresses: list[str], guard: Guard) -> str:
+    """Why none of a host's addresses may be called; never the addresses, which an inside name may hide."""
+    if all(_is_never(address) for address in addresses):
+        return (
+            f"{host} is a link-local or cloud metadata address, which not even {SETTING} can allow."
+        )
+    if scheme in PLAIN and any(guard.permits(address) for address in addresses):
+        return (
+            f"Plain {scheme} is only for networks in {SETTING}, and {host} is in none: "
+            f"use {scheme}s."
+        )
+    return f"{host} is not a public address. Its network has to be in {SETTING} to be reached."
+
+
+def _split(url: str) -> tuple[SplitResult, int]:
+    if any(character.isspace() or not character.isprintable() for character in url) or "\\" in url:
+        raise AddressRefused("The URL must not contain blanks, control characters or backslashes.")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise AddressRefused("The URL cannot be read.") from None
+    if parts.scheme not in (*ENCRYPTED, *PLAIN):
+        raise AddressRefused(
+            f"The URL must begin with https:// or amqps:// (without the s inside {SETTING} only)."
+        )
+    if not parts.hostname:
+        raise AddressRefused("The URL names no host.")
+    if "@" in parts.netloc and parts.scheme not in WITH_LOGIN:
+        raise AddressRefused("The URL must not contain a user name or a password.")
+    return parts, port if port is not None else {**PLAIN, **ENCRYPTED}[parts.scheme]
+
+
+def _resolved(host: str, port: int, resolve: Resolve) -> list[str]:
+    try:
+        found = resolve(host, port, 0, socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise AddressRefused(f"{host} cannot be found: no address in the DNS.") from None
+    return [entry[4][0] for entry in found]
+
+
+def _canonical(address: str) -> Address | None:
+    """The address that packets end up at: IPv4 written or wrapped as IPv6 comes out as IPv4."""
+    try:
+        target = ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(target, IPv4Address):
+        return target
+    if target in NAT64:
+        return IPv4Address(int(target) & 0xFFFFFFFF)
+    return target.ipv4_mapped or target.sixtofour or target
+
+
+def _is_public(target: Address) -> bool:
+    if _is_in(target, NEVER):
+        return False
+    if isinstance(target, IPv4Address):
+        return not _is_in(target, SPECIAL_V4)
+    return target in PUBLIC_V6 and not _is_in(target, SPECIAL_V6)
+
+
+def _is_never(address: str) -> bool:
+    target = _canonical(address)
+    return target is not None and _is_in(target, NEVER)
+
+
+def _is_in(target: Address, networks: tuple[Network, ...]) -> bool:
+    return any(target in network for network in networks)

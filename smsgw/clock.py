@@ -1,0 +1,29 @@
+"""The wall clock, and how a moment is written down."""
+
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """The present moment, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+def rfc3339(moment: datetime) -> str:
+    """`2026-01-31T12:00:00.000Z`: RFC 3339, UTC, milliseconds."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def rfc3339_or_none(moment: datetime | None) -> str | None:
+    """The same for a moment that may not have come yet."""
+    return None if moment is None else rfc3339(moment)
+
+
+def from_epoch_ms(value: object) -> datetime | None:
+    """A phone's milliseconds since 1970 as a moment; `None` for 0, nonsense and what no clock can show."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 < value < 253402300800000
+    ):
+        return None
+    return datetime.fromtimestamp(value / 1000, UTC)

@@ -1,0 +1,59 @@
+"""The error family: what went wrong, in the house's own words. Only `http` knows which status code that is."""
+
+from typing import Any
+
+
+class GatewayError(Exception):
+    """Something the caller can be told. `code` is stable, `message` is for people, `details` for programs."""
+
+    code = "error"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, details: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.code
+        self.details = details or {}
+
+
+class BadRequest(GatewayError):
+    """The request cannot be understood at all."""
+
+    code = "bad_request"
+
+
+class Unauthorized(GatewayError):
+    """No credentials, or wrong ones."""
+
+    code = "unauthorized"
+
+
+class Forbidden(GatewayError):
+    """Known, but not allowed."""
+
+    code = "forbidden"
+
+
+class NotFound(GatewayError):
+    """There is no such thing, or it belongs to somebody else."""
+
+    code = "not_found"
+
+
+class Conflict(GatewayError):
+    """Understood, but it does not go with what is there already."""
+
+    code = "conflict"
+
+
+class IllegalTransition(Conflict):
+    """The message's status does not allow this."""
+
+    code = "illegal_transition"
+
+
+class Invalid(GatewayError):
+    """Understood, but a value is wrong; `details` names the field."""
+
+    code = "invalid"

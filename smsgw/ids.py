@@ -1,0 +1,95 @@
+"""Ids and secrets: time-ordered ids with a prefix that tells what they name, and secrets kept as SHA-256."""
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+import uuid
+
+try:
+    from uuid import uuid7  # type: ignore[attr-defined,unused-ignore]
+except ImportError:  # before Python 3.14
+    from uuid_utils import uuid7
+
+_PASSWORD_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def _ordered(prefix: str) -> str:
+    return f"{prefix}_{str(uuid7()).replace('-', '')}"
+
+
+def new_message_id() -> str:
+    """`msg_` + 32 hex digits; later ids sort after earlier ones."""
+    return _ordered("msg")
+
+
+def new_event_id() -> str:
+    """`evt_` + 32 hex digits, never with a dot (Standard Webhooks signs `id.timestamp.body`)."""
+    return _ordered("evt")
+
+
+def new_delivery_id() -> str:
+    """`dlv_` + 32 hex digits."""
+    return _ordered("dlv")
+
+
+def new_attempt_id() -> str:
+    """`att_` + 32 hex digits."""
+    return _ordered("att")
+
+
+def new_endpoint_id() -> str:
+    """`whe_` + 32 hex digits: a webhook endpoint."""
+    return _ordered("whe")
+
+
+def new_crm_id() -> str:
+    """`crm_` + 32 hex digits."""
+    return _ordered("crm")
+
+
+def new_dispatch_id() -> str:
+    """A random UUID: the phone keys its intents by the id's hash code, so it must not be guessable or alike."""
+    return str(uuid.uuid4())
+
+
+def is_uuid(text: str) -> bool:
+    """Whether `text` is a UUID in the usual writing, in either case."""
+    return _UUID.fullmatch(text) is not None
+
+
+def new_password() -> str:
+    """20 lower-case letters and digits without look-alikes (99 bits): easy to type, the same in every encoding."""
+    return "".join(secrets.choice(_PASSWORD_LETTERS) for _ in range(20))
+
+
+def new_device_key() -> str:
+    """`gw_live_` + 64 hex digits."""
+    return f"gw_live_{secrets.token_hex(32)}"
+
+
+def new_crm_key() -> str:
+    """`crm_live_` + 64 hex digits."""
+    return f"crm_live_{secrets.token_hex(32)}"
+
+
+def new_operator_key() -> str:
+    """`op_live_` + 64 hex digits."""
+    return f"op_live_{secrets.token_hex(32)}"
+
+
+def new_webhook_secret() -> str:
+    """`whsec_` + 32 random bytes in base64, as Standard Webhooks writes secrets."""
+    return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+
+def hash_secret(secret: str) -> str:
+    """SHA-256 in hex. Enough for a secret of 99 bits or more, and it costs a microsecond per poll."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def is_secret(candidate: str, hashed: str) -> bool:
+    """Whether `candidate` is the secret that was hashed, in constant time."""
+    return hmac.compare_digest(hash_secret(candidate), hashed)

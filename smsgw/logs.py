@@ -1,0 +1,110 @@
+"""Log lines, as text or JSON: they name ids and never secrets, whole numbers or content."""
+
+import json
+import logging
+import re
+import sys
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+from .clock import rfc3339
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+_SECRETS = re.compile(
+    r"\b(gw_live_|crm_live_|op_live_|whsec_|Basic |Bearer )[A-Za-z0-9+/=_.-]+"
+    r"|(://[^\s:/@]+:)[^\s@/]+(?=@)",
+    re.IGNORECASE,
+)
+_NUMBERS = re.compile(r"(?<![\w.-])(\+?\d{2})\d{4,11}(\d{2})(?![\w-])")
+# A database's own words about a failed row repeat the row; SQLAlchemy's repeat the statement's values.
+_ROWS = re.compile(r"^(DETAIL|CONTEXT|\[parameters): .*$", re.MULTILINE)
+
+
+class Redaction(logging.Filter):
+    """Adds the request's id to a line and takes out what must not be in a log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = redact(record.getMessage()), None
+        record.request_id = request_id.get()
+        return True
+
+
+class TextFormatter(logging.Formatter):
+    """`2026-01-31T12:00:00.000Z INFO smsgw.access text name=value`, one line, and below it a traceback if any."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = (
+            f"{_moment(record)} {record.levelname} {record.name} {_one_line(record.getMessage())}"
+        )
+        line += "".join(f" {name}={_one_line(str(value))}" for name, value in _fields(record))
+        trace = _trace(self, record)
+        return f"{line}\n{trace}" if trace else line
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: `time`, `level`, `logger`, `message`, then the line's fields and `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": _moment(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **dict(_fields(record)),
+        }
+        trace = _trace(self, record)
+        if trace:
+            line["exception"] = trace
+        return json.dumps(line, default=str)
+
+
+def configure(log_format: str, log_level: str) -> None:
+    """Sends all log lines of this process to stderr; `log_format` is `text` or `json`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Redaction())
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(log_level)
+    # Python's own advice for speed; no line of ours shows a thread, a process or a task.
+    logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
+    # Their lines are about our own plumbing, and at DEBUG they show the values of statements.
+    for name in ("alembic", "sqlalchemy", "urllib3"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+
+
+def redact(text: str) -> str:
+    """The text with keys and passwords replaced by `…` and only the ends of telephone numbers left."""
+    text = _SECRETS.sub(lambda found: f"{found.group(1) or found.group(2)}…", text)
+    # A function, because a template is taken apart anew at each call, also where nothing is found.
+    return _NUMBERS.sub(lambda found: f"{found.group(1)}…{found.group(2)}", text)
+
+
+def _moment(record: logging.LogRecord) -> str:
+    return rfc3339(datetime.fromtimestamp(record.created, UTC))
+
+
+def _fields(record: logging.LogRecord) -> list[tuple[str, Any]]:
+    """What the caller gave as `extra={"fields": {…}}`, and the request's id; absent values are left out."""
+    fields: dict[str, Any] = {**getattr(record, "fields", {})}
+    fields["request_id"] = getattr(record, "request_id", None)
+    return [
+        (name, redact(value) if isinstance(value, str) else value)
+        for name, value in fields.items()
+        if value is not None
+    ]
+
+
+def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
+    if not record.exc_info:
+        return ""
+    return redact(_ROWS.sub(r"\1: …", formatter.formatException(record.exc_info)))
+
+
+def _one_line(text: str) -> str:
+    """The text without line breaks and control characters, so that nobody can write log lines of their own."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

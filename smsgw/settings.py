@@ -1,0 +1,190 @@
+"""Typed settings, read once from the environment; nothing else reads it."""
+
+import ipaddress
+import os
+import secrets
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from environs import Env, EnvError, validate
+
+PROJECT_FOLDER = Path(__file__).resolve().parent.parent
+DATA_FOLDER = PROJECT_FOLDER / "data"
+RETRY_SCHEDULE = (0, 5, 30, 120, 600, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class SettingsError(ValueError):
+    """A setting has a value that cannot be used; the message is one line that names it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What can be set. The environment variable of a field is `SMSGW_` and its name in capitals."""
+
+    database_url: str
+    host: str
+    port: int
+    workers: int
+    threads: int
+    public_url: str | None
+    secret_key: str | None
+    operator_key: str | None
+    lease_seconds: int
+    segments_per_minute: int
+    in_flight_per_device: int
+    default_ttl_seconds: int
+    device_offline_seconds: int
+    default_region: str | None
+    webhook_timeout_seconds: float
+    webhook_retry_schedule: tuple[float, ...]
+    webhook_allowed_networks: tuple[Network, ...]
+    retention_days: int
+    open_registration: bool
+    metrics_public: bool
+    log_format: str
+    log_level: str
+    trusted_proxies: int
+
+    @property
+    def base_url(self) -> str:
+        """Where people and phones reach us, without a slash at the end."""
+        return self.public_url or f"http://127.0.0.1:{self.port}"
+
+
+def environment_names() -> list[str]:
+    """The environment variables that are read, in the order of the README's table."""
+    return [f"SMSGW_{field.name.upper()}" for field in fields(Settings)]
+
+
+def load() -> Settings:
+    """The settings from the environment.
+
+    Raises `SettingsError` with one line that names the variable when a value cannot be used.
+    """
+    env = Env(prefix="SMSGW_")
+    try:
+        return _read(env)
+    except EnvError as error:
+        raise SettingsError(" ".join(str(error).split())) from None
+
+
+def _read(env: Env) -> Settings:
+    positive = validate.Range(min=1)
+    return Settings(
+        database_url=_database_url(_text(env, "DATABASE_URL") or "sqlite:///data/smsgw.db"),
+        host=env.str("HOST", "0.0.0.0"),
+        port=env.int("PORT", 8000, validate=validate.Range(min=0, max=65535)),
+        workers=env.int("WORKERS", 2, validate=positive),
+        threads=env.int("THREADS", 16, validate=positive),
+        public_url=_public_url(_text(env, "PUBLIC_URL")),
+        secret_key=_text(env, "SECRET_KEY"),
+        operator_key=_operator_key(_text(env, "OPERATOR_KEY")),
+        lease_seconds=env.int("LEASE_SECONDS", 120, validate=positive),
+        segments_per_minute=env.int("SEGMENTS_PER_MINUTE", 24, validate=positive),
+        in_flight_per_device=env.int("IN_FLIGHT_PER_DEVICE", 10, validate=positive),
+        default_ttl_seconds=env.int("DEFAULT_TTL_SECONDS", 172800, validate=positive),
+        device_offline_seconds=env.int("DEVICE_OFFLINE_SECONDS", 300, validate=positive),
+        default_region=_region(_text(env, "DEFAULT_REGION")),
+        webhook_timeout_seconds=env.float(
+            "WEBHOOK_TIMEOUT_SECONDS", 15.0, validate=validate.Range(min=0.1, max=60)
+        ),
+        webhook_retry_schedule=_retry_schedule(env),
+        webhook_allowed_networks=_networks(env.list("WEBHOOK_ALLOWED_NETWORKS", [])),
+        retention_days=env.int("RETENTION_DAYS", 0, validate=validate.Range(min=0)),
+        open_registration=env.bool("OPEN_REGISTRATION", False),
+        metrics_public=env.bool("METRICS_PUBLIC", False),
+        log_format=env.str("LOG_FORMAT", "text", validate=validate.OneOf(["text", "json"])),
+        log_level=_log_level(env.str("LOG_LEVEL", "INFO")),
+        trusted_proxies=env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0)),
+    )
+
+
+def _text(env: Env, name: str) -> str | None:
+    return env.str(name, "").strip() or None
+
+
+def _database_url(url: str) -> str:
+    if url.startswith("sqlite:///"):
+        path = url.removeprefix("sqlite:///")
+        if not path or path == ":memory:":
+            raise SettingsError(
+                "SMSGW_DATABASE_URL: SQLite needs a file, such as sqlite:///data/smsgw.db"
+            )
+        return f"sqlite:///{(PROJECT_FOLDER / path).resolve()}"
+    if url.startswith(("postgresql://", "postgresql+psycopg://")):
+        return url
+    if url.startswith("postgres://"):
+        return url.replace("postgres://", "postgresql://", 1)
+    raise SettingsError("SMSGW_DATABASE_URL must begin with sqlite:/// or postgresql://")
+
+
+def _public_url(url: str | None) -> str | None:
+    if url is None:
+        return None
+    if not url.startswith(("http://", "https://")) or "@" in url or "?" in url:
+        raise SettingsError("SMSGW_PUBLIC_URL must be like https://sms.example.org")
+    return url.rstrip("/")
+
+
+def _operator_key(key: str | None) -> str | None:
+    if key is not None and len(key) < 20:
+        raise SettingsError("SMSGW_OPERATOR_KEY is too short: use 20 random characters or more")
+    return key
+
+
+def _region(region: str | None) -> str | None:
+    if region is None:
+        return None
+    if len(region) != 2 or not region.isalpha():
+        raise SettingsError(
+            "SMSGW_DEFAULT_REGION must be a country code of two letters, such as DE"
+        )
+    return region.upper()
+
+
+def _retry_schedule(env: Env) -> tuple[float, ...]:
+    schedule = tuple(env.list("WEBHOOK_RETRY_SCHEDULE", list(RETRY_SCHEDULE), subcast=float))
+    if not schedule or any(not 0 <= seconds < 10**7 for seconds in schedule):
+        raise SettingsError(
+            "SMSGW_WEBHOOK_RETRY_SCHEDULE must be seconds with commas, such as 0,5,30"
+        )
+    return schedule
+
+
+def _networks(texts: list[str]) -> tuple[Network, ...]:
+    try:
+        return tuple(ipaddress.ip_network(text.strip()) for text in texts if text.strip())
+    except ValueError as error:
+        raise SettingsError(f"SMSGW_WEBHOOK_ALLOWED_NETWORKS: {error}") from None
+
+
+def _log_level(level: str) -> str:
+    level = level.upper()
+    if level not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+        raise SettingsError("SMSGW_LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL")
+    return level
+
+
+def secret_key(settings: Settings, folder: Path = DATA_FOLDER) -> str:
+    """The key that signs cookies: the setting, or the one made under `data/` on the first start."""
+    if settings.secret_key is not None:
+        return settings.secret_key
+    path = folder / "secret_key"
+    if not path.exists():
+        _make_secret_key(path)
+    return path.read_text().strip()
+
+
+def _make_secret_key(path: Path) -> None:
+    """Puts the file there whole, or leaves the one that another process put there first."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, made = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_hex(32))
+    with suppress(FileExistsError):
+        os.link(made, path)
+    os.unlink(made)
