@@ -1,0 +1,1 @@
+"""What an SMS is: no web framework and no database in here."""

@@ -1,0 +1,59 @@
+"""What a phone's failure reason means for a second try."""
+
+PERMANENT = "permanent"
+TEMPORARY = "temporary"
+LIMIT = "limit"
+UNKNOWN = "unknown"
+
+# Every reason cht-gateway gives in full. `Delivery failed: …` follows TP-Status, 3GPP 23.040 9.2.3.15: 0x40 to 0x5F
+# is permanent, 0x60 to 0x7F temporary. The numbers behind `resultCode` are Android's `SmsManager.RESULT_…`.
+REASONS = {
+    "destination.invalid": PERMANENT,
+    "no-service": TEMPORARY,
+    "radio-off": TEMPORARY,
+    "null-pdu": TEMPORARY,
+    "generic; no errorCode supplied": UNKNOWN,
+    "unknown; resultCode=5": LIMIT,  # more SMS in a while than Android lets an app send unasked
+    "unknown; resultCode=6": PERMANENT,  # the SIM is set to fixed numbers only
+    "unknown; resultCode=7": PERMANENT,  # premium short code, refused this time
+    "unknown; resultCode=8": PERMANENT,  # premium short code, refused for ever
+    "Delivery failed: Remote procedure error": PERMANENT,
+    "Delivery failed: Incompatible destination": PERMANENT,
+    "Delivery failed: Connection rejected by SME": PERMANENT,
+    "Delivery failed: Not obtainable": PERMANENT,
+    "Delivery failed: No interworking available": PERMANENT,
+    "Delivery failed: SM Validity Period Expired": PERMANENT,
+    "Delivery failed: SM Deleted by originating SME": PERMANENT,
+    "Delivery failed: SM Deleted by SC Administration": PERMANENT,
+    "Delivery failed: SM does not exist": PERMANENT,
+    # One text for two statuses, the permanent 0x44 and the temporary 0x64.
+    "Delivery failed: Quality of service not available": UNKNOWN,
+    "Delivery failed: Congestion": TEMPORARY,
+    "Delivery failed: SME busy": TEMPORARY,
+    "Delivery failed: No response from SME": TEMPORARY,
+    "Delivery failed: Service rejected": TEMPORARY,
+    "Delivery failed: Error in SME": TEMPORARY,
+}
+# Reasons that end in a number or in the text of an exception.
+BEGINNINGS = {
+    "Delivery failed: Permanent error (Reserved": PERMANENT,
+    "Delivery failed: SMSC-specific permanent error": PERMANENT,
+    "Delivery failed: Temporary error (Reserved": TEMPORARY,
+    "Delivery failed: SMSC-specific temporary error": TEMPORARY,
+    # The phone's own word for a message without content.
+    "Exception: java.lang.IllegalArgumentException: Invalid message body": PERMANENT,
+}
+
+
+def classify(reason: str) -> str:
+    """`permanent`, `temporary`, `limit` (Android's own limit on sending) or `unknown`.
+
+    `reason` is what the phone wrote into a FAILED update; a text nobody has seen before is `unknown`.
+    """
+    reason = reason.strip()
+    if reason in REASONS:
+        return REASONS[reason]
+    for beginning, meaning in BEGINNINGS.items():
+        if reason.startswith(beginning):
+            return meaning
+    return UNKNOWN

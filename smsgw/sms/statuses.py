@@ -1,0 +1,65 @@
+"""Which status may follow which: the life of a dispatch on its phone, and what of a batch is new.
+
+Source: the stock app's protocol. It reports UNSENT (`accepted`), PENDING (`sending`), SENT, DELIVERED and FAILED;
+its own retries go back from PENDING to UNSENT, a person's retry from FAILED or PENDING to UNSENT.
+"""
+
+from collections.abc import Sequence
+
+OUTBOUND = (
+    "queued",
+    "dispatched",
+    "accepted",
+    "sending",
+    "sent",
+    "delivered",
+    "failed",
+    "expired",
+    "cancelled",
+)
+INBOUND = ("received",)
+ACTIVE = ("dispatched", "accepted", "sending")
+
+MOVES: dict[str, frozenset[str]] = {
+    "dispatched": frozenset({"accepted", "sending", "sent", "delivered", "failed"}),
+    "accepted": frozenset({"sending", "sent", "delivered", "failed"}),
+    "sending": frozenset({"accepted", "sent", "delivered", "failed"}),
+    "sent": frozenset({"delivered"}),
+    "failed": frozenset({"accepted", "sending", "sent", "delivered"}),
+    "delivered": frozenset(),
+}
+# An SMS that went out went out, whatever else was said: `sent` lies beyond `failed`.
+_RANKS = {"dispatched": 0, "accepted": 1, "sending": 2, "failed": 3, "sent": 4, "delivered": 5}
+_NEGATIVE_DELIVERY_REPORT = "Delivery failed"
+
+
+def may_follow(current: str, reported: str, reason: str | None) -> bool:
+    """Whether a report that came in its order moves a dispatch from `current` to `reported`.
+
+    After `sent` only a negative delivery report is a failure; everything else that says so is late.
+    """
+    if current == "sent" and reported == "failed":
+        return (reason or "").startswith(_NEGATIVE_DELIVERY_REPORT)
+    return reported in MOVES[current]
+
+
+def may_overtake(current: str, reported: str) -> bool:
+    """The same for a report from a request that overlapped another one: only forward, never back."""
+    return _RANKS[reported] > _RANKS[current]
+
+
+def furthest(statuses: Sequence[str]) -> str:
+    """The status of the dispatch that got furthest."""
+    return max(statuses, key=_RANKS.__getitem__)
+
+
+def unheard(stored: Sequence[str], incoming: Sequence[str]) -> list[str]:
+    """What of `incoming` the phone has not said before.
+
+    A phone that lost our answer says the end of what it said once more, and then what is new. So the longest
+    beginning of `incoming` that is an end of `stored` is a repeat, and the rest is not.
+    """
+    for length in range(min(len(stored), len(incoming)), 0, -1):
+        if list(stored[-length:]) == list(incoming[:length]):
+            return list(incoming[length:])
+    return list(incoming)
