@@ -1,0 +1,1 @@
+"""One database, SQLite or PostgreSQL: the engine, the tables, the migrations."""

@@ -1,0 +1,205 @@
+"""The engine, `transaction()` and `reading()`: the only place that begins, commits and rolls back."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, Dialect, Engine
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+from .looks import Looks
+from .turns import Turns
+
+CHANNEL = "smsgw"
+RING_SECONDS = 0.05
+# The patience first: switching to WAL already needs it where several processes meet a new file.
+_SQLITE_PRAGMAS = ("busy_timeout=15000", "journal_mode=wal", "synchronous=full", "foreign_keys=on")
+
+log = logging.getLogger(__name__)
+
+
+class UtcMoment(TypeDecorator[datetime]):
+    """An aware UTC moment. SQLite keeps it as text without a zone, which sorts as time does."""
+
+    impl = sa.DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        return dialect.type_descriptor(sa.DateTime(timezone=dialect.name == "postgresql"))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Table(DeclarativeBase):
+    """Where all tables are registered; constraint names follow one rule, so that migrations can name them."""
+
+    metadata = sa.MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcMoment}
+
+
+class Database:
+    """One database and its pool of connections. Make it after a fork, never before."""
+
+    def __init__(self, url: str, pool_size: int = 20) -> None:
+        self.url = sa.make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.engine = self._sqlite(pool_size) if self.is_sqlite else self._postgresql(pool_size)
+        self._readers = self._reading_engine()
+        self._looks = Looks(self.engine)
+        self._rung_at = 0.0
+
+    def _sqlite(self, pool_size: int) -> Engine:
+        _keep_private(Path(str(self.url.database)))
+        engine = sa.create_engine(
+            self.url, pool_size=pool_size, max_overflow=10, hide_parameters=True
+        )
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", self._begin_sqlite)
+        self._turns = Turns(f"{self.url.database}-turn")
+        return engine
+
+    def _postgresql(self, pool_size: int) -> Engine:
+        return sa.create_engine(
+            self.url.set(drivername="postgresql+psycopg"),
+            pool_size=pool_size,
+            max_overflow=10,
+            pool_pre_ping=True,
+            hide_parameters=True,
+        )
+
+    def _reading_engine(self) -> Engine:
+        if self.is_sqlite:
+            return self.engine.execution_options(reading=True)
+        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """One write transaction: commits at the end, rolls back on any exception.
+
+        After one that left work for workers or sockets (`session.info["has_news"]`), PostgreSQL's listeners are told.
+        """
+        with (
+            self._turns.offered() if self.is_sqlite else nullcontext(),
+            Session(self.engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+        if session.info.get("has_news") and not self.is_sqlite:
+            self._ring()
+
+    def _begin_sqlite(self, connection: Connection) -> None:
+        if connection.get_execution_options().get("reading"):
+            connection.exec_driver_sql("BEGIN")
+            return
+        self._turns.begin()
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A session that only reads. On PostgreSQL each statement sees what is committed by then."""
+        with Session(self._readers, expire_on_commit=False, autoflush=False) as session:
+            yield session
+
+    def look(self, statement: sa.SelectBase, **values: Any) -> tuple[Any, ...] | None:
+        """The first row of a statement that is asked thousands of times a second, `None` when there is none."""
+        return self._looks.first(statement, values)
+
+    def _ring(self) -> None:
+        """A hint, at most one in 50 ms: the work is in the tables, and who misses the hint finds it a second later."""
+        moment = time.monotonic()
+        if moment - self._rung_at < RING_SECONDS:
+            return
+        self._rung_at = moment
+        try:
+            with self._readers.connect() as connection:
+                connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
+        except sa.exc.SQLAlchemyError as error:
+            log.warning("nobody could be told of new work: %s", type(error).__name__)
+
+    def close(self) -> None:
+        """Ends all connections."""
+        self._looks.close()
+        if self.is_sqlite:
+            self._turns.close()
+        self.engine.dispose()
+
+
+def _keep_private(path: Path) -> None:
+    """Makes the file before SQLite does, for its owner alone: it holds what people wrote, and webhook secrets."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)
+
+
+def _prepare_sqlite(dbapi: Any, _record: object) -> None:
+    # pysqlite's own transactions begin after the first SELECT, which loses updates: we begin them ourselves.
+    dbapi.isolation_level = None
+    for pragma in _SQLITE_PRAGMAS:
+        dbapi.execute(f"pragma {pragma}")
+
+
+def is_postgresql(session: Session) -> bool:
+    """Whether this session talks to PostgreSQL (SQLite otherwise)."""
+    return session.get_bind().dialect.name == "postgresql"
+
+
+def insert(session: Session, table: type[Table], rows: Sequence[dict[str, Any]]) -> None:
+    """Inserts the rows, all with the same keys, which are the columns' names in the database."""
+    if rows:
+        session.connection().execute(_insertion(table), list(rows))
+
+
+def insert_new(
+    session: Session,
+    table: type[Table],
+    rows: Sequence[dict[str, Any]],
+    returning: Any,
+    conflict_on: Sequence[str],
+) -> list[Any]:
+    """Inserts the rows that are new by the unique columns `conflict_on` and leaves the others out.
+
+    Returns the `returning` column of the rows that went in. On PostgreSQL it waits for a transaction that is
+    inserting the same row, and then leaves ours out or, when that one rolled back, puts it in.
+    """
+    if not rows:
+        return []
+    dialect = postgresql if is_postgresql(session) else sqlite
+    statement = (
+        dialect.insert(_core(table))
+        .on_conflict_do_nothing(index_elements=list(conflict_on))
+        .returning(_core(table).c[returning.name])
+    )
+    return list(session.connection().execute(statement, list(rows)).scalars())
+
+
+@cache
+def _insertion(table: type[Table]) -> sa.Insert:
+    return sa.insert(_core(table))
+
+
+def _core(table: type[Table]) -> sa.Table:
+    """The table without its class: the ORM would look at each row one by one."""
+    return Table.metadata.tables[table.__tablename__]

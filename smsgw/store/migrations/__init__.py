@@ -1,0 +1,79 @@
+"""Alembic's migrations: `upgrade(database)` brings any database to the newest tables."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.engine import Connection
+
+from ...errors import GatewayError
+from ..db import Database
+
+_ADVISORY_LOCK = 0x736D736777  # "smsgw": one migration at a time
+
+
+class BrokenReferences(GatewayError):
+    """A migration left rows that refer to nothing; it was rolled back."""
+
+    code = "broken_references"
+
+
+def upgrade(database: Database, revision: str = "head") -> str:
+    """Brings the tables to `revision` in one transaction and returns the revision that is in force then.
+
+    Safe when several processes start at once: one works, the others wait and find nothing to do. On SQLite
+    foreign keys are off meanwhile, because a rebuilt table would otherwise cascade into its children.
+    """
+    with database.engine.connect() as connection:
+        if database.is_sqlite:
+            _upgrade_sqlite(connection, revision)
+        else:
+            _upgrade_postgresql(connection, revision)
+    return current(database) or ""
+
+
+def current(database: Database) -> str | None:
+    """The revision the database is at, `None` when it is new."""
+    with database.engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def head() -> str:
+    """The newest revision there is."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def _upgrade_sqlite(connection: Connection, revision: str) -> None:
+    raw = connection.connection.dbapi_connection
+    assert raw is not None
+    raw.execute("pragma foreign_keys=off")
+    raw.execute("pragma busy_timeout=60000")
+    try:
+        with connection.begin():
+            _run(connection, revision)
+            broken = connection.exec_driver_sql("pragma foreign_key_check").all()
+            if broken:
+                raise BrokenReferences(f"the migration would break {len(broken)} references")
+    finally:
+        connection.invalidate()  # the pragmas go with the connection
+
+
+def _upgrade_postgresql(connection: Connection, revision: str) -> None:
+    with connection.begin():
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        _run(connection, revision)
+
+
+def _run(connection: Connection, revision: str) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return config

@@ -1,0 +1,31 @@
+"""The tables, one file per noun; importing this package registers them all."""
+
+from .callers import Crm, CrmDevice, Operator
+from .devices import Device, QuarantinedItem
+from .events import Event, FeedBase
+from .limits import Pairing, RateLimit
+from .messages import Dispatch, HistoryEntry, InboxEntry, Message
+from .requests import IdempotentRequest
+from .webhooks import Attempt, Delivery, WebhookEndpoint
+from .workers import WorkerHeartbeat
+
+__all__ = [
+    "Attempt",
+    "Crm",
+    "CrmDevice",
+    "Delivery",
+    "Device",
+    "Dispatch",
+    "Event",
+    "FeedBase",
+    "HistoryEntry",
+    "IdempotentRequest",
+    "InboxEntry",
+    "Message",
+    "Operator",
+    "Pairing",
+    "QuarantinedItem",
+    "RateLimit",
+    "WebhookEndpoint",
+    "WorkerHeartbeat",
+]

@@ -1,0 +1,51 @@
+"""Devices, and what they sent that could not be understood."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ..db import Table
+
+
+class Device(Table):
+    """An Android phone. `id` is the `device_id` its owner chose; a removed one keeps its row and its history.
+
+    `is_online` is what was last told to CRMs; whether it is online now follows from `last_seen_at`.
+    `protocol` is the one it spoke last: `cht`, `mysmsapio` or `socket`. `socket_id` names the socket that gets its
+    messages: the one that was opened last, in whatever process. `revision` goes up with every write transaction of
+    a poll, so a poll can tell that another one of the same device was committed while it was on its way.
+    """
+
+    __tablename__ = "devices"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    phone: Mapped[str | None]
+    secret_hash: Mapped[str] = mapped_column(unique=True)
+    enabled: Mapped[bool] = mapped_column(default=True)
+    is_online: Mapped[bool] = mapped_column(default=False)
+    last_seen_at: Mapped[datetime | None]
+    app_version: Mapped[str | None]
+    name: Mapped[str | None]
+    protocol: Mapped[str] = mapped_column(default="cht", server_default="cht")
+    socket_id: Mapped[str | None]
+    revision: Mapped[int] = mapped_column(default=0)
+    unknown_report_count: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    removed_at: Mapped[datetime | None]
+
+
+class QuarantinedItem(Table):
+    """One item of a device's batch that could not be taken, as it came. Equal items of a device count once."""
+
+    __tablename__ = "quarantine"
+    __table_args__ = (sa.UniqueConstraint("device_id", "item_hash"),)
+
+    id: Mapped[int] = mapped_column(
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True
+    )
+    device_id: Mapped[str] = mapped_column(sa.ForeignKey("devices.id"))
+    item_hash: Mapped[str]
+    reason: Mapped[str]
+    raw: Mapped[str] = mapped_column(sa.Text)
+    received_at: Mapped[datetime]

