@@ -1,0 +1,157 @@
+"""CRMs: their keys, and which devices they may use."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from .. import ids
+from ..clock import rfc3339
+from ..errors import Conflict, Invalid, NotFound
+from ..store.db import Database
+from ..store.models import Crm, CrmDevice, Device, Message
+from . import outbound, webhooks
+
+
+def add(
+    session: Session, name: str, device_ids: Sequence[str] | None, now: datetime
+) -> tuple[Crm, str]:
+    """Makes a CRM and returns it with its API key, which is not kept.
+
+    `device_ids` are the devices it may use; `None` means all, future ones too.
+    """
+    name = _checked_name(session, name)
+    key = ids.new_crm_key()
+    crm = Crm(
+        id=ids.new_crm_id(),
+        name=name,
+        key_hash=ids.hash_secret(key),
+        uses_all_devices=device_ids is None,
+        strict_numbers=False,
+        enabled=True,
+        created_at=now,
+    )
+    session.add(crm)
+    session.flush()
+    if device_ids is not None:
+        route(session, crm, device_ids)
+    return crm, key
+
+
+def get(session: Session, name_or_id: str) -> Crm:
+    """The CRM with that id or name; `NotFound` when there is none."""
+    crm = session.scalars(
+        sa.select(Crm).where(
+            Crm.removed_at.is_(None), sa.or_(Crm.id == name_or_id, Crm.name == name_or_id)
+        )
+    ).first()
+    if crm is None:
+        raise NotFound(f"no CRM {name_or_id[:80]!r}")
+    return crm
+
+
+def everyone(session: Session) -> list[Crm]:
+    """All CRMs that were not removed, oldest first."""
+    return list(session.scalars(sa.select(Crm).where(Crm.removed_at.is_(None)).order_by(Crm.id)))
+
+
+_CALLER = sa.select(Crm.id, Crm.name, Crm.uses_all_devices, Crm.strict_numbers, Crm.enabled).where(
+    Crm.key_hash == sa.bindparam("key_hash", type_=sa.String), Crm.removed_at.is_(None)
+)
+
+
+def find_caller(database: Database, key: str) -> Crm | None:
+    """The CRM this API key belongs to, disabled ones too: what a request needs to know of it, for reading only."""
+    row = database.look(_CALLER, key_hash=ids.hash_secret(key))
+    if row is None:
+        return None
+    crm_id, name, *flags = row
+    uses_all_devices, strict_numbers, enabled = map(bool, flags)
+    return Crm(
+        id=crm_id,
+        name=name,
+        uses_all_devices=uses_all_devices,
+        strict_numbers=strict_numbers,
+        enabled=enabled,
+    )
+
+
+def rotate(crm: Crm) -> str:
+    """Gives the CRM a new key and returns it; the old one is void at once."""
+    key = ids.new_crm_key()
+    crm.key_hash = ids.hash_secret(key)
+    return key
+
+
+def remove(session: Session, crm: Crm, now: datetime) -> None:
+    """Takes the CRM away: its key is void and what it still has in the queue is cancelled; its messages stay."""
+    queued = sa.select(Message).where(Message.crm_id == crm.id, Message.status == "queued")
+    outbound.cancel_all(session, list(session.scalars(queued.with_for_update())), now)
+    for endpoint in webhooks.of_crm(session, crm.id):
+        webhooks.remove(session, endpoint, now)
+    crm.removed_at = now
+    crm.enabled = False
+
+
+def rename(session: Session, crm: Crm, name: str) -> None:
+    """Gives the CRM another name; `Conflict` when it is taken."""
+    if name != crm.name:
+        crm.name = _checked_name(session, name)
+
+
+def route(session: Session, crm: Crm, device_ids: Sequence[str] | None) -> None:
+    """Sets which devices the CRM may use from now on; `None` means all, future ones too."""
+    session.execute(sa.delete(CrmDevice).where(CrmDevice.crm_id == crm.id))
+    crm.uses_all_devices = device_ids is None
+    if device_ids is None:
+        return
+    wanted = list(dict.fromkeys(device_ids))
+    there = set(
+        session.scalars(
+            sa.select(Device.id).where(Device.id.in_(wanted), Device.removed_at.is_(None))
+        )
+    )
+    unknown = [device_id for device_id in wanted if device_id not in there]
+    if unknown:
+        raise Invalid(
+            f"no device {unknown[0][:80]!r}", code="unknown_device", details={"device_ids": unknown}
+        )
+    session.add_all(CrmDevice(crm_id=crm.id, device_id=device_id) for device_id in wanted)
+    session.flush()
+
+
+def shapes(session: Session, rows: Sequence[Crm]) -> list[dict[str, Any]]:
+    """The CRMs in JSON, without their keys; `device_ids` is null where they may use all devices."""
+    routes: dict[str, list[str]] = defaultdict(list)
+    for crm_id, device_id in session.execute(
+        sa.select(CrmDevice.crm_id, CrmDevice.device_id)
+        .where(CrmDevice.crm_id.in_([row.id for row in rows]))
+        .order_by(CrmDevice.device_id)
+    ):
+        routes[crm_id].append(device_id)
+    return [
+        {
+            "id": row.id,
+            "name": row.name,
+            "enabled": row.enabled,
+            "strict_numbers": row.strict_numbers,
+            "device_ids": None if row.uses_all_devices else routes[row.id],
+            "created_at": rfc3339(row.created_at),
+        }
+        for row in rows
+    ]
+
+
+def _checked_name(session: Session, name: str) -> str:
+    name = name.strip()
+    if not 1 <= len(name) <= 100 or not name.isprintable():
+        raise Invalid(
+            "a CRM's name has 1 to 100 printable characters", details={"name": name[:100]}
+        )
+    taken = session.scalar(sa.select(Crm.id).where(Crm.name == name, Crm.removed_at.is_(None)))
+    if taken:
+        raise Conflict(f"there is a CRM {name!r} already", code="name_taken")
+    return name

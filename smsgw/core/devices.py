@@ -1,0 +1,224 @@
+"""Devices: who they are, their secret, and how a poll finds and locks its own."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from .. import ids
+from ..clock import rfc3339, rfc3339_or_none
+from ..errors import Conflict, Invalid, NotFound
+from ..sms.numbers import normalise
+from ..store.db import Database
+from ..store.models import CrmDevice, Device, Dispatch, Message
+from . import handout, protocols
+
+_DEVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Login:
+    """What a request needs to know of its device. `revision` tells later whether another poll was faster.
+
+    `may_have_work` is asked along with the rest, because most requests are polls that find nothing.
+    """
+
+    device_id: str
+    secret_hash: str
+    enabled: bool
+    revision: int
+    may_have_work: bool
+
+
+_LOGIN = sa.select(
+    Device.id,
+    Device.secret_hash,
+    Device.enabled,
+    Device.revision,
+    handout.has_something(Device.id),
+).where(Device.removed_at.is_(None))
+_LOGIN_BY_ID = _LOGIN.where(Device.id == sa.bindparam("device_id", type_=sa.String))
+_LOGIN_BY_SECRET = _LOGIN.where(Device.secret_hash == sa.bindparam("secret_hash", type_=sa.String))
+
+
+def find_login(database: Database, device_id: str, now: datetime) -> Login | None:
+    """The login of a device by its name."""
+    row = database.look(_LOGIN_BY_ID, device_id=device_id, **handout.moments(now))
+    return Login(*row) if row else None
+
+
+def find_login_by_key(database: Database, key: str, now: datetime) -> Login | None:
+    """The login of the device that owns this key."""
+    row = database.look(_LOGIN_BY_SECRET, secret_hash=ids.hash_secret(key), **handout.moments(now))
+    return Login(*row) if row else None
+
+
+def lock(session: Session, device_id: str) -> Device:
+    """Takes the device's row until the commit, so that its polls are served one after another, and counts one up."""
+    device = session.scalars(
+        sa.select(Device).where(Device.id == device_id).with_for_update(key_share=True)
+    ).one()
+    device.revision += 1
+    return device
+
+
+def add_with_password(
+    session: Session, device_id: str, phone: str | None, region: str | None, now: datetime
+) -> tuple[Device, str]:
+    """Makes a device and returns it with its password, which is not kept. A removed name comes back to life."""
+    secret = ids.new_password()
+    return _add(session, device_id, phone, region, secret, now), secret
+
+
+def add_with_key(
+    session: Session, device_id: str, phone: str | None, region: str | None, now: datetime
+) -> tuple[Device, str]:
+    """The same with a `gw_live_…` key, for the apps that ask for one."""
+    secret = ids.new_device_key()
+    return _add(session, device_id, phone, region, secret, now), secret
+
+
+def _add(
+    session: Session,
+    device_id: str,
+    phone: str | None,
+    region: str | None,
+    secret: str,
+    now: datetime,
+) -> Device:
+    if not _DEVICE_ID.fullmatch(device_id):
+        raise Invalid(
+            "a device_id has 1 to 64 letters, digits, dots, dashes and underscores",
+            details={"device_id": device_id[:80]},
+        )
+    device = session.get(Device, device_id, with_for_update=True)
+    if device is None:
+        device = Device(id=device_id, created_at=now)
+        session.add(device)
+    elif device.removed_at is None:
+        raise Conflict(f"there is a device {device_id!r} already", code="device_exists")
+    device.removed_at = None
+    device.enabled = True
+    set_phone(device, phone, region)
+    device.secret_hash = ids.hash_secret(secret)
+    session.flush()
+    return device
+
+
+def get(session: Session, device_id: str) -> Device:
+    """The device with that name; `NotFound` when there is none."""
+    device = session.get(Device, device_id)
+    if device is None or device.removed_at is not None:
+        raise NotFound(f"no device {device_id[:80]!r}")
+    return device
+
+
+def everyone(session: Session) -> list[Device]:
+    """All devices that were not removed, by name."""
+    return list(
+        session.scalars(sa.select(Device).where(Device.removed_at.is_(None)).order_by(Device.id))
+    )
+
+
+def several(session: Session, device_ids: Sequence[str]) -> list[Device]:
+    """The ones of these devices that are there, by name."""
+    return list(
+        session.scalars(
+            sa.select(Device)
+            .where(Device.id.in_(device_ids), Device.removed_at.is_(None))
+            .order_by(Device.id)
+        )
+    )
+
+
+def rotate(device: Device) -> str:
+    """Gives the device a new password and returns it; the old one is void."""
+    return _with_secret(device, ids.new_password())
+
+
+def rotate_key(device: Device) -> str:
+    """The same with a `gw_live_…` key, for the apps that ask for one."""
+    return _with_secret(device, ids.new_device_key())
+
+
+def set_phone(device: Device, phone: str | None, region: str | None) -> None:
+    """Sets which number the device has; `None` where it is not known."""
+    device.phone = None if phone is None else normalise(phone, region)
+
+
+def _with_secret(device: Device, secret: str) -> str:
+    device.secret_hash = ids.hash_secret(secret)
+    return secret
+
+
+def remove(session: Session, device: Device, now: datetime) -> None:
+    """Takes the device away. Its messages and ids stay, so nothing it sends later comes in twice."""
+    session.execute(sa.delete(CrmDevice).where(CrmDevice.device_id == device.id))
+    device.removed_at = now
+    device.enabled = False
+    device.secret_hash = ids.hash_secret(ids.new_device_key())
+
+
+def is_online(device: Device, now: datetime, offline_seconds: int) -> bool:
+    """Whether it was heard of within `offline_seconds`, or within what its protocol says instead."""
+    limit = timedelta(
+        seconds=protocols.offline_seconds(
+            device.protocol, offline_seconds, device.socket_id is not None
+        )
+    )
+    return device.last_seen_at is not None and device.last_seen_at > now - limit
+
+
+def login_shape(device_id: str, secret: str, base_url: str) -> dict[str, str]:
+    """What to type into the phone's app, shown once; `url` has name and secret in it and is all that most need."""
+    scheme, _, rest = base_url.partition("://")
+    return {
+        "device_id": device_id,
+        "username": device_id,
+        "password": secret,
+        "url": f"{scheme}://{device_id}:{secret}@{rest}/api/sms",
+    }
+
+
+def shapes(
+    session: Session, rows: list[Device], now: datetime, offline_seconds: int
+) -> list[dict[str, Any]]:
+    """The devices as REST shows them, with what waits for each and what each has in hand."""
+    queued = _counts(
+        session,
+        sa.select(Message.lane, sa.func.count()).where(
+            Message.status == sa.literal_column("'queued'"),
+            Message.lane.in_([f"d:{row.id}" for row in rows]),
+        ),
+        Message.lane,
+    )
+    in_flight = _counts(
+        session,
+        sa.select(Dispatch.device_id, sa.func.count()).where(
+            Dispatch.device_id.in_([row.id for row in rows]), handout.is_in_flight(now)
+        ),
+        Dispatch.device_id,
+    )
+    return [
+        {
+            "device_id": row.id,
+            "phone": row.phone,
+            "enabled": row.enabled,
+            "online": is_online(row, now, offline_seconds),
+            "last_seen_at": rfc3339_or_none(row.last_seen_at),
+            "app_version": row.app_version,
+            "queued_count": queued.get(f"d:{row.id}", 0),
+            "in_flight_count": in_flight.get(row.id, 0),
+            "unknown_report_count": row.unknown_report_count,
+            "created_at": rfc3339(row.created_at),
+        }
+        for row in rows
+    ]
+
+
+def _counts(session: Session, statement: Any, by: Any) -> dict[str, int]:
+    return {str(key): int(count) for key, count in session.execute(statement.group_by(by))}

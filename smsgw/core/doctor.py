@@ -1,0 +1,147 @@
+"""Everything an operator should look at, each with what to do about it."""
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ..settings import Settings
+from ..store.db import Database, is_postgresql
+from ..store.models import Device, Message, QuarantinedItem, WebhookEndpoint, WorkerHeartbeat
+from . import archive, devices, health, webhooks
+from .health import Finding
+
+CLOCKS_AGREE_WITHIN = timedelta(seconds=60)
+OLDEST_GOOD_APP = (1, 8)
+_VERSION = re.compile(r"v?(\d+)\.(\d+)")
+_BATTERY = "open the app, look at its log; switch battery optimisation off for it"
+
+
+def examine(database: Database, settings: Settings, now: datetime) -> list[Finding]:
+    """All findings; what needs the tables is left out where they are not as they should be."""
+    findings = health.examine(database, now)
+    if any(finding.check != "worker" and finding.state == "wrong" for finding in findings):
+        return findings
+    with database.reading() as session:
+        findings += [
+            _clock(session, now),
+            _public_url(settings),
+            *_devices(session, settings, now),
+            _stuck(session),
+            *_webhooks(session),
+            _quarantine(session),
+        ]
+    return findings
+
+
+def _clock(session: Session, now: datetime) -> Finding:
+    advice = "set this machine's clock (timedatectl set-ntp true)"
+    if is_postgresql(session):
+        apart = abs(session.scalars(sa.select(sa.func.now())).one() - now)
+        if apart > CLOCKS_AGREE_WITHIN:
+            text = f"this machine and the database differ by {_span(apart)}"
+            return Finding("clock", "wrong", text, advice)
+    latest = _latest(session)
+    if latest is not None and latest - now > CLOCKS_AGREE_WITHIN:
+        text = f"the database has rows from {_span(latest - now)} in the future"
+        return Finding("clock", "wrong", text, advice)
+    return Finding("clock", "ok", f"{now:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _latest(session: Session) -> datetime | None:
+    """The latest moment that was written, of those an index finds at once."""
+    newest = session.scalar(sa.select(Message.created_at).order_by(Message.id.desc()).limit(1))
+    beat = session.scalar(sa.select(sa.func.max(WorkerHeartbeat.last_seen_at)))
+    return max((moment for moment in (newest, beat) if moment is not None), default=None)
+
+
+def _public_url(settings: Settings) -> Finding:
+    if settings.base_url.startswith("https://"):
+        return Finding("public url", "ok", settings.base_url)
+    text = f"{settings.base_url} is plain http, which phones with Android 9 or newer refuse"
+    advice = "put an https proxy in front and set SMSGW_PUBLIC_URL (README, 'HTTPS')"
+    return Finding("public url", "warning", text, advice)
+
+
+def _devices(session: Session, settings: Settings, now: datetime) -> Iterator[Finding]:
+    found = devices.everyone(session)
+    if not found:
+        yield Finding("devices", "wrong", "there is none", "python -m smsgw device add NAME")
+    for device in found:
+        yield _presence(device, settings, now)
+        version = _VERSION.match(device.app_version or "")
+        if version and (int(version[1]), int(version[2])) < OLDEST_GOOD_APP:
+            yield Finding(
+                f"device {device.id}",
+                "wrong",
+                f"runs cht-gateway {device.app_version}, which loses track of what it sent",
+                "install version 1.8 or newer",
+            )
+
+
+def _presence(device: Device, settings: Settings, now: datetime) -> Finding:
+    check = f"device {device.id}"
+    if not device.enabled:
+        return Finding(check, "ok", "is disabled")
+    if device.last_seen_at is None:
+        advice = "type its URL into the phone's app and switch polling on"
+        return Finding(check, "wrong", "has never polled", advice)
+    ago = _span(now - device.last_seen_at)
+    if devices.is_online(device, now, settings.device_offline_seconds):
+        return Finding(check, "ok", f"polled {ago} ago")
+    return Finding(check, "wrong", f"polled last {ago} ago", f"is it on and online? {_BATTERY}")
+
+
+def _stuck(session: Session) -> Finding:
+    stuck = archive.Filters(is_stuck=True)
+    count = archive.count(session, stuck)
+    if count == 0:
+        return Finding("stuck messages", "ok", "none")
+    return Finding(
+        "stuck messages",
+        "wrong",
+        f"{count}: a phone has had them for too long",
+        "see python -m smsgw messages --stuck; look at the phone, then python -m smsgw resend ID"
+        " --may-duplicate",
+    )
+
+
+def _webhooks(session: Session) -> Iterator[Finding]:
+    for endpoint in webhooks.everyone(session):
+        finding = _webhook(endpoint)
+        if finding is not None:
+            yield finding
+
+
+def _webhook(endpoint: WebhookEndpoint) -> Finding | None:
+    if endpoint.enabled or endpoint.disabled_reason == webhooks.BY_HAND:
+        return None
+    return Finding(
+        f"webhook {endpoint.id}",
+        "wrong",
+        f"was switched off: {endpoint.disabled_reason}",
+        f"repair the receiver, then python -m smsgw webhook enable {endpoint.id} and webhook recover",
+    )
+
+
+def _quarantine(session: Session) -> Finding:
+    count = session.scalar(sa.select(sa.func.count(QuarantinedItem.id))) or 0
+    if count == 0:
+        return Finding("quarantine", "ok", "empty")
+    advice = "see python -m smsgw quarantine list, then python -m smsgw quarantine clear"
+    return Finding("quarantine", "warning", f"{count} items no one could read", advice)
+
+
+def is_well(findings: Sequence[Finding]) -> bool:
+    """Whether nothing is wrong; warnings are no illness."""
+    return all(finding.state != "wrong" for finding in findings)
+
+
+def _span(span: timedelta) -> str:
+    seconds = int(abs(span).total_seconds())
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} seconds"

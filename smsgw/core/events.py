@@ -1,0 +1,196 @@
+"""Events: recorded in the transaction of what happened, together with a delivery for each endpoint that wants them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from .. import ids
+from ..clock import rfc3339
+from ..errors import NotFound
+from ..store.db import insert, is_postgresql
+from ..store.models import Delivery, Event, FeedBase, WebhookEndpoint
+
+TYPES = (
+    "message.received",
+    "message.dispatched",
+    "message.accepted",
+    "message.sent",
+    "message.delivered",
+    "message.failed",
+    "message.expired",
+    "message.cancelled",
+    "message.stuck",
+    "device.online",
+    "device.offline",
+    "webhook.disabled",
+    "webhook.ping",
+)
+
+_OWN_TRANSACTION: sa.ColumnElement[int] = sa.literal_column(
+    "pg_current_xact_id()::text::bigint", sa.BigInteger
+)
+_OLDEST_TRANSACTION: sa.ColumnElement[int] = sa.literal_column(
+    "pg_snapshot_xmin(pg_current_snapshot())::text::bigint", sa.BigInteger
+)
+
+
+@dataclass(frozen=True)
+class Happening:
+    """Something to tell one CRM: an event before it has an id. `data` is the message or the device as REST shows it."""
+
+    type: str
+    crm_id: str
+    data: dict[str, Any]
+    device_id: str | None = None
+    message_id: str | None = None
+
+
+def record(session: Session, happenings: Sequence[Happening], now: datetime) -> list[str]:
+    """Writes the events and one pending delivery for each enabled endpoint that wants them; returns the events' ids."""
+    if not happenings:
+        return []
+    rows = _write(session, happenings, now)
+    endpoints = _endpoints(session, {happening.crm_id for happening in happenings})
+    deliver(
+        session,
+        [
+            (row["id"], endpoint.id)
+            for row in rows
+            for endpoint in endpoints
+            if endpoint.crm_id == row["crm_id"] and wants(endpoint, row["type"], row["device_id"])
+        ],
+        now,
+    )
+    return [row["id"] for row in rows]
+
+
+def record_for(
+    session: Session, endpoint: WebhookEndpoint, happening: Happening, now: datetime
+) -> str:
+    """Writes one event for one endpoint, whatever it subscribed to, and returns the delivery's id (a ping, for one)."""
+    (row,) = _write(session, [happening], now)
+    (delivery_id,) = deliver(session, [(row["id"], endpoint.id)], now)
+    return delivery_id
+
+
+def deliver(session: Session, pairs: Sequence[tuple[str, str]], now: datetime) -> list[str]:
+    """Writes a pending delivery, due now, for each pair of event id and endpoint id; returns the deliveries' ids."""
+    rows = [
+        {
+            "id": ids.new_delivery_id(),
+            "event_id": event_id,
+            "endpoint_id": endpoint_id,
+            "status": "pending",
+            "attempt_count": 0,
+            "is_manual": False,
+            "next_attempt_at": now,
+            "created_at": now,
+        }
+        for event_id, endpoint_id in pairs
+    ]
+    if rows:
+        insert(session, Delivery, rows)
+        session.info["has_news"] = True
+    return [str(row["id"]) for row in rows]
+
+
+def wants(endpoint: WebhookEndpoint, event_type: str, device_id: str | None) -> bool:
+    """Whether the endpoint's filters let this event through; a device filter only looks at events of a device."""
+    if endpoint.events is not None and event_type not in endpoint.events:
+        return False
+    return endpoint.device_ids is None or device_id is None or device_id in endpoint.device_ids
+
+
+def feed(session: Session, crm_id: str, after: str | None, limit: int) -> list[Event]:
+    """The CRM's events after the event `after` (from the first one when `None`), oldest first, none ever skipped."""
+    statement = sa.select(Event).where(Event.crm_id == crm_id).order_by(Event.tx, Event.seq)
+    if after is not None:
+        statement = statement.where(_is_after(session, crm_id, after))
+    return list(session.scalars(statement.where(is_shown(session)).limit(limit)))
+
+
+def is_shown(session: Session) -> sa.ColumnElement[bool]:
+    """A condition on `Event`: nothing that comes before it in the feed can still become visible."""
+    return Event.tx < _oldest_running() if is_postgresql(session) else sa.true()
+
+
+def _is_after(session: Session, crm_id: str, event_id: str) -> sa.ColumnElement[bool]:
+    position = session.execute(
+        sa.select(Event.tx, Event.seq).where(Event.id == event_id, Event.crm_id == crm_id)
+    ).one_or_none()
+    if position is not None:
+        return sa.tuple_(Event.tx, Event.seq) > sa.tuple_(*position)
+    oldest = session.scalar(sa.select(sa.func.min(Event.id)).where(Event.crm_id == crm_id))
+    if event_id.startswith("evt_") and oldest is not None and event_id < oldest:
+        return sa.true()  # retention has removed it, and everything that is left came later
+    raise NotFound(f"no event {event_id[:80]!r}: leave out 'after' to begin with the oldest one")
+
+
+def _write(
+    session: Session, happenings: Sequence[Happening], now: datetime
+) -> list[dict[str, Any]]:
+    tx = _transaction_position(session)
+    rows = [_row(happening, tx, now) for happening in happenings]
+    session.flush()
+    insert(session, Event, rows)
+    return rows
+
+
+def _row(happening: Happening, tx: int, now: datetime) -> dict[str, Any]:
+    event_id = ids.new_event_id()
+    body = {
+        "id": event_id,
+        "type": happening.type,
+        "timestamp": rfc3339(now),
+        "data": happening.data,
+    }
+    return {
+        "id": event_id,
+        "tx": tx,
+        "crm_id": happening.crm_id,
+        "type": happening.type,
+        "device_id": happening.device_id,
+        "message_id": happening.message_id,
+        "body": json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        "created_at": now,
+    }
+
+
+def _transaction_position(session: Session) -> int:
+    if not is_postgresql(session):
+        return 0
+    if "tx" not in session.info:
+        session.info["tx"] = session.scalar(sa.select(_OWN_TRANSACTION + FeedBase.base))
+    return int(session.info["tx"])
+
+
+def _oldest_running() -> sa.ColumnElement[int]:
+    return _OLDEST_TRANSACTION + sa.select(FeedBase.base).scalar_subquery()
+
+
+def _endpoints(session: Session, crm_ids: set[str]) -> list[WebhookEndpoint]:
+    return list(
+        session.scalars(
+            sa.select(WebhookEndpoint).where(
+                WebhookEndpoint.crm_id.in_(crm_ids),
+                WebhookEndpoint.enabled,
+                WebhookEndpoint.removed_at.is_(None),
+            )
+        )
+    )
+
+
+def raise_feed_base(session: Session) -> None:
+    """Makes new positions higher than all stored ones, also after a dump was restored into a new server."""
+    if not is_postgresql(session):
+        return
+    highest = session.scalar(sa.select(sa.func.max(Event.tx))) or 0
+    current = session.scalars(sa.select(_OWN_TRANSACTION)).one()
+    base = session.scalars(sa.select(FeedBase.base).with_for_update()).one()
+    if highest >= current + base:
+        session.execute(sa.update(FeedBase).values(base=highest - current + 1))

@@ -1,0 +1,136 @@
+"""Inbound SMS: kept once, for ever, however often and by whichever way a phone brings them."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from .. import ids
+from ..sms import numbers
+from ..sms.segments import measure
+from ..store.db import insert, insert_new
+from ..store.models import Device, InboxEntry, Message, QuarantinedItem
+from . import routing
+from .journal import Journal
+
+MAX_CONTENT_BYTES = 65536
+
+
+@dataclass(frozen=True)
+class Received:
+    """An SMS as a phone brought it. `phone_id` is the phone's own id of it."""
+
+    phone_id: str
+    from_number: str
+    content: str
+    device_received_at: datetime | None = None
+    sms_sent_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An item of a phone's batch that cannot be taken: as it came, and why."""
+
+    raw: str
+    reason: str
+
+
+def receive(
+    session: Session,
+    device: Device,
+    region: str | None,
+    batch: Sequence[Received],
+    now: datetime,
+) -> list[Message]:
+    """Keeps what is new of the batch and tells the CRMs of the device; returns the new messages.
+
+    Ids that are UUIDs count across devices (a phone that was registered anew sends them again), others per device.
+    The first content that came with an id stays.
+    """
+    by_key = {key: item for item in reversed(batch) for key in [_key(device.id, item.phone_id)]}
+    wanted = dict(reversed(by_key.items()))
+    crm_ids = routing.ids_for_device(session, device.id) if wanted else []
+    rows = [_row(device, region, key, item, now) for key, item in wanted.items()]
+    # In one order everywhere, so that two phones with the same ids wait for each other and do not deadlock.
+    ordered = sorted(rows, key=lambda row: str(row["inbound_key"]))
+    new_ids = insert_new(session, Message, ordered, Message.id, ["inbound_key"])
+    messages = list(
+        session.scalars(sa.select(Message).where(Message.id.in_(new_ids)).order_by(Message.id))
+    )
+    _tell(session, messages, crm_ids, now)
+    return messages
+
+
+def find_id(session: Session, device_id: str, phone_id: str) -> str:
+    """Our id of the SMS a device brought under this id of its own; it must be there."""
+    return session.scalars(
+        sa.select(Message.id).where(Message.inbound_key == _key(device_id, phone_id))
+    ).one()
+
+
+def quarantine(
+    session: Session, device_id: str, items: Sequence[Unreadable], now: datetime
+) -> list[int]:
+    """Keeps items that cannot be taken, each once, for the operator to look at; returns the ids of the new ones."""
+    rows = {
+        digest: {
+            "device_id": device_id,
+            "item_hash": digest,
+            "reason": item.reason,
+            "raw": item.raw,
+            "received_at": now,
+        }
+        for item in items
+        for digest in [hashlib.sha256(item.raw.encode()).hexdigest()]
+    }
+    return insert_new(
+        session,
+        QuarantinedItem,
+        list(rows.values()),
+        QuarantinedItem.id,
+        ["device_id", "item_hash"],
+    )
+
+
+def _key(device_id: str, phone_id: str) -> str:
+    return phone_id.lower() if ids.is_uuid(phone_id) else f"{device_id}:{phone_id}"
+
+
+def _row(
+    device: Device, region: str | None, key: str, item: Received, now: datetime
+) -> dict[str, object]:
+    measured = measure(item.content)
+    return {
+        "id": ids.new_message_id(),
+        "direction": "inbound",
+        "status": "received",
+        "device_id": device.id,
+        "from_number": numbers.normalise_sender(item.from_number, region),
+        "to_number": device.phone,
+        "content": item.content,
+        "encoding": measured.encoding,
+        "segments": measured.segments,
+        "priority": 4,
+        "created_at": now,
+        "updated_at": now,
+        "inbound_key": key,
+        "device_received_at": item.device_received_at,
+        "sms_sent_at": item.sms_sent_at,
+    }
+
+
+def _tell(
+    session: Session, messages: Sequence[Message], crm_ids: Sequence[str], now: datetime
+) -> None:
+    journal = Journal(now)
+    inbox = [
+        {"crm_id": crm_id, "message_id": message.id} for message in messages for crm_id in crm_ids
+    ]
+    insert(session, InboxEntry, inbox)
+    for message in messages:
+        journal.note(message, "received", device_id=message.device_id)
+        journal.tell("message.received", message, crm_ids)
+    journal.write(session)

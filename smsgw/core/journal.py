@@ -1,0 +1,58 @@
+"""The journal of one transaction: history rows and events, gathered while moving and written in two statements."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from ..store.db import insert
+from ..store.models import Dispatch, HistoryEntry, Message
+from . import events, shapes
+
+
+class Journal:
+    """What happened to messages in one transaction, at one moment. Write it before the commit."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self._entries: list[dict[str, Any]] = []
+        self._happenings: list[events.Happening] = []
+
+    def note(
+        self,
+        message: Message,
+        status: str,
+        *,
+        dispatch: Dispatch | None = None,
+        device_id: str | None = None,
+        reason: str | None = None,
+        reported: str | None = None,
+    ) -> None:
+        """Adds a line to the message's history; `reported` is the phone's own word when a phone said it."""
+        self._entries.append(
+            {
+                "message_id": message.id,
+                "dispatch_id": dispatch.id if dispatch else None,
+                "device_id": dispatch.device_id if dispatch else device_id,
+                "status": status,
+                "reason": reason,
+                "reported": reported,
+                "at": self.now,
+            }
+        )
+
+    def tell(self, event_type: str, message: Message, crm_ids: Iterable[str]) -> None:
+        """Adds an event for each CRM, with the message as it stands at this moment."""
+        data = shapes.message(message)
+        self._happenings.extend(
+            events.Happening(event_type, crm_id, data, message.device_id, message.id)
+            for crm_id in crm_ids
+        )
+
+    def write(self, session: Session) -> None:
+        """Writes it all down; the sockets of devices and CRMs may have something to say then."""
+        session.flush()
+        session.info["has_news"] = True
+        insert(session, HistoryEntry, self._entries)
+        events.record(session, self._happenings, self.now)

@@ -1,0 +1,223 @@
+"""Outbound messages: queueing, cancelling, sending again, expiring. Handing out is `handout`, reports are `reports`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ..errors import Conflict, IllegalTransition, Invalid, NotFound
+from ..settings import Settings
+from ..store.db import insert, insert_new
+from ..store.models import Crm, Dispatch, Message
+from .drafts import Draft, check, message_row, without_row
+from .journal import Journal
+
+MAX_BATCH = 1000
+_EXPIRE_AT_ONCE = 500
+_FINAL_RESENDABLE = ("failed", "expired")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A draft's message; `is_new` is false where its `reference` had one already."""
+
+    message: Message
+    is_new: bool
+
+
+def queue(
+    session: Session, crm: Crm, settings: Settings, drafts: Sequence[Draft], now: datetime
+) -> list[Message]:
+    """What `take` does, for callers who need not know which messages are new."""
+    return [taken.message for taken in take(session, crm, settings, drafts, now)]
+
+
+def take_one(session: Session, crm: Crm, settings: Settings, draft: Draft, now: datetime) -> Taken:
+    """Queues one draft as `take` does; what is wrong stands in `details[field]`."""
+    try:
+        (taken,) = take(session, crm, settings, [draft], now)
+    except Invalid as error:
+        raise without_row(error) from None
+    return taken
+
+
+def take(
+    session: Session, crm: Crm, settings: Settings, drafts: Sequence[Draft], now: datetime
+) -> list[Taken]:
+    """Queues all drafts or none, and returns their messages in the same order.
+
+    A `reference` this CRM has used before gives the message it made then, as it stands now; with another body it is
+    a `Conflict`. Raises `Invalid` with `details["messages"][row][field]`, rows counted from 0.
+    """
+    used = _used_references(session, crm, drafts)
+    # A repeat is answered as it was, also when its time or its device is gone by now.
+    fresh = {row: draft for row, draft in enumerate(drafts) if draft.reference not in used}
+    check(session, crm, settings, fresh, now)
+    rows = [message_row(crm, settings, draft, now) for draft in drafts]
+    known = _insert(session, crm, rows)
+    messages = _load(session, known)
+    made = {row["id"] for row in rows}
+    result = [messages[known[row["id"]]] for row in rows]
+    _refuse_other_bodies(rows, result)
+    journal = Journal(now)
+    for message in dict.fromkeys(message for message in result if message.id in made):
+        journal.note(message, "queued")
+    journal.write(session)
+    return [Taken(message, message.id in made) for message in result]
+
+
+def cancel(session: Session, message: Message, now: datetime) -> None:
+    """Cancels a message no phone has; `IllegalTransition` once one has it or it has ended."""
+    if message.direction != "outbound" or message.status != "queued":
+        raise IllegalTransition(
+            f"the message is {message.status}; only a queued one can be cancelled",
+            details={"status": message.status},
+        )
+    cancel_all(session, [message], now)
+
+
+def cancel_all(session: Session, messages: Sequence[Message], now: datetime) -> None:
+    """Cancels these queued messages."""
+    _end(session, messages, "cancelled", now)
+
+
+def resend(session: Session, message: Message, settings: Settings, now: datetime) -> None:
+    """Queues a message that failed or expired once more, or raises `IllegalTransition`.
+
+    One the phone may have sent all the same (unconfirmed, stuck) needs `resend_anyway`: it may arrive twice.
+    """
+    if message.stuck_at is not None or message.reason_class == "unconfirmed":
+        raise IllegalTransition(
+            'the phone may have sent this message; say {"may_duplicate": true} to send it all the same',
+            code="may_duplicate",
+            details={"status": message.status, "reason_class": message.reason_class},
+        )
+    resend_anyway(session, message, settings, now)
+
+
+def resend_anyway(session: Session, message: Message, settings: Settings, now: datetime) -> None:
+    """The same, also where the SMS may then arrive twice."""
+    is_resendable = message.stuck_at is not None or message.status in _FINAL_RESENDABLE
+    if message.direction != "outbound" or not is_resendable:
+        raise IllegalTransition(
+            f"the message is {message.status}; only a failed, expired or stuck one can be sent again",
+            details={"status": message.status},
+        )
+    if message.content is None:
+        raise IllegalTransition("the message's content was removed after the retention time")
+    session.execute(
+        sa.update(Dispatch)
+        .where(Dispatch.message_id == message.id, Dispatch.superseded_at.is_(None))
+        .values(superseded_at=now)
+    )
+    _requeue(message, settings, now)
+    journal = Journal(now)
+    journal.note(message, "queued")
+    journal.write(session)
+
+
+def expire_due(session: Session, now: datetime) -> int:
+    """Ends queued messages whose time has passed, some hundred at a time; returns how many."""
+    overdue = (
+        sa.select(Message)
+        .where(Message.status == sa.literal_column("'queued'"), Message.expires_at <= now)
+        .order_by(Message.expires_at)
+        .limit(_EXPIRE_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    messages = list(session.scalars(overdue))
+    _end(session, messages, "expired", now)
+    return len(messages)
+
+
+def get(session: Session, crm: Crm, message_id: str) -> Message:
+    """The CRM's own outbound message, locked until the commit; `NotFound` for all others."""
+    message = session.scalars(
+        sa.select(Message)
+        .where(Message.id == message_id, Message.crm_id == crm.id, Message.direction == "outbound")
+        .with_for_update()
+    ).one_or_none()
+    if message is None:
+        raise NotFound(f"no outbound message {message_id[:80]!r}")
+    return message
+
+
+def _end(session: Session, messages: Sequence[Message], status: str, now: datetime) -> None:
+    journal = Journal(now)
+    for message in messages:
+        message.status = status
+        message.updated_at = now
+        journal.note(message, status)
+        journal.tell(f"message.{status}", message, [message.crm_id or ""])
+    journal.write(session)
+
+
+def _requeue(message: Message, settings: Settings, now: datetime) -> None:
+    lifetime = timedelta(seconds=settings.default_ttl_seconds)
+    if message.expires_at is not None and message.due_at is not None:
+        lifetime = message.expires_at - message.due_at
+    message.status = "queued"
+    message.reason = message.reason_class = message.stuck_at = None
+    message.due_at = message.updated_at = now
+    message.expires_at = now + lifetime
+    if message.lane is not None and message.lane.startswith("c:"):
+        message.device_id = message.from_number = None
+
+
+def _used_references(session: Session, crm: Crm, drafts: Sequence[Draft]) -> set[str | None]:
+    wanted = [draft.reference for draft in drafts if draft.reference is not None]
+    if not wanted:
+        return set()
+    return set(
+        session.scalars(
+            sa.select(Message.reference).where(
+                Message.crm_id == crm.id, Message.reference.in_(wanted)
+            )
+        )
+    )
+
+
+def _insert(session: Session, crm: Crm, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Puts the rows in and returns, for each row's id, the id of the message that stands for it."""
+    named = [row for row in rows if row["reference"] is not None]
+    unnamed = [row for row in rows if row["reference"] is None]
+    insert(session, Message, unnamed)
+    if not named:
+        return {row["id"]: row["id"] for row in rows}
+    # In one order everywhere, so that two batches with the same references wait for each other and do not deadlock.
+    named.sort(key=lambda row: str(row["reference"]))
+    insert_new(session, Message, named, Message.id, ["crm_id", "reference"])
+    by_reference: dict[str, str] = {
+        reference: message_id
+        for reference, message_id in session.execute(
+            sa.select(Message.reference, Message.id).where(
+                Message.crm_id == crm.id,
+                Message.reference.in_([row["reference"] for row in named]),
+            )
+        )
+        if reference is not None
+    }
+    return {row["id"]: by_reference.get(row["reference"], row["id"]) for row in rows}
+
+
+def _load(session: Session, known: dict[str, str]) -> dict[str, Message]:
+    found = session.scalars(sa.select(Message).where(Message.id.in_(set(known.values()))))
+    return {message.id: message for message in found}
+
+
+def _refuse_other_bodies(rows: Sequence[dict[str, Any]], messages: Sequence[Message]) -> None:
+    others = [
+        number
+        for number, (row, message) in enumerate(zip(rows, messages, strict=True))
+        if message.request_hash != row["request_hash"]
+    ]
+    if others:
+        reference = rows[others[0]]["reference"]
+        raise Conflict(
+            f"the reference {reference!r} was used before for another message",
+            code="reference_used",
+            details={"rows": others},
+        )

@@ -1,0 +1,80 @@
+"""Presence: when each device was last heard of, and telling its CRMs when it falls silent or comes back."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ..store.db import Table
+from ..store.models import Device
+from . import devices, events, protocols, routing
+
+
+class Sightings:
+    """What polls were seen since the last write, in memory, so that an idle poll writes nothing to the database."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[datetime, str | None, str]] = {}
+
+    def note(
+        self, device_id: str, at: datetime, app_version: str | None, protocol: str = protocols.CHT
+    ) -> None:
+        """Remembers that the device was heard of, and by which protocol."""
+        self._seen[device_id] = (at, app_version, protocol)
+
+    def write(self, session: Session) -> int:
+        """Writes all sightings in one statement; returns how many there were."""
+        seen, self._seen = self._seen, {}
+        if not seen:
+            return 0
+        devices_table = Table.metadata.tables[Device.__tablename__]
+        session.connection().execute(
+            sa.update(devices_table)
+            .where(devices_table.c.id == sa.bindparam("device_id"))
+            .values(
+                last_seen_at=sa.bindparam("at"),
+                protocol=sa.bindparam("protocol"),
+                app_version=sa.func.coalesce(sa.bindparam("version"), devices_table.c.app_version),
+            ),
+            [
+                {"device_id": device_id, "at": at, "version": version, "protocol": protocol}
+                for device_id, (at, version, protocol) in sorted(seen.items())
+            ],
+        )
+        return len(seen)
+
+
+def leave(session: Session, device_id: str, socket_id: str, now: datetime) -> None:
+    """Notes that the device's socket was open until now; one that a newer socket took the place of changes nothing."""
+    session.execute(
+        sa.update(Device)
+        .where(Device.id == device_id, Device.socket_id == socket_id)
+        .values(socket_id=None, last_seen_at=now)
+    )
+
+
+def tell_changes(session: Session, now: datetime, offline_seconds: int) -> int:
+    """Tells `device.offline` once for each device that fell silent and `device.online` once when it is back."""
+    is_silent = protocols.is_silent(now, offline_seconds)
+    changed = session.scalars(
+        sa.select(Device)
+        .where(Device.removed_at.is_(None), Device.is_online == is_silent)
+        .order_by(Device.id)
+        .with_for_update(skip_locked=True, key_share=True)
+    ).all()
+    for device in changed:
+        device.is_online = devices.is_online(device, now, offline_seconds)
+    session.flush()
+    shapes = devices.shapes(session, list(changed), now, offline_seconds)
+    happenings = [
+        events.Happening(
+            "device.online" if device.is_online else "device.offline",
+            crm_id,
+            shape,
+            device_id=device.id,
+        )
+        for device, shape in zip(changed, shapes, strict=True)
+        for crm_id in routing.ids_for_device(session, device.id)
+    ]
+    events.record(session, happenings, now)
+    return len(changed)

@@ -1,0 +1,60 @@
+"""When a failed webhook is tried again, and how long a failing endpoint is left in peace. Only arithmetic."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+JITTER = 0.2
+FLOOR_SECONDS = 60.0
+BUSY_STATUS_CODES = (429, 502, 504)
+TIMEOUT = "timeout"
+FAILURES_TO_OPEN = 5
+SHORTEST_PAUSE = timedelta(seconds=30)
+LONGEST_PAUSE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What came of one HTTP request: a `status_code`, or an `error` class with a `detail` for people."""
+
+    started_at: datetime
+    duration_seconds: float
+    status_code: int | None = None
+    error: str | None = None
+    detail: str | None = None
+    response_text: str | None = None
+    retry_after_seconds: float | None = None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the receiver took it: 2xx and nothing else."""
+        return self.status_code is not None and 200 <= self.status_code <= 299
+
+    @property
+    def has_timed_out(self) -> bool:
+        """Whether it kept a thread until the deadline."""
+        return self.error == TIMEOUT
+
+
+def delay_seconds(
+    schedule: Sequence[float], step: int, result: Result, chance: float
+) -> float | None:
+    """How long to wait after a failure before step `step` of the schedule; `None` when there is no such step.
+
+    The schedule's seconds ±20 % (`chance` is between 0 and 1), a minute or more for a receiver that is overloaded or
+    hangs, and what it asks for in `Retry-After` as far as that lies between the delay and twice the delay.
+    """
+    if step >= len(schedule):
+        return None
+    delay = schedule[step] * (1 - JITTER + 2 * JITTER * chance)
+    if result.has_timed_out or result.status_code in BUSY_STATUS_CODES:
+        delay = max(delay, FLOOR_SECONDS)
+    return min(max(delay, result.retry_after_seconds or 0.0), 2 * delay)
+
+
+def pause(consecutive_failures: int) -> timedelta | None:
+    """How long to leave an endpoint in peace after so many failures in a row: `None`, then 30 s doubling to 10 min."""
+    if consecutive_failures < FAILURES_TO_OPEN:
+        return None
+    doublings = min(consecutive_failures - FAILURES_TO_OPEN, 10)
+    return min(SHORTEST_PAUSE * int(2**doublings), LONGEST_PAUSE)

@@ -1,0 +1,59 @@
+"""Which CRMs and which devices go together."""
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ..store.models import Crm, CrmDevice, Device
+
+
+def device_ids_of(session: Session, crm: Crm) -> list[str]:
+    """The devices the CRM may use, by name."""
+    return list(
+        session.scalars(
+            sa.select(Device.id)
+            .where(Device.removed_at.is_(None), _is_usable_by(crm.id, crm.uses_all_devices))
+            .order_by(Device.id)
+        )
+    )
+
+
+def may_use(session: Session, crm: Crm, device_id: str) -> bool:
+    """Whether the device is there and the CRM may use it."""
+    return (
+        session.scalar(
+            sa.select(
+                sa.exists().where(
+                    Device.id == device_id,
+                    Device.removed_at.is_(None),
+                    _is_usable_by(crm.id, crm.uses_all_devices),
+                )
+            )
+        )
+        is True
+    )
+
+
+def _is_usable_by(crm_id: str, uses_all: bool) -> sa.ColumnElement[bool]:
+    if uses_all:
+        return sa.true()
+    return sa.exists().where(CrmDevice.crm_id == crm_id, CrmDevice.device_id == Device.id)
+
+
+def is_of_device(device_id: str | sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """A condition on `Crm`: it was not removed and may use this device."""
+    return sa.and_(
+        Crm.removed_at.is_(None),
+        sa.or_(
+            Crm.uses_all_devices,
+            Crm.id.in_(
+                sa.select(CrmDevice.crm_id)
+                .where(CrmDevice.device_id == device_id)
+                .correlate(Device)
+            ),
+        ),
+    )
+
+
+def ids_for_device(session: Session, device_id: str) -> list[str]:
+    """The CRMs that are told what happens on this device."""
+    return list(session.scalars(sa.select(Crm.id).where(is_of_device(device_id)).order_by(Crm.id)))

@@ -1,0 +1,152 @@
+"""Devices that hold a socket: whose socket gets the messages, and for which of many sockets there may be any.
+
+The newest socket of a device is its only one, in whatever process it is held: its id stands in the device's row and is
+checked, with the row locked, whenever messages are handed out.
+"""
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from .. import ids
+from ..settings import Settings
+from ..store.db import Database
+from ..store.models import Crm, CrmDevice, Device, Dispatch, Message
+from . import devices, handout, protocols
+from .handout import Outgoing
+
+# How many devices are asked at a time when any device of a CRM may take a message.
+ASKED_PER_SHARED_LANE = 50
+
+_IS_QUEUED = Message.status == sa.literal_column("'queued'")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What a device's row says to its sockets."""
+
+    socket_id: str | None
+    secret_hash: str
+    enabled: bool
+    last_seen_at: datetime | None
+
+
+def new_id() -> str:
+    """A name for one socket."""
+    return ids.new_dispatch_id()
+
+
+def claim(session: Session, device_id: str, protocol: str, socket_id: str, now: datetime) -> Device:
+    """Makes this socket the device's only one; the device is locked until the commit."""
+    device = devices.lock(session, device_id)
+    device.socket_id = socket_id
+    device.protocol = protocol
+    device.last_seen_at = now
+    return device
+
+
+def release(session: Session, device_id: str, socket_id: str) -> None:
+    """Notes that the device has no socket any more, unless a newer one took its place."""
+    session.execute(
+        sa.update(Device)
+        .where(Device.id == device_id, Device.socket_id == socket_id)
+        .values(socket_id=None)
+    )
+
+
+def find(session: Session, device_id: str) -> Row | None:
+    """What the row of one device says, `None` when it was removed."""
+    row = session.execute(_ROWS.where(Device.id == device_id)).one_or_none()
+    return Row(*row[1:]) if row else None
+
+
+def has_queue(database: Database, device_id: str, now: datetime) -> bool:
+    """Whether anything waits for the device, whether or not it may take it now; only reads, by index."""
+    row = database.look(_SOMETHING, device_id=device_id, **handout.moments(now))
+    return bool(row and row[0])
+
+
+def find_all(session: Session) -> dict[str, Row]:
+    """What the rows of all devices with a socket say, by the devices' names."""
+    found = session.execute(_ROWS.where(Device.socket_id.is_not(None)))
+    return {row[0]: Row(*row[1:]) for row in found}
+
+
+_ROWS = sa.select(
+    Device.id, Device.socket_id, Device.secret_hash, Device.enabled, Device.last_seen_at
+).where(Device.removed_at.is_(None))
+_SOMETHING = sa.select(handout.has_something(Device.id)).where(
+    Device.id == sa.bindparam("device_id", type_=sa.String)
+)
+
+
+def hand_out(
+    session: Session, device_id: str, socket_id: str, settings: Settings, now: datetime
+) -> list[Outgoing]:
+    """Hands the device what it is to send now; nothing when this is not its socket (any more) or it is disabled."""
+    device = devices.lock(session, device_id)
+    if device.socket_id != socket_id or not device.enabled or device.removed_at is not None:
+        return []
+    outgoing = handout.hand_out_again(session, device, settings, now)
+    left = handout.MOST_PER_ANSWER - len(outgoing)
+    return outgoing + handout.hand_out_new(session, device, settings, left, now)
+
+
+def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set[str]:
+    """Those of the devices for which there may be messages: two or three queries by index, however many there are."""
+    wanted = set(device_ids)
+    found = set(session.scalars(_unconfirmed(now))) & wanted
+    for lane in _due_lanes(session, now):
+        kind, _, name = lane.partition(":")
+        if kind == "d":
+            found |= {name} & wanted
+        else:
+            usable = sorted(wanted & _usable(session, name, wanted))
+            found |= set(random.sample(usable, min(ASKED_PER_SHARED_LANE, len(usable))))
+    return found
+
+
+def _unconfirmed(now: datetime) -> sa.Select[str]:
+    return (
+        sa.select(Dispatch.device_id)
+        .where(
+            handout.is_active(),
+            Dispatch.status == sa.literal_column("'dispatched'"),
+            Dispatch.protocol != protocols.CHT,
+            Dispatch.lease_until <= now,
+            protocols.has_hand_outs_left(),
+        )
+        .distinct()
+    )
+
+
+def _due_lanes(session: Session, now: datetime) -> list[str]:
+    """The lanes in which something is due, found by stepping from lane to lane, so a long queue costs no more."""
+    first = sa.select(sa.func.min(Message.lane).label("lane")).where(_IS_QUEUED)
+    lanes = first.cte("lanes", recursive=True)
+    following = (
+        sa.select(sa.func.min(Message.lane))
+        .where(_IS_QUEUED, Message.lane > lanes.c.lane)
+        .correlate(lanes)
+        .scalar_subquery()
+    )
+    lanes = lanes.union_all(sa.select(following).where(lanes.c.lane.is_not(None)))
+    is_due = sa.exists().where(
+        _IS_QUEUED,
+        Message.lane == lanes.c.lane,
+        Message.due_at <= now,
+        Message.expires_at > now,
+    )
+    found = session.scalars(sa.select(lanes.c.lane).where(lanes.c.lane.is_not(None), is_due))
+    return [str(lane) for lane in found]
+
+
+def _usable(session: Session, crm_id: str, device_ids: set[str]) -> set[str]:
+    """Those of the devices the CRM may use."""
+    if session.scalar(sa.select(Crm.uses_all_devices).where(Crm.id == crm_id)):
+        return device_ids
+    return set(session.scalars(sa.select(CrmDevice.device_id).where(CrmDevice.crm_id == crm_id)))
