@@ -1,0 +1,128 @@
+"""The one error body, and which status code each error has."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Response, current_app, request
+from werkzeug.exceptions import HTTPException
+
+from ..errors import (
+    BadRequest,
+    Conflict,
+    Forbidden,
+    GatewayError,
+    Invalid,
+    NotFound,
+    Unauthorized,
+)
+
+# Status, code, message and details of an error, as a protocol's JSON.
+Dialect = Callable[[int, str, str, dict[str, Any]], dict[str, Any]]
+
+_DIALECTS = "smsgw.dialects"
+_STATUS_CODES: dict[type[GatewayError], int] = {
+    BadRequest: 400,
+    Unauthorized: 401,
+    Forbidden: 403,
+    NotFound: 404,
+    Conflict: 409,
+    Invalid: 422,
+}
+
+
+def status_code(error: GatewayError) -> int:
+    """The HTTP status of an error of the house."""
+    return next(code for kind, code in _STATUS_CODES.items() if isinstance(error, kind))
+
+
+def answer(body: dict[str, Any], status: int = 200, location: str | None = None) -> Response:
+    """A JSON answer, its keys in the order they were put in; `location` is where a new thing can be read."""
+    made = json_answer(json.dumps(body, ensure_ascii=False, separators=(",", ":")), status)
+    if location is not None:
+        made.headers["Location"] = location
+    return made
+
+
+def json_answer(text: str, status: int = 200) -> Response:
+    """An answer whose JSON is written already."""
+    return Response(text, status, mimetype="application/json")
+
+
+def error_answer(
+    status: int, code: str, message: str, details: dict[str, Any] | None = None
+) -> Response:
+    """What every caller sees when something is wrong; a protocol with errors of its own `speak`s those."""
+    write = _dialect() or _house_words
+    # ASCII, so that half of a surrogate pair that somebody sent can be shown to them.
+    made = json_answer(json.dumps(write(status, code, message, details or {})), status)
+    if status == 401:
+        made.headers["WWW-Authenticate"] = 'Basic realm="smsgw", charset="UTF-8"'
+    return made
+
+
+def _house_words(_status: int, code: str, message: str, details: dict[str, Any]) -> dict[str, Any]:
+    return {"error": True, "code": code, "message": message, "details": details}
+
+
+def speak(app: Flask, path: str, dialect: Dialect) -> None:
+    """Has all errors below this path, of whatever kind, written in a protocol's own way."""
+    app.extensions.setdefault(_DIALECTS, {})[path] = dialect
+
+
+def _dialect() -> Dialect | None:
+    dialects: dict[str, Dialect] = current_app.extensions.get(_DIALECTS, {})
+    for path, dialect in dialects.items():
+        if f"{request.path}/".startswith(f"{path}/"):
+            return dialect
+    return None
+
+
+def register(app: Flask) -> None:
+    """Makes the app answer every error with that body."""
+    app.register_error_handler(GatewayError, _on_gateway_error)
+    app.register_error_handler(HTTPException, _on_http_exception)
+    app.register_error_handler(Exception, _on_bug)
+
+
+def _on_gateway_error(error: GatewayError) -> Response:
+    return error_answer(status_code(error), error.code, error.message, error.details)
+
+
+def _on_http_exception(error: HTTPException) -> Response:
+    status = error.code or 500
+    code = error.name.lower().replace(" ", "_")
+    # flask-smorest puts the fields that were wrong into `data`.
+    data: dict[str, Any] = getattr(error, "data", None) or {}
+    messages = data.get("messages") or {}
+    details = messages.get("json", messages) if isinstance(messages, dict) else {}
+    answer = error_answer(status, code, _text(error, details), details)
+    for name, value in error.get_headers():
+        if name in ("Allow", "Retry-After"):
+            answer.headers[name] = value
+    return answer
+
+
+def _text(error: HTTPException, details: dict[str, Any]) -> str:
+    if details:
+        return f"{error.name}: {first_fault(details)}"
+    return error.description or error.name
+
+
+def first_fault(details: Any, path: str = "") -> str:
+    """The first thing that is wrong in `{"field": {"0": ["text"]}}` as one line: `field.0: text`."""
+    if isinstance(details, dict) and details:
+        key, rest = next(iter(details.items()))
+        return first_fault(rest, f"{path}.{key}" if path else str(key))
+    if isinstance(details, list) and details:
+        return first_fault(details[0], path)
+    return f"{path}: {details}" if path else str(details)
+
+
+def _on_bug(error: Exception) -> Response:
+    current_app.logger.error(
+        "%s %s failed: %s", request.method, request.path, type(error).__name__, exc_info=error
+    )
+    return error_answer(
+        500, "internal_error", "something went wrong on the server; it has been logged"
+    )

@@ -1,0 +1,214 @@
+"""Who may call: a view says so with one of these, and `guard` on the view tells the structural test which."""
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from flask import Response, g, request
+from flask_httpauth import HTTPBasicAuth
+
+from .. import clock, ids
+from ..core import crms, devices, operators
+from ..errors import Forbidden
+from ..store.models import Crm
+from .answers import error_answer
+from .wiring import house
+
+View = Callable[..., Any]
+
+_LOG = logging.getLogger("smsgw.guards")
+
+_basic = HTTPBasicAuth(realm="smsgw")
+
+
+class DeviceDisabled(Forbidden):
+    """The operator has switched this device off."""
+
+    code = "device_disabled"
+
+
+def _find_login() -> devices.Login | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return _device_by_key(token.strip())
+    # Flask-HTTPAuth reads the header, because Werkzeug's reader drops what is not UTF-8. Its decorators are left out:
+    # they cost as much as the question whether a poll finds work.
+    given = _basic.get_auth()
+    return _device_by_password(given.username, given.password) if given else None
+
+
+def _device_by_password(username: str, password: str) -> devices.Login | None:
+    if not username or "\0" in username:
+        return None
+    login = devices.find_login(house().database, username, clock.now())
+    if login is None:
+        # Not its name: where the URL was typed wrongly, that may be the password.
+        _LOG.warning("a device with an unknown name was refused")
+        return None
+    if not _is_password(password, login.secret_hash):
+        _LOG.warning("device %s was refused: wrong password", login.device_id)
+        return None
+    return login
+
+
+def _device_by_key(token: str) -> devices.Login | None:
+    if not token.startswith("gw_live_"):
+        return None
+    return devices.find_login_by_key(house().database, token, clock.now())
+
+
+def _is_password(password: str, secret_hash: str) -> bool:
+    return ids.is_secret(password, secret_hash) or any(
+        ids.is_secret(reading, secret_hash) for reading in readings(password)
+    )
+
+
+def readings(password: str) -> list[str]:
+    """Everything that may be meant by a password as it arrived, the likeliest first.
+
+    The stock app percent-encodes what was typed, older ones send ISO-8859-1, and a person may have encoded it
+    before typing; Flask-HTTPAuth has decoded the bytes as UTF-8 or, failing that, as ISO-8859-1.
+    """
+    raw = [password.encode("utf-8", "surrogatepass")]
+    for _ in range(2):
+        raw.append(unquote_to_bytes(raw[-1]))
+    texts = []
+    for reading in dict.fromkeys(raw):
+        texts.append(reading.decode("utf-8", "replace"))
+        texts.append(reading.decode("latin-1"))
+    return list(dict.fromkeys(texts))
+
+
+def device_required(view: View) -> View:
+    """Lets a device in, with Basic auth or `Bearer gw_live_…`; the view finds it with `this_device()`."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        login = _find_login()
+        if login is None:
+            return error_answer(401, "unauthorized", "wrong device name or password")
+        g.device = login
+        if not login.enabled:
+            raise DeviceDisabled("this device is disabled on the server")
+        return view(*args, **kwargs)
+
+    return _marked(guarded, "device")
+
+
+def this_device() -> devices.Login:
+    """The device that calls."""
+    login: devices.Login = g.device
+    return login
+
+
+def find_device() -> devices.Login | None:
+    """The device that calls, `None` when it is somebody else or was refused."""
+    login: devices.Login | None = g.get("device")
+    return login
+
+
+def crm_required(view: View) -> View:
+    """Lets a CRM in, with `Authorization: Bearer crm_live_…` or `X-API-Key`; the view finds it with `this_crm()`."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        crm = _find_crm(_key())
+        if crm is None:
+            return _refuse_key()
+        _admit(crm)
+        return view(*args, **kwargs)
+
+    return _marked(guarded, "crm")
+
+
+def operator_required(view: View) -> View:
+    """Lets an operator in, with `Authorization: Bearer op_live_…`."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        name = _find_operator(_key())
+        if name is None:
+            return _refuse_key()
+        g.operator_name = name
+        return view(*args, **kwargs)
+
+    return _marked(guarded, "operator")
+
+
+def crm_or_operator_required(view: View) -> View:
+    """Lets both in; `find_crm()` is `None` for an operator."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        key = _key()
+        crm, name = _find_crm(key), _find_operator(key)
+        if crm is None and name is None:
+            return _refuse_key()
+        if crm is not None:
+            _admit(crm)
+        g.operator_name = name
+        return view(*args, **kwargs)
+
+    return _marked(guarded, "crm or operator")
+
+
+def public(view: View) -> View:
+    """Lets everybody in."""
+    return _marked(view, "public")
+
+
+def this_crm() -> Crm:
+    """The CRM that calls."""
+    crm: Crm = g.crm
+    return crm
+
+
+def find_crm() -> Crm | None:
+    """The CRM that calls, `None` when it is an operator."""
+    crm: Crm | None = g.get("crm")
+    return crm
+
+
+def caller() -> str:
+    """The CRM's id, or `op:` and the operator's name: whose `Idempotency-Key` it is."""
+    crm = find_crm()
+    return crm.id if crm is not None else f"op:{g.operator_name}"
+
+
+def _admit(crm: Crm) -> None:
+    if not crm.enabled:
+        raise Forbidden("this API key is disabled", code="crm_disabled")
+    g.crm = crm
+
+
+def _key() -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    return request.headers.get("X-API-Key", "").strip()
+
+
+def _find_crm(key: str) -> Crm | None:
+    if not key.startswith("crm_live_"):
+        return None
+    return crms.find_caller(house().database, key)
+
+
+def _find_operator(key: str) -> str | None:
+    if not key:
+        return None
+    with house().database.reading() as session:
+        return operators.find_by_key(session, house().settings, key)
+
+
+def _refuse_key() -> Response:
+    answer = error_answer(401, "unauthorized", "no API key, or a wrong one")
+    answer.headers["WWW-Authenticate"] = 'Bearer realm="smsgw"'
+    return answer
+
+
+def _marked(view: View, guard: str) -> View:
+    view.guard = guard  # type: ignore[attr-defined]
+    return view

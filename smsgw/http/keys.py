@@ -1,0 +1,107 @@
+"""Keys of the CRM WebSocket API, which come in a body or a query too, and who owns them."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from flask import g, request
+from werkzeug.exceptions import TooManyRequests
+
+from ..core import crms, limits, operators, registration
+from ..core.limits import Limit
+from ..errors import BadRequest, Forbidden, Invalid, Unauthorized
+from ..settings import Settings
+from ..store.models import Crm
+from . import bodies
+from .wiring import house
+
+MAX_BODY_BYTES = 1024 * 1024
+REGISTRATIONS = Limit("registration", 10, 60)
+
+
+def bearer() -> str:
+    """What stands after `Authorization: Bearer`, empty without it."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def find_crm(key: str) -> Crm | None:
+    """The CRM that owns the key, for reading only; `Forbidden` for one that is disabled."""
+    crm = crms.find_caller(house().database, key) if key.startswith("crm_live_") else None
+    if crm is not None:
+        if not crm.enabled:
+            raise Forbidden("this API key is disabled", code="crm_disabled")
+        g.crm = crm
+    return crm
+
+
+def crm_of(key: str) -> Crm:
+    """The same; `Unauthorized` when nobody owns it."""
+    crm = find_crm(key)
+    if crm is None:
+        raise Unauthorized("no API key, or a wrong one")
+    return crm
+
+
+def is_operator(key: str) -> bool:
+    """Whether an operator owns the key."""
+    if not key:
+        return False
+    with house().database.reading() as session:
+        name = operators.find_by_key(session, house().settings, key)
+    g.operator_name = name
+    return name is not None
+
+
+def check_open(now: datetime) -> None:
+    """Lets somebody without a key register while that is open; raises `Unauthorized`, or 429 for too many a minute."""
+    with house().database.reading() as session:
+        is_open = registration.is_open(session, house().settings, now)
+    if not is_open:
+        raise Unauthorized(
+            "no key, or a wrong one: registering needs an operator's or a CRM's key, "
+            "or an operator opens it for a while with: python -m smsgw device pair"
+        )
+    if bearer():
+        raise Unauthorized("the key is wrong; while registration is open, none is needed")
+    with house().database.transaction() as session:
+        standing = limits.count(session, REGISTRATIONS, request.remote_addr or "", now)
+    if not standing.is_allowed:
+        raise TooManyRequests(
+            "too many registrations from this address", retry_after=standing.retry_after_seconds
+        )
+
+
+def json_body() -> dict[str, Any]:
+    """The body's JSON object; unknown fields are for nobody. Raises `BadRequest`."""
+    try:
+        parsed = json.loads(bodies.read(MAX_BODY_BYTES).decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        raise BadRequest("the body is not JSON in UTF-8", code="bad_json") from None
+    if not isinstance(parsed, dict):
+        raise BadRequest("the body must be a JSON object", code="bad_json")
+    return parsed
+
+
+def text(body: dict[str, Any], name: str) -> str:
+    """A text that must be there; `Invalid` otherwise."""
+    found = body.get(name)
+    if not isinstance(found, str) or not found.strip():
+        raise _invalid(name, f"{name} is required and must be a text")
+    return found
+
+
+def optional_text(body: dict[str, Any], name: str) -> str | None:
+    """A text that may be missing or null; `Invalid` for anything else."""
+    return None if body.get(name) is None else text(body, name)
+
+
+def web_socket_url(settings: Settings, query: str) -> str:
+    """Where the socket is for whoever calls: `wss://host/ws?…`."""
+    base = settings.public_url or request.host_url.rstrip("/")
+    scheme, _, rest = base.partition("://")
+    return f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws?{query}"
+
+
+def _invalid(field: str, message: str) -> Invalid:
+    return Invalid(message, details={field: [message]})

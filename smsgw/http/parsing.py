@@ -1,0 +1,112 @@
+"""What a CRM or an operator sends: strict JSON and query parameters, handed to a marshmallow schema."""
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import marshmallow as ma
+from flask import Request, g, request
+from webargs import core
+from webargs.flaskparser import FlaskParser
+
+from ..errors import BadRequest, Invalid, NotFound
+from . import bodies
+from .answers import first_fault
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_DEPTH = 20
+
+
+_UNKNOWN: dict[str, str | None] = {
+    **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
+    "json": ma.RAISE,
+    "query": ma.RAISE,
+}
+
+
+class StrictParser(FlaskParser):
+    """Refuses what a schema does not know, in bodies and in queries, with the house's own errors."""
+
+    DEFAULT_UNKNOWN_BY_LOCATION = _UNKNOWN
+
+    def load_json(self, req: Request, schema: ma.Schema) -> Any:
+        """The body as JSON, whatever its content type says; no body at all counts as `{}`."""
+        body = bodies.read(MAX_BODY_BYTES)
+        if not body:
+            return core.missing
+        g.parsed_body = parse_json(body)
+        return g.parsed_body
+
+    def handle_error(
+        self, error: ma.ValidationError, req: Request, schema: ma.Schema, **_kwargs: Any
+    ) -> NoReturn:
+        """Raises `Invalid` with the fields that were wrong."""
+        details = next(iter(error.messages_dict.values()))
+        if "_schema" in details and not isinstance(g.get("parsed_body", {}), dict):
+            raise Invalid("the body must be a JSON object")
+        raise Invalid(first_fault(details), details=details)
+
+
+def parsed_body() -> Any:
+    """What was in the body of this request, `None` when nobody read one."""
+    return g.get("parsed_body")
+
+
+def refuse_nul() -> None:
+    """Refuses a URL with the character NUL, which no database looks up."""
+    if "\0" in request.path:
+        raise NotFound("there is nothing under a name with the character NUL")
+    if b"%00" in request.query_string or b"\0" in request.query_string:
+        raise BadRequest("the query must not contain the character NUL")
+
+
+def parse_json(body: bytes) -> Any:
+    """The JSON in `body`; `BadRequest` where it is none, `Invalid` where it holds text no database keeps."""
+    try:
+        parsed = json.loads(
+            body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite
+        )
+    except (ValueError, RecursionError):
+        raise BadRequest("the body is not JSON in UTF-8", code="bad_json") from None
+    # Without an escape there can be no NUL and no half of a surrogate pair in JSON in UTF-8.
+    if b"\\u" in body:
+        _refuse_unstorable(parsed)
+    return parsed
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError("the number is too large")
+    return number
+
+
+def _refuse_unstorable(parsed: Any) -> None:
+    for path, text in _texts(parsed, ()):
+        if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+            fault = "Must not contain the character NUL or half of a surrogate pair."
+            details: Any = [fault]
+            for step in reversed(path):
+                details = {step: details}
+            details = details if isinstance(details, dict) else {"_schema": details}
+            raise Invalid(first_fault(details), details=details)
+
+
+def _texts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """All texts in the value with where they stand; a key that cannot be kept is named by its place alone."""
+    if len(path) > MAX_DEPTH:
+        raise Invalid(f"the body is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield path, key
+            yield from _texts(item, (*path, key))
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _texts(item, (*path, str(number)))

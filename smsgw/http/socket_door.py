@@ -1,0 +1,31 @@
+"""`/ws`, one URL for devices and CRMs: each side opens the socket for the credentials it knows."""
+
+from collections.abc import Callable, Sequence
+
+from flask import Blueprint, Flask, Response, request
+
+from ..errors import Unauthorized
+from . import keys
+from .guards import public
+
+# The answer that opens the socket for the owner of a key, `None` when the key is not of this side.
+Opener = Callable[[str], Response | None]
+
+
+def register(app: Flask, openers: Sequence[Opener]) -> None:
+    """Adds `/ws` to the app."""
+    blueprint = Blueprint("ws", __name__)
+
+    @blueprint.get("/ws", websocket=True)
+    @blueprint.get("/ws")
+    @public
+    def connect() -> Response:
+        """Opens the socket, or refuses before the upgrade: our clients can see that."""
+        key = request.args.get("token") or request.args.get("apiKey") or keys.bearer()
+        for opener in openers:
+            answer = opener(key)
+            if answer is not None:
+                return answer
+        raise Unauthorized("no token or API key, or a wrong one")
+
+    app.register_blueprint(blueprint)
