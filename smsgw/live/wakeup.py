@@ -1,0 +1,101 @@
+"""The doorbell: tells that something may have been written. A ring that is lost costs a wait, never an event."""
+
+import logging
+import sqlite3
+import time
+from typing import Any, Protocol
+
+import psycopg
+import sqlalchemy as sa
+
+from ..store.db import CHANNEL, RING_SECONDS, Database
+
+POLL_SECONDS = 0.05
+
+log = logging.getLogger(__name__)
+
+
+class Doorbell(Protocol):
+    """Something to wait at, for one thread."""
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Waits until something may have been written, `timeout_seconds` at most; whether it rang."""
+
+    def close(self) -> None:
+        """Ends its connection."""
+
+
+def doorbell(database: Database) -> Doorbell:
+    """The doorbell of this kind of database."""
+    if database.is_sqlite:
+        return SqliteDoorbell(str(database.url.database))
+    return PostgresDoorbell(database.url)
+
+
+class SqliteDoorbell:
+    """Rings when any other connection, of this process or another, has committed.
+
+    `data_version` reads a counter in shared memory: it takes no lock and costs some microseconds.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._seen = self._version()
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """See `Doorbell`."""
+        deadline = time.monotonic() + timeout_seconds
+        while (version := self._version()) == self._seen:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(POLL_SECONDS, left))
+        self._seen = version
+        return True
+
+    def close(self) -> None:
+        """See `Doorbell`."""
+        self._connection.close()
+
+    def _version(self) -> int:
+        (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+
+class PostgresDoorbell:
+    """Rings on `NOTIFY`, and comes back by itself after the server was away."""
+
+    def __init__(self, url: sa.URL) -> None:
+        self._address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._connection: psycopg.Connection[Any] | None = None
+        self._has_echo = False
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """See `Doorbell`."""
+        try:
+            return self._listen(timeout_seconds)
+        except psycopg.Error as error:
+            log.warning("the doorbell has lost the database: %s", type(error).__name__)
+            self.close()
+            time.sleep(timeout_seconds)
+            return False
+
+    def close(self) -> None:
+        """See `Doorbell`."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _listen(self, timeout_seconds: float) -> bool:
+        if self._connection is None:
+            self._connection = psycopg.connect(self._address, autocommit=True, connect_timeout=5)
+            self._connection.execute(f"LISTEN {CHANNEL}")
+            # What was written before we listened has rung for nobody.
+            return True
+        if self._has_echo:
+            # Whoever has just rung keeps quiet for a moment about what it writes next: ring once more for that.
+            timeout_seconds = min(timeout_seconds, 2 * RING_SECONDS)
+        has_rung = bool(list(self._connection.notifies(timeout=timeout_seconds, stop_after=1)))
+        rings = has_rung or self._has_echo
+        self._has_echo = has_rung
+        return rings
