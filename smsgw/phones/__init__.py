@@ -1,0 +1,1 @@
+"""The devices' doors, one module for each wire protocol."""

@@ -1,0 +1,80 @@
+"""MySMSAPio's socket, `/cable`: who gets in. What is said there is `channel`'s."""
+
+from collections.abc import Sequence
+
+from flask import Blueprint, Response, request
+
+from .. import clock
+from ..core import devices
+from ..core.devices import Login
+from ..http.guards import public
+from ..http.wiring import house
+from ..live import upgrade
+from ..live.conversation import Answer, Close, Kind
+from .channel import Conversation
+from .mysmsapio import this_gateway
+
+SUBPROTOCOL = "actioncable-v1-json"
+
+_UNAUTHORIZED = '{"type":"disconnect","reason":"unauthorized","reconnect":false}'
+
+blueprint = Blueprint("cable", __name__)
+
+
+@blueprint.get("/cable", websocket=True)
+@public
+def connect() -> Response:
+    """Opens the socket, also for a wrong key: only a frame stops a client from trying for ever."""
+    if not upgrade.is_handshake():
+        return _page_not_found()
+    login = _find_login()
+    if login is None or not login.enabled:
+        return upgrade.accept(_Stranger(), [SUBPROTOCOL])
+    return upgrade.accept(Conversation(this_gateway(login.device_id), login), [SUBPROTOCOL])
+
+
+@blueprint.route("/cable", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+@public
+def not_found() -> Response:
+    """What Rails answers to a request that asks for no socket."""
+    return _page_not_found()
+
+
+def _page_not_found() -> Response:
+    return Response("Page not found", 404, mimetype="text/plain")
+
+
+def _find_login() -> Login | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    key = request.args.get("api_key") or (token.strip() if scheme.lower() == "bearer" else "")
+    if not key.startswith("gw_live_"):
+        return None
+    return devices.find_login_by_key(house().database, key, clock.now())
+
+
+_STRANGERS = Kind("cable of strangers", look=lambda _database, _all: [])
+
+
+class _Stranger:
+    """What one with a wrong key gets to hear."""
+
+    key = ""
+    kind = _STRANGERS
+
+    def opened(self) -> Answer:
+        return [_UNAUTHORIZED, Close(1000)]
+
+    def received(self, _text: str) -> Answer:
+        return []
+
+    def work(self) -> Answer:
+        return []
+
+    def farewell(self) -> Sequence[str]:
+        return []
+
+    def alive(self) -> None:
+        """Nobody we know."""
+
+    def closed(self) -> None:
+        """Nobody we know."""

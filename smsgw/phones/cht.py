@@ -1,0 +1,201 @@
+"""The stock app's endpoint: it polls one URL, brings what it has, and takes what is for it.
+
+The phone forgets its batch at any 2xx with a JSON object and repeats it for ever without one, so we answer 2xx only
+after the commit, never redirect, and put a bad item aside instead of refusing its batch.
+"""
+
+import json
+import re
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from .. import clock, metrics
+from ..core import devices, handout, inbound, reports
+from ..core.inbound import Received, Unreadable
+from ..core.protocols import CHT
+from ..core.reports import Report
+from ..errors import BadRequest
+from ..http import bodies
+from ..http.answers import error_answer
+from ..http.guards import DeviceDisabled, device_required, this_device
+from ..http.wiring import house
+from .texts import storable
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+UPDATES_IN_A_FULL_POLL = 20
+MAX_ID = 36
+MAX_RAW = 1024 * 1024
+
+STATUS = {
+    "UNSENT": "accepted",
+    "PENDING": "sending",
+    "SENT": "sent",
+    "DELIVERED": "delivered",
+    "FAILED": "failed",
+}
+
+blueprint = Blueprint("cht", __name__)
+_APP_VERSION = re.compile(r"medic\.gateway\.alert\S*/(\S{1,40})")
+
+
+@blueprint.get("/api/sms")
+@device_required
+def check() -> Response:
+    """The phone's check of its settings: `{"medic-gateway": true}`."""
+    _note_sighting()
+    return _answer({"medic-gateway": True})
+
+
+@blueprint.post("/api/sms")
+@device_required
+def poll() -> Response:
+    """Takes the phone's messages and updates, and answers with the messages it is to send."""
+    login = this_device()
+    body = _parse(bodies.read(MAX_BODY_BYTES))
+    _note_sighting()
+    received, unreadable = _messages(body.get("messages"))
+    updates, bad_updates = _updates(body.get("updates"))
+    unreadable += bad_updates
+    if not (received or updates or unreadable or _has_work(login)):
+        return _answer({"messages": []})
+    # With so many updates there may be more, among them the confirmation of what we would hand out again.
+    is_full = len(updates) + len(bad_updates) >= UPDATES_IN_A_FULL_POLL
+    return _answer({"messages": _exchange(login, received, updates, unreadable, is_full)})
+
+
+@blueprint.after_request
+def _count(answer: Response) -> Response:
+    metrics.count_poll("cht", answer.status_code)
+    return answer
+
+
+@blueprint.errorhandler(DeviceDisabled)
+def _refuse_disabled(error: DeviceDisabled) -> Response:
+    # At the check of its settings the phone shows a fitting text for 401 only.
+    status = 401 if request.method == "GET" else 403
+    return error_answer(status, error.code, error.message)
+
+
+def _has_work(login: devices.Login) -> bool:
+    if not login.may_have_work:
+        return False
+    return handout.has_work(house().database, login.device_id, house().settings, clock.now())
+
+
+def _exchange(
+    login: devices.Login,
+    received: list[Received],
+    updates: list[Report],
+    unreadable: list[Unreadable],
+    is_full: bool,
+) -> list[dict[str, str]]:
+    """The one write transaction of a poll: keep, apply, hand out; all of it or nothing."""
+    settings = house().settings
+    with house().database.transaction() as session:
+        device = devices.lock(session, login.device_id)
+        device.protocol = CHT
+        now = clock.now()
+        # Another poll of this device was committed while this one was on its way: its words may be older.
+        has_overlapped = device.revision != login.revision + 1
+        inbound.receive(session, device, settings.default_region, received, now)
+        inbound.quarantine(session, device.id, unreadable, now)
+        rule = reports.out_of_order if has_overlapped else reports.in_order
+        reports.apply(session, device, updates, rule, now)
+        outgoing: list[handout.Outgoing] = []
+        if not is_full:
+            outgoing += handout.hand_out_again(session, device, settings, now)
+        left = handout.MOST_PER_ANSWER - len(outgoing)
+        outgoing += handout.hand_out_new(session, device, settings, left, now)
+    return [{"id": one.id, "to": one.to, "content": one.content} for one in outgoing]
+
+
+def _note_sighting() -> None:
+    version = _APP_VERSION.search(request.headers.get("User-Agent", ""))
+    house().sightings.note(
+        this_device().device_id, clock.now(), version.group(1) if version else None
+    )
+
+
+def _answer(body: dict[str, Any]) -> Response:
+    return bodies.pack(Response(json.dumps(body), mimetype="application/json"))
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = json.loads(body.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        raise BadRequest("the body is not JSON in UTF-8", code="bad_json") from None
+    if not isinstance(parsed, dict):
+        raise BadRequest("the body must be a JSON object", code="bad_json")
+    return parsed
+
+
+def _items(value: Any) -> list[Any]:
+    """The list that was sent; null, a missing key and an empty object mean none."""
+    if isinstance(value, list):
+        return value
+    return [value] if value else []
+
+
+def _messages(value: Any) -> tuple[list[Received], list[Unreadable]]:
+    good: list[Received] = []
+    bad: list[Unreadable] = []
+    for item in _items(value):
+        fault = _message_fault(item)
+        if fault:
+            bad.append(_unreadable(item, fault))
+        else:
+            good.append(_received(item))
+    return good, bad
+
+
+def _message_fault(item: Any) -> str | None:
+    if not isinstance(item, dict):
+        return "the message is not an object"
+    phone_id, sender, content = item.get("id"), item.get("from", ""), item.get("content")
+    if not isinstance(phone_id, str) or not 1 <= len(phone_id) <= MAX_ID:
+        return "the message's id is not a text of 1 to 36 characters"
+    if not isinstance(sender, str | None) or len(sender or "") > 100:
+        return "the message's sender is not a text of at most 100 characters"
+    if not isinstance(content, str):
+        return "the message's content is not a text"
+    if len(content.encode("utf-8", "replace")) > inbound.MAX_CONTENT_BYTES:
+        return "the message's content is longer than 64 KiB"
+    return None
+
+
+def _received(item: dict[str, Any]) -> Received:
+    return Received(
+        phone_id=storable(item["id"]),
+        from_number=storable(item.get("from") or ""),
+        content=storable(item["content"]),
+        device_received_at=clock.from_epoch_ms(item.get("sms_received")),
+        sms_sent_at=clock.from_epoch_ms(item.get("sms_sent")),
+    )
+
+
+def _updates(value: Any) -> tuple[list[Report], list[Unreadable]]:
+    good: list[Report] = []
+    bad: list[Unreadable] = []
+    for item in _items(value):
+        if isinstance(item, dict) and isinstance(item.get("id"), str) and item["id"]:
+            good.append(_report(item))
+        else:
+            bad.append(_unreadable(item, "the update is not an object with an id"))
+    return good, bad
+
+
+def _report(item: dict[str, Any]) -> Report:
+    word, reason = item.get("status"), item.get("reason")
+    word = storable(word)[:40] if isinstance(word, str) and word else "unrecognised"
+    return Report(
+        dispatch_id=storable(item["id"])[: MAX_ID + 1],
+        word=word,
+        status=STATUS.get(word),
+        reason=storable(reason) if isinstance(reason, str) else None,
+    )
+
+
+def _unreadable(item: Any, reason: str) -> Unreadable:
+    return Unreadable(storable(json.dumps(item, ensure_ascii=True))[:MAX_RAW], reason)

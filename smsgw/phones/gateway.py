@@ -1,0 +1,135 @@
+"""What a MySMSAPio app says, over REST or its socket: read, translated into our words once, and given to the core."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy.orm import Session
+
+from ..core import devices, inbound, protocols, reports
+from ..core.inbound import Received, Unreadable
+from ..core.reports import Report
+from ..errors import Invalid, NotFound
+from ..http.flushing import Flusher
+from ..settings import Settings
+from ..store.db import Database
+from ..store.models import Dispatch
+from .texts import storable
+
+MAX_SENDER = 100
+MAX_RAW = 1024 * 1024
+HIGH_PRIORITY_ABOVE = 4
+
+STATUS = {"sent": "sent", "delivered": "delivered", "failed": "failed", "error": "failed"}
+_APP_ID = re.compile(r"msg_([0-9a-f]{32})")
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What the doors need of the house to serve one device."""
+
+    settings: Settings
+    database: Database
+    flusher: Flusher
+    device_id: str
+
+    def note_sighting(self, now: datetime) -> None:
+        """Remembers that the device is there; written some seconds later."""
+        self.flusher.note(self.device_id, now, None, protocols.MYSMSAPIO)
+
+
+def app_id(dispatch_id: str) -> str:
+    """The id the app sees for one handing out of a message."""
+    return f"msg_{UUID(dispatch_id).hex}"
+
+
+def dispatch_id(seen: Any) -> str | None:
+    """The dispatch whose id the app saw; `None` when it is no id of ours."""
+    found = _APP_ID.fullmatch(seen) if isinstance(seen, str) else None
+    return str(UUID(found.group(1))) if found else None
+
+
+def priority(level: int) -> str:
+    """`high` for what a CRM put above the usual; the document knows no other word than that."""
+    return "high" if level > HIGH_PRIORITY_ABOVE else "normal"
+
+
+def take_sms(session: Session, gateway: Gateway, payload: dict[str, Any], now: datetime) -> str:
+    """Keeps an SMS the app received and returns our id of it; a repeat gets the id the first one got.
+
+    Raises `Invalid` for one that cannot be read; `keep_unreadable` keeps that for the operator.
+    """
+    fault = _sms_fault(payload)
+    if fault is not None:
+        raise Invalid(fault)
+    received = _received(payload)
+    device = devices.lock(session, gateway.device_id)
+    inbound.receive(session, device, gateway.settings.default_region, [received], now)
+    return inbound.find_id(session, gateway.device_id, received.phone_id)
+
+
+def keep_unreadable(
+    session: Session, gateway: Gateway, payload: Any, reason: str, now: datetime
+) -> None:
+    """Puts an SMS aside that could not be read: the app will not bring it again."""
+    raw = storable(json.dumps(payload, ensure_ascii=True))[:MAX_RAW]
+    inbound.quarantine(session, gateway.device_id, [Unreadable(raw, reason)], now)
+
+
+def take_status(session: Session, gateway: Gateway, payload: dict[str, Any], now: datetime) -> None:
+    """Applies what the app says of an SMS it was handed: `Invalid` for other words, `NotFound` for other ids."""
+    word = payload.get("status")
+    if not isinstance(word, str) or word not in STATUS:
+        raise Invalid(f"status must be one of {', '.join(STATUS)}")
+    wanted = dispatch_id(payload.get("message_id"))
+    dispatch = session.get(Dispatch, wanted) if wanted else None
+    if dispatch is None or dispatch.device_id != gateway.device_id:
+        raise NotFound("Message not found")
+    reason = payload.get("error_message")
+    reason = storable(reason) if isinstance(reason, str) and reason else None
+    report = Report(dispatch.id, word, STATUS[word], reason)
+    device = devices.lock(session, gateway.device_id)
+    reports.apply(session, device, [report], reports.never_back, now)
+
+
+def _sms_fault(payload: dict[str, Any]) -> str | None:
+    sender, content = payload.get("phone_number"), payload.get("message_body")
+    if not isinstance(sender, str) or not 1 <= len(sender) <= MAX_SENDER:
+        return f"phone_number must be a text of 1 to {MAX_SENDER} characters"
+    if not isinstance(content, str):
+        return "message_body must be a text"
+    if len(content.encode("utf-8", "replace")) > inbound.MAX_CONTENT_BYTES:
+        return "message_body is longer than 64 KiB"
+    return None
+
+
+def _received(payload: dict[str, Any]) -> Received:
+    received_at = payload.get("received_at")
+    return Received(
+        phone_id=_phone_id(payload),
+        from_number=storable(payload["phone_number"]),
+        content=storable(payload["message_body"]),
+        device_received_at=_moment(received_at) if isinstance(received_at, str) else None,
+    )
+
+
+def _phone_id(payload: dict[str, Any]) -> str:
+    """An id for an SMS the app gives none: the same for the same one, as far as its time of receipt tells."""
+    received_at = payload.get("received_at")
+    if not isinstance(received_at, str) or not received_at:
+        return f"gw-{uuid4().hex}"
+    told = [payload["phone_number"], payload["message_body"], received_at]
+    return f"gw-{hashlib.sha256(json.dumps(told).encode()).hexdigest()}"
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        # The SMS matters more than its time.
+        return None

@@ -1,0 +1,237 @@
+"""The device's side of the CRM WebSocket API: what is said over its socket, frame by frame.
+
+The id a device sees of an outgoing SMS is the dispatch's. The conversation is pure: a frame comes in, frames go out.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from .. import clock
+from ..core import devices, handout, inbound, presence, reports, sockets
+from ..core.devices import Login
+from ..core.handout import Outgoing
+from ..core.inbound import Received, Unreadable
+from ..core.protocols import SOCKET
+from ..core.reports import Report
+from ..http.flushing import Flusher
+from ..live import frames
+from ..live.conversation import Answer, Close, Kind
+from ..live.frames import Frame, FrameError
+from ..settings import Settings
+from ..store.db import Database
+from .texts import storable
+
+MAX_ID = 200
+MAX_SENDER = 100
+REST_SECONDS = 1.0
+# A device may say QUEUED of what it has stored.
+STATUS = {
+    "QUEUED": "accepted",
+    "SENT": "sent",
+    "DELIVERED": "delivered",
+    "FAILED": "failed",
+    "ERROR": "failed",
+}
+REVOKED = Close(frames.CLOSE_REVOKED, "the token is not valid any more")
+REPLACED = Close(frames.CLOSE_REPLACED, "the device has opened a newer socket")
+
+
+@dataclass(frozen=True)
+class Served:
+    """What serving a device needs of the house."""
+
+    settings: Settings
+    database: Database
+    flusher: Flusher
+
+
+def _look(database: Database, conversations: Sequence["Conversation"]) -> list["Conversation"]:
+    """Those whose device may have messages waiting, except who has just found that it may take none."""
+    moment = time.monotonic()
+    ready = [one for one in conversations if one.rests_until <= moment]
+    if not ready:
+        return []
+    with database.reading() as session:
+        waiting = sockets.waiting(session, {one.key for one in ready}, clock.now())
+    return [one for one in ready if one.key in waiting]
+
+
+def _inspect(database: Database, conversations: Sequence["Conversation"]) -> list["Conversation"]:
+    """Those whose token is void or whose device has a newer socket."""
+    with database.reading() as session:
+        rows = sockets.find_all(session)
+    return [one for one in conversations if one.unwelcome(rows.get(one.key)) is not None]
+
+
+KIND = Kind(
+    "device sockets",
+    look=_look,
+    inspect=_inspect,
+    too_big=Close(frames.CLOSE_TOO_BIG, "a frame has at most 64 KiB"),
+)
+
+
+class Conversation:
+    """One device's side of the socket; see `live.conversation.Conversation` for when each method is called."""
+
+    kind = KIND
+
+    def __init__(self, served: Served, login: Login) -> None:
+        self.key = login.device_id
+        self.rests_until = 0.0
+        self._served = served
+        self._secret_hash = login.secret_hash
+        self._socket_id = sockets.new_id()
+
+    def opened(self) -> Answer:
+        now = clock.now()
+        with self._served.database.transaction() as session:
+            row = sockets.find(session, self.key)
+            if self._is_void(row):
+                return [REVOKED]
+            sockets.claim(session, self.key, SOCKET, self._socket_id, now)
+        self._note_sighting(now)
+        return self.work()
+
+    def received(self, text: str) -> Answer:
+        try:
+            frame = frames.read(text)
+            return self._heard(frame)
+        except FrameError as error:
+            return [frames.write_error(error)]
+
+    def work(self) -> Answer:
+        with self._served.database.reading() as session:
+            goodbye = self.unwelcome(sockets.find(session, self.key))
+        return [goodbye] if goodbye is not None else self._hand_out(clock.now())
+
+    def farewell(self) -> Sequence[str]:
+        return []
+
+    def alive(self) -> None:
+        self._note_sighting(clock.now())
+
+    def closed(self) -> None:
+        now = clock.now()
+        with self._served.database.transaction() as session:
+            presence.leave(session, self.key, self._socket_id, now)
+
+    def unwelcome(self, row: sockets.Row | None) -> Close | None:
+        """Why this socket has to go, by what the device's row says; `None` when it may stay."""
+        if row is None or self._is_void(row):
+            return REVOKED
+        return REPLACED if row.socket_id != self._socket_id else None
+
+    def _is_void(self, row: sockets.Row | None) -> bool:
+        return row is None or not row.enabled or row.secret_hash != self._secret_hash
+
+    def _heard(self, frame: Frame) -> Answer:
+        act = self._ACTS.get(frame.event)
+        try:
+            if act is None:
+                raise FrameError("forbidden", f"a device may not say {frame.event}")
+            if frame.data.get("deviceId", self.key) != self.key:
+                raise FrameError("forbidden", "deviceId is not the device of this token")
+            message_id = frames.text(frame.data, "messageId", MAX_ID)
+            act(self, frame.data)
+        except FrameError as error:
+            error.frame_id = frame.frame_id
+            raise
+        told = {"messageId": message_id, "event": frame.event}
+        return [frames.write("ack", told, frame_id=frame.frame_id)]
+
+    def _received(self, data: dict[str, Any]) -> None:
+        now = clock.now()
+        with self._served.database.transaction() as session:
+            device = devices.lock(session, self.key)
+            fault = _sms_fault(data)
+            if fault is None:
+                region = self._served.settings.default_region
+                inbound.receive(session, device, region, [_received(data, now)], now)
+            else:
+                inbound.quarantine(session, self.key, [_unreadable(data, fault)], now)
+        if fault is not None:
+            raise FrameError("invalid_payload", fault)
+
+    def _status(self, data: dict[str, Any]) -> None:
+        word = frames.text(data, "status", MAX_ID)
+        status = STATUS.get(word.upper())
+        if status is None:
+            raise FrameError("invalid_payload", f"status must be one of {', '.join(STATUS)}")
+        reason = data.get("error")
+        reason = storable(reason) if isinstance(reason, str) and reason else None
+        report = Report(storable(data["messageId"]).lower(), word.upper(), status, reason)
+        with self._served.database.transaction() as session:
+            device = devices.lock(session, self.key)
+            reports.apply(session, device, [report], reports.never_back, clock.now())
+        self.rests_until = 0.0
+
+    def _hand_out(self, now: datetime) -> list[str]:
+        database, settings = self._served.database, self._served.settings
+        if not sockets.has_queue(database, self.key, now):
+            return []
+        outgoing: list[Outgoing] = []
+        if handout.has_work(database, self.key, settings, now):
+            with database.transaction() as session:
+                outgoing = sockets.hand_out(session, self.key, self._socket_id, settings, now)
+        if not outgoing:
+            # It has all it may have for now; asking each moment whether that is still so would be a waste.
+            self.rests_until = time.monotonic() + REST_SECONDS
+        return [self._send_message(one, now) for one in outgoing]
+
+    def _send_message(self, one: Outgoing, now: datetime) -> str:
+        data = {
+            "deviceId": self.key,
+            "messageId": one.id,
+            "receiver": one.to,
+            "content": one.content,
+            "timestamp": frames.moment(now),
+        }
+        return frames.write(frames.SEND_MESSAGE, data)
+
+    def _note_sighting(self, now: datetime) -> None:
+        self._served.flusher.note(self.key, now, None, SOCKET)
+
+    _ACTS: ClassVar[dict[str, Callable[["Conversation", dict[str, Any]], None]]] = {
+        frames.MESSAGE_RECEIVED: _received,
+        frames.MESSAGE_STATUS: _status,
+    }
+
+
+def _sms_fault(data: dict[str, Any]) -> str | None:
+    sender, content = data.get("sender"), data.get("content")
+    if not isinstance(sender, str) or len(sender) > MAX_SENDER:
+        return f"sender must be a text of at most {MAX_SENDER} characters"
+    if not isinstance(content, str):
+        return "content must be a text"
+    if len(content.encode("utf-8", "replace")) > inbound.MAX_CONTENT_BYTES:
+        return "content is longer than 64 KiB"
+    if not isinstance(data.get("timestamp", ""), str | None):
+        return "timestamp must be a text such as 2024-12-16T12:00:00Z"
+    return None
+
+
+def _received(data: dict[str, Any], now: datetime) -> Received:
+    return Received(
+        phone_id=storable(data["messageId"]),
+        from_number=storable(data["sender"]),
+        content=storable(data["content"]),
+        device_received_at=_moment(data.get("timestamp")) or now,
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    """ISO 8601, UTC where no zone is given; the SMS matters more than a time that cannot be read."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _unreadable(data: dict[str, Any], fault: str) -> Unreadable:
+    return Unreadable(storable(json.dumps(data, ensure_ascii=True)), fault)
