@@ -1,0 +1,99 @@
+"""What CRMs look like in requests and answers."""
+
+import marshmallow as ma
+from marshmallow import fields, validate
+
+from .fields import Yes
+from .message_schemas import moment, text, told
+
+_DEVICE_IDS = told("The devices it may use; null means all, future ones too.", example=["phone-1"])
+_MOST_DEVICES = validate.Length(max=1000)
+
+
+class NewCrm(ma.Schema):
+    """A CRM to be added."""
+
+    class Meta:
+        unknown = ma.RAISE
+
+    name = fields.String(
+        required=True,
+        validate=validate.Length(min=1, max=100),
+        metadata=told("What people call it; no two have the same."),
+    )
+    callback_url = fields.String(
+        allow_none=True,
+        validate=validate.Length(min=1, max=2048),
+        metadata=told("Where it wants all its events: makes a webhook endpoint.", format="uri"),
+    )
+    device_ids = fields.List(
+        fields.String(), allow_none=True, validate=_MOST_DEVICES, metadata=_DEVICE_IDS
+    )
+
+
+class CrmChanges(ma.Schema):
+    """What to change of a CRM; what is left out stays."""
+
+    class Meta:
+        unknown = ma.RAISE
+
+    name = fields.String(
+        validate=validate.Length(min=1, max=100), metadata=told("What people call it.")
+    )
+    enabled = Yes(metadata=told("Whether its key is accepted."))
+    strict_numbers = Yes(
+        metadata=told("Refuse numbers that are not complete international ones (E.164).")
+    )
+    device_ids = fields.List(
+        fields.String(), allow_none=True, validate=_MOST_DEVICES, metadata=_DEVICE_IDS
+    )
+
+
+class Crm(ma.Schema):
+    """A program that sends and receives SMS."""
+
+    id = text("Ours, `crm_…`.")
+    name = text("What people call it.")
+    enabled = fields.Boolean(required=True, metadata=told("Whether its key is accepted."))
+    strict_numbers = fields.Boolean(
+        required=True, metadata=told("Whether it sends to complete international numbers only.")
+    )
+    device_ids = fields.List(
+        fields.String(),
+        required=True,
+        allow_none=True,
+        metadata=told("The devices it may use; null means all, future ones too."),
+    )
+    created_at = moment("When it was added.")
+
+
+class Crms(ma.Schema):
+    """CRMs, oldest first."""
+
+    data = fields.List(fields.Nested(Crm), required=True)
+
+
+class WebhookSecret(ma.Schema):
+    """An endpoint and the secret that signs for it, shown this once."""
+
+    id = text("Ours, `whe_…`.")
+    secret = text("`whsec_…`, for a Standard Webhooks library.")
+
+
+class CrmKey(ma.Schema):
+    """A CRM's new key, shown this once."""
+
+    id = text("Ours, `crm_…`.")
+    name = text("What people call it.")
+    api_key = text("`crm_live_…`: its `Authorization: Bearer`.")
+
+
+class CrmLogin(CrmKey):
+    """All a new CRM needs to know, shown this once."""
+
+    webhook = fields.Nested(
+        WebhookSecret,
+        required=True,
+        allow_none=True,
+        metadata=told("The endpoint made for `callback_url`."),
+    )

@@ -1,0 +1,138 @@
+"""`/api/v1/devices`: a CRM reads the ones it may use, an operator reads and changes all."""
+
+from datetime import datetime
+from typing import Any
+
+from flask import Response
+from sqlalchemy.orm import Session
+
+from .. import clock
+from ..core import devices, routing
+from ..errors import NotFound
+from ..http.answers import answer
+from ..http.guards import crm_or_operator_required, find_crm, operator_required
+from ..http.idempotency import once_with_secret
+from ..http.openapi import Door
+from ..http.wiring import house
+from ..store.models import Device
+from . import device_schemas, examples
+
+door = Door("Devices", "The phones. A CRM sees the ones it may use; operators see and change all.")
+
+
+@door.on("GET", "/devices")
+@door.answers(
+    200, device_schemas.Devices, "All of them, by name.", example={"data": [examples.DEVICE]}
+)
+@crm_or_operator_required
+def list_devices() -> Response:
+    """List devices"""
+    crm = find_crm()
+    with house().database.reading() as session:
+        if crm is None:
+            rows = devices.everyone(session)
+        else:
+            rows = devices.several(session, routing.device_ids_of(session, crm))
+        return answer({"data": _shapes(session, rows)})
+
+
+@door.on("POST", "/devices")
+@door.answers(
+    201, device_schemas.DeviceLogin, "Its login, shown this once.", example=examples.DEVICE_LOGIN
+)
+@operator_required
+@door.takes(device_schemas.NewDevice, examples={"phone": {"value": examples.NEW_DEVICE}})
+def add(body: dict[str, Any]) -> Response:
+    """Add a device
+
+    The secret is not kept: write it down, or type the `url` into the phone at once. A device that was removed comes
+    back with its history.
+    """
+    make = devices.add_with_key if body["key"] else devices.add_with_password
+
+    def act(session: Session, now: datetime) -> Response:
+        region = house().settings.default_region
+        device, secret = make(session, body["device_id"], body.get("phone"), region, now)
+        return _login(device, secret, 201)
+
+    return once_with_secret(act)
+
+
+@door.on("GET", "/devices/<device_id>")
+@door.answers(200, device_schemas.Device, "The device.", example=examples.DEVICE)
+@door.fails(404)
+@crm_or_operator_required
+def show(device_id: str) -> Response:
+    """Read a device"""
+    crm = find_crm()
+    with house().database.reading() as session:
+        if crm is not None and not routing.may_use(session, crm, device_id):
+            raise NotFound(f"no device {device_id[:80]!r}")
+        return answer(_shape(session, devices.get(session, device_id)))
+
+
+@door.on("PATCH", "/devices/<device_id>")
+@door.answers(200, device_schemas.Device, "The device as it is now.", example=examples.DEVICE)
+@door.fails(404)
+@operator_required
+@door.takes(device_schemas.DeviceChanges, examples={"off": {"value": {"enabled": False}}})
+def change(body: dict[str, Any], device_id: str) -> Response:
+    """Change a device"""
+    with house().database.transaction() as session:
+        device = devices.get(session, device_id)
+        if "phone" in body:
+            devices.set_phone(device, body["phone"], house().settings.default_region)
+        device.enabled = body.get("enabled", device.enabled)
+        session.flush()
+        return answer(_shape(session, device))
+
+
+@door.on("DELETE", "/devices/<device_id>")
+@door.answers(204, None, "It is gone.")
+@door.fails(404)
+@operator_required
+def remove(device_id: str) -> Response:
+    """Remove a device
+
+    Its messages stay. What it sends later under the same ids is still not taken in twice.
+    """
+    with house().database.transaction() as session:
+        devices.remove(session, devices.get(session, device_id), clock.now())
+    return Response(status=204)
+
+
+@door.on("POST", "/devices/<device_id>/rotate")
+@door.answers(
+    200,
+    device_schemas.DeviceLogin,
+    "Its new login, shown this once.",
+    example=examples.DEVICE_LOGIN,
+)
+@door.fails(404)
+@operator_required
+@door.takes(device_schemas.NewSecret, examples={"password": {"value": {}}})
+def rotate(body: dict[str, Any], device_id: str) -> Response:
+    """Give a device a new secret
+
+    The old one is void at once.
+    """
+    make = devices.rotate_key if body["key"] else devices.rotate
+
+    def act(session: Session, _now: datetime) -> Response:
+        device = devices.get(session, device_id)
+        return _login(device, make(device), 200)
+
+    return once_with_secret(act)
+
+
+def _login(device: Device, secret: str, status: int) -> Response:
+    shape = devices.login_shape(device.id, secret, house().settings.base_url)
+    return answer(shape, status, f"/api/v1/devices/{device.id}")
+
+
+def _shape(session: Session, device: Device) -> dict[str, Any]:
+    return _shapes(session, [device])[0]
+
+
+def _shapes(session: Session, rows: list[Device]) -> list[dict[str, Any]]:
+    return devices.shapes(session, rows, clock.now(), house().settings.device_offline_seconds)

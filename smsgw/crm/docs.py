@@ -1,0 +1,101 @@
+"""`/openapi.json`, the page `/docs` that shows it, and a front page that points there."""
+
+import json
+from pathlib import Path
+
+from flask import Blueprint, Flask, Response, current_app, send_from_directory
+
+from .. import __version__
+from ..http.guards import public
+from ..http.openapi import Api, make_api
+from ..http.wiring import house
+from . import crms, deliveries, devices, events, messages, phone_docs, webhook_docs, webhooks
+from .fields import Moment
+
+# Nothing from elsewhere and nothing inline; the viewer's style sheet has its icons as data.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_FOLDER = Path(__file__).parent / "static"
+_INTRODUCTION = (Path(__file__).parent / "introduction.md").read_text(encoding="utf-8")
+_DOORS = (
+    messages.door,
+    events.door,
+    webhooks.door,
+    deliveries.door,
+    devices.door,
+    crms.door,
+)
+_DOCUMENT = "smsgw.openapi"
+
+blueprint = Blueprint("docs", __name__)
+
+
+def register(app: Flask) -> None:
+    """Puts the REST API and its documentation into the app."""
+    api = make_api(app, __version__)
+    api.register_field(Moment, "string", "date-time")
+    for door in _DOORS:
+        api.register_blueprint(door)
+    app.register_blueprint(blueprint)
+    app.extensions[_DOCUMENT] = api
+
+
+@blueprint.get("/")
+@public
+def front() -> Response:
+    """A page that tells somebody who found the server what it is."""
+    return _page("index.html")
+
+
+@blueprint.get("/docs")
+@public
+def show() -> Response:
+    """The documentation, to read and to try out."""
+    return _page("docs/index.html")
+
+
+@blueprint.get("/docs/<path:name>")
+@public
+def show_asset(name: str) -> Response:
+    """The viewer's files."""
+    return _page(f"docs/{name}")
+
+
+@blueprint.get("/openapi.json")
+@public
+def show_document() -> Response:
+    """The OpenAPI document."""
+    return Response(_document(), mimetype="application/json")
+
+
+def _page(name: str) -> Response:
+    page = send_from_directory(_FOLDER, name, max_age=3600)
+    page.headers["Content-Security-Policy"] = POLICY
+    page.headers["X-Content-Type-Options"] = "nosniff"
+    page.headers["Referrer-Policy"] = "no-referrer"
+    return page
+
+
+def _document() -> str:
+    """The document as text, written once per process."""
+    made = current_app.extensions[_DOCUMENT]
+    if isinstance(made, Api):
+        made = json.dumps(_whole(made), ensure_ascii=False, indent=1)
+        current_app.extensions[_DOCUMENT] = made
+    return str(made)
+
+
+def _whole(api: Api) -> dict[str, object]:
+    made = api.spec.to_dict()
+    introduction = _INTRODUCTION.replace("BASE_URL", house().settings.base_url)
+    return {
+        "openapi": made["openapi"],
+        "info": {**made["info"], "description": introduction},
+        "servers": [{"url": "/"}],
+        "tags": [*made["tags"], phone_docs.TAG],
+        "paths": {**made["paths"], **phone_docs.PATHS},
+        "webhooks": webhook_docs.describe(),
+        "components": made["components"],
+    }

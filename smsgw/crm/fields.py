@@ -1,0 +1,78 @@
+"""Fields of bodies and queries that marshmallow does not have."""
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import marshmallow as ma
+from marshmallow import fields
+
+MAX_METADATA_BYTES = 8192
+MAX_METADATA_LEVELS = 10
+_RFC3339 = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
+)
+_EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+_LATEST = datetime(3000, 1, 1, tzinfo=UTC)
+
+
+class Moment(fields.Field[datetime]):
+    """RFC 3339 with a zone, between 1970 and 2999, as an aware moment in UTC."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> datetime:
+        if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+            raise ma.ValidationError("Not a time with a zone, such as 2026-03-01T12:00:00Z.")
+        try:
+            moment = datetime.fromisoformat(value.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise ma.ValidationError("There is no such time.") from None
+        if not _EARLIEST <= moment < _LATEST:
+            raise ma.ValidationError("Must lie between 1970 and 2999.")
+        return moment
+
+
+class Whole(fields.Integer):
+    """A whole number that is written as one: not `"4"`, not `true`."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ma.ValidationError("Not a whole number.")
+        return value
+
+
+class Metadata(fields.Dict):
+    """Any JSON object of at most 8 KiB and ten levels."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> Any:
+        if not isinstance(value, dict):
+            raise ma.ValidationError("Not a JSON object.")
+        if not _is_shallow(value, MAX_METADATA_LEVELS):
+            raise ma.ValidationError(f"Has more than {MAX_METADATA_LEVELS} levels.")
+        size = len(json.dumps(value, ensure_ascii=False).encode())
+        if size > MAX_METADATA_BYTES:
+            raise ma.ValidationError(f"Has {size} bytes as JSON; {MAX_METADATA_BYTES} are allowed.")
+        return value
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels >= 0 and all(_is_shallow(item, levels - 1) for item in items)
+
+
+class Yes(fields.Boolean):
+    """`true` or `false`, not `"yes"` or `1`."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> bool:
+        if not isinstance(value, bool):
+            raise ma.ValidationError("Not true or false.")
+        return value

@@ -1,0 +1,198 @@
+"""The REST half of the CRM's side of the CRM WebSocket API, and opening a CRM's socket."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Blueprint, Response, request
+from sqlalchemy.orm import Session
+
+from .. import clock, ids
+from ..addresses import Guard
+from ..core import (
+    crms,
+    devices,
+    events,
+    mapping,
+    outbound,
+    positions,
+    routing,
+    webhooks,
+)
+from ..core import messages as stored_messages
+from ..core.drafts import Draft
+from ..errors import Forbidden, Invalid, NotFound
+from ..http import keys
+from ..http.answers import answer
+from ..http.guards import crm_required, operator_required, public, this_crm
+from ..http.idempotency import once
+from ..http.wiring import house
+from ..live import frames, upgrade
+from ..store.models import Crm, Device, InboxEntry, Message
+from . import socket, socket_events
+
+blueprint = Blueprint("crm_sockets", __name__)
+
+
+@blueprint.post("/registerCRM")
+@public
+def register_crm() -> Response:
+    """Makes a CRM without devices, and a webhook endpoint for its `callbackUrl`."""
+    now = clock.now()
+    if not keys.is_operator(keys.bearer()):
+        keys.check_open(now)
+    body = keys.json_body()
+    name, callback = keys.text(body, "crmName"), keys.optional_text(body, "callbackUrl")
+    url = None if callback is None else _checked(callback)
+    with house().database.transaction() as session:
+        crm, key = crms.add(session, name, [], now)
+        secret = None if url is None else _add_webhook(session, crm, url, now)
+        shown = {
+            "crmId": crm.id,
+            "crmName": crm.name,
+            "callbackUrl": callback,
+            "apiKey": key,
+            "webhookSecret": secret,
+            "webSocketUrl": keys.web_socket_url(house().settings, f"apiKey={key}"),
+        }
+    return answer(shown, 201)
+
+
+@blueprint.post("/sendMessage")
+@public
+def send_message() -> Response:
+    """Queues an SMS; the key stands in the body or in the header."""
+    body = keys.json_body()
+    key = body.get("apiKey")
+    crm = keys.crm_of(key if isinstance(key, str) else keys.bearer())
+    draft = Draft(
+        to=keys.text(body, "receiver"),
+        content=keys.text(body, "content"),
+        device_id=keys.text(body, "deviceId"),
+    )
+
+    def act(session: Session, now: datetime) -> Response:
+        _check_device(session, crm, str(draft.device_id))
+        message = _take(session, crm, draft, now)
+        shown = {"messageId": message.id, "deviceId": draft.device_id, "status": "QUEUED"}
+        return answer(shown, 202)
+
+    return once(act)
+
+
+@blueprint.get("/messages/<message_id>")
+@crm_required
+def show_message(message_id: str) -> Response:
+    """Where a message stands: by our id, or by the one its device gave an incoming one."""
+    with house().database.reading() as session:
+        return answer(_shape(_find_message(session, this_crm(), message_id)))
+
+
+@blueprint.put("/devices/<device_id>/crms/<crm_id>")
+@operator_required
+def map_device(device_id: str, crm_id: str) -> Response:
+    """Maps a device to a CRM."""
+    with house().database.transaction() as session:
+        mapping.put(session, crms.get(session, crm_id), devices.get(session, device_id))
+    return Response(status=204)
+
+
+@blueprint.delete("/devices/<device_id>/crms/<crm_id>")
+@operator_required
+def unmap_device(device_id: str, crm_id: str) -> Response:
+    """Takes a device away from a CRM."""
+    with house().database.transaction() as session:
+        mapping.remove(session, crms.get(session, crm_id), devices.get(session, device_id))
+    return Response(status=204)
+
+
+def open_socket(key: str) -> Response | None:
+    """Opens a socket of the CRM that owns this key; `None` for other keys.
+
+    With `after=<event id>` it begins with what happened after that event, otherwise with what happens from now on.
+    """
+    crm = keys.find_crm(key)
+    if crm is None:
+        return None
+    after = request.args.get("after")
+    with house().database.reading() as session:
+        if after:
+            events.feed(session, crm.id, after, 1)
+        position = after or positions.last_shown(session, crm.id)
+    conversation = socket.Conversation(house().settings, house().database, crm.id, key, position)
+    return upgrade.accept(conversation, [frames.SUBPROTOCOL])
+
+
+def _checked(url: str) -> webhooks.CheckedUrl:
+    try:
+        return webhooks.checked_url(url, Guard(house().settings.webhook_allowed_networks))
+    except Invalid as error:
+        raise Invalid(error.message, details={"callbackUrl": [error.message]}) from None
+
+
+def _add_webhook(session: Session, crm: Crm, url: webhooks.CheckedUrl, now: datetime) -> str:
+    _, secret = webhooks.add(
+        session, crm, url, event_types=None, device_ids=None, enabled=True, now=now
+    )
+    return secret
+
+
+def _check_device(session: Session, crm: Crm, device_id: str) -> None:
+    if "\0" in device_id:
+        raise NotFound("no device with the character NUL in its name")
+    devices.get(session, device_id)
+    if not routing.may_use(session, crm, device_id):
+        text = f"the device {device_id!r} is not mapped to this CRM"
+        raise Forbidden(text, code="device_not_mapped")
+
+
+def _take(session: Session, crm: Crm, draft: Draft, now: datetime) -> Message:
+    try:
+        return outbound.take_one(session, crm, house().settings, draft, now).message
+    except Invalid as error:
+        # In this protocol's words.
+        details = {
+            ("receiver" if name == "to" else name): said for name, said in error.details.items()
+        }
+        raise Invalid(error.message, details=details) from None
+
+
+def _find_message(session: Session, crm: Crm, message_id: str) -> Message:
+    try:
+        return stored_messages.get(session, crm, message_id)
+    except NotFound:
+        found = session.scalars(_by_phone_id(session, crm, message_id)).first()
+        if found is None:
+            raise
+        return found
+
+
+def _by_phone_id(session: Session, crm: Crm, phone_id: str) -> sa.Select[Message]:
+    """The newest incoming SMS of this CRM to which some device gave this id."""
+    # Of all devices, not only those it may use now: what came in for it stays its own.
+    wanted = [f"{device_id}:{phone_id}" for device_id in session.scalars(sa.select(Device.id))]
+    if ids.is_uuid(phone_id):
+        wanted.append(phone_id.lower())
+    return (
+        sa.select(Message)
+        .join(InboxEntry, InboxEntry.message_id == Message.id)
+        .where(InboxEntry.crm_id == crm.id, Message.inbound_key.in_(wanted))
+        .order_by(Message.id.desc())
+        .limit(1)
+    )
+
+
+def _shape(message: Message) -> dict[str, Any]:
+    is_inbound = message.direction == "inbound"
+    shown = {
+        "messageId": socket_events.phone_id(message) if is_inbound else message.id,
+        "deviceId": message.device_id,
+        "direction": message.direction,
+        "status": socket_events.STATUS[message.status],
+        "timestamp": frames.moment(message.updated_at),
+        "sender": message.from_number,
+        "receiver": message.to_number,
+        "content": message.content,
+    }
+    error = socket_events.error_text(message.status, message.reason)
+    return shown if error is None else {**shown, "error": error}
