@@ -1,0 +1,81 @@
+"""The house's chores, which the worker does beside the post: beat, expire, give up, watch, remove what is old."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy.orm import Session
+
+from ..core import housekeeping, outbound, presence
+from ..settings import Settings
+from ..store.db import Database
+from . import steps
+
+TICK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Chore:
+    """Something to do every so often. `work` returns how much it found; after a find it is due again at once."""
+
+    name: str
+    every_seconds: float
+    work: Callable[[Session, datetime], int | None]
+
+
+class Chores:
+    """All chores of one worker, each in a transaction of its own."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        worker_id: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._chores = _chores(settings, worker_id)
+        self._due = {chore.name: 0.0 for chore in self._chores}
+
+    def run(self, stop: threading.Event) -> None:
+        """Does what is due, each second, until told to stop."""
+        while not stop.is_set():
+            self.tick(time.monotonic(), stop)
+            stop.wait(TICK_SECONDS)
+
+    def tick(self, moment: float, stop: threading.Event) -> None:
+        """Does each chore that is due at `moment`, in seconds of any steady clock."""
+        for chore in self._chores:
+            if stop.is_set() or self._due[chore.name] > moment:
+                continue
+            has_found = steps.attempt(chore.name, partial(self._do, chore))
+            self._due[chore.name] = moment + (0 if has_found else chore.every_seconds)
+
+    def _do(self, chore: Chore) -> bool:
+        with self._database.transaction() as session:
+            return bool(chore.work(session, self._clock()))
+
+
+def _chores(settings: Settings, worker_id: str) -> tuple[Chore, ...]:
+    def beat(session: Session, now: datetime) -> None:
+        housekeeping.beat(session, worker_id, now)
+
+    def tell_changes(session: Session, now: datetime) -> int:
+        return presence.tell_changes(session, now, settings.device_offline_seconds)
+
+    def purge(session: Session, now: datetime) -> int:
+        return housekeeping.purge(session, settings, now)
+
+    return (
+        Chore("beat", 5, beat),
+        Chore("expire messages", 1, outbound.expire_due),
+        Chore("give up unconfirmed messages", 1, housekeeping.give_up_unconfirmed),
+        Chore("tell which devices come and go", 1, tell_changes),
+        Chore("look for stuck messages", 30, housekeeping.mark_stuck),
+        Chore("remove what is too old", 600, purge),
+        Chore("forget idempotent requests", 600, housekeeping.forget_requests),
+    )

@@ -1,0 +1,200 @@
+"""Connections that go only where the guard lets them and end at a hard deadline."""
+
+import os
+import queue
+import socket
+import threading
+import time
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, ClassVar
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+from ..addresses import Guard, Resolve, refusal
+
+CONNECT_SECONDS = 5.0
+
+
+class CallFailed(Exception):
+    """There is no connection: `error` is the short class, `detail` is for people.
+
+    Not an `OSError`, which urllib3 would wrap into a text of its own.
+    """
+
+    def __init__(self, error: str, detail: str) -> None:
+        super().__init__(detail)
+        self.error = error
+        self.detail = detail
+
+
+class Attempt:
+    """One request while it runs: where it may go, until when, and the line it holds.
+
+    urllib3's timeouts start anew with every byte, so a receiver that drips holds a thread for as long as it likes.
+    Here a timer shuts the line down at the deadline, whatever the request waits for at that moment.
+    """
+
+    def __init__(self, guard: Guard, resolve: Resolve, seconds: float) -> None:
+        self.is_fresh = False
+        self.is_over = False
+        self._guard = guard
+        self._resolve = resolve
+        self._deadline = time.monotonic() + seconds
+        self._line: socket.socket | None = None
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.daemon = True
+
+    def __enter__(self) -> "Attempt":
+        self._previous = _current.set(self)
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        _current.reset(self._previous)
+        with self._lock:
+            self._hang_up()
+
+    def remaining(self) -> float:
+        """Seconds until the deadline; never 0, which sockets take for "do not wait"."""
+        return max(0.001, self._deadline - time.monotonic())
+
+    def check_in_time(self) -> None:
+        """Raise `CallFailed` after the deadline: `http.client` takes a header cut short for a whole one."""
+        if self.is_over:
+            raise CallFailed("timeout", "The answer's header was not complete in time.")
+
+    def connect(self, scheme: str, host: str, port: int) -> socket.socket:
+        """A connected socket. One lookup is both checked and used, so a name cannot change in between.
+
+        Raises `CallFailed`.
+        """
+        self.is_fresh = True
+        found = self._look_up(host, port)
+        usable = [entry for entry in found if self._guard.permits_over(scheme, entry[4][0])]
+        if not usable:
+            addresses = [entry[4][0] for entry in found]
+            raise CallFailed("address_refused", refusal(scheme, host, addresses, self._guard))
+        return self._first_that_answers(usable, host)
+
+    def watch(self, sock: socket.socket) -> None:
+        """Make this the line to shut down. A duplicate, because TLS takes the socket's own number away."""
+        with self._lock:
+            self._hang_up()
+            self._line = socket.socket(fileno=os.dup(sock.fileno()))
+            if self.is_over:
+                _shut_down(self._line)
+
+    def _look_up(self, host: str, port: int) -> list[tuple[Any, ...]]:
+        # The system's resolver cannot be interrupted: it gets a thread of its own, left behind if it is late.
+        answers: queue.SimpleQueue[list[tuple[Any, ...]] | None] = queue.SimpleQueue()
+        look = (self._resolve, host.strip("[]"), port, answers)
+        threading.Thread(target=_ask, args=look, daemon=True).start()
+        try:
+            found = answers.get(timeout=self.remaining())
+        except queue.Empty:
+            raise CallFailed("timeout", f"The DNS did not answer in time for {host}.") from None
+        if not found:
+            raise CallFailed("dns", f"{host} cannot be found: no address in the DNS.")
+        return found
+
+    def _first_that_answers(self, usable: list[tuple[Any, ...]], host: str) -> socket.socket:
+        failure: OSError | None = None
+        for family, kind, protocol, _, address in usable:
+            try:
+                return self._connected(socket.socket(family, kind, protocol), address)
+            except OSError as error:
+                failure = error
+        raise _explained(failure, host)
+
+    def _connected(self, sock: socket.socket, address: tuple[Any, ...]) -> socket.socket:
+        try:
+            sock.settimeout(min(CONNECT_SECONDS, self.remaining()))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.connect(address)
+            self.watch(sock)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def _expire(self) -> None:
+        with self._lock:
+            self.is_over = True
+            if self._line is not None:
+                _shut_down(self._line)
+
+    def _hang_up(self) -> None:
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+
+
+# urllib3 builds its connections itself; this is how they find the request that they serve.
+_current: ContextVar[Attempt] = ContextVar("attempt")
+
+
+class GuardedConnection(HTTPConnection):
+    """A connection that the current attempt opens and watches."""
+
+    scheme: ClassVar[str] = "http"
+
+    def _new_conn(self) -> socket.socket:
+        return _current.get().connect(self.scheme, self._dns_host, self.port)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Watch a reused connection too, then send."""
+        if self.sock is not None:
+            _current.get().watch(self.sock)
+        super().request(*args, **kwargs)
+
+
+class GuardedTLSConnection(GuardedConnection, HTTPSConnection):
+    """The same with TLS: the host's name stays in place for SNI, the certificate and the `Host` header."""
+
+    scheme = "https"
+
+
+class GuardedPool(HTTPConnectionPool):
+    """urllib3's pool of such connections to one host."""
+
+    ConnectionCls = GuardedConnection
+
+
+class GuardedTLSPool(HTTPSConnectionPool):
+    """The same with TLS."""
+
+    ConnectionCls = GuardedTLSConnection
+
+
+def _ask(
+    resolve: Resolve, host: str, port: int, answers: queue.SimpleQueue[list[tuple[Any, ...]] | None]
+) -> None:
+    try:
+        answers.put(resolve(host, port, 0, socket.SOCK_STREAM))
+    except (OSError, UnicodeError):
+        answers.put(None)
+
+
+def _explained(failure: OSError | None, host: str) -> CallFailed:
+    if isinstance(failure, TimeoutError):
+        return CallFailed("timeout", f"{host} did not take the connection in time.")
+    if isinstance(failure, ConnectionRefusedError):
+        return CallFailed("connection_refused", f"{host} refuses connections at this port.")
+    why = os.strerror(failure.errno) if failure is not None and failure.errno else "no route"
+    return CallFailed("connection_failed", f"{host} cannot be reached: {why}.")
+
+
+def _shut_down(line: socket.socket) -> None:
+    try:
+        line.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # the other side was faster

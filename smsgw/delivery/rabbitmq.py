@@ -1,0 +1,139 @@
+"""Publishing to RabbitMQ: persistent, confirmed, unroutable is a failure, and done by the deadline."""
+
+import logging
+import socket
+import ssl
+import threading
+import time
+
+from .. import brokers
+from ..addresses import Guard, Resolve
+from ..brokers import Broker, BrokerRefused
+from .connections import Attempt, CallFailed
+from .lines import Letter, Line, LineLost, is_installed
+from .transport import Outcome, trusting
+
+MOST_IDLE = 16
+IDLE_SECONDS = 30.0
+# AMQP 0-9-1 counts as HTTP does: 200 is its reply-success.
+TAKEN = 200
+
+
+class Publisher:
+    """Publishes events; one for a process, to be used by many threads at once.
+
+    An attempt has a connection for itself. Afterwards the connection is kept for the next one with the same URL, for
+    half a minute at most, and never more than 16 of them. Certificates are checked as for webhooks over HTTPS.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        *,
+        resolve: Resolve = socket.getaddrinfo,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        # Its lines name users and brokers; what went wrong is in the outcome.
+        logging.getLogger("pika").setLevel(logging.CRITICAL)
+        self._guard = guard
+        self._resolve = resolve
+        self._tls = tls or trusting()
+        self._lock = threading.Lock()
+        self._idle: list[tuple[str, Line, threading.Timer]] = []
+
+    def publish(self, url: str, letter: Letter, timeout_seconds: float) -> Outcome:
+        """Publish and report what came of it, at the latest `timeout_seconds` from now, the DNS included.
+
+        Taken (`status_code` 200) is what the broker has confirmed. Errors are those of `Transport.post`, and
+        `not_installed`, `unroutable` (no queue is bound for the type), `login_refused` and `broker_refused`.
+        """
+        started = time.monotonic()
+        status, error, detail = self._published(url, letter, timeout_seconds)
+        return Outcome(status, error, detail, "", time.monotonic() - started, None)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            kept, self._idle = self._idle, []
+        for _, line, timer in kept:
+            timer.cancel()
+            line.close()
+
+    def _published(
+        self, url: str, letter: Letter, seconds: float
+    ) -> tuple[int | None, str | None, str | None]:
+        if not is_installed():
+            return None, "not_installed", brokers.NOT_INSTALLED
+        with Attempt(self._guard, self._resolve, seconds) as attempt:
+            try:
+                self._exchange(attempt, url, brokers.read(url), letter)
+            except BrokerRefused as failure:
+                return None, "invalid_url", str(failure)
+            except CallFailed as failure:
+                if attempt.is_over:
+                    return (
+                        None,
+                        "timeout",
+                        f"The broker did not confirm within {seconds:g} seconds.",
+                    )
+                return None, failure.error, failure.detail
+        return TAKEN, None, None
+
+    def _exchange(self, attempt: Attempt, url: str, broker: Broker, letter: Letter) -> None:
+        kept = self._take(url)
+        if kept is not None:
+            try:
+                self._send(attempt, url, kept, letter)
+                return
+            except LineLost:
+                # The broker ended a connection that nobody used; that says nothing about it now. Whatever it may
+                # have taken comes a second time under the same message id.
+                if attempt.is_over:
+                    raise
+        self._send(attempt, url, self._open(attempt, broker), letter)
+
+    def _open(self, attempt: Attempt, broker: Broker) -> Line:
+        sock = attempt.connect(broker.scheme, broker.host, broker.port)
+        line = Line(broker, sock, self._tls if broker.scheme == "amqps" else None)
+        try:
+            line.open(attempt.remaining())
+        except CallFailed:
+            line.hang_up()
+            raise
+        return line
+
+    def _send(self, attempt: Attempt, url: str, line: Line, letter: Letter) -> None:
+        try:
+            line.publish(letter, attempt.remaining())
+        except CallFailed:
+            line.hang_up()
+            raise
+        self._keep(url, line)
+
+    def _take(self, url: str) -> Line | None:
+        with self._lock:
+            for place, (kept_url, line, timer) in enumerate(self._idle):
+                if kept_url == url:
+                    del self._idle[place]
+                    timer.cancel()
+                    return line
+        return None
+
+    def _keep(self, url: str, line: Line) -> None:
+        timer = threading.Timer(IDLE_SECONDS, self._retire, (line,))
+        timer.daemon = True
+        with self._lock:
+            self._idle.append((url, line, timer))
+            surplus = [entry[1] for entry in self._idle[:-MOST_IDLE]]
+        timer.start()
+        for old in surplus:
+            self._retire(old)
+
+    def _retire(self, line: Line) -> None:
+        """Closes a connection, unless somebody has taken it in the meantime."""
+        with self._lock:
+            found = [entry for entry in self._idle if entry[1] is line]
+            self._idle = [entry for entry in self._idle if entry[1] is not line]
+        for _, idle, timer in found:
+            timer.cancel()
+            idle.close()
