@@ -1,0 +1,71 @@
+# Two commands are enough: `make run` and `make test`. Python 3.11 or newer and make are all that has to be there.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+WORKERS ?= 2
+
+ifdef PORT
+export SMSGW_PORT := $(PORT)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint demo chaos bench bench-full bench-quick wrk
+
+help:
+	@echo "make run [PORT=8000]   install what is needed, prepare the database, serve"
+	@echo "make test [ARGS=...]   run all tests; ARGS goes to pytest"
+	@echo "make lint              ruff and mypy"
+	@echo "make demo [PORT=8000]  a drop-in for cht-gateway's demo server"
+	@echo "make chaos             kill processes at random for two minutes, on both databases; CHAOS_SECONDS=..."
+	@echo "make bench             measure, as ratios, in ten minutes; bench-full takes hours, bench-quick a minute"
+	@echo "make setup             only install, into .venv"
+
+setup: .venv/installed
+
+run: .venv/installed
+	@$(BIN)/python -m smsgw init
+	@exec $(BIN)/python app.py
+
+test: .venv/installed-dev
+	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+lint: .venv/installed-dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+demo:
+	@exec $(PYTHON) demo/server.py $(PORT)
+
+chaos: .venv/installed-dev
+	@CHAOS_SECONDS=$${CHAOS_SECONDS:-120} $(BIN)/python -m pytest -s tests/chaos $(ARGS)
+
+bench: .venv/installed-dev wrk
+	@$(BIN)/python -m bench.run $(ARGS)
+
+bench-full: .venv/installed-dev wrk
+	@$(BIN)/python -m bench.run --full $(ARGS)
+
+bench-quick: .venv/installed-dev wrk
+	@$(BIN)/python -m bench.run --quick $(ARGS)
+
+wrk:
+	@command -v wrk >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+		apt-get install -y -qq --no-install-recommends wrk >/dev/null; } || \
+		{ echo "wrk makes the load and is missing; on Debian and Ubuntu: sudo apt install wrk"; exit 1; }
+
+# The stamps make the second start quick; a changed list of packages installs again.
+.venv/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Installing into .venv ..."
+	@$(PYTHON) -m venv .venv || \
+		{ echo "Python's venv is missing; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@$(PIP) -r requirements.txt
+	@touch $@
+
+.venv/installed-dev: .venv/installed requirements-dev.txt requirements-rabbitmq.txt
+	@echo "Installing what the tests need ..."
+	@$(PIP) -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""`python -m smsgw …`: what an operator does on the machine itself."""

@@ -1,0 +1,144 @@
+"""`crm …` and `operator …`: who may call, besides phones."""
+
+import click
+from sqlalchemy.orm import Session
+
+from .. import clock
+from ..addresses import Guard
+from ..clock import rfc3339
+from ..core import crms, operators, webhooks
+from ..store.models import Crm
+from . import output
+from .entry import group
+from .house import opened
+
+crm = group("crm", "Programs that send and receive SMS through this server.")
+operator = group("operator", "People who run this server.")
+
+_NAME = click.argument("name")
+_DEVICES = click.option(
+    "--device", "device_ids", multiple=True, metavar="ID", help="A device it may use; repeatable."
+)
+
+
+@output.command(crm, "add")
+@_NAME
+@click.option("--callback-url", metavar="URL", help="Where it wants its events: makes a webhook.")
+@_DEVICES
+def add(name: str, callback_url: str | None, device_ids: tuple[str, ...]) -> None:
+    """Add a CRM and print its API key; without --device it may use all devices, future ones too."""
+    with opened() as house:
+        guard = Guard(house.settings.webhook_allowed_networks)
+        url = None if callback_url is None else webhooks.checked_url(callback_url, guard)
+        with house.database.transaction() as session:
+            now = clock.now()
+            made, key = crms.add(session, name, list(device_ids) or None, now)
+            webhook = None if url is None else _webhook(session, made, url)
+            answer = {"id": made.id, "name": made.name, "api_key": key, "webhook": webhook}
+    output.one(answer)
+
+
+@output.command(crm, "list")
+def show_all() -> None:
+    """List the CRMs."""
+    with opened() as house, house.database.reading() as session:
+        found = crms.shapes(session, crms.everyone(session))
+    shown = [
+        {**one, "devices": "all" if one["device_ids"] is None else one["device_ids"]}
+        for one in found
+    ]
+    columns = ("name", "id", "enabled", "devices", "created_at")
+    output.rows_of(found, shown, columns, "There is no CRM yet: python -m smsgw crm add NAME")
+
+
+@output.command(crm, "rotate")
+@_NAME
+def rotate(name: str) -> None:
+    """Give a CRM a new API key; the old one is void at once."""
+    with opened() as house, house.database.transaction() as session:
+        found = crms.get(session, name)
+        key = crms.rotate(found)
+    output.one({"id": found.id, "name": found.name, "api_key": key})
+
+
+@output.command(crm, "enable")
+@_NAME
+def enable(name: str) -> None:
+    """Let a CRM in again."""
+    _switch(name, True)
+
+
+@output.command(crm, "disable")
+@_NAME
+def disable(name: str) -> None:
+    """Refuse a CRM's calls."""
+    _switch(name, False)
+
+
+@output.command(crm, "remove")
+@_NAME
+def remove(name: str) -> None:
+    """Take a CRM away and cancel what it has queued; its messages stay."""
+    with opened() as house, house.database.transaction() as session:
+        found = crms.get(session, name)
+        crms.remove(session, found, clock.now())
+    output.say(f"{found.name} was removed.", {"id": found.id, "removed": True})
+
+
+@output.command(crm, "route")
+@_NAME
+@_DEVICES
+@click.option("--all-devices", is_flag=True, help="All devices, future ones too.")
+def route(name: str, device_ids: tuple[str, ...], all_devices: bool) -> None:
+    """Set which devices a CRM may use from now on."""
+    if bool(device_ids) == all_devices:
+        raise click.UsageError("give --device ID (one or more) or --all-devices")
+    with opened() as house, house.database.transaction() as session:
+        found = crms.get(session, name)
+        crms.route(session, found, None if all_devices else list(device_ids))
+        (answer,) = crms.shapes(session, [found])
+    output.one(answer)
+
+
+@output.command(operator, "add")
+@_NAME
+def add_operator(name: str) -> None:
+    """Add an operator and print the key."""
+    with opened() as house, house.database.transaction() as session:
+        key = operators.add(session, name, clock.now())
+    output.one({"name": name, "key": key})
+
+
+@output.command(operator, "list")
+def show_operators() -> None:
+    """List the operators."""
+    with opened() as house, house.database.reading() as session:
+        found = [
+            {"name": one.name, "created_at": rfc3339(one.created_at)}
+            for one in operators.everyone(session)
+        ]
+    output.rows(found, ("name", "created_at"), "There is no operator yet.")
+
+
+@output.command(operator, "remove")
+@_NAME
+def remove_operator(name: str) -> None:
+    """Take an operator away; the key is void at once."""
+    with opened() as house, house.database.transaction() as session:
+        operators.remove(session, name)
+    output.say(f"{name} was removed.", {"name": name, "removed": True})
+
+
+def _switch(name: str, enabled: bool) -> None:
+    with opened() as house, house.database.transaction() as session:
+        found = crms.get(session, name)
+        found.enabled = enabled
+    word = "enabled" if enabled else "disabled"
+    output.say(f"{found.name} is {word}.", {"id": found.id, "enabled": enabled})
+
+
+def _webhook(session: Session, made: Crm, url: webhooks.CheckedUrl) -> dict[str, str]:
+    endpoint, secret = webhooks.add(
+        session, made, url, event_types=None, device_ids=None, enabled=True, now=clock.now()
+    )
+    return {"id": endpoint.id, "secret": secret}

@@ -1,0 +1,45 @@
+"""The command line itself: its groups, and how errors end it."""
+
+from typing import Any
+
+import click
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
+
+from .. import logs
+from ..errors import GatewayError
+from ..settings import SettingsError
+
+
+class Cli(click.Group):
+    """Ends with one line and exit code 1 at what can go wrong; wrong usage is 2, as click has it."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        logs.configure("text", "WARNING")
+        try:
+            return super().invoke(ctx)
+        except (GatewayError, SettingsError) as error:
+            raise click.ClickException(_one_line(str(error))) from None
+        except CommandError as error:
+            raise click.ClickException(
+                f"the database is newer than this version: {_one_line(str(error))}"
+            ) from None
+        except SQLAlchemyError as error:
+            reason = _one_line(str(getattr(error, "orig", None) or error))
+            raise click.ClickException(f"the database: {logs.redact(reason)}") from None
+
+
+@click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})
+def root() -> None:
+    """An SMS gateway server for Android phones. Settings are environment variables, see the README."""
+
+
+def group(name: str, help_text: str) -> click.Group:
+    """A group of commands about one noun, part of the command line."""
+    made = click.Group(name, help=help_text)
+    root.add_command(made)
+    return made
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

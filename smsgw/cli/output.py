@@ -1,0 +1,102 @@
+"""How a command speaks: JSON where it was asked for, a table on a terminal, plain columns elsewhere."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+Row = Mapping[str, Any]
+_JSON = "smsgw.json"
+
+
+def command(group: click.Group, name: str) -> Callable[[Callable[..., None]], click.Command]:
+    """Makes a function a command of the group, with `--json`."""
+
+    def make(function: Callable[..., None]) -> click.Command:
+        option = click.option(
+            "--json",
+            "as_json",
+            is_flag=True,
+            expose_value=False,
+            callback=_remember,
+            help="Print JSON.",
+        )
+        return group.command(name)(option(function))
+
+    return make
+
+
+def rows(found: Sequence[Row], columns: Sequence[str], nothing: str) -> None:
+    """Prints a list: all of it in JSON, these columns otherwise, and `nothing` where there is nothing."""
+    rows_of(found, found, columns, nothing)
+
+
+def rows_of(answer: Any, found: Sequence[Row], columns: Sequence[str], nothing: str) -> None:
+    """The same where the JSON is more than the list."""
+    if wants_json():
+        print_json(answer)
+    elif not found:
+        click.echo(nothing, err=True)
+    elif sys.stdout.isatty():
+        _print_table(found, columns)
+    else:
+        for row in found:
+            click.echo("\t".join(_cell(row.get(column)) for column in columns))
+
+
+def one(answer: Row) -> None:
+    """Prints one thing, a line for each of its values."""
+    if wants_json():
+        print_json(answer)
+        return
+    width = max(map(len, answer), default=0)
+    for name, value in answer.items():
+        click.echo(f"{name:<{width}}  {_cell(value)}")
+
+
+def say(text: str, answer: Row) -> None:
+    """Prints a sentence, or what it says in JSON."""
+    if wants_json():
+        print_json(answer)
+    else:
+        click.echo(text)
+
+
+def print_json(answer: Any) -> None:
+    """Prints JSON, indented."""
+    click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+
+
+def wants_json() -> bool:
+    """Whether this command was asked for JSON."""
+    return bool(click.get_current_context().meta.get(_JSON))
+
+
+def _remember(context: click.Context, _option: click.Parameter, value: bool) -> None:
+    context.meta[_JSON] = value
+
+
+def _print_table(found: Sequence[Row], columns: Sequence[str]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in found:
+        table.add_row(*(_cell(row.get(column)) for column in columns))
+    Console(markup=False, highlight=False).print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_cell, value)) or "-"
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    # A terminal obeys control characters, and texts come from anybody.
+    return "".join(c if c.isprintable() else " " for c in str(value))

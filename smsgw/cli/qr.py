@@ -1,0 +1,29 @@
+"""The QR code MySMSAPio's app scans, drawn with characters, and the same as lines to copy."""
+
+import io
+import json
+from collections.abc import Mapping
+
+import click
+import segno
+
+_LINES = (
+    ("API Base URL", "api_base_url"),
+    ("WebSocket URL", "websocket_url"),
+    ("API Key", "api_key"),
+)
+
+
+def show(pairing: Mapping[str, str]) -> None:
+    """Prints the code, which holds the pairing as JSON, and below it three lines to copy."""
+    click.echo()
+    click.echo(_drawn(json.dumps(pairing)))
+    for title, name in _LINES:
+        click.echo(f"{title}: {pairing[name]}")
+
+
+def _drawn(text: str) -> str:
+    drawing = io.StringIO()
+    # Error correction H, as the app's own server draws it.
+    segno.make_qr(text, error="h", boost_error=False).terminal(drawing, compact=True)
+    return drawing.getvalue()

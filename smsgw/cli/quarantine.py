@@ -1,0 +1,47 @@
+"""`quarantine …`: what phones sent that could not be understood."""
+
+import click
+from sqlalchemy.orm import Session
+
+from ..core import quarantine
+from . import output
+from .entry import group
+from .house import opened
+
+items = group("quarantine", "What phones sent that could not be understood.")
+
+_COLUMNS = ("id", "device_id", "received_at", "reason")
+
+
+@output.command(items, "list")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option("--before", type=int, metavar="ID", help="Only items older than this one.")
+def show_all(limit: int, before: int | None) -> None:
+    """List the newest items."""
+    with opened() as house, house.database.reading() as session:
+        found = [quarantine.shape(item) for item in quarantine.page(session, limit, before)]
+    output.rows(found, _COLUMNS, "The quarantine is empty.")
+
+
+@output.command(items, "show")
+@click.argument("item_id", type=int)
+def show(item_id: int) -> None:
+    """Show an item as the phone sent it."""
+    with opened() as house, house.database.reading() as session:
+        answer = quarantine.shape(quarantine.get(session, item_id))
+    output.one(answer)
+
+
+@output.command(items, "clear")
+@click.argument("item_ids", type=int, nargs=-1)
+def clear(item_ids: tuple[int, ...]) -> None:
+    """Remove these items, or all of them."""
+    with opened() as house, house.database.transaction() as session:
+        count = _clear(session, item_ids)
+    output.say(f"{count} removed.", {"cleared_count": count})
+
+
+def _clear(session: Session, item_ids: tuple[int, ...]) -> int:
+    if item_ids:
+        return quarantine.clear(session, item_ids)
+    return quarantine.clear_all(session)

@@ -1,0 +1,113 @@
+"""`init` and `db …`: the database, and what is made with it."""
+
+import json
+from typing import Any
+
+import click
+
+from .. import clock
+from ..core import devices, setup
+from ..core.setup import Made
+from ..settings import Settings
+from ..store import migrations
+from . import output
+from .entry import group, root
+from .house import NotReady, phone_base, unchecked
+
+# A number that the North American plan reserves for fiction.
+NOBODY = "+12025550123"
+
+db = group("db", "The database's tables.")
+
+
+@output.command(root, "init")
+def init() -> None:
+    """Create or upgrade the database; when it is new, make an operator, a phone and a CRM."""
+    with unchecked() as house:
+        revision = migrations.upgrade(house.database)
+        with house.database.transaction() as session:
+            made = setup.make_first(session, clock.now())
+    if output.wants_json():
+        output.print_json({"revision": revision, **_made_json(house.settings, made)})
+    elif made is not None:
+        click.echo(_welcome(house.settings, made))
+    else:
+        click.echo("The database is up to date; what was made before stays as it is.")
+
+
+@output.command(db, "upgrade")
+def upgrade() -> None:
+    """Create or upgrade the tables."""
+    with unchecked() as house:
+        revision = migrations.upgrade(house.database)
+    output.say(f"The database is at revision {revision}.", {"revision": revision})
+
+
+@output.command(db, "check")
+def check() -> None:
+    """Tell which revision the tables are at; exit code 1 when they are not up to date."""
+    with unchecked() as house:
+        revision, head = migrations.current(house.database), migrations.head()
+    answer = {"revision": revision, "head": head, "up_to_date": revision == head}
+    if output.wants_json():
+        output.print_json(answer)
+    if revision != head:
+        raise NotReady(
+            f"the database is at revision {revision or 'none'}, this version needs {head}:"
+            " run python -m smsgw db upgrade"
+        )
+    if not output.wants_json():
+        click.echo(f"The database is at revision {revision}, as it should be.")
+
+
+def _made_json(settings: Settings, made: Made | None) -> dict[str, Any]:
+    if made is None:
+        return {"operator": None, "device": None, "crm": None}
+    return {
+        "operator": {"name": made.operator_name, "key": made.operator_key},
+        "device": _login(settings, made),
+        "crm": {"id": made.crm_id, "name": made.crm_name, "api_key": made.crm_key},
+        "docs": f"{settings.base_url}/docs",
+    }
+
+
+def _welcome(settings: Settings, made: Made) -> str:
+    lines = [
+        "The database is ready. These secrets are shown this once:",
+        "",
+        f"Operator key ({made.operator_name})",
+        f"  {made.operator_key}",
+        "",
+        f"Type this URL into the phone's app ({made.device_id})",
+        f"  {_login(settings, made)['url']}",
+        *_https_hint(settings),
+        "",
+        f"Send an SMS as the CRM '{made.crm_name}' (the number is reserved for fiction)",
+        f"  {_curl(settings, made.crm_key)}",
+        "",
+        "The API's documentation",
+        f"  {settings.base_url}/docs",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _login(settings: Settings, made: Made) -> dict[str, str]:
+    return devices.login_shape(made.device_id, made.device_password, phone_base(settings))
+
+
+def _https_hint(settings: Settings) -> list[str]:
+    if phone_base(settings).startswith("https://"):
+        return []
+    return [
+        "  Android 9 and newer refuse plain http: give the server an https address, set SMSGW_PUBLIC_URL",
+        "  to it and use that address in the URL; README.md, 'HTTPS', shows how.",
+    ]
+
+
+def _curl(settings: Settings, key: str) -> str:
+    body = json.dumps({"to": NOBODY, "content": "Hello from smsgw"})
+    return (
+        f"curl {settings.base_url}/api/v1/messages -H 'Authorization: Bearer {key}'"
+        f" -H 'Content-Type: application/json' -d '{body}'"
+    )

@@ -1,0 +1,158 @@
+"""`webhook …`: where CRMs want their events, and what was delivered there."""
+
+from datetime import datetime
+
+import click
+
+from .. import clock
+from ..addresses import Guard
+from ..core import crms, deliveries, webhooks
+from . import output
+from .entry import group
+from .house import opened
+from .moments import Moment
+
+webhook = group("webhook", "Where CRMs want their events, and what was delivered there.")
+
+_ID = click.argument("endpoint_id")
+_COLUMNS = ("id", "crm_id", "url", "enabled", "disabled_reason", "pending_count")
+_DELIVERY_COLUMNS = ("id", "event_type", "status", "attempt_count", "next_attempt_at", "created_at")
+
+
+@output.command(webhook, "add")
+@click.argument("url")
+@click.option("--crm", "crm_name", required=True, metavar="NAME", help="The CRM it is for.")
+@click.option("--event", "event_types", multiple=True, help="Only this event; repeatable.")
+@click.option("--device", "device_ids", multiple=True, help="Only this device; repeatable.")
+def add(url: str, crm_name: str, event_types: tuple[str, ...], device_ids: tuple[str, ...]) -> None:
+    """Add a webhook and print its secret."""
+    with opened() as house:
+        checked = webhooks.checked_url(url, Guard(house.settings.webhook_allowed_networks))
+        with house.database.transaction() as session:
+            endpoint, secret = webhooks.add(
+                session,
+                crms.get(session, crm_name),
+                checked,
+                event_types=event_types or None,
+                device_ids=device_ids or None,
+                enabled=True,
+                now=clock.now(),
+            )
+            answer = {**webhooks.shape(session, endpoint), "secret": secret}
+    output.one(answer)
+
+
+@output.command(webhook, "list")
+@click.option("--crm", "crm_name", metavar="NAME", help="Only this CRM's.")
+def show_all(crm_name: str | None) -> None:
+    """List the webhooks."""
+    with opened() as house, house.database.reading() as session:
+        if crm_name is None:
+            endpoints = webhooks.everyone(session)
+        else:
+            endpoints = webhooks.of_crm(session, crms.get(session, crm_name).id)
+        found = webhooks.shapes(session, endpoints)
+    nothing = "There is no webhook yet: python -m smsgw webhook add --crm NAME URL"
+    output.rows_of({"data": found}, found, _COLUMNS, nothing)
+
+
+@output.command(webhook, "enable")
+@_ID
+def enable(endpoint_id: str) -> None:
+    """Switch a webhook on; what was waiting for it goes out."""
+    with opened() as house, house.database.transaction() as session:
+        endpoint = webhooks.get_any(session, endpoint_id)
+        webhooks.enable(session, endpoint)
+        answer = webhooks.shape(session, endpoint)
+    output.one(answer)
+
+
+@output.command(webhook, "disable")
+@_ID
+def disable(endpoint_id: str) -> None:
+    """Switch a webhook off; what is waiting for it is kept."""
+    with opened() as house, house.database.transaction() as session:
+        endpoint = webhooks.get_any(session, endpoint_id)
+        webhooks.disable(session, endpoint, clock.now())
+        answer = webhooks.shape(session, endpoint)
+    output.one(answer)
+
+
+@output.command(webhook, "remove")
+@_ID
+def remove(endpoint_id: str) -> None:
+    """Take a webhook away; what was waiting for it is discarded."""
+    with opened() as house, house.database.transaction() as session:
+        webhooks.remove(session, webhooks.get_any(session, endpoint_id), clock.now())
+    output.say(f"{endpoint_id} was removed.", {"id": endpoint_id, "removed": True})
+
+
+@output.command(webhook, "test")
+@_ID
+def test(endpoint_id: str) -> None:
+    """Send webhook.ping to a webhook."""
+    with opened() as house, house.database.transaction() as session:
+        delivery_id = webhooks.ping(session, webhooks.get_any(session, endpoint_id), clock.now())
+        answer = deliveries.shape(session, deliveries.get_any(session, delivery_id))
+    output.one(answer)
+
+
+@output.command(webhook, "deliveries")
+@_ID
+@click.option("--status", type=click.Choice(deliveries.STATUSES))
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option("--cursor", help="The next_cursor of the page before.")
+def show_deliveries(endpoint_id: str, status: str | None, limit: int, cursor: str | None) -> None:
+    """List what was or will be delivered to a webhook, newest first."""
+    with opened() as house, house.database.reading() as session:
+        endpoint = webhooks.get_any(session, endpoint_id)
+        found, next_cursor = deliveries.page(session, endpoint, status, cursor, limit)
+    answer = {"data": found, "next_cursor": next_cursor}
+    output.rows_of(answer, found, _DELIVERY_COLUMNS, "Nothing was delivered there yet.")
+    if next_cursor and not output.wants_json():
+        click.echo(f"More with: --cursor {next_cursor}", err=True)
+
+
+@output.command(webhook, "delivery")
+@click.argument("delivery_id")
+def show_delivery(delivery_id: str) -> None:
+    """Show a delivery with its attempts."""
+    with opened() as house, house.database.reading() as session:
+        answer = deliveries.shape(session, deliveries.get_any(session, delivery_id))
+    output.one(answer)
+
+
+@output.command(webhook, "replay")
+@click.argument("delivery_id")
+def replay(delivery_id: str) -> None:
+    """Deliver an event again at once, under the same webhook-id."""
+    with opened() as house, house.database.transaction() as session:
+        delivery = deliveries.get_any(session, delivery_id)
+        deliveries.replay(session, delivery, clock.now())
+        answer = deliveries.shape(session, delivery)
+    output.one(answer)
+
+
+@output.command(webhook, "recover")
+@_ID
+@click.option("--since", type=Moment(), required=True, help="Such as 2026-01-31T12:00:00Z or 24h.")
+@click.option("--until", type=Moment(), help="Now, if left out.")
+def recover(endpoint_id: str, since: datetime, until: datetime | None) -> None:
+    """Deliver again what a webhook missed in a time."""
+    with opened() as house, house.database.transaction() as session:
+        now = clock.now()
+        endpoint = webhooks.get_any(session, endpoint_id)
+        answer = deliveries.recover(session, endpoint, since, until or now, now)
+    output.one(answer)
+
+
+@output.command(webhook, "rotate-secret")
+@_ID
+@click.option("--grace-seconds", type=int, default=webhooks.GRACE_SECONDS, show_default=True)
+def rotate_secret(endpoint_id: str, grace_seconds: int) -> None:
+    """Give a webhook a new secret; the old one signs too for a while, so that nothing is refused."""
+    with opened() as house, house.database.transaction() as session:
+        endpoint = webhooks.get_any(session, endpoint_id)
+        secret = webhooks.rotate_secret(session, endpoint, grace_seconds, clock.now())
+        answer = {**webhooks.shape(session, endpoint), "secret": secret}
+    output.one(answer)

@@ -1,0 +1,139 @@
+"""What those who run the server ask it: is it alive, is it ready, how is it doing."""
+
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, json
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from . import clock, metrics
+from .core import figures, health
+from .http.guards import operator_required, public
+from .http.wiring import house
+
+blueprint = Blueprint("ops", __name__)
+
+
+@blueprint.get("/healthz")
+@public
+def live() -> Response:
+    """The process answers: `{"status": "ok"}`."""
+    return _json({"status": "ok"}, 200)
+
+
+@blueprint.get("/readyz")
+@public
+def ready() -> Response:
+    """200 when database, tables and worker are as they should be, 503 otherwise, with a word on each."""
+    findings = health.examine(house().database, clock.now())
+    is_ready = all(finding.state == "ok" for finding in findings)
+    # Without the details, which are the operator's: `doctor` shows them.
+    checks = {finding.check: finding.state for finding in findings}
+    return _json({"ready": is_ready, "checks": checks}, 200 if is_ready else 503)
+
+
+@blueprint.get("/metrics")
+@public
+def show_metrics() -> Response:
+    """Prometheus' text format; for operators, unless SMSGW_METRICS_PUBLIC."""
+    if house().settings.metrics_public:
+        return _metrics()
+    answer: Response = operator_required(_metrics)()
+    return answer
+
+
+def _metrics() -> Response:
+    with house().database.reading() as session:
+        read = figures.read(session, clock.now())
+    stored = CollectorRegistry()
+    stored.register(_Stored(read))
+    text = generate_latest(metrics.registry()) + generate_latest(stored)
+    return Response(text, content_type=CONTENT_TYPE_LATEST)
+
+
+class _Stored(Collector):
+    """The figures of the database as Prometheus wants them."""
+
+    def __init__(self, read: figures.Figures) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        read = self._read
+        yield _gauge(
+            "smsgw_messages",
+            "Messages by direction and status.",
+            ["direction", "status"],
+            [([*key], count) for key, count in read.messages.items()],
+        )
+        yield from self._queues()
+        yield from self._devices()
+        for name, text, value in (
+            ("smsgw_stuck_messages", "Messages a phone has had for too long.", read.stuck_count),
+            ("smsgw_deliveries_pending", "Webhook deliveries to make.", read.pending_deliveries),
+            ("smsgw_deliveries_overdue", "Of these, due by now.", read.overdue_deliveries),
+            ("smsgw_webhooks_disabled", "Webhook endpoints off.", read.disabled_endpoints),
+            ("smsgw_quarantined_items", "Items no one could read.", read.quarantined_count),
+            (
+                "smsgw_worker_silent_seconds",
+                "Since a worker was last heard of; NaN when none ever was.",
+                _or_nan(read.worker_silent_seconds),
+            ),
+        ):
+            yield GaugeMetricFamily(name, text, value=value)
+
+    def _queues(self) -> Iterator[Metric]:
+        lanes = self._read.lanes
+        labels = ["lane"]
+        yield _gauge(
+            "smsgw_queue_length",
+            "Queued messages, scheduled ones too: d:<device_id>, or c:<crm_id> for any of its devices.",
+            labels,
+            [([lane.name], lane.queued_count) for lane in lanes],
+        )
+        yield _gauge(
+            "smsgw_queue_oldest_seconds",
+            "For how long the oldest queued message has been due.",
+            labels,
+            [([lane.name], lane.oldest_seconds) for lane in lanes],
+        )
+
+    def _devices(self) -> Iterator[Metric]:
+        devices = self._read.devices
+        labels = ["device_id"]
+        yield _gauge(
+            "smsgw_device_silent_seconds",
+            "Since the device was last heard of; NaN when it never was.",
+            labels,
+            [([one.device_id], _or_nan(one.silent_seconds)) for one in devices],
+        )
+        yield _gauge(
+            "smsgw_device_in_flight",
+            "Messages the device has in hand.",
+            labels,
+            [([one.device_id], one.in_flight_count) for one in devices],
+        )
+        yield _gauge(
+            "smsgw_device_unknown_reports",
+            "Reports about messages that are not ours, since the device was made.",
+            labels,
+            [([one.device_id], one.unknown_report_count) for one in devices],
+        )
+
+
+def _gauge(
+    name: str, text: str, labels: list[str], samples: list[tuple[list[str], float]]
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for values, value in samples:
+        family.add_metric(values, value)
+    return family
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _json(body: dict[str, object], status: int) -> Response:
+    return Response(json.dumps(body), status, mimetype="application/json")

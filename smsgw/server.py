@@ -1,0 +1,198 @@
+"""The supervised start of one machine: the web server and the worker, each started again when it dies."""
+
+import ctypes
+import logging
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
+
+from . import logs
+from . import settings as settings_module
+from .core import events
+from .errors import GatewayError
+from .settings import Settings, SettingsError
+from .store import migrations
+from .store.db import Database
+
+RECEIVE_SECONDS = 20
+STOP_SECONDS = 12
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+LIVED_LONG_SECONDS = 60.0
+_BACKLOG = 2048
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+_STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+_SIGNALS = _STOP_SIGNALS | {signal.SIGCHLD}
+
+_LIBC = ctypes.CDLL(None)
+_LOG = logging.getLogger("smsgw.server")
+
+
+class StartFailed(GatewayError):
+    """The server cannot start; the message says why in one line."""
+
+    code = "start_failed"
+
+
+@dataclass
+class Child:
+    """A process that is kept running. `pause_seconds` is how long the next start waits after a death."""
+
+    name: str
+    command: list[str]
+    descriptors: tuple[int, ...] = ()
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    start_at: float = 0.0
+    pause_seconds: float = field(default=FIRST_PAUSE_SECONDS)
+
+
+def main() -> int:
+    """Serves with the settings of the environment; returns the exit code, after one line where it is not 0."""
+    try:
+        run(settings_module.load(), ["web", "worker"])
+    except (SettingsError, StartFailed) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run(settings: Settings, names: list[str]) -> None:
+    """Runs these processes (`web`, `worker`) until a signal to stop; raises `StartFailed` when it cannot begin."""
+    logs.configure(settings.log_format, settings.log_level)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    listener = listen(settings.host, settings.port)
+    prepare(settings)
+    with _counting_together() as folder:
+        port = listener.getsockname()[1]
+        os.environ.update(SMSGW_PORT=str(port), PROMETHEUS_MULTIPROC_DIR=folder)
+        _LOG.info("serving on http://%s:%s", settings.host, port)
+        _supervise([_child(name, listener) for name in names])
+    _LOG.info("stopped")
+
+
+def listen(host: str, port: int, receive_seconds: int = RECEIVE_SECONDS) -> socket.socket:
+    """A listening socket. Connections inherit its timeouts, so that a slow client cannot hold a thread for ever."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", receive_seconds, 0))
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as error:
+        raise StartFailed(
+            f"cannot listen on {host} port {port}: {error.strerror}"
+            " (SMSGW_PORT or PORT= chooses another port)"
+        ) from None
+    return listener
+
+
+def prepare(settings: Settings) -> None:
+    """Brings the tables up to date, and the event feed's positions above all stored ones. Makes no secrets."""
+    database = Database(settings.database_url)
+    try:
+        migrations.upgrade(database)
+        with database.transaction() as session:
+            events.raise_feed_base(session)
+    except SQLAlchemyError as error:
+        reason = " ".join(str(getattr(error, "orig", None) or error).split())
+        raise StartFailed(f"the database cannot be used: {logs.redact(reason)}") from None
+    except CommandError as error:
+        raise StartFailed(f"the database is newer than this version: {error}") from None
+    finally:
+        database.close()
+
+
+def _child(name: str, listener: socket.socket) -> Child:
+    if name == "worker":
+        return Child(name, [sys.executable, "-m", "smsgw", "worker"])
+    descriptor = listener.fileno()
+    return Child(name, [sys.executable, "-m", "smsgw.web", str(descriptor)], (descriptor,))
+
+
+@contextmanager
+def _counting_together() -> Iterator[str]:
+    """A fresh folder in which all processes count for the metrics."""
+    folder = tempfile.mkdtemp(prefix="smsgw-metrics-")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _supervise(children: list[Child]) -> None:
+    """Starts them, starts again what dies, and ends them all at the first signal to stop."""
+    try:
+        while True:
+            for child in children:
+                _look_after(child)
+            received = signal.sigtimedwait(_SIGNALS, 1.0)
+            if received is not None and received.si_signo in _STOP_SIGNALS:
+                return
+    finally:
+        _stop(children)
+
+
+def _look_after(child: Child) -> None:
+    if child.process is not None and child.process.poll() is not None:
+        _note_death(child, child.process.returncode)
+        child.process = None
+    if child.process is None and time.monotonic() >= child.start_at:
+        child.process = subprocess.Popen(
+            child.command,
+            cwd=settings_module.PROJECT_FOLDER,
+            pass_fds=child.descriptors,
+            process_group=0,  # Ctrl-C is for us; we tell the children
+            preexec_fn=_as_child,
+        )
+        child.started_at = time.monotonic()
+
+
+def _note_death(child: Child, code: int) -> None:
+    now = time.monotonic()
+    if now - child.started_at > LIVED_LONG_SECONDS:
+        child.pause_seconds = FIRST_PAUSE_SECONDS
+    child.start_at = now + child.pause_seconds
+    _LOG.error(
+        "the %s process ended with code %s; it starts again in %.0f s",
+        child.name,
+        code,
+        child.pause_seconds,
+    )
+    child.pause_seconds = min(2 * child.pause_seconds, LONGEST_PAUSE_SECONDS)
+
+
+def _as_child() -> None:
+    """Runs in a new child before its program: no signal is blocked there, and it does not outlive us."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    if sys.platform == "linux":
+        _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGTERM)
+
+
+def _stop(children: list[Child]) -> None:
+    processes = [child.process for child in children if child.process is not None]
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + STOP_SECONDS
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,104 @@
+"""One web server: gunicorn with our settings on a socket that is open already, `python -m smsgw.web <descriptor>`."""
+
+import signal
+import sys
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+
+from . import logs, metrics
+from . import settings as settings_module
+from .factory import create_app
+from .live import upgrade
+from .settings import Settings
+
+GRACEFUL_SECONDS = 8
+
+
+class WebServer(BaseApplication):  # type: ignore[misc]
+    """gunicorn, serving our app from several processes with several threads each."""
+
+    def __init__(self, settings: Settings, descriptor: int) -> None:
+        self._settings = settings
+        self._descriptor = descriptor
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._config().items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return create_app(self._settings)
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            "bind": f"fd://{self._descriptor}",
+            "worker_class": "gthread",
+            "workers": self._settings.workers,
+            "threads": self._settings.threads,
+            "worker_connections": 10000,
+            # Phones poll each minute: an idle limit near that would meet their next poll, which they then repeat.
+            "keepalive": 10,
+            "timeout": 30,
+            "graceful_timeout": GRACEFUL_SECONDS,
+            # A recycled process would drop the sockets it holds.
+            "max_requests": 0,
+            # Every instance of a user would take the same path over from the one before.
+            "control_socket_disable": True,
+            # Whom to believe about the caller's address is SMSGW_TRUSTED_PROXIES' to say.
+            "forwarded_allow_ips": "",
+            "limit_request_line": 8190,
+            "logger_class": WebLogger,
+            "child_exit": _forget,
+            "post_worker_init": _prepare_farewell,
+            "worker_exit": _let_sockets_go,
+        }
+
+
+class WebLogger(Logger):  # type: ignore[misc]
+    """gunicorn's log lines go where ours go; requests are logged by `http.access`."""
+
+    def setup(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self._access_log_enabled = False
+        self.error_log.propagate = True
+
+    def exception(self, msg: str, *args: object, **kwargs: Any) -> None:
+        # How the receive timeout of the listening socket shows.
+        if isinstance(sys.exc_info()[1], BlockingIOError):
+            self.info("a connection was closed: the client was too slow")
+        else:
+            super().exception(msg, *args, **kwargs)
+
+
+def _prepare_farewell(worker: Any) -> None:
+    """Has the WebSockets let go as soon as the process is told to stop, not after its last request."""
+    hub = worker.wsgi.extensions[upgrade.EXTENSION]
+    stop: Any = signal.getsignal(signal.SIGTERM)
+
+    def part(number: int, frame: object) -> None:
+        hub.stop()
+        stop(number, frame)
+
+    signal.signal(signal.SIGTERM, part)
+
+
+def _let_sockets_go(_server: object, worker: Any) -> None:
+    if worker.wsgi is not None:
+        worker.wsgi.extensions[upgrade.EXTENSION].close()
+
+
+def _forget(_server: object, worker: Any) -> None:
+    metrics.forget_process(worker.pid)
+
+
+def main(descriptor: int) -> None:
+    """Serves on the listening socket until SIGTERM."""
+    settings = settings_module.load()
+    logs.configure(settings.log_format, settings.log_level)
+    WebServer(settings, descriptor).run()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
