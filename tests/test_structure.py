@@ -1,0 +1,164 @@
+"""Rules about the code itself: which way imports run, who guards each route, who commits, what the README tells."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from smsgw import settings as settings_module
+from smsgw.factory import create_app
+from smsgw.settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted((ROOT / "smsgw").rglob("*.py"))
+RANKS = {
+    **dict.fromkeys(
+        ["settings", "clock", "errors", "ids", "addresses", "brokers", "sms", "logs", "metrics"], 0
+    ),
+    "store": 1,
+    "core": 2,
+    **dict.fromkeys(["http", "live"], 3),
+    **dict.fromkeys(["phones", "crm", "admin", "ops", "delivery"], 4),
+    "factory": 5,
+    **dict.fromkeys(["server", "web"], 6),
+    **dict.fromkeys(["cli", "__main__"], 7),
+}
+# Where one imports the other although both have one rank.
+NEIGHBOURS = {("http", "live"), ("__main__", "cli"), ("logs", "clock")}
+KNOW_FLASK = range(3, 6)
+
+
+def _name(path: Path) -> str:
+    """`core` for smsgw/core/crms.py, `ops` for smsgw/ops.py."""
+    return path.relative_to(ROOT / "smsgw").parts[0].removesuffix(".py")
+
+
+def _trees() -> Iterator[tuple[Path, ast.Module]]:
+    for path in SOURCES:
+        yield path, ast.parse(path.read_text())
+
+
+def _imports(path: Path, tree: ast.Module) -> Iterator[list[str]]:
+    """Each imported module as its dotted parts, relative ones made absolute."""
+    package = path.relative_to(ROOT).parts[:-1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = list(package[: len(package) - node.level + 1]) if node.level else []
+            parts = base + (node.module.split(".") if node.module else [])
+            yield from ([*parts, alias.name] for alias in node.names)
+
+
+def test_every_module_has_a_rank():
+    assert {_name(path) for path in SOURCES} - {"__init__"} <= set(RANKS)
+
+
+def test_imports_run_from_higher_to_lower_ranks_only():
+    wrong = []
+    for path, tree in _trees():
+        here = _name(path)
+        if here == "__init__":
+            continue
+        for parts in _imports(path, tree):
+            if parts[0] != "smsgw" or parts[1] in (here, "__version__"):
+                continue
+            there = parts[1]
+            if RANKS[there] >= RANKS[here] and (here, there) not in NEIGHBOURS:
+                wrong.append(f"{path.relative_to(ROOT)} imports {there}")
+    assert not wrong
+
+
+def test_imports_stand_at_the_top():
+    inside = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path, tree in _trees()
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert not inside
+
+
+def test_only_doors_know_flask_and_only_the_postman_calls_out():
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {parts[0]}"
+        for path, tree in _trees()
+        for parts in _imports(path, tree)
+        if (parts[0] in ("flask", "werkzeug") and RANKS.get(_name(path), 0) not in KNOW_FLASK)
+        or (parts[0] in ("requests", "urllib3") and _name(path) != "delivery")
+    ]
+    assert not wrong
+
+
+def test_only_the_store_commits_and_rolls_back():
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path, tree in _trees()
+        if path != ROOT / "smsgw/store/db.py"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("commit", "rollback")
+    ]
+    assert not wrong
+
+
+def test_only_settings_read_the_environment():
+    allowed = {"settings.py", "metrics.py", "server.py", "cli/serve.py"}
+    readers = {
+        str(path.relative_to(ROOT / "smsgw"))
+        for path, tree in _trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv")
+        if isinstance(node.value, ast.Name) and node.value.id == "os"
+    }
+    assert readers <= allowed
+
+
+def test_everything_is_caught_in_three_places_only():
+    broad = [
+        str(path.relative_to(ROOT / "smsgw"))
+        for path, tree in _trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or getattr(node.type, "id", "") in ("Exception", "BaseException"))
+    ]
+    assert len(broad) <= 3, broad
+
+
+def test_every_route_says_who_may_call(settings: Settings):
+    app = create_app(settings)
+    unguarded = [
+        f"{rule.rule} ({rule.endpoint})"
+        for rule in app.url_map.iter_rules()
+        for view in [app.view_functions[rule.endpoint]]
+        if not _guard(app, view, rule.endpoint)
+    ]
+    app.extensions["smsgw"].database.close()
+    assert not unguarded
+
+
+def _guard(app: Flask, view: object, endpoint: str) -> str | None:
+    """The guard of a view, of each of a class view's methods, or of its whole blueprint."""
+    blueprint = app.blueprints.get(endpoint.rpartition(".")[0])
+    found = getattr(view, "guard", None) or getattr(blueprint, "guard", None)
+    view_class = getattr(view, "view_class", None)
+    if found is None and view_class is not None:
+        methods = [getattr(view_class, method.lower(), None) for method in view_class.methods]
+        guards = [getattr(method, "guard", None) for method in methods]
+        return guards[0] if guards and all(guards) else None
+    return found
+
+
+def test_the_readme_lists_all_settings_in_their_order():
+    table = re.findall(r"^\| `(SMSGW_[A-Z_]+)`", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert table == settings_module.environment_names()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_starts_with_a_line_on_what_lives_there(path: Path):
+    text = path.read_text()
+    assert not text or ast.get_docstring(ast.parse(text)), path
