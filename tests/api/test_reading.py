@@ -1,0 +1,318 @@
+"""GET /api/v1/messages: pages, filters, who sees what, and one message with its history."""
+
+import pytest
+import sqlalchemy as sa
+
+from smsgw import clock
+
+from .conftest import DRAFT, NUMBER, Api
+
+
+def _ids(api: Api, headers=None, **query):
+    answer = api.get("/messages", headers, **query)
+    assert answer.status_code == 200, answer.text
+    return [message["id"] for message in answer.json["data"]]
+
+
+def _contents(api: Api, headers=None, **query):
+    answer = api.get("/messages", headers, **query)
+    assert answer.status_code == 200, answer.text
+    return [message["content"] for message in answer.json["data"]]
+
+
+def test_nothing_is_an_empty_page(api: Api):
+    assert api.get("/messages").json == {"data": [], "next_cursor": None}
+
+
+def test_what_was_sent_and_what_came_in_stand_in_one_list_newest_first(api: Api):
+    api.send(content="1")
+    api.receive("a", content="2")
+    api.send(content="3")
+    api.receive("b", content="4")
+    assert _contents(api) == ["4", "3", "2", "1"]
+
+
+def test_pages_show_each_message_once_and_end(api: Api):
+    for number in range(7):
+        api.send(content=f"out {number}")
+        api.receive(f"in-{number}")
+    seen, cursor, sizes = [], None, []
+    while True:
+        query = {} if cursor is None else {"cursor": cursor}
+        page = api.get("/messages", limit=4, **query).json
+        seen += [message["id"] for message in page["data"]]
+        sizes.append(len(page["data"]))
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert sizes == [4, 4, 4, 2]
+    assert seen == _ids(api)
+    assert len(set(seen)) == 14
+
+
+def test_a_full_last_page_has_no_next_one(api: Api):
+    api.send()
+    api.send()
+    assert api.get("/messages", limit=2).json["next_cursor"] is None
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{}, {"status": "sent"}, {"status": "received"}, {"reference": "r"}, {"since": "2026-01-01T00:00:00Z"}],
+)  # fmt: skip
+def test_a_page_is_read_along_an_index_and_never_sorted(api: Api, query):
+    if not api.world.database.is_sqlite:
+        pytest.skip("PostgreSQL plans an empty table otherwise")
+    engine = api.world.database.engine
+    seen = []
+    sa.event.listen(
+        engine,
+        "before_cursor_execute",
+        lambda _c, _k, statement, values, *_: seen.append((statement, values)),
+    )
+    api.get("/messages", **query)
+    with engine.connect() as connection:
+        plans = [
+            connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values).all()
+            for statement, values in list(seen)
+            if "LIMIT" in statement and "messages" in statement
+        ]
+    steps = [step[3] for plan in plans for step in plan]
+    assert steps
+    assert [step for step in steps if not step.startswith("SEARCH")] == []
+
+
+@pytest.mark.parametrize("cursor", ["x", "msg_", "msg_" + "g" * 32, "1", "evt_" + "0" * 32])
+def test_a_cursor_that_is_none_is_refused(api: Api, cursor):
+    answer = api.get("/messages", cursor=cursor)
+    assert (answer.status_code, list(answer.json["details"])) == (422, ["cursor"])
+
+
+def test_the_filters_choose(api: Api):
+    api.world.add_device("phone-2")
+    api.receive("a", sender="+1 (202) 555-0123", content="Hello 100%")
+    api.send(content="to phone-2", device_id="phone-2", reference="r-1")
+    api.send(to="+12025550199", content="ÄRGER_1")
+    api.call("DELETE", f"/messages/{_ids(api)[0]}")
+    assert _contents(api, direction="inbound") == ["Hello 100%"]
+    assert _contents(api, direction="outbound") == ["ÄRGER_1", "to phone-2"]
+    assert _contents(api, status="cancelled") == ["ÄRGER_1"]
+    assert _contents(api, device_id="phone-1") == ["Hello 100%"]
+    assert _contents(api, reference="r-1") == ["to phone-2"]
+    assert _contents(api, q="hello") == ["Hello 100%"]
+    assert _contents(api, q="100%") == ["Hello 100%"]
+    assert _contents(api, q="%") == ["Hello 100%"]
+    assert _contents(api, q="_1") == ["ÄRGER_1"]
+    assert _contents(api, q="0199") == ["ÄRGER_1"]
+    assert _contents(api, **{"from": "+1 202 555 0123"}) == ["Hello 100%"]
+    assert _contents(api, to="+1-202-555-0199") == ["ÄRGER_1"]
+    assert _contents(api, to="+12025550199", direction="inbound") == []
+    assert _contents(api, status="received") == ["Hello 100%"]
+    assert _contents(api, status="received", direction="outbound") == []
+
+
+def test_a_name_as_sender_is_found(api: Api):
+    api.receive("a", sender="MPESA", content="money")
+    assert _contents(api, **{"from": "MPESA"}) == ["money"]
+
+
+def test_since_is_included_and_until_is_not(api: Api):
+    api.send(content="1")
+    api.send(content="2")
+    api.receive("a", content="3")
+    third, second, _ = api.get("/messages").json["data"]
+    assert _contents(api, since=second["created_at"])[0] == "3"
+    assert "2" in _contents(api, since=second["created_at"])
+    assert "3" not in _contents(api, until=third["created_at"])
+    assert _contents(api, until="2001-01-01T00:00:00Z") == []
+    assert _contents(api, since="2900-01-01T00:00:00Z") == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"direction": "up"},
+        {"status": "lost"},
+        {"limit": "0"},
+        {"limit": "201"},
+        {"limit": "x"},
+        {"limit": "9" * 5000},
+        {"since": "yesterday"},
+        {"since": "2026-03-01T12:00:00"},
+        {"stauts": "sent"},
+        {"q": ""},
+    ],
+)
+def test_a_wrong_filter_is_named(api: Api, query):
+    answer = api.get("/messages", **query)
+    assert (answer.status_code, list(answer.json["details"])) == (422, list(query))
+
+
+def test_another_crms_messages_are_not_there(api: Api):
+    api.world.add_device("phone-2")
+    _, key = api.world.add_crm("other", ["phone-2"])
+    other = api.world.as_crm(key)
+    sent = api.send()
+    api.receive("a")
+    received = _ids(api, direction="inbound")[0]
+    assert _ids(api, other) == []
+    for message_id in (sent, received):
+        assert api.get(f"/messages/{message_id}", other).status_code == 404
+        assert api.call("DELETE", f"/messages/{message_id}", other).status_code == 404
+        assert api.post(f"/messages/{message_id}/resend", {}, other).status_code == 404
+
+
+def test_two_crms_of_one_device_both_see_what_came_in(api: Api):
+    _, key = api.world.add_crm("other")
+    api.receive("a", content="for both")
+    assert _contents(api) == _contents(api, api.world.as_crm(key)) == ["for both"]
+
+
+def test_a_crm_that_came_later_does_not_see_what_came_in_before(api: Api):
+    api.receive("a")
+    _, key = api.world.add_crm("other")
+    assert _ids(api, api.world.as_crm(key)) == []
+
+
+def test_an_inbound_message_tells_its_three_times(api: Api):
+    api.poll(
+        [{"id": "a", "from": NUMBER, "content": "x", "sms_sent": 0, "sms_received": 1772366698000}]
+    )
+    (shown,) = api.get("/messages").json["data"]
+    whole = api.get(f"/messages/{shown['id']}").json
+    assert whole["received_at"] == whole["created_at"]
+    assert whole["device_received_at"] == "2026-03-01T12:04:58.000Z"
+    assert whole["sms_sent_at"] is None
+    assert whole["waiting_for"] is None
+    assert [entry["status"] for entry in whole["history"]] == ["received"]
+
+
+def test_one_message_has_its_history_and_its_dispatches(api: Api):
+    message_id = api.send()
+    (handed,) = api.poll()
+    api.poll(updates=[{"id": handed["id"], "status": "UNSENT"}])
+    whole = api.get(f"/messages/{message_id}").json
+    assert [
+        (entry["status"], entry["device_id"], entry["dispatch_id"]) for entry in whole["history"]
+    ] == [
+        ("queued", None, None),
+        ("dispatched", "phone-1", handed["id"]),
+        ("accepted", "phone-1", handed["id"]),
+    ]
+    (dispatch,) = whole["dispatches"]
+    assert dispatch["id"] == handed["id"]
+    assert (dispatch["device_id"], dispatch["status"]) == ("phone-1", "accepted")
+    assert dispatch["hand_out_count"] == 1
+    assert dispatch["acknowledged_at"] is not None
+
+
+def _waits(api: Api, message_id: str) -> tuple[str, str, str]:
+    waiting = api.get(f"/messages/{message_id}").json["waiting_for"]
+    assert set(waiting) == {"hop", "since", "device_id", "text"}
+    return waiting["hop"], waiting["device_id"], waiting["text"]
+
+
+def test_a_message_for_later_waits_for_its_time(api: Api):
+    hop, _, text = _waits(api, api.send(send_at="2100-01-01T12:00:00Z", ttl=3600))
+    assert hop == "schedule"
+    assert "2100-01-01T12:00:00Z" in text
+
+
+def test_a_queued_message_waits_for_a_phone_and_says_what_is_the_matter_with_it(api: Api):
+    message_id = api.send()
+    assert _waits(api, message_id)[:2] == ("device", "phone-1")
+    assert "never polled" in _waits(api, message_id)[2]
+    api.see_device(clock.from_epoch_ms(1772366698000))
+    assert "silent since 2026-03-01T12:04:58Z" in _waits(api, message_id)[2]
+    api.see_device(clock.now())
+    assert "next polls" in _waits(api, message_id)[2]
+    api.set_device(enabled=False)
+    assert "disabled" in _waits(api, message_id)[2]
+
+
+def test_a_queued_message_names_the_likeliest_of_several_phones(api: Api):
+    api.world.add_device("phone-2")
+    api.see_device(clock.now(), "phone-2")
+    hop, device_id, text = _waits(api, api.send())
+    assert (hop, device_id) == ("device", "phone-2")
+    assert "of 2 devices" in text
+
+
+def test_a_crm_without_phones_is_told_so(api: Api):
+    _, key = api.world.add_crm("other", [])
+    headers = api.world.as_crm(key)
+    message_id = api.send(headers)
+    waiting = api.get(f"/messages/{message_id}", headers).json["waiting_for"]
+    assert (waiting["hop"], waiting["device_id"]) == ("device", None)
+    assert "no device" in waiting["text"]
+
+
+def test_a_message_for_a_removed_phone_is_told_so(api: Api):
+    message_id = api.send(device_id="phone-1")
+    api.call("DELETE", "/devices/phone-1", api.operator)
+    hop, device_id, text = _waits(api, message_id)
+    assert (hop, device_id) == ("device", "phone-1")
+    assert "removed" in text
+
+
+def test_a_full_window_is_what_the_next_message_waits_for(api: Api):
+    limit = api.world.settings.in_flight_per_device
+    for _ in range(limit):
+        api.send()
+    assert len(api.poll()) == limit
+    api.see_device(clock.now())
+    assert f"{limit} messages in hand" in _waits(api, api.send())[2]
+
+
+def test_the_minutes_segments_are_what_the_next_message_waits_for(api: Api):
+    long = "x" * 1000
+    messages = [api.send(content=long) for _ in range(4)]
+    assert len(api.poll()) == 3
+    api.see_device(clock.now())
+    assert "24 segments of this minute" in _waits(api, messages[-1])[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "hop"),
+    [
+        ([], "confirmation"),
+        (["UNSENT"], "phone"),
+        (["UNSENT", "PENDING"], "network"),
+        (["UNSENT", "PENDING", "UNSENT"], "radio"),
+        (["UNSENT", "PENDING", "SENT"], "delivery_report"),
+    ],
+)
+def test_a_message_on_a_phone_tells_its_hop(api: Api, words, hop):
+    message_id = api.send()
+    (handed,) = api.poll()
+    for word in words:
+        api.poll(updates=[{"id": handed["id"], "status": word}])
+    waits = _waits(api, message_id)
+    assert waits[:2] == (hop, "phone-1")
+    assert "phone-1" in waits[2]
+
+
+def test_an_unconfirmed_message_says_which_hand_out_it_is(api: Api):
+    message_id = api.send()
+    api.poll()
+    assert "hand-out 1 of 5" in _waits(api, message_id)[2]
+
+
+@pytest.mark.parametrize("word", ["DELIVERED", "FAILED"])
+def test_a_finished_message_waits_for_nothing(api: Api, word):
+    message_id = api.send()
+    (handed,) = api.poll()
+    api.poll(updates=[{"id": handed["id"], "status": word, "reason": "no-service"}])
+    assert api.get(f"/messages/{message_id}").json["waiting_for"] is None
+
+
+def test_an_unknown_message_is_not_found(api: Api):
+    for name in ("msg_" + "0" * 32, "x", "%00", "é", "a" * 3000):
+        answer = api.get(f"/messages/{name}")
+        assert answer.status_code == 404
+        assert answer.json["error"] is True
+
+
+def test_messages_are_the_crms_and_not_the_operators(api: Api):
+    assert api.get("/messages", api.operator).status_code == 401
+    assert api.post("/messages", DRAFT, api.operator).status_code == 401
