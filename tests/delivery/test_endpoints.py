@@ -1,0 +1,113 @@
+"""Endpoints themselves: what may be asked for, who sees them, what is shown."""
+
+import pytest
+
+from smsgw.addresses import SETTING, Guard
+from smsgw.core import crms, webhooks
+from smsgw.errors import Invalid, NotFound
+from tests.conftest import NOW
+from tests.delivery.conftest import NOWHERE
+
+
+def test_a_url_that_cannot_be_delivered_to_is_refused_with_the_setting_that_helps():
+    with pytest.raises(Invalid, match=SETTING) as refused:
+        webhooks.checked_url(NOWHERE, Guard())
+    assert list(refused.value.details) == ["url"]
+
+
+def test_a_url_of_endless_length_is_refused(postman):
+    with pytest.raises(Invalid, match="2,048"):
+        webhooks.checked_url(NOWHERE + "x" * 2048, postman.guard)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [
+        ({"event_types": ["message.recieved"]}, "events"),
+        ({"event_types": []}, "events"),
+        ({"device_ids": ["phone-9"]}, "device_ids"),
+        ({"device_ids": []}, "device_ids"),
+    ],
+)
+def test_filters_name_what_there_is(postman, wanted, field):
+    with pytest.raises(Invalid) as refused:
+        postman.add_endpoint(**wanted)
+    assert list(refused.value.details) == [field]
+
+
+def test_a_device_the_crm_may_not_use_is_unknown_to_it(postman):
+    with postman.database.transaction() as session:
+        crms.route(session, crms.get(session, postman.crm_id), ["phone-1"])
+    with pytest.raises(Invalid, match="phone-2"):
+        postman.add_endpoint(device_ids=["phone-2"])
+
+
+def test_another_crms_endpoint_and_a_removed_one_are_not_found(postman):
+    endpoint_id = postman.add_endpoint()
+    with postman.database.transaction() as session:
+        with pytest.raises(NotFound):
+            webhooks.get(session, "crm_other", endpoint_id)
+        webhooks.remove(session, webhooks.get_any(session, endpoint_id), NOW)
+        with pytest.raises(NotFound):
+            webhooks.get(session, postman.crm_id, endpoint_id)
+        assert webhooks.of_crm(session, postman.crm_id) == []
+        assert webhooks.everyone(session) == []
+
+
+def test_an_endpoint_in_json(postman):
+    endpoint_id = postman.add_endpoint(event_types=["message.sent"], enabled=False)
+    with postman.database.transaction() as session:
+        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
+        assert webhooks.shape(session, endpoint) == {
+            "id": endpoint_id,
+            "crm_id": postman.crm_id,
+            "url": NOWHERE,
+            "events": ["message.sent"],
+            "device_ids": None,
+            "enabled": False,
+            "disabled_at": "2026-03-01T12:00:00.000Z",
+            "disabled_reason": "disabled by hand",
+            "failing_since": None,
+            "consecutive_failures": 0,
+            "last_success_at": None,
+            "paused_until": None,
+            "pending_count": 0,
+            "created_at": "2026-03-01T12:00:00.000Z",
+        }
+
+
+def test_the_pending_count_is_each_endpoints_own(postman):
+    first, second = postman.add_endpoint(), postman.add_endpoint(event_types=["message.sent"])
+    postman.tell(3)
+    postman.tell(1, "message.sent")
+    with postman.database.reading() as session:
+        shapes = webhooks.shapes(session, webhooks.of_crm(session, postman.crm_id))
+    assert {shape["id"]: shape["pending_count"] for shape in shapes} == {first: 4, second: 1}
+
+
+def test_a_password_in_a_url_is_never_shown(postman):
+    endpoint_id = postman.add_endpoint()
+    with postman.database.transaction() as session:
+        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
+        endpoint.url = "https://clinic:pass@crm.example/hook?x=1"
+        assert webhooks.shape(session, endpoint)["url"] == "https://***@crm.example/hook?x=1"
+
+
+def test_only_what_is_named_is_changed(postman):
+    endpoint_id = postman.add_endpoint(event_types=["message.sent"], device_ids=["phone-1"])
+    with postman.database.transaction() as session:
+        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
+        webhooks.update(session, endpoint, {"events": None}, NOW)
+    changed = postman.endpoint(endpoint_id)
+    assert (changed.events, changed.device_ids) == (None, ["phone-1"])
+    assert (changed.url, changed.enabled) == (NOWHERE, True)
+
+
+def test_at_most_ten_secrets_are_kept_and_grace_is_bounded(postman):
+    endpoint_id = postman.add_endpoint()
+    with postman.database.transaction() as session:
+        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
+        newest = [webhooks.rotate_secret(session, endpoint, 3600, NOW) for _ in range(15)]
+        assert webhooks.secrets(endpoint, NOW) == newest[:-11:-1]
+        with pytest.raises(Invalid, match="grace_seconds"):
+            webhooks.rotate_secret(session, endpoint, -1, NOW)

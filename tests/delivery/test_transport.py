@@ -1,0 +1,487 @@
+"""The transport against real sockets: hostile receivers, hostile names, broken TLS."""
+
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from smsgw.addresses import Guard, check_url
+from smsgw.delivery.transport import Transport, retry_after
+from tests.delivery.misbehaving import (
+    Misbehaving,
+    answer,
+    answers,
+    answers_once,
+    closes_at_once,
+    closes_the_second_time,
+    drips,
+    floods,
+    greets,
+    gzip_bomb,
+    never_answers,
+    says_nothing,
+)
+
+LOOPBACK = Guard((ip_network("127.0.0.0/8"),))
+DEADLINE_SECONDS = 0.6
+# Far above the deadline, far below what any of these servers would hold a client for.
+SLOW_MACHINE_SECONDS = 5
+NOW = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
+BODY = b'{"id":"evt_1"}'
+
+
+@pytest.fixture
+def transport():
+    made = Transport(LOOPBACK, now=lambda: NOW)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A self-signed certificate for crm.test and nothing else: the file with it and its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the openssl command to make a certificate")
+    path = tmp_path_factory.mktemp("tls") / "crm.pem"
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=crm.test",
+            "-addext",
+            "subjectAltName=DNS:crm.test",
+            "-keyout",
+            path,
+            "-out",
+            f"{path}.crt",
+        ],
+        check=True,
+        capture_output=True,
+    )
+    path.write_text(path.read_text() + path.with_name("crm.pem.crt").read_text())
+    return path
+
+
+@pytest.fixture
+def server_tls(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def post(transport, url, seconds=10.0, **headers):
+    return transport.post(url, BODY, headers, seconds)
+
+
+def leads_to(*addresses):
+    """A resolver that gives these addresses for every name, and counts how often it is asked."""
+
+    def resolve(host, port, *_):
+        resolve.asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in addresses]
+
+    resolve.asked = []
+    return resolve
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def test_a_request_arrives_with_its_exact_body_and_headers(transport):
+    with Misbehaving(answers(answer("200 OK", b"thanks"))) as server:
+        outcome = transport.post(
+            f"{server.url}?token=1",
+            BODY,
+            {"Content-Type": "application/json", "webhook-id": "evt_1"},
+            10,
+        )
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    assert body == BODY
+    assert head.startswith(b"POST /hook?token=1 HTTP/1.1\r\n")
+    for header in (b"Content-Type: application/json", b"webhook-id: evt_1"):
+        assert header in head
+    assert b"Accept-Encoding: identity" in head
+    assert re.search(rb"User-Agent: smsgw/\d", head)
+    assert outcome.is_success
+    assert (outcome.status_code, outcome.error, outcome.response_text) == (200, None, "thanks")
+    assert outcome.duration_seconds >= 0
+
+
+@pytest.mark.parametrize(
+    ("status", "is_success"),
+    [(200, True), (202, True), (204, True), (299, True), (400, False), (410, False), (500, False)],
+)
+def test_2xx_and_nothing_else_is_success(transport, status, is_success):
+    with Misbehaving(answers(answer(f"{status} Word"))) as server:
+        outcome = post(transport, server.url)
+    assert (outcome.status_code, outcome.is_success, outcome.error) == (status, is_success, None)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_an_answer_and_is_not_followed(transport, status):
+    with Misbehaving(answers(answer())) as elsewhere:
+        moved = answer(f"{status} Moved", b"", f"Location: {elsewhere.url}")
+        with Misbehaving(answers(moved)) as server:
+            outcome = post(transport, server.url)
+    assert (outcome.status_code, outcome.is_success) == (status, False)
+    assert elsewhere.requests == []
+
+
+def test_a_connection_is_used_again(transport):
+    opened = []
+
+    def behave(line, server):
+        opened.append(line)
+        answers(answer("200 OK", b"thanks"))(line, server)
+
+    with Misbehaving(behave) as server:
+        assert all(post(transport, server.url).is_success for _ in range(5))
+    assert (len(server.requests), len(opened)) == (5, 1)
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        pytest.param(drips(b"HTTP/1.1 200 OK\r\nX-Slow: "), id="header-drips"),
+        pytest.param(drips(b"H", b""), id="half-a-status-line"),
+        pytest.param(drips(b"HTTP/1.1 200 OK\r\nContent-Le", b""), id="half-a-header"),
+        pytest.param(
+            drips(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"),
+            id="continue-drips",
+        ),
+        pytest.param(never_answers, id="never-answers"),
+        pytest.param(says_nothing, id="never-reads"),
+    ],
+)
+def test_the_deadline_holds_for_a_receiver_that_takes_its_time(transport, behaviour):
+    with Misbehaving(behaviour) as server:
+        outcome = post(transport, server.url, DEADLINE_SECONDS)
+    assert (outcome.status_code, outcome.error) == (None, "timeout")
+    assert DEADLINE_SECONDS * 0.9 <= outcome.duration_seconds < SLOW_MACHINE_SECONDS
+
+
+def test_the_deadline_holds_for_a_body_that_drips_but_its_status_counts(transport):
+    with Misbehaving(drips(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")) as server:
+        outcome = post(transport, server.url, DEADLINE_SECONDS)
+    assert outcome.is_success
+    assert set(outcome.response_text) <= {"a"}
+    assert outcome.duration_seconds < SLOW_MACHINE_SECONDS
+
+
+def test_the_deadline_holds_for_a_receiver_that_stops_reading(transport):
+    with Misbehaving(says_nothing) as server:
+        outcome = transport.post(server.url, b"x" * 30_000_000, {}, DEADLINE_SECONDS)
+    assert outcome.error == "timeout"
+    assert outcome.duration_seconds < SLOW_MACHINE_SECONDS
+
+
+def test_the_deadline_holds_for_a_tls_handshake():
+    with Misbehaving(says_nothing) as server:
+        url = server.url.replace("http:", "https:")
+        outcome = post(Transport(LOOPBACK), url, DEADLINE_SECONDS)
+    assert outcome.error == "timeout"
+    assert outcome.duration_seconds < SLOW_MACHINE_SECONDS
+
+
+def test_the_deadline_holds_for_the_dns():
+    release = threading.Event()
+
+    def sleeps(*_):
+        release.wait(30)
+        return []
+
+    outcome = post(Transport(LOOPBACK, resolve=sleeps), "http://crm.test/", DEADLINE_SECONDS)
+    release.set()
+    assert outcome.error == "timeout"
+    assert outcome.duration_seconds < SLOW_MACHINE_SECONDS
+
+
+def test_a_kept_connection_has_the_deadline_of_its_own_request(transport):
+    def behave(line, server):
+        server.read_request(line)
+        line.sendall(answer())
+        drips(b"HTTP/1.1 200 OK\r\nX: ")(line, server)
+
+    with Misbehaving(behave) as server:
+        assert post(transport, server.url, 30).is_success
+        outcome = post(transport, server.url, DEADLINE_SECONDS)
+    assert outcome.error == "timeout"
+    assert outcome.duration_seconds < SLOW_MACHINE_SECONDS
+
+
+def test_a_body_without_end_is_cut(transport):
+    with Misbehaving(floods) as server:
+        outcome = post(transport, server.url)
+    assert outcome.is_success
+    assert outcome.response_text == "x" * 4096
+
+
+def test_a_gzip_bomb_is_not_unpacked(transport):
+    with Misbehaving(answers_once(gzip_bomb())) as server:
+        outcome = post(transport, server.url)
+    assert outcome.is_success
+    assert len(outcome.response_text) < 100
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"", ""),
+        (b"a\x00b", "ab"),
+        ("Grüße 😀".encode(), "Grüße 😀"),
+        (b"\xff\xfe ok", "\ufffd\ufffd ok"),
+        (b"\xed\xa0\x80", "\ufffd\ufffd\ufffd"),
+    ],
+)
+def test_the_answer_becomes_text_a_database_takes(transport, body, text):
+    with Misbehaving(answers(answer("500 Oops", body))) as server:
+        assert post(transport, server.url).response_text == text
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [b"", b"hello\r\n", b"\x00\xff\x00\r\n\r\n", b"SSH-2.0-OpenSSH_9\r\n", b"HTTP/1.1 abc\r\n\r\n"],
+)
+def test_an_answer_that_is_not_http_is_a_failure(transport, nonsense):
+    with Misbehaving(answers_once(nonsense)) as server:
+        outcome = post(transport, server.url)
+    assert outcome.status_code is None
+    assert outcome.error == ("protocol" if nonsense else "connection_lost")
+
+
+def test_a_new_connection_that_dies_is_not_tried_again(transport):
+    with Misbehaving(closes_at_once) as server:
+        outcome = post(transport, server.url)
+    assert outcome.error == "connection_lost"
+    assert len(server.requests) == 1
+
+
+def test_a_kept_connection_that_dies_is_tried_again_at_once(transport):
+    with Misbehaving(closes_the_second_time) as server:
+        assert post(transport, server.url).is_success
+        assert post(transport, server.url).is_success
+    assert server.requests == [server.requests[0]] * 3
+
+
+def test_it_is_tried_again_only_once(transport):
+    lines = iter([closes_the_second_time, closes_at_once, answers(answer())])
+
+    with Misbehaving(lambda line, server: next(lines)(line, server)) as server:
+        assert post(transport, server.url).is_success
+        outcome = post(transport, server.url)
+    assert outcome.error == "connection_lost"
+    assert len(server.requests) == 3
+
+
+def test_a_closed_port_refuses_the_connection(transport):
+    outcome = post(transport, f"http://127.0.0.1:{free_port()}/")
+    assert (outcome.status_code, outcome.error) == (None, "connection_refused")
+
+
+def test_an_unknown_name_is_a_dns_failure():
+    def knows_nothing(*_):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    outcome = post(Transport(LOOPBACK, resolve=knows_nothing), "https://nowhere.test/")
+    assert outcome.error == "dns"
+    assert "nowhere.test" in outcome.detail
+
+
+@pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "http://[::1", "https://a..b/"])
+def test_a_url_that_cannot_be_used_is_an_outcome(transport, url):
+    assert post(transport, url).error in ("invalid_url", "dns", "address_refused")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "2130706433",
+        "0x7f000001",
+        "0177.0.0.1",
+        "127.1",
+        "127.0.0.1.",
+        "0",
+        "0.0.0.0",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "localhost",
+        "[64:ff9b::7f00:1]",
+    ],
+)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_no_spelling_of_a_private_address_is_connected_to(host, scheme):
+    with Misbehaving(answers(answer())) as server:
+        outcome = post(Transport(Guard()), f"{scheme}://{host}:{server.port}/")
+    assert outcome.error in ("address_refused", "dns", "invalid_url")
+    assert server.requests == []
+
+
+def test_a_name_that_changes_after_the_check_is_refused_at_the_connection():
+    answers_in_turn = iter([leads_to("8.8.8.8"), leads_to("127.0.0.1")])
+
+    def rebinds(*arguments):
+        return next(answers_in_turn)(*arguments)
+
+    with Misbehaving(answers(answer())) as server:
+        url = f"https://crm.test:{server.port}/"
+        check_url(url, Guard(), rebinds)
+        outcome = post(Transport(Guard(), resolve=rebinds), url)
+    assert outcome.error == "address_refused"
+    assert "SMSGW_WEBHOOK_ALLOWED_NETWORKS" in outcome.detail
+
+
+def test_a_name_is_looked_up_once_for_a_connection():
+    resolve = leads_to("127.0.0.1")
+    with Misbehaving(answers(answer())) as server:
+        assert post(
+            Transport(LOOPBACK, resolve=resolve), f"http://crm.test:{server.port}/"
+        ).is_success
+    assert resolve.asked == ["crm.test"]
+
+
+def test_refused_addresses_are_passed_over_and_the_others_tried_in_turn():
+    # The first may not be called, at the second nobody listens.
+    resolve = leads_to("10.0.0.1", "127.0.0.2", "127.0.0.1")
+    with Misbehaving(answers(answer())) as server:
+        outcome = post(Transport(LOOPBACK, resolve=resolve), f"http://crm.test:{server.port}/")
+    assert outcome.is_success
+    assert b"Host: crm.test:" in server.requests[0]
+
+
+def test_plain_http_to_a_public_address_is_refused():
+    outcome = post(Transport(Guard(), resolve=leads_to("8.8.8.8")), "http://crm.test/")
+    assert outcome.error == "address_refused"
+    assert "https" in outcome.detail
+
+
+def test_a_self_signed_certificate_is_refused(transport, server_tls):
+    with Misbehaving(answers(answer()), tls=server_tls) as server:
+        outcome = post(transport, server.url)
+    assert outcome.error == "tls"
+    assert "self-signed" in outcome.detail
+    assert server.requests == []
+
+
+def test_a_certificate_for_another_name_is_refused(certificate, server_tls):
+    trusting = ssl.create_default_context(cafile=certificate)
+    transport = Transport(LOOPBACK, resolve=leads_to("127.0.0.1"), tls=trusting)
+    with Misbehaving(answers(answer()), tls=server_tls) as server:
+        right = post(transport, f"https://crm.test:{server.port}/")
+        wrong = post(transport, f"https://other.test:{server.port}/")
+    assert right.is_success
+    assert wrong.error == "tls"
+    assert "other.test" in wrong.detail
+
+
+def test_the_deadline_holds_for_a_tls_receiver_that_drips(certificate, server_tls):
+    trusting = ssl.create_default_context(cafile=certificate)
+    transport = Transport(LOOPBACK, resolve=leads_to("127.0.0.1"), tls=trusting)
+    with Misbehaving(drips(b"HTTP/1.1 200 OK\r\nX: "), tls=server_tls) as server:
+        outcome = post(transport, f"https://crm.test:{server.port}/", 1.0)
+    assert outcome.error == "timeout"
+    assert outcome.duration_seconds < SLOW_MACHINE_SECONDS
+
+
+def test_a_kept_tls_connection_that_dies_is_tried_again_at_once(certificate, server_tls):
+    trusting = ssl.create_default_context(cafile=certificate)
+    transport = Transport(LOOPBACK, resolve=leads_to("127.0.0.1"), tls=trusting)
+    with Misbehaving(closes_the_second_time, tls=server_tls) as server:
+        url = f"https://crm.test:{server.port}/"
+        assert post(transport, url).is_success
+        assert post(transport, url).is_success
+    assert len(server.requests) == 3
+
+
+def test_a_receiver_without_tls_is_a_tls_failure(transport):
+    with Misbehaving(greets) as server:
+        outcome = post(transport, server.url.replace("http:", "https:"))
+    assert outcome.error == "tls"
+
+
+@pytest.mark.parametrize("behaviour", [closes_at_once, answers_once(b"nonsense"), never_answers])
+def test_no_failure_tells_the_query_or_the_password(transport, caplog, behaviour):
+    caplog.set_level("DEBUG")
+    with Misbehaving(behaviour) as server:
+        url = f"http://user:hunter2@127.0.0.1:{server.port}/p4th?token=t0ps3cret"
+        outcome = post(transport, url, DEADLINE_SECONDS)
+    told = f"{outcome}{caplog.text}"
+    assert outcome.error is not None
+    assert not any(secret in told for secret in ("hunter2", "t0ps3cret", "p4th"))
+
+
+def test_environment_and_cookies_are_ignored(transport, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    with Misbehaving(answers(answer("200 OK", b"", "Set-Cookie: a=b; Path=/"))) as server:
+        assert post(transport, server.url).is_success
+        assert post(transport, server.url).is_success
+    assert b"cookie" not in server.requests[1].lower()
+
+
+def test_many_threads_share_one_transport(transport):
+    def behave(line, server):
+        while server.read_request(line):
+            line.sendall(answer("200 OK", b"ok"))
+
+    with Misbehaving(behave) as server, ThreadPoolExecutor(16) as threads:
+        bodies = [f"body {number}".encode() for number in range(200)]
+        outcomes = list(threads.map(lambda b: transport.post(server.url, b, {}, 30), bodies))
+    assert all(outcome.response_text == "ok" for outcome in outcomes)
+    assert sorted(r.partition(b"\r\n\r\n")[2] for r in server.requests) == sorted(bodies)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("120", 120),
+        ("1.5", 1.5),
+        ("0", 0),
+        ("Mon, 04 May 2026 12:02:00 GMT", 120),
+        ("Mon, 04 May 2026 14:02:00 +0200", 120),
+        ("Mon, 04 May 2026 11:00:00 GMT", 0),
+        ("-5", None),
+        ("soon", None),
+        ("", None),
+        ("nan", None),
+        ("inf", None),
+        ("9" * 400, None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(header, seconds):
+    assert retry_after(header, NOW) == seconds
+
+
+@given(st.one_of(st.text(), st.from_regex(r"\w{3}, \d+ \w{3} \d+ \d+:\d+:\d+ [+-]\d+")))
+def test_retry_after_takes_any_nonsense(header):
+    seconds = retry_after(header, NOW)
+    assert seconds is None or seconds >= 0
+
+
+def test_retry_after_stands_in_the_outcome(transport):
+    busy = answer("503 Busy", b"", "Retry-After: Mon, 04 May 2026 12:01:00 GMT")
+    with Misbehaving(answers(busy)) as server:
+        assert post(transport, server.url).retry_after_seconds == 60

@@ -1,0 +1,254 @@
+"""The worker as a whole, in this process and as one of its own that may be killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from smsgw import clock
+from smsgw.core import housekeeping, outbound, webhooks
+from smsgw.delivery.chores import Chores
+from smsgw.delivery.loop import Worker
+from smsgw.delivery.transport import Transport
+from smsgw.settings import PROJECT_FOLDER
+from smsgw.store.db import Database
+from smsgw.store.models import WorkerHeartbeat
+from tests.conftest import NOW
+from tests.delivery.receiver import Answer, Receiver
+
+PATIENCE_SECONDS = 60
+HOUR = timedelta(hours=1)
+
+
+def wait_until(condition):
+    """Waits for something that will happen; fails when it does not."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+@contextmanager
+def running(*workers):
+    """Workers that run in threads while the `with` lasts."""
+    stop = threading.Event()
+    threads = [threading.Thread(target=worker.run, args=(stop,)) for worker in workers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
+        assert not any(thread.is_alive() for thread in threads)
+
+
+@contextmanager
+def worker_process(postman, timeout_seconds=60):
+    """A worker in a process of its own."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SMSGW_")},
+        "SMSGW_DATABASE_URL": postman.settings.database_url,
+        "SMSGW_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "SMSGW_WEBHOOK_TIMEOUT_SECONDS": str(timeout_seconds),
+    }
+    program = (
+        "from smsgw import settings; from smsgw.delivery import loop; loop.run(settings.load())"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], env=environment, cwd=PROJECT_FOLDER)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+class Held:
+    """An answer that is held back until `release`, and not for ever."""
+
+    def __init__(self):
+        self._released = threading.Event()
+
+    def __call__(self, _request):
+        self._released.wait(PATIENCE_SECONDS)
+        return Answer()
+
+    def release(self):
+        self._released.set()
+
+
+def statuses(postman, endpoint_id):
+    return Counter(delivery.status for delivery in postman.deliveries(endpoint_id))
+
+
+def test_what_is_recorded_while_the_worker_runs_is_delivered(postman):
+    with Receiver() as receiver, running(Worker(postman.settings, postman.database)):
+        endpoint_id = postman.add_endpoint(receiver.url)
+        first = postman.tell(now=clock.now())
+        wait_until(lambda: statuses(postman, endpoint_id) == {"delivered": 1})
+        second = postman.tell(now=clock.now())
+        wait_until(lambda: statuses(postman, endpoint_id) == {"delivered": 2})
+    assert receiver.event_ids == first + second
+
+
+def test_two_workers_on_one_database_deliver_each_event_once(postman):
+    other_database = Database(postman.settings.database_url)
+    with Receiver() as receiver:
+        endpoints = [postman.add_endpoint(f"{receiver.url}/{n}") for n in range(3)]
+        event_ids = postman.tell(40)
+        first = Worker(postman.settings, postman.database)
+        second = Worker(postman.settings, other_database)
+        with running(first, second):
+            for endpoint_id in endpoints:
+                wait_until(lambda: statuses(postman, endpoint_id) == {"delivered": 40})  # noqa: B023
+    other_database.close()
+    got = Counter((request.path, request.event_id) for request in receiver.requests)
+    assert set(got.values()) == {1}
+    assert len(got) == 3 * 40
+    assert set(receiver.event_ids) == set(event_ids)
+
+
+def test_a_worker_that_is_killed_in_an_attempt_loses_nothing(postman):
+    held = Held()
+    with Receiver(held) as receiver:
+        endpoint_id = postman.add_endpoint(receiver.url)
+        (event_id,) = postman.tell(now=clock.now())
+        with worker_process(postman) as process:
+            wait_until(lambda: receiver.requests)
+            process.send_signal(signal.SIGKILL)
+            process.wait(PATIENCE_SECONDS)
+        assert statuses(postman, endpoint_id) == {"pending": 1}
+        assert postman.take(clock.now()) == []
+        held.release()
+        later = Worker(postman.settings, postman.database, clock=lambda: clock.now() + HOUR)
+        with running(later):
+            wait_until(lambda: statuses(postman, endpoint_id) == {"delivered": 1})
+    assert receiver.event_ids == [event_id, event_id]
+    assert len(postman.attempts(postman.delivery(endpoint_id))) == 1
+
+
+def test_a_worker_ends_when_it_is_told_to_though_an_attempt_hangs(postman):
+    held = Held()
+    with Receiver(held) as receiver:
+        postman.add_endpoint(receiver.url)
+        postman.tell(now=clock.now())
+        with worker_process(postman) as process:
+            wait_until(lambda: receiver.requests)
+            process.send_signal(signal.SIGTERM)
+            # The attempt itself would last for a minute.
+            assert process.wait(30) == 0
+        held.release()
+
+
+def test_an_attempt_that_is_nearly_done_is_waited_for(postman):
+    stop = threading.Event()
+
+    def answer(_request):
+        stop.set()
+        return Answer()
+
+    with Receiver(answer) as receiver:
+        endpoint_id = postman.add_endpoint(receiver.url)
+        postman.tell(now=clock.now())
+        Worker(postman.settings, postman.database).run(stop)
+    assert statuses(postman, endpoint_id) == {"delivered": 1}
+
+
+def test_no_transaction_is_open_while_a_request_runs(postman):
+    seen = []
+
+    def answer(_request):
+        # This waits for ever, or fails, when somebody holds the endpoint's row or SQLite's write lock.
+        with postman.database.transaction() as session:
+            webhooks.lock(session, webhooks.get(session, postman.crm_id, endpoint_id))
+            seen.append(True)
+        return Answer()
+
+    with Receiver(answer) as receiver:
+        endpoint_id = postman.add_endpoint(receiver.url)
+        postman.tell(now=clock.now())
+        with running(Worker(postman.settings, postman.database)):
+            wait_until(lambda: statuses(postman, endpoint_id) == {"delivered": 1})
+    assert seen == [True]
+
+
+def test_a_bug_in_one_attempt_stops_no_other(postman, caplog):
+    class Broken(Transport):
+        def post(self, url, *rest):
+            if url.endswith("broken"):
+                raise RuntimeError("a bug")
+            return super().post(url, *rest)
+
+    with Receiver() as receiver:
+        broken = postman.add_endpoint(f"{receiver.url}/broken")
+        healthy = postman.add_endpoint(receiver.url)
+        postman.tell(6, now=clock.now())
+        postman.carriers.http = Broken(postman.guard)
+        worker = Worker(postman.settings, postman.database, carriers=postman.carriers)
+        with running(worker):
+            wait_until(lambda: statuses(postman, healthy) == {"delivered": 6})
+    assert statuses(postman, broken) == {"pending": 6}
+    assert "a bug" in caplog.text
+
+
+def test_a_worker_beats(postman):
+    worker = Worker(postman.settings, postman.database)
+
+    def beats():
+        with postman.database.reading() as session:
+            return list(session.scalars(sa.select(WorkerHeartbeat.id)))
+
+    with running(worker):
+        wait_until(beats)
+    assert beats() == [worker.id]
+
+
+class Clock:
+    """A steady clock in the test's hand, and what was done by it."""
+
+    def __init__(self, postman, monkeypatch, finds=0):
+        self.done = []
+        self.finds = finds
+        monkeypatch.setattr(housekeeping, "purge", self.purge)
+        monkeypatch.setattr(outbound, "expire_due", self.broken)
+        monkeypatch.setattr(housekeeping, "forget_requests", self.forget)
+        self.chores = Chores(postman.settings, postman.database, "w", lambda: NOW)
+
+    def purge(self, *_):
+        self.done.append("purge")
+        return self.finds
+
+    def forget(self, *_):
+        self.done.append("forget")
+
+    def broken(self, *_):
+        raise RuntimeError("a bug")
+
+    def tick(self, moment):
+        self.done.clear()
+        self.chores.tick(moment, threading.Event())
+        return list(self.done)
+
+
+def test_a_chore_that_fails_stops_no_other_and_is_logged(postman, monkeypatch, caplog):
+    assert Clock(postman, monkeypatch).tick(1000.0) == ["purge", "forget"]
+    assert "could not expire messages" in caplog.text
+
+
+@pytest.mark.parametrize(("finds", "after_a_second"), [(0, []), (500, ["purge"])])
+def test_removing_what_is_old_is_rare_unless_there_is_more(
+    postman, monkeypatch, finds, after_a_second
+):
+    hand = Clock(postman, monkeypatch, finds)
+    assert hand.tick(1000.0) == ["purge", "forget"]
+    assert hand.tick(1001.0) == after_a_second
+    assert hand.tick(1700.0) == ["purge", "forget"]
