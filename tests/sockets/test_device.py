@@ -1,0 +1,213 @@
+"""The device's side of `/ws`: what it may say, what it is told, and when it has to go."""
+
+import pytest
+import sqlalchemy as sa
+
+from smsgw import clock
+from smsgw.core import devices
+from smsgw.phones import socket as device_side
+from smsgw.store.models import Device, Message, QuarantinedItem
+
+from .conftest import INCOMING, Stage, said, say, told
+
+
+def inbox(stage: Stage) -> list[Message]:
+    with stage.world.database.reading() as session:
+        statement = sa.select(Message).where(Message.direction == "inbound").order_by(Message.id)
+        return list(session.scalars(statement))
+
+
+def error_of(answer: list) -> str:
+    (frame,) = answer
+    assert frame["event"] == "error"
+    assert frame["data"]["message"]
+    return frame["data"]["code"]
+
+
+def order(phone: device_side.Conversation) -> dict:
+    ((event, data),) = told(phone.work())
+    assert event == "sendMessage"
+    return data
+
+
+def test_an_envelope_gets_its_id_back(stage: Stage):
+    phone = stage.device()
+    phone.opened()
+    (ack,) = say(phone, {"event": "messageReceived", "data": INCOMING, "id": 7})
+    assert (ack["event"], ack["id"]) == ("ack", 7)
+    (error,) = say(phone, {"event": "messageReceived", "data": {"deviceId": "other"}, "id": "x"})
+    assert (error["event"], error["id"]) == ("error", "x")
+
+
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [
+        ("{", "invalid_json"),
+        ("[]", "invalid_json"),
+        ("[" * 5000, "invalid_json"),
+        ("{}", "unknown_event"),
+        ({"event": "dance", "data": {}}, "unknown_event"),
+        ({"event": 1, "data": {}}, "unknown_event"),
+        ({"event": "messageStatus"}, "invalid_payload"),
+        ({**INCOMING, "deviceId": "other"}, "forbidden"),
+        ({"receiver": "+12025550123", "content": "x", "deviceId": "12345"}, "forbidden"),
+        ({**INCOMING, "messageId": ""}, "invalid_payload"),
+        ({**INCOMING, "content": 1}, "invalid_payload"),
+        ({**INCOMING, "timestamp": 5}, "invalid_payload"),
+        ({"messageId": "m", "status": "LOST"}, "invalid_payload"),
+        ({"messageId": "m", "status": 1}, "invalid_payload"),
+    ],
+)
+def test_what_cannot_be_done_is_an_error_frame_and_nothing_is_kept(stage: Stage, frame, code):
+    phone = stage.device()
+    phone.opened()
+    assert error_of(say(phone, frame)) == code
+    assert inbox(stage) == []
+    assert len(say(phone, INCOMING)) == 1, "the socket goes on"
+
+
+def test_an_sms_that_cannot_be_read_is_kept_for_the_operator(stage: Stage):
+    phone = stage.device()
+    phone.opened()
+    say(phone, {**INCOMING, "content": None})
+    with stage.world.database.reading() as session:
+        (item,) = session.scalars(sa.select(QuarantinedItem))
+    assert item.device_id == "12345"
+    assert "msg123" in item.raw
+
+
+def test_a_repeat_is_acknowledged_and_not_forwarded(stage: Stage):
+    phone, program = stage.device(), stage.crm()
+    phone.opened()
+    first, second = say(phone, INCOMING), say(phone, {**INCOMING, "content": "other"})
+    assert first == second
+    assert [message.content for message in inbox(stage)] == ["Hello!"]
+    assert [event for event, _ in told(program.opened())] == ["messageReceived"]
+
+
+def test_two_devices_may_use_the_same_message_id(stage: Stage):
+    with stage.world.database.transaction() as session:
+        _, token = devices.add_with_key(session, "other", None, None, clock.now())
+    for phone in (stage.device(), stage.device(token)):
+        phone.opened()
+        say(phone, {**INCOMING, "deviceId": phone.key})
+    assert [message.device_id for message in inbox(stage)] == ["12345", "other"]
+
+
+def test_a_sender_may_be_a_name_and_a_missing_time_is_ours(stage: Stage):
+    phone, program = stage.device(), stage.crm()
+    phone.opened()
+    say(phone, {"messageId": "m1", "sender": "MPESA", "content": "ok\0", "deviceId": "12345"})
+    ((_, data),) = told(program.opened())
+    assert (data["sender"], data["content"]) == ("MPESA", "ok\ufffd")
+    assert data["timestamp"] == "2026-03-01T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["sent"], "sent"),
+        (["SENT", "DELIVERED"], "delivered"),
+        (["DELIVERED", "SENT"], "delivered"),
+        (["Error"], "failed"),
+        (["SENT", "FAILED"], "failed"),
+        (["DELIVERED", "FAILED"], "delivered"),
+        (["QUEUED"], "accepted"),
+    ],
+)
+def test_a_status_never_goes_back(stage: Stage, words, status):
+    phone = stage.device()
+    phone.opened()
+    message_id = stage.queue()
+    dispatch_id = order(phone)["messageId"]
+    for word in words:
+        (ack,) = say(phone, {"messageId": dispatch_id, "status": word, "error": "no signal"})
+        assert ack["event"] == "ack"
+    with stage.world.database.reading() as session:
+        assert session.get_one(Message, message_id).status == status
+
+
+def test_what_waited_while_it_was_away_comes_in_order_and_once(stage: Stage):
+    for content in ("one", "two", "three"):
+        stage.queue(content)
+    phone = stage.device()
+    assert [data["content"] for _, data in told(phone.opened())] == ["one", "two", "three"]
+    assert phone.work() == []
+    assert device_side._look(stage.world.database, [phone]) == []
+
+
+def test_what_was_never_acknowledged_comes_once_more_with_its_id_and_not_before_five_minutes(
+    stage: Stage,
+):
+    phone = stage.device()
+    phone.opened()
+    stage.queue()
+    first = order(phone)["messageId"]
+    phone.closed()
+    again = stage.device()
+    assert again.opened() == []
+    stage.pass_time(minutes=5, seconds=1)
+    assert device_side._look(stage.world.database, [again]) == [again]
+    assert order(again)["messageId"] == first
+    stage.pass_time(minutes=6)
+    stage.keep_house()
+    assert again.work() == []
+
+
+def test_the_newest_socket_is_the_devices_only_one(stage: Stage):
+    old, new = stage.device(), stage.device()
+    old.opened(), new.opened()
+    stage.queue()
+    assert said(old.work()) == [4002]
+    assert device_side._inspect(stage.world.database, [old, new]) == [old]
+    assert order(new)["content"] == "hello"
+    old.closed()
+    with stage.world.database.reading() as session:
+        assert session.get_one(Device, "12345").socket_id is not None
+
+
+def test_a_socket_with_a_void_token_is_closed(stage: Stage):
+    phone, late = stage.device(), stage.device()
+    phone.opened()
+    stage.call("POST", "/registerDevice", {"deviceId": "12345"}, stage.operator_key)
+    assert device_side._inspect(stage.world.database, [phone]) == [phone]
+    assert said(phone.work()) == [4001]
+    assert said(late.opened()) == [4001]
+
+
+def test_a_flapping_line_is_not_told_and_one_that_stays_away_is(stage: Stage):
+    program = stage.crm()
+    program.opened()
+    phone = stage.device()
+    phone.opened()
+    stage.keep_house()
+    stage.pass_time(seconds=60)
+    phone.closed()
+    stage.pass_time(seconds=4)
+    stage.keep_house()
+    phone = stage.device()
+    phone.opened()
+    stage.pass_time(seconds=4)
+    stage.keep_house()
+    moments = [(event, data["timestamp"]) for event, data in told(program.work())]
+    assert moments == [("deviceConnected", "2026-03-01T12:00:00Z")]
+    phone.closed()
+    stage.pass_time(seconds=5)
+    stage.keep_house()
+    assert told(program.work()) == [
+        ("deviceDisconnected", {"deviceId": "12345", "timestamp": "2026-03-01T12:01:13Z"})
+    ]
+
+
+def test_a_device_whose_process_died_goes_offline_without_a_goodbye(stage: Stage):
+    program, phone = stage.crm(), stage.device()
+    phone.opened()
+    stage.keep_house()
+    stage.pass_time(seconds=89)
+    stage.keep_house()
+    stage.pass_time(seconds=2)
+    stage.keep_house()
+    assert [event for event, _ in told(program.opened())] == [
+        "deviceConnected",
+        "deviceDisconnected",
+    ]

@@ -1,0 +1,80 @@
+"""Each payload of the document works as it is printed there."""
+
+from pathlib import Path
+
+import pytest
+
+from smsgw import addresses
+
+from .conftest import (
+    INCOMING,
+    OUTGOING,
+    RECEIPT,
+    REGISTER_CRM,
+    REGISTER_DEVICE,
+    SEED,
+    Stage,
+    say,
+    told,
+)
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "shared/seeds/000_86566ec2f5f1086e.txt"
+
+
+@pytest.mark.skipif(not DOCUMENT.exists(), reason="the document is not beside this checkout")
+def test_the_quotes_are_the_documents_own():
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert all(block in text for block in SEED.strip().split("\n\n"))
+
+
+def test_the_whole_story_as_printed(stage: Stage, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(addresses, "_resolved", lambda *_: ["93.184.216.34"])
+    crm = stage.call("POST", "/registerCRM", REGISTER_CRM, stage.operator_key)
+    assert crm.status_code == 201
+    assert crm.json["callbackUrl"] == REGISTER_CRM["callbackUrl"]
+    assert crm.json["webhookSecret"].startswith("whsec_")
+    stage.crm_id, stage.crm_key = crm.json["crmId"], crm.json["apiKey"]
+    body = {**REGISTER_DEVICE, "deviceId": "67890"}
+    assert stage.call("POST", "/registerDevice", body, stage.crm_key).status_code == 201
+    again = stage.call("POST", "/registerDevice", REGISTER_DEVICE, stage.operator_key)
+    assert (again.status_code, again.json["phoneNumber"]) == (200, "+1234567890")
+    stage.call("PUT", f"/devices/12345/crms/{stage.crm_id}", key=stage.operator_key)
+
+    program, phone = stage.crm(), stage.device(again.json["token"])
+    program.opened(), phone.opened()
+    (ack,) = say(phone, INCOMING)
+    assert ack == {"event": "ack", "data": {"messageId": "msg123", "event": "messageReceived"}}
+    assert told(program.work()) == [("messageReceived", INCOMING)]
+
+    (queued,) = say(program, {**OUTGOING, "apiKey": stage.crm_key})
+    assert (queued["event"], queued["data"]["status"]) == ("messageStatus", "QUEUED")
+    ((event, order),) = told(phone.work())
+    assert event == "sendMessage"
+    assert (order["receiver"], order["content"]) == (OUTGOING["receiver"], OUTGOING["content"])
+    assert "apiKey" not in order
+
+    (ack,) = say(phone, {**RECEIPT, "messageId": order["messageId"]})
+    assert ack["data"] == {"messageId": order["messageId"], "event": "messageStatus"}
+    ((event, status),) = told(program.work())
+    assert (event, status["status"]) == ("messageStatus", "DELIVERED")
+    assert status["messageId"] == queued["data"]["messageId"]
+
+
+def test_a_receipt_as_printed_is_acknowledged_although_its_id_is_not_ours(stage: Stage):
+    phone = stage.device()
+    phone.opened()
+    (ack,) = say(phone, RECEIPT)
+    assert ack["data"] == {"messageId": "msg123", "event": "messageStatus"}
+
+
+def test_an_order_as_printed_is_taken_over_rest(stage: Stage):
+    answer = stage.call("POST", "/sendMessage", {**OUTGOING, "apiKey": stage.crm_key})
+    assert answer.status_code == 202
+    assert answer.json == {
+        "messageId": answer.json["messageId"],
+        "deviceId": "12345",
+        "status": "QUEUED",
+    }
+    phone = stage.device()
+    ((event, order),) = told(phone.opened())
+    assert (event, order["content"]) == ("sendMessage", "Reply to Hello!")
