@@ -1,0 +1,145 @@
+"""`device`, `crm`, `operator`, `quarantine`."""
+
+import re
+
+import pytest
+
+from smsgw import clock
+from smsgw.core import inbound, registration
+from smsgw.core.inbound import Unreadable
+from smsgw.store.db import Database
+from tests.cli.conftest import Ask, Run
+from tests.conftest import NOW
+
+
+def test_a_device_is_added_with_what_is_typed_into_the_phone(ask: Ask):
+    made = ask("device", "add", "front.desk-1", "--phone", "+49 151 12345678")
+    assert made["device_id"] == made["username"] == "front.desk-1"
+    assert re.fullmatch(r"[a-km-np-z2-9]{20}", made["password"])
+    assert f"front.desk-1:{made['password']}@" in made["url"]
+    (listed,) = ask("device", "list")
+    assert listed["phone"] == "+4915112345678"
+    assert "password" not in listed
+
+
+def test_a_device_with_a_key(ask: Ask):
+    made = ask("device", "add", "p", "--key")
+    assert re.fullmatch(r"gw_live_[0-9a-f]{64}", made["password"])
+    assert made["api_key"] == made["password"]
+    assert made["websocket_url"].startswith("ws://")
+    assert made["websocket_url"].endswith("/cable")
+    assert made["version"] == "1.0"
+
+
+def test_a_key_is_shown_as_a_code_to_scan_and_as_lines_to_copy(run: Run, monkeypatch):
+    monkeypatch.setenv("SMSGW_PUBLIC_URL", "https://sms.example.org")
+    lines = run("device", "add", "p", "--key").stdout.splitlines()
+    assert lines[-3] == "API Base URL: https://sms.example.org"
+    assert lines[-2] == "WebSocket URL: wss://sms.example.org/cable"
+    assert re.fullmatch(r"API Key: gw_live_[0-9a-f]{64}", lines[-1])
+    assert sum("\u2588" in line or "\u2580" in line for line in lines) > 10
+
+
+def test_registration_is_opened_for_a_while_and_closed_again(ask: Ask, settings):
+    def is_open() -> bool:
+        database = Database(settings.database_url)
+        with database.reading() as session:
+            opened = registration.is_open(session, settings, clock.now())
+        database.close()
+        return opened
+
+    assert not is_open()
+    assert ask("device", "pair", "--minutes", "5")["minutes"] == 5
+    assert is_open()
+    ask("device", "pair", "--minutes", "0")
+    assert not is_open()
+
+
+@pytest.mark.parametrize("minutes", ["-1", "1441", "x"])
+def test_minutes_are_a_day_at_most(run: Run, minutes: str):
+    assert run("device", "pair", "--minutes", minutes).exit_code == 2
+
+
+def test_rotating_gives_another_secret(ask: Ask):
+    first = ask("device", "add", "p")
+    assert ask("device", "rotate", "p")["password"] != first["password"]
+    assert ask("device", "rotate", "p", "--key")["password"].startswith("gw_live_")
+
+
+def test_a_device_is_switched_off_and_on_and_removed(ask: Ask, run: Run):
+    ask("device", "add", "p")
+    assert ask("device", "disable", "p") == {"device_id": "p", "enabled": False}
+    assert ask("device", "list")[0]["enabled"] is False
+    assert ask("device", "enable", "p")["enabled"] is True
+    ask("device", "remove", "p")
+    assert ask("device", "list") == []
+    assert run("device", "disable", "p").exit_code == 1
+
+
+@pytest.mark.parametrize("name", ["a/b", "", "x" * 65, "é"])
+def test_an_odd_device_id_is_refused_in_one_line(run: Run, name: str):
+    result = run("device", "add", name)
+    assert result.exit_code == 1
+    assert len(result.output.splitlines()) == 1
+
+
+def test_a_crm_is_added_with_its_webhook_and_devices(ask: Ask, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("SMSGW_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
+    ask("device", "add", "p")
+    made = ask("crm", "add", "clinic", "--device", "p", "--callback-url", "http://127.0.0.1:9/hook")
+    assert re.fullmatch(r"crm_live_[0-9a-f]{64}", made["api_key"])
+    assert made["webhook"]["secret"].startswith("whsec_")
+    assert ask("crm", "list")[0]["device_ids"] == ["p"]
+    assert ask("webhook", "list", "--crm", "clinic")["data"][0]["id"] == made["webhook"]["id"]
+
+
+def test_a_callback_url_that_may_not_be_called_makes_no_crm(run: Run, ask: Ask):
+    result = run("crm", "add", "clinic", "--callback-url", "http://127.0.0.1:9/hook")
+    assert result.exit_code == 1
+    assert "SMSGW_WEBHOOK_ALLOWED_NETWORKS" in result.output
+    assert ask("crm", "list") == []
+
+
+def test_a_crm_is_routed_rotated_switched_and_removed(ask: Ask, run: Run):
+    ask("device", "add", "p")
+    made = ask("crm", "add", "clinic")
+    assert made["webhook"] is None
+    assert ask("crm", "route", "clinic", "--device", "p")["device_ids"] == ["p"]
+    assert ask("crm", "route", "clinic", "--all-devices")["device_ids"] is None
+    assert run("crm", "route", "clinic", "--device", "nobody").exit_code == 1
+    assert ask("crm", "rotate", "clinic")["api_key"] != made["api_key"]
+    assert ask("crm", "disable", "clinic")["enabled"] is False
+    assert ask("crm", "enable", made["id"])["enabled"] is True
+    ask("crm", "remove", "clinic")
+    assert ask("crm", "list") == []
+
+
+def test_operators_come_and_go(ask: Ask, run: Run):
+    made = ask("operator", "add", "ann")
+    assert re.fullmatch(r"op_live_[0-9a-f]{64}", made["key"])
+    assert run("operator", "add", "ann").exit_code == 1
+    assert [one["name"] for one in ask("operator", "list")] == ["ann"]
+    ask("operator", "remove", "ann")
+    assert ask("operator", "list") == []
+
+
+def test_the_quarantine_is_listed_shown_and_cleared(ask: Ask, run: Run, database: Database):
+    ask("device", "add", "p")
+    with database.transaction() as session:
+        bad = [Unreadable(f'{{"id": {number}}}', "no text") for number in range(3)]
+        inbound.quarantine(session, "p", bad, NOW)
+    listed = ask("quarantine", "list")
+    assert set(listed[0]) == {"id", "device_id", "received_at", "reason", "raw"}
+    assert listed[0]["id"] > listed[-1]["id"]
+    assert ask("quarantine", "show", str(listed[0]["id"])) == listed[0]
+    assert run("quarantine", "clear", str(listed[0]["id"]), "999999").exit_code == 1
+    assert len(ask("quarantine", "list")) == 3
+    assert ask("quarantine", "clear", str(listed[0]["id"])) == {"cleared_count": 1}
+    assert ask("quarantine", "clear") == {"cleared_count": 2}
+
+
+def test_without_json_it_is_columns_or_a_word_that_there_is_nothing(run: Run, ask: Ask):
+    assert run("crm", "list").stdout == ""
+    assert "no CRM yet" in run("crm", "list").stderr
+    ask("crm", "add", "clinic")
+    assert run("crm", "list").stdout.split("\t")[0] == "clinic"

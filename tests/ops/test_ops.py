@@ -1,0 +1,154 @@
+"""Live, ready, metrics."""
+
+import base64
+import re
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from smsgw import clock
+from smsgw.core import crms, housekeeping, outbound
+from smsgw.core.drafts import Draft
+from smsgw.core.health import WORKER_IS_GONE_AFTER_SECONDS
+from smsgw.factory import create_app
+from smsgw.settings import Settings
+from smsgw.store.models import WorkerHeartbeat
+from tests.conftest import World
+from tests.running import serving, until
+
+KEY = "op_live_" + "5" * 64
+
+
+def test_it_is_alive_whatever_the_database_does(world: World):
+    world.database.close()
+    assert world.client.get("/healthz").json == {"status": "ok"}
+
+
+def test_it_is_ready_while_a_worker_beats(world: World):
+    assert world.client.get("/readyz").status_code == 503
+    _beat(world, seconds_ago=0)
+    answer = world.client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json == {
+        "ready": True,
+        "checks": {"database": "ok", "migrations": "ok", "worker": "ok"},
+    }
+
+
+def test_it_is_not_ready_when_the_worker_has_fallen_silent(world: World):
+    _beat(world, seconds_ago=WORKER_IS_GONE_AFTER_SECONDS + 5)
+    answer = world.client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json["checks"]["worker"] == "wrong"
+
+
+def test_it_is_not_ready_with_tables_of_another_version(world: World):
+    _beat(world, seconds_ago=0)
+    with world.database.transaction() as session:
+        session.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
+    answer = world.client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json["checks"]["migrations"] == "wrong"
+
+
+def test_it_is_not_ready_without_a_database_and_says_no_secret(settings: Settings):
+    app = create_app(replace(settings, database_url="postgresql://me:hidden@127.0.0.1:1/x"))
+    answer = app.test_client().get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json["checks"] == {"database": "wrong"}
+    assert "hidden" not in answer.text
+
+
+def test_metrics_are_for_operators(world: World):
+    assert world.client.get("/metrics").status_code == 401
+    assert world.client.get("/metrics", headers=world.as_crm()).status_code == 401
+    app = create_app(replace(world.settings, operator_key=KEY))
+    answer = app.test_client().get("/metrics", headers={"Authorization": f"Bearer {KEY}"})
+    assert answer.status_code == 200
+    assert answer.content_type.startswith("text/plain")
+
+
+def test_metrics_tell_queues_devices_deliveries_and_the_worker(world: World):
+    with world.database.transaction() as session:
+        crm = crms.get(session, "clinic")
+        drafts = [
+            Draft(to="+12025550123", content="x", device_id="phone-1"),
+            Draft(to="+12025550123", content="x"),
+            Draft(to="+12025550123", content="x"),
+        ]
+        outbound.queue(session, crm, world.settings, drafts, clock.now() - timedelta(seconds=90))
+    _beat(world, seconds_ago=7)
+    text = _metrics(world)
+    assert _value(text, 'smsgw_messages{direction="outbound",status="queued"}') == 3
+    assert _value(text, 'smsgw_queue_length{lane="d:phone-1"}') == 1
+    assert _value(text, f'smsgw_queue_length{{lane="c:{world.crm_id}"}}') == 2
+    assert _value(text, 'smsgw_queue_oldest_seconds{lane="d:phone-1"}') >= 90
+    assert _value(text, 'smsgw_device_in_flight{device_id="phone-1"}') == 0
+    assert 'smsgw_device_silent_seconds{device_id="phone-1"} NaN' in text
+    assert _value(text, "smsgw_worker_silent_seconds") >= 7
+    for name in (
+        "smsgw_stuck_messages",
+        "smsgw_deliveries_pending",
+        "smsgw_deliveries_overdue",
+        "smsgw_quarantined_items",
+        "smsgw_webhooks_disabled",
+        'smsgw_device_unknown_reports{device_id="phone-1"}',
+    ):
+        assert _value(text, name) == 0
+
+
+def test_metrics_show_what_no_one_could_read_and_reports_about_strangers(world: World):
+    world.client.post(
+        "/api/sms",
+        headers=world.as_device(),
+        json={"messages": [{"id": 5}], "updates": [{"id": "stranger", "status": "SENT"}]},
+    )
+    text = _metrics(world)
+    assert _value(text, "smsgw_quarantined_items") == 1
+    assert _value(text, 'smsgw_device_unknown_reports{device_id="phone-1"}') == 1
+
+
+def test_latencies_are_by_endpoint_and_never_by_path(world: World):
+    for number in range(3):
+        world.client.get(f"/api/v1/nothing-{number}")
+    text = _metrics(world)
+    assert "nothing-" not in text
+    assert _value(text, 'smsgw_requests_total{endpoint="none",status="404"}') >= 3
+
+
+def test_counts_are_right_across_processes(tmp_path: Path):
+    with serving(
+        tmp_path, f"sqlite:///{tmp_path}/smsgw.db", SMSGW_METRICS_PUBLIC="true", SMSGW_WORKERS="2"
+    ) as server:
+        wrong = {"Authorization": f"Basic {base64.b64encode(b'no:one').decode()}"}
+        for _ in range(40):
+            assert server.request("GET", "/api/sms", headers=wrong)[0] == 401
+
+        def counted() -> float:
+            text = server.request("GET", "/metrics")[2].decode()
+            return _value(text, 'smsgw_polls_total{door="cht",result="refused"}')
+
+        assert counted() == 40
+        until(lambda: server.log.count("Booting worker") == 2, "both processes")
+        assert {counted() for _ in range(10)} == {40}
+
+
+def _beat(world: World, seconds_ago: float) -> None:
+    with world.database.transaction() as session:
+        session.execute(sa.delete(WorkerHeartbeat))
+        housekeeping.beat(session, "host:1", clock.now() - timedelta(seconds=seconds_ago))
+
+
+def _metrics(world: World) -> str:
+    world.app.extensions["smsgw"].settings = replace(world.settings, metrics_public=True)
+    answer = world.client.get("/metrics")
+    assert answer.status_code == 200
+    return answer.text
+
+
+def _value(text: str, name: str) -> float:
+    found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
+    assert found, f"no {name} in {text}"
+    return float(found[1])

@@ -1,0 +1,207 @@
+"""The supervised start: what runs, what ends it, and what is started again."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from smsgw import server as server_module
+from smsgw.server import Child
+from smsgw.store.db import Database
+from tests.running import ROOT, Server, environment, free_port, serving, until
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with serving(tmp_path, f"sqlite:///{tmp_path}/smsgw.db") as running:
+        until(lambda: len(_descendants(running.process.pid)) == 4, "all processes to run")
+        yield running
+
+
+def test_one_start_serves_and_has_a_worker(database_url: str, tmp_path: Path):
+    with serving(tmp_path, database_url) as server:
+        until(lambda: server.request("GET", "/readyz")[0] == 200, "the worker to be heard of")
+
+
+def test_the_web_server_and_the_worker_can_run_apart(tmp_path: Path):
+    url = f"sqlite:///{tmp_path}/smsgw.db"
+    command = [sys.executable, "-m", "smsgw", "serve", "--no-worker", "--workers", "1"]
+    with serving(tmp_path, url, command) as server:
+        (web,) = until(lambda: _children(server.process.pid, ""), "the web server")
+        assert len(until(lambda: _children(web, ""), "its process")) == 1
+        assert server.request("GET", "/readyz")[0] == 503
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "smsgw", "worker"],
+            cwd=ROOT,
+            env=environment(SMSGW_DATABASE_URL=url),
+            stderr=subprocess.DEVNULL,
+        )
+        until(lambda: server.request("GET", "/readyz")[0] == 200, "the worker to be heard of")
+        worker.terminate()
+        assert worker.wait(30) == 0
+
+
+def test_sigterm_ends_all_processes_within_seconds(server: Server):
+    children = _descendants(server.process.pid)
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began < server_module.STOP_SECONDS
+    assert not [pid for pid in children if _is_running(pid)]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_ctrl_c_and_a_closed_terminal_end_it_too(server: Server, number: signal.Signals):
+    server.process.send_signal(number)
+    assert server.process.wait(30) == 0
+    assert "Traceback" not in server.log
+
+
+def test_killed_children_are_started_again(server: Server):
+    for word in ("smsgw.web", "smsgw worker"):
+        (pid,) = _children(server.process.pid, word)
+        os.kill(pid, signal.SIGKILL)
+        until(
+            lambda pid=pid, word=word: set(_children(server.process.pid, word)) - {pid},
+            f"another {word}",
+        )
+    until(lambda: server.request("GET", "/healthz")[0] == 200, "the web server to be back")
+
+
+def test_a_killed_gunicorn_worker_is_started_again(server: Server):
+    (web,) = _children(server.process.pid, "smsgw.web")
+    workers = until(lambda: len(_children(web, "")) == 2 and _children(web, ""), "two workers")
+    os.kill(workers[0], signal.SIGKILL)
+    until(lambda: len(pids := _children(web, "")) == 2 and workers[0] not in pids, "a new worker")
+    assert server.request("GET", "/healthz")[0] == 200
+
+
+def test_children_end_with_a_supervisor_that_was_killed(server: Server):
+    children = _descendants(server.process.pid)
+    server.process.kill()
+    server.process.wait()
+    until(lambda: not [pid for pid in children if _is_running(pid)], "the children to end")
+
+
+def test_a_second_start_on_the_same_port_says_so_in_one_line(server: Server, tmp_path: Path):
+    ended = _start(SMSGW_PORT=str(server.port), SMSGW_DATABASE_URL=f"sqlite:///{tmp_path}/2.db")
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1
+    assert f"port {server.port}" in ended.stderr
+    assert "in use" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"SMSGW_WORKERS": "many"}, "SMSGW_WORKERS"),
+        ({"SMSGW_DATABASE_URL": "mysql://x/y"}, "SMSGW_DATABASE_URL"),
+        ({"SMSGW_DATABASE_URL": "postgresql://me:hidden@127.0.0.1:1/x"}, "the database"),
+    ],
+)
+def test_what_cannot_work_stops_the_start_with_one_line(settings: dict[str, str], words: str):
+    ended = _start(SMSGW_PORT=str(free_port()), **settings)
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) == 1
+    assert words in ended.stderr
+    assert "hidden" not in ended.stderr
+
+
+def test_a_new_database_is_prepared_and_no_secret_is_made_or_printed(tmp_path: Path):
+    with serving(tmp_path, f"sqlite:///{tmp_path}/new.db") as running:
+        assert running.request("GET", "/readyz")[0] in (200, 503)
+        listed = _smsgw(tmp_path, "device", "list", "--json")
+        assert listed.stdout.strip() == "[]"
+        assert "live_" not in running.log
+
+
+def test_a_database_of_a_later_version_is_left_alone(database_url: str):
+    _execute(database_url, "UPDATE alembic_version SET version_num = '9999'")
+    ended = _start(SMSGW_PORT=str(free_port()), SMSGW_DATABASE_URL=database_url)
+    assert ended.returncode == 1
+    assert "newer" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_the_pause_before_a_start_grows_and_is_short_again_after_a_long_life():
+    child = Child("web", [])
+    pauses = []
+    for _ in range(7):
+        child.started_at = time.monotonic()
+        pauses.append(child.pause_seconds)
+        server_module._note_death(child, 1)
+    assert pauses == [1, 2, 4, 8, 16, 30, 30]
+    child.started_at = time.monotonic() - server_module.LIVED_LONG_SECONDS - 1
+    server_module._note_death(child, 1)
+    assert child.pause_seconds == 2
+
+
+def test_a_request_in_flight_is_answered_before_the_end(server: Server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as sock:
+        sock.sendall(b"POST /api/sms HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n")
+        server.process.send_signal(signal.SIGTERM)
+        until(lambda: "Handling signal: term" in server.log, "the end to begin")
+        sock.sendall(b"\r\n{}  ")
+        assert b"401" in sock.makefile("rb").readline()
+    assert server.process.wait(30) == 0
+
+
+def _start(**settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env=environment(SMSGW_HOST="127.0.0.1", **settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def _smsgw(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "smsgw", *arguments],
+        cwd=ROOT,
+        env=environment(SMSGW_DATABASE_URL=f"sqlite:///{folder}/new.db"),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+
+def _execute(database_url: str, statement: str) -> None:
+    database = Database(database_url)
+    with database.transaction() as session:
+        session.execute(sa.text(statement))
+    database.close()
+
+
+def _children(pid: int, word: str) -> list[int]:
+    """The process's children whose command line has this word."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in found if word in _command_line(int(child))]
+
+
+def _descendants(pid: int) -> list[int]:
+    children = _children(pid, "")
+    return children + [below for child in children for below in _descendants(child)]
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
