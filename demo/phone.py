@@ -1,0 +1,202 @@
+"""A pretend phone (or thousands) that behaves as the stock cht-gateway app does."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import re
+import resource
+import signal
+import sys
+from collections import Counter
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `python demo/phone.py`
+
+from demo.fleet import Plan, Tally, run, summary
+from demo.handset import Handset
+from demo.pretend import Mode, Phone, PhoneInHand, Poll
+from demo.rows import Ledger, Network, Outgoing, Report, good_network, radio_off
+
+__all__ = ["Handset", "Ledger", "Mode", "Outgoing", "Phone", "PhoneInHand", "Poll", "Report"]
+
+ARRIVING = re.compile(r"(.*) from (\S+)", re.DOTALL)
+TABLE_ROWS = 20
+FLEET_TIMEOUT_SECONDS = 60.0
+SPARE_FILES = 64
+
+
+def arriving(text: str) -> tuple[str, str]:
+    found = ARRIVING.fullmatch(text)
+    if not found:
+        raise argparse.ArgumentTypeError(f'{text!r} is not like "hello from +491511234567"')
+    return found[1], found[2]
+
+
+def positive(text: str) -> float:
+    if not (value := float(text)) > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def count(text: str) -> int:
+    return int(positive(str(int(text))))
+
+
+def parsed_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("url", help="as typed into the app; {n} becomes each phone's number")
+    add("--devices", type=count, metavar="N", help="how many phones (1, or the credentials' lines)")
+    add("--credentials", type=Path, metavar="FILE", help="a line device_id:password per phone")
+    add("--mode", type=Mode, choices=list(Mode), default=Mode.OK, help="how the phone behaves")
+    add("--receive", type=arriving, action="append", default=[], metavar='"TEXT from NUMBER"')
+    add("--rate", type=float, default=0.0, metavar="R", help="SMS arriving per minute and phone")
+    add("--interval", type=positive, default=60.0, metavar="S", help="seconds between wake-ups")
+    add("--speed", type=positive, default=1.0, metavar="F", help="shortens retries and reports")
+    add("--polls", type=count, metavar="N", help="end after so many wake-ups of each phone")
+    add("--seconds", type=positive, metavar="S", help="end after this time")
+    add(
+        "--timeout", type=positive, metavar="S", help="per request (none for one phone, as the app)"
+    )
+    add("--seed", type=int, metavar="N", help="makes faults and moments repeatable")
+    add("--json", action="store_true", help="print the summary as JSON")
+    return parser.parse_args(arguments)
+
+
+def urls(options: argparse.Namespace) -> list[str]:
+    """One URL per phone. ValueError when there are fewer credentials than phones."""
+    if not options.credentials:
+        return [options.url.replace("{n}", str(n + 1)) for n in range(options.devices or 1)]
+    lines = [line.strip() for line in options.credentials.read_text().splitlines()]
+    users = [line for line in lines if line]
+    if not users or len(users) < (options.devices or 1):
+        raise ValueError(f"{options.credentials} has {len(users)} lines, too few")
+    scheme, _, rest = options.url.partition("://")
+    place = rest.rpartition("@")[2]
+    return [f"{scheme}://{user}@{place}" for user in users[: options.devices]]
+
+
+def built(options: argparse.Namespace, plan: Plan, tally: Tally, ledger: Ledger) -> list[Phone]:
+    addresses = urls(options)
+    alone = len(addresses) == 1
+    return [
+        Phone(
+            url,
+            options.mode,
+            network=told(options.mode) if alone and not options.json else None,
+            ledger=ledger,
+            rng=plan.rng(-number),
+            speed=options.speed,
+            timeout=options.timeout or (None if alone else FLEET_TIMEOUT_SECONDS),
+            watch=tell_and(tally) if alone and not options.json else tally.record,
+        )
+        for number, url in enumerate(addresses, start=1)
+    ]
+
+
+def told(mode: Mode) -> Network:
+    network = radio_off if mode is Mode.RADIO_OFF else good_network
+
+    def telling(message: Outgoing) -> list[Report]:
+        say(f"sends SMS to {message.to}: {json.dumps(message.content, ensure_ascii=False)}")
+        return network(message)
+
+    return telling
+
+
+def tell_and(tally: Tally) -> Any:
+    def telling(poll: Poll) -> None:
+        tally.record(poll)
+        told = f"{len(poll.batch.messages)} SMS and {len(poll.batch.updates)} updates"
+        got = poll.error or f"told, {poll.handed_out} messages taken"
+        say(f"poll with {told}: {got}")
+
+    return telling
+
+
+def say(text: str) -> None:
+    print(f"{datetime.now():%H:%M:%S} {text}", flush=True)
+
+
+def more_files(wanted: int) -> None:
+    """One connection per phone: raises the limit of open files as far as it may be raised."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise ValueError(f"{wanted} open files are needed and {hard} allowed (ulimit -n)")
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+async def lives(phones: list[Phone], plan: Plan) -> str:
+    """Saves the URL in the first phone's app, then lets all live; what the app refused it for."""
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+    if refusal := await phones[0].check():
+        return refusal
+    await run(phones, plan)
+    return ""
+
+
+def shown(result: dict[str, Any]) -> str:
+    messages: dict[str, dict[str, Any]] = result["messages"]
+    late = result["latency_ms"]
+    lines = [f"{result['devices']} phone(s), {result['polls']} polls, {result['errors']} failed"]
+    lines += [f"  {number} x {kind}" for kind, number in result["error_kinds"].items()]
+    if result["polls"]:
+        lines.append(f"an answer took {late['p50']} ms, the slowest hundredth {late['p99']} ms")
+    lines.append(f"{result['received_forwarded']} received SMS forwarded")
+    lines += table(messages) if len(messages) <= TABLE_ROWS else histogram(messages)
+    if result["sent_twice"]:
+        lines.append(f"SENT MORE THAN ONCE: {' '.join(result['sent_twice'])}")
+    return "\n".join(lines)
+
+
+def table(messages: dict[str, dict[str, Any]]) -> list[str]:
+    if not messages:
+        return ["no SMS to send came"]
+    rows = [(id_, row["to"], row["sent"], row["last_status"]) for id_, row in messages.items()]
+    return [f"{id_:36}  {to:16}  sent {sent} x  {status}" for id_, to, sent, status in rows]
+
+
+def histogram(messages: dict[str, dict[str, Any]]) -> list[str]:
+    times = Counter(row["sent"] for row in messages.values())
+    lines = [f"{times[sent]} messages sent {sent} x" for sent in sorted(times)]
+    odd = {id_: row for id_, row in messages.items() if row["sent"] != 1}
+    return lines + (table(odd) if odd else [])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0; 1 when an SMS was sent twice, 2 for what cannot work."""
+    options = parsed_arguments(arguments)
+    plan = Plan(
+        options.interval,
+        options.rate,
+        tuple(options.receive),
+        options.polls,
+        options.seconds,
+        options.seed,
+    )
+    tally, ledger, refusal = Tally(), Ledger(), ""
+    try:
+        phones = built(options, plan, tally, ledger)
+        more_files(len(phones) * 2 + SPARE_FILES)
+        refusal = asyncio.run(lives(phones, plan))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print(file=sys.stderr)
+    except (ValueError, OSError) as error:
+        refusal = str(error)
+    if refusal:
+        print(f"The phone cannot use {options.url.rpartition('@')[2]}: {refusal}", file=sys.stderr)
+        return 2
+    result = summary(len(phones), tally, ledger)
+    print(json.dumps(result, indent=2) if options.json else shown(result))
+    return 1 if result["sent_twice"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""The JSON the demo server reads and writes, in the shapes the original's JavaScript gives it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+
+class Failed(Exception):
+    """Ends a request with a 500 and this text as `err`, as the original does for every error."""
+
+
+def parsed_json(body: bytes) -> Any:
+    if not body.strip():
+        raise Failed("The body is empty, JSON was expected.")
+    try:
+        return json.loads(body, parse_constant=not_json)
+    except (ValueError, RecursionError) as error:
+        raise Failed(f"The body is not valid JSON: {error}") from error
+
+
+def not_json(word: str) -> None:
+    raise ValueError(f"{word} is no JSON number")
+
+
+def readable(body: bytes) -> Any:
+    """The body as JSON where it is some, as text otherwise."""
+    try:
+        return parsed_json(body)
+    except Failed:
+        return body.decode("utf-8", "replace")
+
+
+def listed(body: Any, key: str) -> list[Any]:
+    """The list under `key`; absent, null and an object count as empty, as in the original."""
+    value = body.get(key) if isinstance(body, dict) else None
+    if value is None or isinstance(value, dict):
+        return []
+    if not isinstance(value, list):
+        raise Failed(f'"{key}" must be a list.')
+    return value
+
+
+def as_text(error: Any) -> str:
+    """A queued error as JavaScript would print it."""
+    if isinstance(error, dict):
+        return "[object Object]"
+    if isinstance(error, list):
+        return ",".join("" if item is None else as_text(item) for item in error)
+    return error if isinstance(error, str) else json.dumps(error)
+
+
+def url_parts(url: str) -> dict[str, str | None]:
+    """The twelve keys the original prints with an error: Node's `url.parse` of a path."""
+    path, mark, query = url.partition("?")
+    nothing = ("protocol", "slashes", "auth", "host", "port", "hostname", "hash")
+    rest = {"search": mark + query if mark else None, "query": query if mark else None}
+    return dict.fromkeys(nothing) | rest | {"pathname": path, "path": url, "href": url}
+
+
+def indented(value: Any) -> bytes:
+    # a lone surrogate has no UTF-8: JSON.stringify writes it as an escape, and so does this
+    return json.dumps(value, indent=2, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def compact(value: Any) -> bytes:
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace")

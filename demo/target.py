@@ -1,0 +1,95 @@
+"""Where a phone's request goes and how it begins: the typed URL, its headers, redirects."""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import quote, urljoin, urlsplit
+
+USER_AGENT = "Dalvik/2.1.0 (Linux; U; Android 9; Pretend Build/DEMO) medic.gateway.alert.generic/{}"
+APP_URL = re.compile(r"https?://[^/:]*(:\d*)?.*")
+PASSWORD_SAFE = "_-!.~'()*"
+PATH_SAFE = "%/:=&?~+!$,;'@()*[]"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes; `authorization` is a whole header line's value or empty."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    authorization: str = ""
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        return self.scheme, self.host, self.port
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://{self.host_header}{self.path}"
+
+    @property
+    def host_header(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        usual = 443 if self.scheme == "https" else 80
+        return host if self.port == usual else f"{host}:{self.port}"
+
+
+def typed_url(url: str) -> Target:
+    """The URL as typed into the app, which takes all up to the last `@` for user and password.
+
+    ValueError where the app says that it must be a valid URL."""
+    if not APP_URL.fullmatch(url):
+        raise ValueError("must be a valid URL")
+    scheme, _, rest = url.partition("://")
+    user, mark, place = rest.rpartition("@")
+    return replace(
+        plain_url(f"{scheme}://{place}"), authorization=basic_header(user) if mark else ""
+    )
+
+
+def plain_url(url: str) -> Target:
+    parts = urlsplit(url)
+    if not parts.hostname:
+        raise ValueError("must be a valid URL")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return Target(parts.scheme, parts.hostname, port, quote(path, safe=PATH_SAFE))
+
+
+def basic_header(user_info: str) -> str:
+    """The password percent-encoded, the user as typed, and nothing ever decodes either."""
+    user, colon, password = user_info.partition(":")
+    text = user + colon + quote(password, safe=PASSWORD_SAFE)
+    return f"Basic {base64.b64encode(text.encode('latin-1', 'replace')).decode()}"
+
+
+def request_bytes(target: Target, body: bytes | None, version: str, accepts: bool) -> bytes:
+    """GET without `body`, POST with; `accepts` says whether the app's Accept headers go along."""
+    lines = [f"{'GET' if body is None else 'POST'} {target.path} HTTP/1.1"]
+    lines.append(f"User-Agent: {USER_AGENT.format(version)}")
+    lines += [f"Authorization: {target.authorization}"] if target.authorization else []
+    if accepts:
+        lines += ["Accept: application/json", "Accept-Charset: utf-8", "Cache-Control: no-cache"]
+    if body is not None or not accepts:
+        lines.append("Content-Type: application/json")
+    lines += [f"Host: {target.host_header}", "Connection: Keep-Alive", "Accept-Encoding: gzip"]
+    lines += [f"Content-Length: {len(body)}"] if body is not None else []
+    return "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + (body or b"")
+
+
+def next_target(target: Target, posting: bool, status: int, location: str) -> Target | None:
+    """Where Android goes on to: the same scheme only, and 307/308 only for a GET."""
+    followed = (300, 301, 302, 303) if posting else (300, 301, 302, 303, 307, 308)
+    if status not in followed or not location:
+        return None
+    try:
+        new = plain_url(urljoin(target.url, location))
+    except ValueError:
+        return None
+    if new.scheme != target.scheme:
+        return None
+    return replace(new, authorization=target.authorization) if new.place == target.place else new

@@ -1,0 +1,220 @@
+"""The phone's HTTP stack: kept-alive connections, answers, redirects, and lines that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import ssl
+import zlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+
+from demo.target import Target, next_target, request_bytes
+
+MAX_REDIRECTS = 20
+PIECES = 8
+
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class BadReply(Exception):
+    """What came back is no complete HTTP answer."""
+
+
+class NoAnswer(ConnectionError):
+    """The connection ended before the first byte of an answer."""
+
+
+class Fault(Enum):
+    """How a bad line treats one request."""
+
+    NONE = "arrives"
+    UNREACHABLE = "no connection"
+    CUT = "cut while sending"
+    UNREAD = "cut before the answer"
+    LOST = "answer lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    keeps: bool
+
+    @property
+    def content(self) -> bytes:
+        if self.headers.get("content-encoding", "").lower() != "gzip":
+            return self.body
+        try:
+            return gzip.decompress(self.body)
+        except (OSError, EOFError, zlib.error) as error:
+            raise BadReply(f"bad gzip: {error}") from error
+
+
+class Connection:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, data: bytes, pause: float, sleep: Sleep) -> None:
+        step = len(data) if not pause else -(-len(data) // PIECES)
+        for start in range(0, len(data), step):
+            self.writer.write(data[start : start + step])
+            await self.writer.drain()
+            if pause:
+                await sleep(pause)
+
+    async def read(self, pause: float, sleep: Sleep) -> Reply:
+        version, status = status_line(await self.first_line())
+        headers = await self.header_lines()
+        while 100 <= status < 200:
+            version, status = status_line(await self.line())
+            headers = await self.header_lines()
+        if pause:
+            await sleep(pause)
+        body, framed = await self.body(status, headers)
+        keeps = version == "HTTP/1.1" and headers.get("connection", "").lower() != "close"
+        return Reply(status, headers, body, keeps and framed)
+
+    async def first_line(self) -> bytes:
+        try:
+            return await self.line()
+        except (ConnectionError, asyncio.IncompleteReadError) as error:
+            if getattr(error, "partial", b""):
+                raise
+            raise NoAnswer("closed without an answer") from error
+
+    async def line(self) -> bytes:
+        line = await self.reader.readline()
+        if not line.endswith(b"\n"):
+            raise asyncio.IncompleteReadError(line, None)
+        return line.strip()
+
+    async def header_lines(self) -> dict[str, str]:
+        headers = {}
+        while line := await self.line():
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.strip().lower()] = value.strip()
+        return headers
+
+    async def body(self, status: int, headers: dict[str, str]) -> tuple[bytes, bool]:
+        """The body, and whether its end was marked by anything but the connection's end."""
+        if status in (204, 304):
+            return b"", True
+        if "chunked" in headers.get("transfer-encoding", "").lower():
+            return await self.chunks(), True
+        if headers.get("content-length", "").isdecimal():
+            return await self.reader.readexactly(int(headers["content-length"])), True
+        return await self.reader.read(), False
+
+    async def chunks(self) -> bytes:
+        parts = []
+        while size := int((await self.line()).partition(b";")[0], 16):
+            parts.append(await self.reader.readexactly(size))
+            await self.line()
+        await self.header_lines()
+        return b"".join(parts)
+
+
+class Wire:
+    """The connections of one phone. `pause` is what a slow one waits after each piece, seconds."""
+
+    def __init__(self, pause: float = 0.0, sleep: Sleep = asyncio.sleep) -> None:
+        self.pause = pause
+        self.sleep = sleep
+        self._idle: list[tuple[tuple[str, str, int], Connection]] = []
+
+    async def get(self, target: Target, version: str) -> Reply:
+        return await self._follow(target, None, version, False, Fault.NONE)
+
+    async def post(
+        self, target: Target, body: bytes, version: str, fault: Fault = Fault.NONE
+    ) -> Reply:
+        return await self._follow(target, body, version, True, fault)
+
+    async def _follow(
+        self, target: Target, body: bytes | None, version: str, accepts: bool, fault: Fault
+    ) -> Reply:
+        for _ in range(MAX_REDIRECTS + 1):
+            request = request_bytes(target, body, version, accepts)
+            reply = await self._exchange(target, request, fault)
+            location = reply.headers.get("location", "")
+            goes_to = next_target(target, body is not None, reply.status, location)
+            if goes_to is None:
+                return reply
+            target, body = goes_to, None  # what the POST carried is gone
+        raise BadReply("too many redirects")
+
+    async def _exchange(self, target: Target, request: bytes, fault: Fault) -> Reply:
+        if fault is Fault.UNREACHABLE:
+            raise ConnectionError(fault.value)
+        while kept := self._kept(target):
+            try:
+                return await self._once(target, kept, request, fault)
+            except NoAnswer:
+                continue  # Android repeats a request on a dead kept connection without a word
+        return await self._once(target, await self._open(target), request, fault)
+
+    def _kept(self, target: Target) -> Connection | None:
+        for entry in [entry for entry in self._idle if entry[0] == target.place]:
+            self._idle.remove(entry)
+            if not entry[1].reader.at_eof():
+                return entry[1]
+            entry[1].writer.close()
+        return None
+
+    async def _open(self, target: Target) -> Connection:
+        secure = tls() if target.scheme == "https" else None
+        return Connection(
+            *await asyncio.open_connection(target.host, target.port, ssl=secure, limit=1 << 20)
+        )
+
+    async def _once(
+        self, target: Target, connection: Connection, request: bytes, fault: Fault
+    ) -> Reply:
+        keep = False
+        try:
+            reply = await self._talk(connection, request, fault)
+            keep = reply.keeps
+        finally:
+            if keep:
+                self._idle.append((target.place, connection))
+            else:
+                connection.writer.close()
+        return reply
+
+    async def _talk(self, connection: Connection, request: bytes, fault: Fault) -> Reply:
+        if fault is Fault.CUT:
+            await connection.send(request[: len(request) // 2], 0, self.sleep)
+            raise ConnectionError(fault.value)
+        try:
+            await connection.send(request, self.pause, self.sleep)
+        except ConnectionError as error:
+            raise NoAnswer("closed while sending") from error
+        if fault is Fault.UNREAD:
+            raise ConnectionError(fault.value)
+        reply = await connection.read(self.pause, self.sleep)
+        if fault is Fault.LOST:
+            raise ConnectionError(fault.value)
+        return reply
+
+    def close(self) -> None:
+        for _, connection in self._idle:
+            connection.writer.close()
+        self._idle.clear()
+
+
+@lru_cache
+def tls() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
+
+def status_line(line: bytes) -> tuple[str, int]:
+    version, _, rest = line.decode("latin-1").partition(" ")
+    if not version.startswith("HTTP/") or not rest[:3].isdecimal():
+        raise BadReply("no HTTP answer")
+    return version, int(rest[:3])
