@@ -1,0 +1,81 @@
+"""`python -m bench.run [--quick | --full] [figure ...]`: measures, prints the table, writes `results/latest.json`."""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import machine, places, table
+from .figures import enqueue, exchange, fleet, growth, memory, polls, sockets, start, webhooks
+from .scope import Scope, Wrong
+from .table import Figure
+
+RESULTS = Path(__file__).parent / "results" / "latest.json"
+FIGURES: dict[str, Callable[[Scope], list[Figure]]] = {
+    "polls": polls.measure,
+    "exchange": exchange.measure,
+    "enqueue": enqueue.measure,
+    "webhooks": webhooks.measure,
+    "fleet": fleet.measure,
+    "memory": memory.measure,
+    "sockets": sockets.measure,
+    "start": start.measure,
+    "growth": growth.measure,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """0; 1 when the server did something wrong, 2 where nothing can be measured. A missed aim is only shown."""
+    options = _parse(arguments)
+    if missing := machine.missing_wrk():
+        print(missing, file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="smsgw-bench-") as name:
+        folder = Path(name)
+        with places.postgresql(folder) as postgresql_url:
+            scope = _scope(options, folder, postgresql_url)
+            try:
+                figures = _measure(scope, options.figures or list(FIGURES), machine.describe())
+            except Wrong as error:
+                print(f"WRONG: {error}", file=sys.stderr)
+                return 1
+    print("\n".join(table.lines(figures)))
+    return 0
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(FIGURES))
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="one short round: correctness only")
+    size.add_argument("--full", action="store_true", help="a million rows, 20,000 phones, an hour")
+    options = parser.parse_args(arguments)
+    for name in options.figures:
+        if name not in FIGURES:
+            parser.error(f"no figure {name!r}; there are {', '.join(FIGURES)}")
+    return options
+
+
+def _scope(options: argparse.Namespace, folder: Path, postgresql_url: str) -> Scope:
+    if options.quick:
+        return Scope(folder, postgresql_url, rounds=1, seconds=1, is_quick=True)
+    return Scope(folder, postgresql_url, is_full=options.full)
+
+
+def _measure(scope: Scope, names: list[str], described: dict[str, Any]) -> list[Figure]:
+    """Writes what is known after each figure, so that a run that is broken off was not for nothing."""
+    figures: list[Figure] = []
+    for name in names:
+        began = time.monotonic()
+        print(f"{name} ...", end=" ", flush=True)
+        figures += FIGURES[name](scope)
+        print(f"{time.monotonic() - began:.0f} s", flush=True)
+        table.write(RESULTS, described, figures)
+    return figures
+
+
+if __name__ == "__main__":
+    sys.exit(main())

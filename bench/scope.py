@@ -1,0 +1,58 @@
+"""How much a run measures, and where."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import places
+
+
+class Wrong(Exception):
+    """The server did something it must not do; the run fails."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Paired rounds, seconds of each, the run's folder, its PostgreSQL, and which of the long figures belong to it."""
+
+    folder: Path
+    postgresql_url: str
+    rounds: int = 5
+    seconds: int = 3
+    is_quick: bool = False
+    is_full: bool = False
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The databases to measure on."""
+        return ("sqlite",) if self.is_quick else ("sqlite", "postgresql")
+
+    def new_database(self, kind: str, name: str) -> str:
+        """The URL of a new database; `kind` is `sqlite` or `postgresql`."""
+        server = self.postgresql_url if kind == "postgresql" else None
+        return places.new_database(self.folder, server, name)
+
+    @contextmanager
+    def app(self, url: str, **settings: str) -> Iterator[places.Server]:
+        """The server on that database."""
+        with places.app(self.folder, url, **settings) as server:
+            yield server
+
+    @contextmanager
+    def web(self, url: str, **settings: str) -> Iterator[places.Server]:
+        """The server without its worker."""
+        with places.web(self.folder, url, **settings) as server:
+            yield server
+
+    @contextmanager
+    def bare(self) -> Iterator[places.Server]:
+        """The bare route."""
+        with places.bare(self.folder) as server:
+            yield server
+
+
+def require(condition: bool, what: str) -> None:
+    """Raises `Wrong` where something that must hold does not."""
+    if not condition:
+        raise Wrong(what)
