@@ -135,7 +135,8 @@ async def lives(phones: list[Phone], plan: Plan) -> str:
     """Saves the URL in the first phone's app, then lets all live; what the app refused it for."""
     this = asyncio.current_task()
     assert this is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(sign, this.cancel)
     if refusal := await phones[0].check():
         return refusal
     await run(phones, plan)
