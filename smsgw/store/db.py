@@ -5,16 +5,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
+from . import insertions
 from .looks import Looks
 from .turns import Turns
 
@@ -35,15 +34,25 @@ class UtcMoment(TypeDecorator[datetime]):
     def load_dialect_impl(self, dialect: Dialect) -> Any:
         return dialect.type_descriptor(sa.DateTime(timezone=dialect.name == "postgresql"))
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None or dialect.name == "postgresql":
-            return value
-        return value.astimezone(UTC).replace(tzinfo=None)
+    def bind_processor(self, dialect: Dialect) -> Any:
+        return None if dialect.name == "postgresql" else _as_text
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    def result_processor(self, dialect: Dialect, _coltype: object) -> Any:
+        return _as_utc if dialect.name == "postgresql" else _from_text
+
+
+def _as_text(moment: datetime | None) -> str | None:
+    if moment is None:
+        return None
+    return moment.astimezone(UTC).isoformat(" ", "microseconds").removesuffix("+00:00")
+
+
+def _from_text(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(f"{text}+00:00")
+
+
+def _as_utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.astimezone(UTC)
 
 
 class Table(DeclarativeBase):
@@ -169,7 +178,10 @@ def is_postgresql(session: Session) -> bool:
 def insert(session: Session, table: type[Table], rows: Sequence[dict[str, Any]]) -> None:
     """Inserts the rows, all with the same keys, which are the columns' names in the database."""
     if rows:
-        session.connection().execute(_insertion(table), list(rows))
+        connection = session.connection()
+        insertion = insertions.plain(connection.dialect, _core(table), tuple(rows[0]))
+        values = [insertion.values(row) for row in rows]
+        connection.exec_driver_sql(insertion.text, values if len(values) > 1 else values[0])
 
 
 def insert_new(
@@ -186,18 +198,15 @@ def insert_new(
     """
     if not rows:
         return []
-    dialect = postgresql if is_postgresql(session) else sqlite
-    statement = (
-        dialect.insert(_core(table))
-        .on_conflict_do_nothing(index_elements=list(conflict_on))
-        .returning(_core(table).c[returning.name])
+    connection = session.connection()
+    insertion = insertions.of_new(
+        connection.dialect, _core(table), tuple(rows[0]), returning.name, tuple(conflict_on)
     )
-    return list(session.connection().execute(statement, list(rows)).scalars())
-
-
-@cache
-def _insertion(table: type[Table]) -> sa.Insert:
-    return sa.insert(_core(table))
+    return [
+        value
+        for text, values in insertion.at_once(rows)
+        for value in connection.exec_driver_sql(text, values).scalars()
+    ]
 
 
 def _core(table: type[Table]) -> sa.Table:
