@@ -13,6 +13,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from ..addresses import Guard, Resolve, refusal
+from .watchdog import Watchdog
 
 CONNECT_SECONDS = 5.0
 
@@ -33,23 +34,22 @@ class Attempt:
     """One request while it runs: where it may go, until when, and the line it holds.
 
     urllib3's timeouts start anew with every byte, so a receiver that drips holds a thread for as long as it likes.
-    Here a timer shuts the line down at the deadline, whatever the request waits for at that moment.
+    Here the watchdog shuts the line down at the deadline, whatever the request waits for at that moment.
     """
 
-    def __init__(self, guard: Guard, resolve: Resolve, seconds: float) -> None:
+    def __init__(self, guard: Guard, resolve: Resolve, watchdog: Watchdog, seconds: float) -> None:
         self.is_fresh = False
         self.is_over = False
+        self.deadline = time.monotonic() + seconds
         self._guard = guard
         self._resolve = resolve
-        self._deadline = time.monotonic() + seconds
+        self._watchdog = watchdog
         self._line: socket.socket | None = None
         self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self._expire)
-        self._timer.daemon = True
 
     def __enter__(self) -> "Attempt":
         self._previous = _current.set(self)
-        self._timer.start()
+        self._watchdog.watch(self)
         return self
 
     def __exit__(
@@ -58,14 +58,14 @@ class Attempt:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._timer.cancel()
+        self._watchdog.forget(self)
         _current.reset(self._previous)
         with self._lock:
             self._hang_up()
 
     def remaining(self) -> float:
         """Seconds until the deadline; never 0, which sockets take for "do not wait"."""
-        return max(0.001, self._deadline - time.monotonic())
+        return max(0.001, self.deadline - time.monotonic())
 
     def check_in_time(self) -> None:
         """Raise `CallFailed` after the deadline: `http.client` takes a header cut short for a whole one."""
@@ -91,6 +91,13 @@ class Attempt:
             self._hang_up()
             self._line = socket.socket(fileno=os.dup(sock.fileno()))
             if self.is_over:
+                _shut_down(self._line)
+
+    def expire(self) -> None:
+        """The deadline is here: shut the line down."""
+        with self._lock:
+            self.is_over = True
+            if self._line is not None:
                 _shut_down(self._line)
 
     def _look_up(self, host: str, port: int) -> list[tuple[Any, ...]]:
@@ -125,12 +132,6 @@ class Attempt:
             sock.close()
             raise
         return sock
-
-    def _expire(self) -> None:
-        with self._lock:
-            self.is_over = True
-            if self._line is not None:
-                _shut_down(self._line)
 
     def _hang_up(self) -> None:
         if self._line is not None:

@@ -12,6 +12,7 @@ from ..brokers import Broker, BrokerRefused
 from .connections import Attempt, CallFailed
 from .lines import Letter, Line, LineLost, is_installed
 from .transport import Outcome, trusting
+from .watchdog import Watchdog
 
 MOST_IDLE = 16
 IDLE_SECONDS = 30.0
@@ -38,6 +39,7 @@ class Publisher:
         self._guard = guard
         self._resolve = resolve
         self._tls = tls or trusting()
+        self._watchdog = Watchdog()
         self._lock = threading.Lock()
         self._idle: list[tuple[str, Line, threading.Timer]] = []
 
@@ -64,7 +66,7 @@ class Publisher:
     ) -> tuple[int | None, str | None, str | None]:
         if not is_installed():
             return None, "not_installed", brokers.NOT_INSTALLED
-        with Attempt(self._guard, self._resolve, seconds) as attempt:
+        with Attempt(self._guard, self._resolve, self._watchdog, seconds) as attempt:
             try:
                 self._exchange(attempt, url, brokers.read(url), letter)
             except BrokerRefused as failure:

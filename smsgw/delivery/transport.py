@@ -10,31 +10,35 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from http.client import HTTPException
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any
+from urllib.parse import urlsplit
 
 import certifi
 import requests
-from requests.adapters import HTTPAdapter
-from requests.cookies import RequestsCookieJar
-from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
-from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import HTTPError
+from urllib3 import BaseHTTPResponse, PoolManager, Retry, Timeout
+from urllib3.exceptions import HTTPError, SSLError
 from urllib3.exceptions import TimeoutError as WaitedTooLong
 
 from .. import __version__, clock
 from ..addresses import Guard, Resolve
 from .connections import CONNECT_SECONDS, Attempt, CallFailed, GuardedPool, GuardedTLSPool
+from .watchdog import Watchdog
 
 KEPT_BYTES = 4096
 HOSTS = 32
 CONNECTIONS_PER_HOST = 8
-OWN_HEADERS = {"User-Agent": f"smsgw/{__version__}", "Accept-Encoding": "identity"}
+OWN_HEADERS = {
+    "User-Agent": f"smsgw/{__version__}",
+    "Accept-Encoding": "identity",
+    "Accept": "*/*",
+    "Connection": "keep-alive",
+}
+# Whether a request is made again is decided here and by the schedule.
+NEVER_AGAIN = Retry(False, redirect=False)
 # How a receiver that hung up on us shows, with TLS and without.
 HUNG_UP = (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
-BAD_URLS = (InvalidURL, InvalidSchema, MissingSchema, ValueError)
-FAILURES = (CallFailed, requests.RequestException, HTTPError, HTTPException, OSError, ValueError)
+FAILURES = (CallFailed, HTTPError, HTTPException, OSError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -80,12 +84,14 @@ class Transport:
         self._guard = guard
         self._resolve = resolve
         self._now = now
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.cookies = RequestsCookieJar(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.adapters.clear()
-        self._session.mount("http://", _GuardedAdapter(tls or trusting()))
-        self._session.mount("https://", _GuardedAdapter(tls or trusting()))
+        self._watchdog = Watchdog()
+        self._pools = PoolManager(
+            num_pools=HOSTS,
+            maxsize=CONNECTIONS_PER_HOST,
+            ssl_context=tls or trusting(),
+            cert_reqs="CERT_REQUIRED",
+        )
+        self._pools.pool_classes_by_scheme = {"http": GuardedPool, "https": GuardedTLSPool}
 
     def post(
         self, url: str, body: bytes, headers: Mapping[str, str], timeout_seconds: float
@@ -96,7 +102,7 @@ class Transport:
         everything, the DNS included.
         """
         started = time.monotonic()
-        with Attempt(self._guard, self._resolve, timeout_seconds) as attempt:
+        with Attempt(self._guard, self._resolve, self._watchdog, timeout_seconds) as attempt:
             try:
                 answer = self._exchange(attempt, url, body, {**OWN_HEADERS, **headers})
                 attempt.check_in_time()
@@ -109,14 +115,14 @@ class Transport:
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._session.close()
+        self._pools.clear()
 
     def _exchange(
         self, attempt: Attempt, url: str, body: bytes, headers: Mapping[str, str]
     ) -> BaseHTTPResponse:
         try:
             return self._send(attempt, url, body, headers)
-        except (requests.RequestException, HTTPError) as failure:
+        except HTTPError as failure:
             # A kept connection may close at the very moment it is used again; that says nothing about the
             # receiver, so a second try is made at once. A new connection that dies is a failure.
             if attempt.is_over or attempt.is_fresh or not isinstance(_root(failure), HUNG_UP):
@@ -126,31 +132,41 @@ class Transport:
     def _send(
         self, attempt: Attempt, url: str, body: bytes, headers: Mapping[str, str]
     ) -> BaseHTTPResponse:
-        left = attempt.remaining()
-        answer: BaseHTTPResponse = self._session.post(
-            url,
-            data=body,
-            headers=headers,
-            allow_redirects=False,
-            stream=True,
-            timeout=(min(CONNECT_SECONDS, left), left),
-        ).raw
-        return answer
+        target, left = _target(url), attempt.remaining()
+        pool = self._pools.connection_from_host(target.host, target.port, target.scheme)
+        return pool.urlopen(
+            "POST",
+            target.path,
+            body,
+            {**target.headers, **headers},
+            retries=NEVER_AGAIN,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            timeout=Timeout(min(CONNECT_SECONDS, left), left),
+        )
 
 
-class _GuardedAdapter(HTTPAdapter):
-    """What makes requests use our connections: only where the guard lets them, and watched."""
+@dataclass(frozen=True)
+class _Target:
+    """Where a URL leads; `headers` are its user and password, if it has some."""
 
-    def __init__(self, tls: ssl.SSLContext) -> None:
-        self._tls = tls
-        super().__init__(pool_connections=HOSTS, pool_maxsize=CONNECTIONS_PER_HOST, max_retries=0)
+    scheme: str
+    host: str
+    port: int | None
+    path: str
+    headers: dict[str, str]
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **{**kwargs, "ssl_context": self._tls})
-        self.poolmanager.pool_classes_by_scheme = {"http": GuardedPool, "https": GuardedTLSPool}
 
-    def cert_verify(self, *_args: Any, **_kwargs: Any) -> None:
-        """The context knows whom to trust; requests would replace its authorities by certifi's alone."""
+@lru_cache(maxsize=1024)
+def _target(url: str) -> _Target:
+    """What requests makes of the URL: it knows IDNA, odd characters and passwords. Once for many requests."""
+    prepared = requests.Request("POST", url).prepare()
+    parts = urlsplit(prepared.url or "")
+    login = {
+        name: prepared.headers[name] for name in ("Authorization",) if name in prepared.headers
+    }
+    return _Target(parts.scheme, parts.hostname or "", parts.port, prepared.path_url, login)
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
@@ -209,9 +225,9 @@ def _explained(failure: BaseException, attempt: Attempt, seconds: float) -> tupl
         return "timeout", f"No answer within {seconds:g} seconds."
     if isinstance(root, HUNG_UP):
         return "connection_lost", "The receiver closed the connection before it answered."
-    if isinstance(failure, requests.exceptions.SSLError):
+    if isinstance(failure, SSLError):
         return "tls", _tls_detail(root)
-    if isinstance(failure, BAD_URLS):
+    if isinstance(failure, ValueError):
         return "invalid_url", "The URL cannot be used."
     return "protocol", "The receiver's answer is not HTTP."
 
@@ -224,8 +240,8 @@ def _tls_detail(root: BaseException) -> str:
 
 
 def _root(failure: BaseException) -> BaseException:
-    """The exception at the bottom: requests wraps urllib3's, and that the socket's, as reason or last argument."""
-    while isinstance(failure, requests.RequestException | HTTPError) and failure.args:
+    """The exception at the bottom: urllib3 wraps the socket's as reason or last argument."""
+    while isinstance(failure, HTTPError) and failure.args:
         inner = getattr(failure, "reason", failure.args[-1])
         if not isinstance(inner, BaseException):
             break

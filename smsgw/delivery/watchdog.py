@@ -1,0 +1,57 @@
+"""One thread that stops whatever has run into its deadline."""
+
+import threading
+import time
+from typing import Protocol
+
+
+class Watched(Protocol):
+    """Something that has to be done by `deadline`, a moment of `time.monotonic`."""
+
+    @property
+    def deadline(self) -> float: ...
+
+    def expire(self) -> None:
+        """Stop it. Must neither wait nor raise."""
+
+
+class Watchdog:
+    """Calls `expire` on what is still watched at its deadline; a timer for each would be a thread for each.
+
+    The thread sleeps until the earliest deadline it knows of, so what ends in time does not even wake it. It begins
+    with the first run and ends by itself when it wakes and finds none.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._running: set[Watched] = set()
+        self._wakes_at: float | None = None
+
+    def watch(self, run: Watched) -> None:
+        """Watches from now on."""
+        with self._changed:
+            self._running.add(run)
+            if self._wakes_at is None:
+                threading.Thread(target=self._work, name="watchdog", daemon=True).start()
+                self._wakes_at = run.deadline
+            elif run.deadline < self._wakes_at:
+                self._changed.notify()
+
+    def forget(self, run: Watched) -> None:
+        """It is done: `expire` is not called after this returns."""
+        with self._changed:
+            self._running.discard(run)
+
+    def _work(self) -> None:
+        with self._changed:
+            while self._running:
+                self._wakes_at = min(run.deadline for run in self._running)
+                self._changed.wait(self._wakes_at - time.monotonic())
+                self._expire_late(time.monotonic())
+            self._wakes_at = None
+
+    def _expire_late(self, moment: float) -> None:
+        late = [run for run in self._running if run.deadline <= moment]
+        self._running.difference_update(late)
+        for run in late:
+            run.expire()
