@@ -4,12 +4,12 @@ import json
 import logging
 import re
 import sys
+import time
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, TextIO
 
-from .clock import rfc3339
-
+# The id of the request that is being answered, as it may be shown: `redact` one that a caller has chosen.
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 _SECRETS = re.compile(
@@ -23,10 +23,14 @@ _ROWS = re.compile(r"^(DETAIL|CONTEXT|\[parameters): .*$", re.MULTILINE)
 
 
 class Redaction(logging.Filter):
-    """Adds the request's id to a line and takes out what must not be in a log."""
+    """Adds the request's id to a line and takes out what must not be in a log.
+
+    A record with `is_clean` is known to have nothing of the kind in its text; its fields are looked at all the same.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = redact(record.getMessage()), None
+        if not getattr(record, "is_clean", False):
+            record.msg, record.args = redact(record.getMessage()), None
         record.request_id = request_id.get()
         return True
 
@@ -38,7 +42,8 @@ class TextFormatter(logging.Formatter):
         line = (
             f"{_moment(record)} {record.levelname} {record.name} {_one_line(record.getMessage())}"
         )
-        line += "".join(f" {name}={_one_line(str(value))}" for name, value in _fields(record))
+        for name, value in _fields(record).items():
+            line += f" {name}={_one_line(str(value))}"
         trace = _trace(self, record)
         return f"{line}\n{trace}" if trace else line
 
@@ -52,7 +57,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-            **dict(_fields(record)),
+            **_fields(record),
         }
         trace = _trace(self, record)
         if trace:
@@ -60,9 +65,16 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+class Lines(logging.StreamHandler[TextIO]):
+    """Lines to stderr, which passes each one on as it ends: to flush it again would find nothing."""
+
+    def flush(self) -> None:
+        """Does nothing."""
+
+
 def configure(log_format: str, log_level: str) -> None:
     """Sends all log lines of this process to stderr; `log_format` is `text` or `json`."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Lines(sys.stderr)
     handler.addFilter(Redaction())
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     root = logging.getLogger()
@@ -83,18 +95,23 @@ def redact(text: str) -> str:
 
 
 def _moment(record: logging.LogRecord) -> str:
-    return rfc3339(datetime.fromtimestamp(record.created, UTC))
+    return f"{_second(int(record.created))}.{int(record.msecs):03d}Z"
 
 
-def _fields(record: logging.LogRecord) -> list[tuple[str, Any]]:
+@lru_cache(maxsize=4)
+def _second(epoch_second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(epoch_second))
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
     """What the caller gave as `extra={"fields": {…}}`, and the request's id; absent values are left out."""
-    fields: dict[str, Any] = {**getattr(record, "fields", {})}
-    fields["request_id"] = getattr(record, "request_id", None)
-    return [
-        (name, redact(value) if isinstance(value, str) else value)
-        for name, value in fields.items()
+    fields = {
+        name: redact(value) if isinstance(value, str) else value
+        for name, value in getattr(record, "fields", {}).items()
         if value is not None
-    ]
+    }
+    shown_id = getattr(record, "request_id", None)
+    return fields if shown_id is None else {**fields, "request_id": shown_id}
 
 
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:

@@ -6,9 +6,11 @@ import time
 from secrets import token_hex
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, g
+from werkzeug.routing import Rule
 
 from .. import logs, metrics
+from .wiring import asked
 
 _LOG = logging.getLogger("smsgw.access")
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -26,30 +28,43 @@ def register(app: Flask) -> None:
 
 
 def _begin() -> None:
-    wanted = request.headers.get("X-Request-ID")
+    wanted = asked().environ.get("HTTP_X_REQUEST_ID")
     given = g._get_current_object()
     given.began_at = time.monotonic()
-    given.request_id = wanted if wanted and _SAFE_ID.fullmatch(wanted) else token_hex(16)
-    logs.request_id.set(given.request_id)
+    if wanted and _SAFE_ID.fullmatch(wanted):
+        given.request_id = wanted
+        logs.request_id.set(logs.redact(wanted))
+    else:
+        given.request_id = token_hex(16)
+        logs.request_id.set(given.request_id)
 
 
 def _end(answer: Response) -> Response:
     given = g._get_current_object()
     seconds = time.monotonic() - given.began_at
-    endpoint = request.endpoint or "none"
+    rule = asked().url_rule
+    endpoint = rule.endpoint if rule else "none"
     metrics.count_request(endpoint, answer.status_code, seconds)
     answer.headers["X-Request-ID"] = given.request_id
-    level = logging.DEBUG if endpoint in _PROBES and answer.status_code < 400 else logging.INFO
-    # The path alone: a query may carry a key.
-    _LOG.log(
-        level,
-        "%s %s %s",
-        request.method,
-        request.path,
-        answer.status_code,
-        extra={"fields": {**_who(given), "ms": round(seconds * 1000, 1)}},
-    )
+    is_probe = endpoint in _PROBES and answer.status_code < 400
+    level = logging.DEBUG if is_probe else logging.INFO
+    if _LOG.isEnabledFor(level):
+        _LOG.handle(_line(level, rule, answer.status_code, _who(given), seconds))
     return answer
+
+
+def _line(
+    level: int, rule: Rule | None, status: int, who: dict[str, Any], seconds: float
+) -> logging.LogRecord:
+    request = asked()
+    # The path alone: a query may carry a key.
+    text = f"{request.method} {request.path} {status}"
+    # Made here: the logger would look for our place in the code first, which no line shows.
+    line = logging.LogRecord(_LOG.name, level, __file__, 0, text, None, None)
+    line.fields = {**who, "ms": round(seconds * 1000, 1)}
+    # A path without a variable part is one of ours, letter by letter.
+    line.is_clean = rule is not None and not rule.arguments
+    return line
 
 
 def _forget(_error: BaseException | None) -> None:

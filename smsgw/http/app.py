@@ -1,10 +1,12 @@
 """Flask without what costs time at each request and does nothing for us."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from flask import Flask, Request, Response
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from werkzeug.routing import MapAdapter
 
 
 class CookieSessions(SecureCookieSessionInterface):
@@ -20,11 +22,35 @@ class CookieSessions(SecureCookieSessionInterface):
             super().save_session(app, session, response)
 
 
+class Asked(Request):
+    """A request that remembers its blueprints, which Flask wants to know three times."""
+
+    @cached_property
+    def blueprints(self) -> list[str]:
+        return super().blueprints
+
+
 class App(Flask):
     """The class of our WSGI application."""
 
     session_interface = CookieSessions()
+    request_class = Asked
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function itself: none of ours is a coroutine, and Flask looks ten times per request whether one is."""
         return func
+
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """What finds the view. No route of ours depends on the host, so its name is not taken apart."""
+        if request is None or "HTTP_UPGRADE" in request.environ:
+            return super().create_url_adapter(request)
+        return MapAdapter(
+            self.url_map,
+            request.host,
+            request.root_path,
+            "",
+            request.scheme,
+            request.path,
+            request.method,
+            request.environ.get("QUERY_STRING"),
+        )

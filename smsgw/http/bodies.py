@@ -3,28 +3,31 @@
 import gzip
 import zlib
 
-from flask import Response, request
+from flask import Request, Response, request
 from werkzeug.exceptions import LengthRequired, RequestEntityTooLarge, UnsupportedMediaType
 
 from ..errors import BadRequest
+from .wiring import asked
 
 PACK_ABOVE_BYTES = 1024
 
 
 def refuse_unmeasured() -> None:
     """Refuses a body without a length: a chunked one would be cut at the limit without a word."""
-    if request.headers.get("Transfer-Encoding"):
+    if asked().environ.get("HTTP_TRANSFER_ENCODING"):
         raise LengthRequired("send the body with a Content-Length, not chunked")
 
 
 def read(limit_bytes: int) -> bytes:
     """The body, unpacked when it is gzip; never more than `limit_bytes`, and never cut."""
-    body = _read_all(limit_bytes)
+    asking = asked()
+    length = asking.content_length
+    body = _read_all(asking, length, limit_bytes)
     if len(body) > limit_bytes:
         raise RequestEntityTooLarge
-    if request.content_length is not None and len(body) != request.content_length:
+    if length is not None and len(body) != length:
         raise BadRequest("the body ended early", code="incomplete_body")
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    encoding = asking.environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     if encoding in ("identity", ""):
         return body
     if encoding not in ("gzip", "x-gzip"):
@@ -32,13 +35,12 @@ def read(limit_bytes: int) -> bytes:
     return _unpack(body, limit_bytes)
 
 
-def _read_all(limit_bytes: int) -> bytes:
-    length = request.content_length
+def _read_all(asking: Request, length: int | None, limit_bytes: int) -> bytes:
     if length is None or length > limit_bytes:
-        return request.get_data(cache=False)
+        return asking.get_data(cache=False)
     # Werkzeug's own way takes as long as looking the device up.
     try:
-        body: bytes = request.environ["wsgi.input"].read(length)
+        body: bytes = asking.environ["wsgi.input"].read(length)
     except OSError:  # the receive timeout of the listening socket, or a broken line
         raise BadRequest("the body ended early", code="incomplete_body") from None
     return body

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import marshmallow as ma
-from flask import Request, g, request
+from flask import Request, g
 from webargs import core
 from webargs.flaskparser import FlaskParser
 
 from ..errors import BadRequest, Invalid, NotFound
 from . import bodies
 from .answers import first_fault
+from .wiring import asked
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 20
@@ -55,9 +56,11 @@ def parsed_body() -> Any:
 
 def refuse_nul() -> None:
     """Refuses a URL with the character NUL, which no database looks up."""
-    if "\0" in request.path:
+    asking = asked()
+    if "\0" in asking.path:
         raise NotFound("there is nothing under a name with the character NUL")
-    if b"%00" in request.query_string or b"\0" in request.query_string:
+    query = asking.query_string
+    if query and (b"%00" in query or b"\0" in query):
         raise BadRequest("the query must not contain the character NUL")
 
 

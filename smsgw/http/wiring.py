@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from flask import current_app
+from flask import Request, current_app
+from flask.globals import request_ctx
 
 from ..core.presence import Sightings
 from ..settings import Settings
@@ -24,3 +25,8 @@ def house() -> House:
     """The house of the app that serves this request."""
     found: House = current_app.extensions[EXTENSION]
     return found
+
+
+def asked() -> Request:
+    """The request itself, for what looks at each one: Flask's `request` finds it anew for every attribute."""
+    return request_ctx.request

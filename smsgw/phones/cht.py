@@ -13,11 +13,12 @@ from flask import Blueprint, Response, request
 from .. import clock, metrics
 from ..core import devices, handout, inbound, reports
 from ..core.inbound import Received, Unreadable
+from ..core.journal import writing
 from ..core.protocols import CHT
 from ..core.reports import Report
 from ..errors import BadRequest
 from ..http import bodies
-from ..http.answers import error_answer
+from ..http.answers import error_answer, json_answer
 from ..http.guards import DeviceDisabled, device_required, this_device
 from ..http.wiring import house
 from .texts import storable
@@ -26,6 +27,9 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 UPDATES_IN_A_FULL_POLL = 20
 MAX_ID = 36
 MAX_RAW = 1024 * 1024
+
+KNOWN = b'{"medic-gateway": true}'
+NOTHING = b'{"messages": []}'
 
 STATUS = {
     "UNSENT": "accepted",
@@ -44,7 +48,7 @@ _APP_VERSION = re.compile(r"medic\.gateway\.alert\S*/(\S{1,40})")
 def check() -> Response:
     """The phone's check of its settings: `{"medic-gateway": true}`."""
     _note_sighting()
-    return _answer({"medic-gateway": True})
+    return json_answer(KNOWN)
 
 
 @blueprint.post("/api/sms")
@@ -58,10 +62,11 @@ def poll() -> Response:
     updates, bad_updates = _updates(body.get("updates"))
     unreadable += bad_updates
     if not (received or updates or unreadable or _has_work(login)):
-        return _answer({"messages": []})
+        return json_answer(NOTHING)
     # With so many updates there may be more, among them the confirmation of what we would hand out again.
     is_full = len(updates) + len(bad_updates) >= UPDATES_IN_A_FULL_POLL
-    return _answer({"messages": _exchange(login, received, updates, unreadable, is_full)})
+    outgoing = _exchange(login, received, updates, unreadable, is_full)
+    return bodies.pack(json_answer(json.dumps({"messages": outgoing})))
 
 
 @blueprint.after_request
@@ -93,20 +98,16 @@ def _exchange(
     """The one write transaction of a poll: keep, apply, hand out; all of it or nothing."""
     settings = house().settings
     with house().database.transaction() as session:
-        device = devices.lock(session, login.device_id)
-        device.protocol = CHT
-        now = clock.now()
+        device = devices.lock(session, login.device_id, CHT)
         # Another poll of this device was committed while this one was on its way: its words may be older.
         has_overlapped = device.revision != login.revision + 1
-        inbound.receive(session, device, settings.default_region, received, now)
-        inbound.quarantine(session, device.id, unreadable, now)
         rule = reports.out_of_order if has_overlapped else reports.in_order
-        reports.apply(session, device, updates, rule, now)
-        outgoing: list[handout.Outgoing] = []
-        if not is_full:
-            outgoing += handout.hand_out_again(session, device, settings, now)
-        left = handout.MOST_PER_ANSWER - len(outgoing)
-        outgoing += handout.hand_out_new(session, device, settings, left, now)
+        with writing(session, clock.now()) as journal:
+            inbound.receive(session, device, settings.default_region, received, journal)
+            inbound.quarantine(session, device.id, unreadable, journal.now)
+            reports.apply(session, device, updates, rule, journal)
+            hand_out = handout.hand_out_new if is_full else handout.hand_out
+            outgoing = hand_out(session, device, settings, journal)
     return [{"id": one.id, "to": one.to, "content": one.content} for one in outgoing]
 
 
@@ -115,10 +116,6 @@ def _note_sighting() -> None:
     house().sightings.note(
         this_device().device_id, clock.now(), version.group(1) if version else None
     )
-
-
-def _answer(body: dict[str, Any]) -> Response:
-    return bodies.pack(Response(json.dumps(body), mimetype="application/json"))
 
 
 def _parse(body: bytes) -> dict[str, Any]:
