@@ -13,9 +13,9 @@ from .. import ids
 from ..clock import rfc3339, rfc3339_or_none
 from ..errors import Conflict, Invalid, NotFound
 from ..sms.numbers import normalise
-from ..store.db import Database
+from ..store.db import Database, Table
 from ..store.models import CrmDevice, Device, Dispatch, Message
-from . import handout, protocols
+from . import lanes, protocols, window
 
 _DEVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -34,12 +34,41 @@ class Login:
     may_have_work: bool
 
 
+@dataclass(frozen=True)
+class Locked:
+    """A device that is ours until the commit, as it stands now."""
+
+    id: str
+    phone: str | None
+    protocol: str
+    revision: int
+    socket_id: str | None
+    may_take: bool
+
+
+_TABLE = Table.metadata.tables[Device.__tablename__]
+_LOCK = (
+    sa.update(_TABLE)
+    .where(_TABLE.c.id == sa.bindparam("device_id"))
+    .values(
+        revision=_TABLE.c.revision + 1,
+        protocol=sa.func.coalesce(sa.bindparam("spoken"), _TABLE.c.protocol),
+    )
+    .returning(
+        _TABLE.c.id,
+        _TABLE.c.phone,
+        _TABLE.c.protocol,
+        _TABLE.c.revision,
+        _TABLE.c.socket_id,
+        sa.and_(_TABLE.c.enabled, _TABLE.c.removed_at.is_(None)),
+    )
+)
 _LOGIN = sa.select(
     Device.id,
     Device.secret_hash,
     Device.enabled,
     Device.revision,
-    handout.has_something(Device.id),
+    lanes.has_something(Device.id),
 ).where(Device.removed_at.is_(None))
 _LOGIN_BY_ID = _LOGIN.where(Device.id == sa.bindparam("device_id", type_=sa.String))
 _LOGIN_BY_SECRET = _LOGIN.where(Device.secret_hash == sa.bindparam("secret_hash", type_=sa.String))
@@ -47,23 +76,32 @@ _LOGIN_BY_SECRET = _LOGIN.where(Device.secret_hash == sa.bindparam("secret_hash"
 
 def find_login(database: Database, device_id: str, now: datetime) -> Login | None:
     """The login of a device by its name."""
-    row = database.look(_LOGIN_BY_ID, device_id=device_id, **handout.moments(now))
+    row = database.look(_LOGIN_BY_ID, device_id=device_id, **window.moments(now))
     return Login(*row) if row else None
 
 
 def find_login_by_key(database: Database, key: str, now: datetime) -> Login | None:
     """The login of the device that owns this key."""
-    row = database.look(_LOGIN_BY_SECRET, secret_hash=ids.hash_secret(key), **handout.moments(now))
+    row = database.look(_LOGIN_BY_SECRET, secret_hash=ids.hash_secret(key), **window.moments(now))
     return Login(*row) if row else None
 
 
-def lock(session: Session, device_id: str) -> Device:
-    """Takes the device's row until the commit, so that its polls are served one after another, and counts one up."""
-    device = session.scalars(
-        sa.select(Device).where(Device.id == device_id).with_for_update(key_share=True)
-    ).one()
-    device.revision += 1
-    return device
+def lock(session: Session, device_id: str, protocol: str | None = None) -> Locked:
+    """Takes the device's row until the commit, so that its polls are served one after another, and counts one up.
+
+    Notes the protocol it speaks now, where one is given.
+    """
+    values = {"device_id": device_id, "spoken": protocol}
+    return Locked(*session.connection().execute(_LOCK, values).one())
+
+
+def count_unknown_reports(session: Session, device: Locked, count: int) -> None:
+    """Adds to how often the device spoke of dispatches that are not its own."""
+    session.execute(
+        sa.update(Device)
+        .where(Device.id == device.id)
+        .values(unknown_report_count=Device.unknown_report_count + count)
+    )
 
 
 def add_with_password(
@@ -199,7 +237,7 @@ def shapes(
     in_flight = _counts(
         session,
         sa.select(Dispatch.device_id, sa.func.count()).where(
-            Dispatch.device_id.in_([row.id for row in rows]), handout.is_in_flight(now)
+            Dispatch.device_id.in_([row.id for row in rows]), window.is_in_flight(now)
         ),
         Dispatch.device_id,
     )

@@ -34,6 +34,7 @@ TYPES = (
 _OWN_TRANSACTION: sa.ColumnElement[int] = sa.literal_column(
     "pg_current_xact_id()::text::bigint", sa.BigInteger
 )
+_OWN_POSITION = sa.select(_OWN_TRANSACTION + FeedBase.base)
 _OLDEST_TRANSACTION: sa.ColumnElement[int] = sa.literal_column(
     "pg_snapshot_xmin(pg_current_snapshot())::text::bigint", sa.BigInteger
 )
@@ -62,7 +63,7 @@ def record(session: Session, happenings: Sequence[Happening], now: datetime) -> 
             (row["id"], endpoint.id)
             for row in rows
             for endpoint in endpoints
-            if endpoint.crm_id == row["crm_id"] and wants(endpoint, row["type"], row["device_id"])
+            if endpoint.crm_id == row["crm_id"] and _wants(endpoint, row["type"], row["device_id"])
         ],
         now,
     )
@@ -99,7 +100,7 @@ def deliver(session: Session, pairs: Sequence[tuple[str, str]], now: datetime) -
     return [str(row["id"]) for row in rows]
 
 
-def wants(endpoint: WebhookEndpoint, event_type: str, device_id: str | None) -> bool:
+def _wants(endpoint: Any, event_type: str, device_id: str | None) -> bool:
     """Whether the endpoint's filters let this event through; a device filter only looks at events of a device."""
     if endpoint.events is not None and event_type not in endpoint.events:
         return False
@@ -165,7 +166,7 @@ def _transaction_position(session: Session) -> int:
     if not is_postgresql(session):
         return 0
     if "tx" not in session.info:
-        session.info["tx"] = session.scalar(sa.select(_OWN_TRANSACTION + FeedBase.base))
+        session.info["tx"] = session.connection().execute(_OWN_POSITION).scalar_one()
     return int(session.info["tx"])
 
 
@@ -173,16 +174,17 @@ def _oldest_running() -> sa.ColumnElement[int]:
     return _OLDEST_TRANSACTION + sa.select(FeedBase.base).scalar_subquery()
 
 
-def _endpoints(session: Session, crm_ids: set[str]) -> list[WebhookEndpoint]:
-    return list(
-        session.scalars(
-            sa.select(WebhookEndpoint).where(
-                WebhookEndpoint.crm_id.in_(crm_ids),
-                WebhookEndpoint.enabled,
-                WebhookEndpoint.removed_at.is_(None),
-            )
-        )
-    )
+def _endpoints(session: Session, crm_ids: set[str]) -> Sequence[Any]:
+    return session.connection().execute(_ENDPOINTS, {"crm_ids": list(crm_ids)}).all()
+
+
+_ENDPOINTS = sa.select(
+    WebhookEndpoint.id, WebhookEndpoint.crm_id, WebhookEndpoint.events, WebhookEndpoint.device_ids
+).where(
+    WebhookEndpoint.crm_id.in_(sa.bindparam("crm_ids", expanding=True)),
+    WebhookEndpoint.enabled,
+    WebhookEndpoint.removed_at.is_(None),
+)
 
 
 def raise_feed_base(session: Session) -> None:

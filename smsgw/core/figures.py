@@ -16,7 +16,7 @@ from ..store.models import (
     WebhookEndpoint,
     WorkerHeartbeat,
 )
-from . import handout
+from . import window
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def read(session: Session, now: datetime) -> Figures:
         messages=_messages(session),
         lanes=_lanes(session, now),
         devices=_devices(session, now),
-        stuck_count=_count(session, handout.is_active(), Dispatch.stuck_at.is_not(None)),
+        stuck_count=_count(session, window.is_active(), Dispatch.stuck_at.is_not(None)),
         pending_deliveries=pending,
         overdue_deliveries=overdue,
         disabled_endpoints=_count(
@@ -97,7 +97,7 @@ def _lanes(session: Session, now: datetime) -> list[Lane]:
 def _devices(session: Session, now: datetime) -> list[Seen]:
     held = session.execute(
         sa.select(Dispatch.device_id, sa.func.count())
-        .where(handout.is_in_flight(now))
+        .where(window.is_in_flight(now))
         .group_by(Dispatch.device_id)
     )
     in_flight = {row[0]: row[1] for row in held}

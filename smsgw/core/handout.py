@@ -1,12 +1,13 @@
-"""Handing queued messages to a device that polls: who is next, how many, and what to do when it never confirms.
+"""Handing queued messages to a device that polls: new ones, and once more what it never confirmed.
 
 Rules: protocols of the stock app. A dispatch that is not acknowledged is handed out again to the same device with the
-same id, because the phone sends a known id only once; one that is acknowledged never is. `protocols` has the numbers.
+same id, because the phone sends a known id only once; one that is acknowledged never is. `protocols` has the numbers,
+`window` how much a device may be handed, `lanes` who is next.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,17 +15,15 @@ from sqlalchemy.orm import Session
 
 from .. import ids
 from ..settings import Settings
-from ..sms.statuses import ACTIVE
-from ..store.db import Database
-from ..store.models import Crm, Device, Dispatch, Message
-from . import protocols, routing
+from ..store.db import Database, insert
+from ..store.models import Dispatch, Message
+from . import lanes, protocols, window
+from .devices import Locked
 from .journal import Journal
+from .rows import DISPATCHES, MESSAGE_COLUMNS, MESSAGES, Row
+from .window import DEVICE_ID, moments
 
 MOST_PER_ANSWER = 10
-NEVER_AFTER = timedelta(days=3)
-SENDING_COUNTS_FOR = timedelta(minutes=10)
-_SEGMENTS_WINDOW = timedelta(seconds=60)
-_PRIORITIES = range(9, -1, -1)
 
 
 @dataclass(frozen=True)
@@ -37,199 +36,104 @@ class Outgoing:
     priority: int
 
 
-def has_something(device_id: Any) -> sa.ColumnElement[bool]:
-    """Whether there may be anything for this device: a question answered by index, whatever the queue holds.
-
-    It wants the values of `moments`.
-    """
-    lanes_of_crms = sa.select(sa.literal("c:") + Crm.id).where(routing.is_of_device(device_id))
-    return sa.or_(
-        sa.exists().where(_IS_DUE, Message.lane == sa.literal("d:") + device_id),
-        sa.exists().where(_IS_DUE, Message.lane.in_(lanes_of_crms)),
-        sa.exists().where(_is_unconfirmed(device_id, _moment("now"), _moment("oldest"))),
-    )
-
-
 def has_work(database: Database, device_id: str, settings: Settings, now: datetime) -> bool:
     """Whether a poll of this device would be handed anything: reads only, by index, whatever the queue holds."""
-    found = database.look(_SOMETHING, device_id=device_id, **moments(now))
-    if not found or not found[0]:
+    if not _has(database, _SOMETHING, device_id, now):
         return False
-    with database.reading() as session:
-        if segments_left(session, device_id, settings, now) <= 0:
-            return False
-        if in_flight_count(session, device_id, now) < settings.in_flight_per_device:
-            return True
-        unconfirmed = _is_unconfirmed(device_id, now, now - NEVER_AFTER)
-        return session.scalar(sa.select(sa.exists().where(unconfirmed))) is True
+    room = window.look(database, device_id, settings, now)
+    if room.segments <= 0:
+        return False
+    return room.places > 0 or _has(database, _ANY_UNCONFIRMED, device_id, now)
 
 
-def hand_out_again(
-    session: Session, device: Device, settings: Settings, now: datetime
+def _has(database: Database, question: sa.SelectBase, device_id: str, now: datetime) -> bool:
+    found = database.look(question, device_id=device_id, **moments(now))
+    return bool(found and found[0])
+
+
+def hand_out(
+    session: Session, device: Locked, settings: Settings, journal: Journal
 ) -> list[Outgoing]:
-    """Hands the device once more what it never confirmed within the lease, with the same ids."""
-    rows = session.execute(
-        sa.select(Dispatch, Message)
-        .join(Message, Message.id == Dispatch.message_id)
-        .where(_is_unconfirmed(device.id, now, now - NEVER_AFTER), Message.expires_at > now)
-        .order_by(Dispatch.lease_until, Dispatch.id)
-        .limit(MOST_PER_ANSWER)
-        .with_for_update()
-    )
-    dispatches = {message: dispatch for dispatch, message in rows}
-    left = segments_left(session, device.id, settings, now)
-    chosen = _fitting(list(dispatches), left, settings)
-    for message in chosen:
-        dispatches[message].hand_out_count += 1
-        dispatches[message].last_handed_out_at = now
-        dispatches[message].lease_until = now + protocols.lease(device.protocol, settings)
-    return [_outgoing(dispatches[message], message) for message in chosen]
+    """Hands the device what it never confirmed once more, and new messages where an answer has room for them."""
+    again = _hand_out_again(session, device, settings, journal.now)
+    return again + hand_out_new(session, device, settings, journal, MOST_PER_ANSWER - len(again))
 
 
 def hand_out_new(
-    session: Session, device: Device, settings: Settings, most: int, now: datetime
+    session: Session,
+    device: Locked,
+    settings: Settings,
+    journal: Journal,
+    most: int = MOST_PER_ANSWER,
 ) -> list[Outgoing]:
-    """Hands the device at most `most` queued messages: by priority, then due time, then age."""
-    places = min(most, settings.in_flight_per_device - in_flight_count(session, device.id, now))
-    left = segments_left(session, device.id, settings, now)
-    if places <= 0 or left <= 0:
+    """Hands the device at most so many queued messages, as many as its window and its minute hold."""
+    room = window.room(session, device.id, settings, journal.now)
+    places = min(most, room.places)
+    if places <= 0 or room.segments <= 0:
         return []
-    chosen = _fitting(_next(session, device, places, now), left, settings)
-    journal = Journal(now)
-    outgoing = [
-        _outgoing(_dispatch(session, message, device, settings, journal), message)
-        for message in chosen
-    ]
-    journal.write(session)
-    return outgoing
+    waiting = _lock_next(session, device.id, places, journal.now)
+    chosen = [row.id for row in _fitting(waiting, room.segments, settings)]
+    return _dispatch(session, chosen, device, settings, journal)
 
 
-def is_in_flight(now: datetime) -> sa.ColumnElement[bool]:
-    """A condition on `Dispatch`: it takes a place in the device's window.
-
-    Leased, accepted, or sending for less than ten minutes. Stuck ones do not count, or ten of them would silence
-    a phone for ever.
-    """
-    return sa.and_(
-        is_active(),
-        Dispatch.stuck_at.is_(None),
-        Dispatch.superseded_at.is_(None),
-        sa.or_(Dispatch.status != "sending", Dispatch.status_at > now - SENDING_COUNTS_FOR),
+def _hand_out_again(
+    session: Session, device: Locked, settings: Settings, now: datetime
+) -> list[Outgoing]:
+    """Hands out what was not confirmed within the lease, with the same ids."""
+    unconfirmed = (
+        session.connection().execute(_UNCONFIRMED, {"device_id": device.id, **moments(now)}).all()
     )
+    if not unconfirmed:
+        return []
+    room = window.room(session, device.id, settings, now)
+    chosen = _fitting(unconfirmed, room.segments, settings)
+    lease_until = now + protocols.lease(device.protocol, settings)
+    values = {"chosen": [row.id for row in chosen], "now": now, "until": lease_until}
+    session.connection().execute(_LEASE_AGAIN, values)
+    return [_outgoing(row.id, row) for row in chosen]
 
 
-def is_active() -> sa.ColumnElement[bool]:
-    """A condition on `Dispatch`: its phone may still be at it."""
-    # Written out, not bound: a partial index is used only where its condition stands in the query.
-    return Dispatch.status.in_([sa.literal_column(f"'{status}'") for status in ACTIVE])
-
-
-_IS_QUEUED = Message.status == sa.literal_column("'queued'")
-
-
-def _is_unconfirmed(device_id: Any, now: Any, oldest: Any) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        is_active(),
-        Dispatch.device_id == device_id,
-        Dispatch.status == sa.literal_column("'dispatched'"),
-        Dispatch.acknowledged_at.is_(None),
-        Dispatch.superseded_at.is_(None),
-        Dispatch.lease_until <= now,
-        protocols.is_of_devices_protocol(),
-        protocols.has_hand_outs_left(),
-        Dispatch.handed_out_at > oldest,
-    )
-
-
-def _moment(name: str) -> sa.BindParameter[datetime]:
-    return sa.bindparam(name, type_=Message.created_at.type)
-
-
-def moments(now: datetime) -> dict[str, datetime]:
-    """The values that `has_something` wants."""
-    return {"now": now, "oldest": now - NEVER_AFTER}
-
-
-_DEVICE_ID = sa.bindparam("device_id", type_=sa.String)
-_IS_DUE = sa.and_(_IS_QUEUED, Message.due_at <= _moment("now"), Message.expires_at > _moment("now"))
-_SOMETHING = sa.select(has_something(_DEVICE_ID))
-_DUE_LANES = sa.select(sa.literal("c:") + Crm.id).where(
-    routing.is_of_device(_DEVICE_ID),
-    sa.exists().where(_IS_DUE, Message.lane == sa.literal("c:") + Crm.id),
-)
-_NEXT_IN_LANE = sa.union_all(
-    *(
-        sa.select(
-            sa.select(Message.id, Message.priority, Message.due_at)
-            .where(_IS_DUE, Message.lane == sa.bindparam("lane"), Message.priority == priority)
-            .order_by(Message.due_at, Message.id)
-            .limit(sa.bindparam("most", type_=sa.Integer))
-            .subquery()
-        )
-        for priority in _PRIORITIES
-    )
-)
-
-
-def in_flight_count(session: Session, device_id: str, now: datetime) -> int:
-    """How many places of its window the device has taken."""
-    return (
-        session.scalar(
-            sa.select(sa.func.count()).where(Dispatch.device_id == device_id, is_in_flight(now))
-        )
-        or 0
-    )
-
-
-def segments_left(session: Session, device_id: str, settings: Settings, now: datetime) -> int:
-    """How many segments the device may still get in this minute; one message always goes when none did."""
-    used = session.scalar(
-        sa.select(sa.func.sum(Dispatch.segments)).where(
-            Dispatch.device_id == device_id, Dispatch.last_handed_out_at > now - _SEGMENTS_WINDOW
-        )
-    )
-    return settings.segments_per_minute - (used or 0)
-
-
-def _next(session: Session, device: Device, most: int, now: datetime) -> list[Message]:
+def _lock_next(session: Session, device_id: str, most: int, now: datetime) -> list[Any]:
     """The messages this device would get next, locked; ones another device is taking right now are left out."""
-    lanes = [
-        f"d:{device.id}",
-        *session.scalars(_DUE_LANES, {"device_id": device.id, **moments(now)}),
-    ]
-    candidates = [
-        row
-        for lane in lanes
-        for row in session.execute(_NEXT_IN_LANE, {"lane": lane, "most": 2 * most, **moments(now)})
-    ]
-    candidates.sort(key=lambda row: (-row.priority, row.due_at, row.id))
-    wanted = [row.id for row in candidates[: 2 * most]]
-    locked = session.scalars(
-        sa.select(Message)
-        .where(Message.id.in_(wanted), _IS_QUEUED)
-        .with_for_update(skip_locked=True)
-    )
-    free = {message.id: message for message in locked}
+    wanted = lanes.next_ids(session, device_id, 2 * most, now)
+    if not wanted:
+        return []
+    free = {row.id: row for row in session.connection().execute(_LOCK_QUEUED, {"wanted": wanted})}
     return [free[message_id] for message_id in wanted if message_id in free][:most]
 
 
-def _fitting(messages: Sequence[Message], left: int, settings: Settings) -> list[Message]:
+def _fitting(waiting: Sequence[Any], left: int, settings: Settings) -> list[Any]:
     """The first ones that go into the minute's segments. Order is kept, so a long message is never passed over."""
-    chosen: list[Message] = []
-    for message in messages:
+    chosen: list[Any] = []
+    for row in waiting:
         has_whole_minute = not chosen and left == settings.segments_per_minute
-        if message.segments > left and not has_whole_minute:
+        if row.segments > left and not has_whole_minute:
             break
-        left -= message.segments
-        chosen.append(message)
+        left -= row.segments
+        chosen.append(row)
     return chosen
 
 
 def _dispatch(
-    session: Session, message: Message, device: Device, settings: Settings, journal: Journal
-) -> Dispatch:
-    now = journal.now
-    dispatch = Dispatch(
+    session: Session, chosen: Sequence[str], device: Locked, settings: Settings, journal: Journal
+) -> list[Outgoing]:
+    if not chosen:
+        return []
+    values = {"chosen": chosen, "device": device.id, "phone": device.phone, "now": journal.now}
+    taken = {row.id: row for row in session.connection().execute(_TAKE, values)}
+    pairs = [
+        (message, _new(message, device, settings, journal.now))
+        for message in [taken[message_id] for message_id in chosen]
+    ]
+    insert(session, Dispatch, [vars(dispatch) for _, dispatch in pairs])
+    for message, dispatch in pairs:
+        journal.note(message, "dispatched", dispatch=dispatch)
+        journal.tell("message.dispatched", message, [message.crm_id])
+    return [_outgoing(dispatch.id, message) for message, dispatch in pairs]
+
+
+def _new(message: Any, device: Locked, settings: Settings, now: datetime) -> Row:
+    return Row(
         id=ids.new_dispatch_id(),
         message_id=message.id,
         device_id=device.id,
@@ -243,15 +147,44 @@ def _dispatch(
         lease_until=now + protocols.lease(device.protocol, settings),
         retry_count=0,
     )
-    session.add(dispatch)
-    message.status = "dispatched"
-    message.device_id = device.id
-    message.from_number = device.phone
-    message.updated_at = now
-    journal.note(message, "dispatched", dispatch=dispatch)
-    journal.tell("message.dispatched", message, [message.crm_id or ""])
-    return dispatch
 
 
-def _outgoing(dispatch: Dispatch, message: Message) -> Outgoing:
-    return Outgoing(dispatch.id, message.to_number or "", message.content or "", message.priority)
+def _outgoing(dispatch_id: str, message: Any) -> Outgoing:
+    return Outgoing(dispatch_id, message.to_number or "", message.content or "", message.priority)
+
+
+_SOMETHING = sa.select(lanes.has_something(DEVICE_ID))
+_ANY_UNCONFIRMED = sa.select(sa.exists().where(window.is_unconfirmed(DEVICE_ID)))
+_UNCONFIRMED = (
+    sa.select(Dispatch.id, Message.segments, Message.to_number, Message.content, Message.priority)
+    .join(Message, Message.id == Dispatch.message_id)
+    .where(window.is_unconfirmed(DEVICE_ID), Message.expires_at > window.moment("now"))
+    .order_by(Dispatch.lease_until, Dispatch.id)
+    .limit(MOST_PER_ANSWER)
+    .with_for_update()
+)
+_LEASE_AGAIN = (
+    sa.update(DISPATCHES)
+    .where(DISPATCHES.c.id.in_(sa.bindparam("chosen", expanding=True)))
+    .values(
+        hand_out_count=DISPATCHES.c.hand_out_count + 1,
+        last_handed_out_at=sa.bindparam("now"),
+        lease_until=sa.bindparam("until"),
+    )
+)
+_LOCK_QUEUED = (
+    sa.select(Message.id, Message.segments)
+    .where(Message.id.in_(sa.bindparam("wanted", expanding=True)), lanes.IS_QUEUED)
+    .with_for_update(skip_locked=True)
+)
+_TAKE = (
+    sa.update(MESSAGES)
+    .where(MESSAGES.c.id.in_(sa.bindparam("chosen", expanding=True)))
+    .values(
+        status="dispatched",
+        device_id=sa.bindparam("device"),
+        from_number=sa.bindparam("phone"),
+        updated_at=sa.bindparam("now"),
+    )
+    .returning(*MESSAGE_COLUMNS)
+)

@@ -16,7 +16,7 @@ from ..store.models import (
     Message,
     WorkerHeartbeat,
 )
-from . import handout, limits, protocols, reports
+from . import limits, protocols, reports, window
 from .journal import Journal
 
 ACCEPTED_IS_STUCK_AFTER = timedelta(hours=14)
@@ -34,14 +34,14 @@ def give_up_unconfirmed(session: Session, now: datetime) -> int:
         sa.select(Dispatch, Message)
         .join(Message, Message.id == Dispatch.message_id)
         .where(
-            handout.is_active(),
+            window.is_active(),
             Dispatch.status == sa.literal_column("'dispatched'"),
             Dispatch.acknowledged_at.is_(None),
             Dispatch.superseded_at.is_(None),
             Dispatch.lease_until <= now,
             sa.or_(
                 sa.not_(protocols.has_hand_outs_left()),
-                Dispatch.handed_out_at <= now - handout.NEVER_AFTER,
+                Dispatch.handed_out_at <= now - window.NEVER_AFTER,
                 Message.expires_at <= now,
             ),
         )
@@ -72,7 +72,7 @@ def mark_stuck(session: Session, now: datetime) -> int:
         sa.select(Dispatch, Message)
         .join(Message, Message.id == Dispatch.message_id)
         .where(
-            handout.is_active(),
+            window.is_active(),
             Dispatch.stuck_at.is_(None),
             Dispatch.superseded_at.is_(None),
             sa.or_(

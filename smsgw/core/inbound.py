@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -12,8 +13,9 @@ from .. import ids
 from ..sms import numbers
 from ..sms.segments import measure
 from ..store.db import insert, insert_new
-from ..store.models import Device, InboxEntry, Message, QuarantinedItem
-from . import routing
+from ..store.models import InboxEntry, Message, QuarantinedItem
+from . import routing, rows
+from .devices import Locked
 from .journal import Journal
 
 MAX_CONTENT_BYTES = 65536
@@ -40,28 +42,25 @@ class Unreadable:
 
 def receive(
     session: Session,
-    device: Device,
+    device: Locked,
     region: str | None,
     batch: Sequence[Received],
-    now: datetime,
-) -> list[Message]:
-    """Keeps what is new of the batch and tells the CRMs of the device; returns the new messages.
+    journal: Journal,
+) -> None:
+    """Keeps what is new of the batch and tells the CRMs of the device.
 
     Ids that are UUIDs count across devices (a phone that was registered anew sends them again), others per device.
     The first content that came with an id stays.
     """
+    if not batch:
+        return
     by_key = {key: item for item in reversed(batch) for key in [_key(device.id, item.phone_id)]}
     wanted = dict(reversed(by_key.items()))
-    crm_ids = routing.ids_for_device(session, device.id) if wanted else []
-    rows = [_row(device, region, key, item, now) for key, item in wanted.items()]
+    made = [_row(device, region, key, item, journal.now) for key, item in wanted.items()]
     # In one order everywhere, so that two phones with the same ids wait for each other and do not deadlock.
-    ordered = sorted(rows, key=lambda row: str(row["inbound_key"]))
-    new_ids = insert_new(session, Message, ordered, Message.id, ["inbound_key"])
-    messages = list(
-        session.scalars(sa.select(Message).where(Message.id.in_(new_ids)).order_by(Message.id))
-    )
-    _tell(session, messages, crm_ids, now)
-    return messages
+    ordered = sorted(made, key=lambda row: str(row["inbound_key"]))
+    new_ids = set(insert_new(session, Message, ordered, Message.id, ["inbound_key"]))
+    _tell(session, device, [row for row in made if row["id"] in new_ids], journal)
 
 
 def find_id(session: Session, device_id: str, phone_id: str) -> str:
@@ -75,7 +74,7 @@ def quarantine(
     session: Session, device_id: str, items: Sequence[Unreadable], now: datetime
 ) -> list[int]:
     """Keeps items that cannot be taken, each once, for the operator to look at; returns the ids of the new ones."""
-    rows = {
+    found = {
         digest: {
             "device_id": device_id,
             "item_hash": digest,
@@ -89,7 +88,7 @@ def quarantine(
     return insert_new(
         session,
         QuarantinedItem,
-        list(rows.values()),
+        list(found.values()),
         QuarantinedItem.id,
         ["device_id", "item_hash"],
     )
@@ -100,8 +99,8 @@ def _key(device_id: str, phone_id: str) -> str:
 
 
 def _row(
-    device: Device, region: str | None, key: str, item: Received, now: datetime
-) -> dict[str, object]:
+    device: Locked, region: str | None, key: str, item: Received, now: datetime
+) -> dict[str, Any]:
     measured = measure(item.content)
     return {
         "id": ids.new_message_id(),
@@ -123,14 +122,14 @@ def _row(
 
 
 def _tell(
-    session: Session, messages: Sequence[Message], crm_ids: Sequence[str], now: datetime
+    session: Session, device: Locked, kept: Sequence[dict[str, Any]], journal: Journal
 ) -> None:
-    journal = Journal(now)
-    inbox = [
-        {"crm_id": crm_id, "message_id": message.id} for message in messages for crm_id in crm_ids
-    ]
+    if not kept:
+        return
+    crm_ids = routing.ids_for_device(session, device.id)
+    inbox = [{"crm_id": crm_id, "message_id": row["id"]} for row in kept for crm_id in crm_ids]
     insert(session, InboxEntry, inbox)
-    for message in messages:
-        journal.note(message, "received", device_id=message.device_id)
+    for row in kept:
+        message = rows.message(row)
+        journal.note(message, "received", device_id=device.id)
         journal.tell("message.received", message, crm_ids)
-    journal.write(session)

@@ -1,18 +1,20 @@
-"""The journal of one transaction: history rows and events, gathered while moving and written in two statements."""
+"""The journal of one transaction: history rows and events, gathered while moving and written once at its end."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy.orm import Session
 
 from ..store.db import insert
-from ..store.models import Dispatch, HistoryEntry, Message
+from ..store.models import Dispatch, HistoryEntry
 from . import events, shapes
+from .rows import AnyMessage, Row
 
 
 class Journal:
-    """What happened to messages in one transaction, at one moment. Write it before the commit."""
+    """What happened to messages in one transaction, at one moment. Write it before the commit, or use `writing`."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
@@ -21,10 +23,10 @@ class Journal:
 
     def note(
         self,
-        message: Message,
+        message: AnyMessage,
         status: str,
         *,
-        dispatch: Dispatch | None = None,
+        dispatch: Dispatch | Row | None = None,
         device_id: str | None = None,
         reason: str | None = None,
         reported: str | None = None,
@@ -42,7 +44,7 @@ class Journal:
             }
         )
 
-    def tell(self, event_type: str, message: Message, crm_ids: Iterable[str]) -> None:
+    def tell(self, event_type: str, message: AnyMessage, crm_ids: Iterable[str]) -> None:
         """Adds an event for each CRM, with the message as it stands at this moment."""
         data = shapes.message(message)
         self._happenings.extend(
@@ -52,7 +54,17 @@ class Journal:
 
     def write(self, session: Session) -> None:
         """Writes it all down; the sockets of devices and CRMs may have something to say then."""
+        if not self._entries and not self._happenings:
+            return
         session.flush()
         session.info["has_news"] = True
         insert(session, HistoryEntry, self._entries)
         events.record(session, self._happenings, self.now)
+
+
+@contextmanager
+def writing(session: Session, now: datetime) -> Iterator[Journal]:
+    """A journal that is written at the end of the block, unless an exception ends it."""
+    journal = Journal(now)
+    yield journal
+    journal.write(session)

@@ -1,19 +1,41 @@
 """Reports: what a device says about its dispatches, and what follows for their messages."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..sms import reasons, statuses
-from ..store.models import Device, Dispatch, HistoryEntry, Message
+from ..store.models import Dispatch, HistoryEntry, Message
+from . import devices, rows
+from .devices import Locked
 from .journal import Journal
+from .rows import DISPATCH_COLUMNS, DISPATCHES, MESSAGE_COLUMNS, MESSAGES, Row
 
 MAX_REASON = 500
 _NEVER_BACK = {"dispatched": 0, "accepted": 1, "sending": 2, "sent": 3, "failed": 4, "delivered": 5}
+# What a report may change of its dispatch, and then of the message.
+_TOLD_COLUMNS = (
+    "status",
+    "status_at",
+    "reason",
+    "reason_class",
+    "stuck_at",
+    "acknowledged_at",
+    "retry_count",
+)
+_MOVED_COLUMNS = (
+    "status",
+    "device_id",
+    "reason",
+    "reason_class",
+    "stuck_at",
+    "updated_at",
+    "sent_at",
+    "delivered_at",
+)
 _TOLD = ("accepted", "sent", "delivered", "failed")
 
 MayMove = Callable[[str, str, str | None], bool]
@@ -45,43 +67,52 @@ def never_back(current: str, reported: str, _reason: str | None) -> bool:
 
 
 def apply(
-    session: Session, device: Device, batch: Sequence[Report], may_move: MayMove, now: datetime
+    session: Session,
+    device: Locked,
+    batch: Sequence[Report],
+    may_move: MayMove,
+    journal: Journal,
 ) -> None:
     """Applies a device's reports, in the order they came; the device's row must be locked.
 
     Each one acknowledges its dispatch, also one we do not understand. A repeat changes nothing and is not kept twice.
     Reports about dispatches we do not know, or of another device, are counted at the device.
     """
+    if not batch:
+        return
     by_dispatch: dict[str, list[Report]] = defaultdict(list)
     for report in batch:
         by_dispatch[report.dispatch_id].append(report)
-    messages = _lock_messages(session, device, list(by_dispatch))
-    dispatches = _dispatches(session, device, list(by_dispatch))
-    device.unknown_report_count += sum(
-        len(reports) for key, reports in by_dispatch.items() if key not in dispatches
-    )
-    if not dispatches:
-        return
-    heard = _heard(session, dispatches)
-    siblings = _siblings(session, messages)
-    journal = Journal(now)
-    for report in _unheard(by_dispatch, heard, dispatches):
+    messages = _lock_messages(session, list(by_dispatch))
+    siblings = _dispatches(session, list(messages))
+    dispatches = _own(device, by_dispatch, siblings)
+    unknown = sum(len(said) for key, said in by_dispatch.items() if key not in dispatches)
+    if unknown:
+        devices.count_unknown_reports(session, device, unknown)
+    told: dict[str, Row] = {}
+    moved: dict[str, Row] = {}
+    for report in _unheard(by_dispatch, _heard(session, dispatches), dispatches):
         dispatch = dispatches[report.dispatch_id]
         message = messages[dispatch.message_id]
         _take(dispatch, message, report, may_move, journal)
-        settle(message, siblings[message.id], journal)
-    journal.write(session)
+        told[dispatch.id] = dispatch
+        if settle(message, siblings[message.id], journal):
+            moved[message.id] = message
+    rows.save(session, DISPATCHES, _TOLD_COLUMNS, told.values())
+    rows.save(session, MESSAGES, _MOVED_COLUMNS, moved.values())
 
 
-def settle(message: Message, dispatches: Sequence[Dispatch], journal: Journal) -> None:
+def settle(message: Message | Row, dispatches: Sequence[Dispatch | Row], journal: Journal) -> bool:
     """Gives the message the status of the dispatch that got furthest, and tells its CRM when that is news.
+
+    Returns whether that changed the message.
 
     A dispatch that a resend took the place of only speaks when its SMS was sent; then it also cancels the newer one
     when no phone has that yet.
     """
     speaking = _speaking(dispatches)
     if speaking is None or _word(speaking) == _word(message):
-        return
+        return False
     was = message.status
     message.status = speaking.status
     message.device_id = speaking.device_id
@@ -96,13 +127,14 @@ def settle(message: Message, dispatches: Sequence[Dispatch], journal: Journal) -
     is_radio_retry = was == "sending" and speaking.status == "accepted"
     if speaking.status in _TOLD and not is_radio_retry:
         journal.tell(f"message.{speaking.status}", message, [message.crm_id or ""])
+    return True
 
 
-def _word(row: Dispatch | Message) -> tuple[str, str | None, str | None]:
+def _word(row: Dispatch | Message | Row) -> tuple[str, str | None, str | None]:
     return row.status, row.reason, row.reason_class
 
 
-def _speaking(dispatches: Sequence[Dispatch]) -> Dispatch | None:
+def _speaking(dispatches: Sequence[Dispatch | Row]) -> Dispatch | Row | None:
     candidates = [
         dispatch
         for dispatch in dispatches
@@ -114,9 +146,7 @@ def _speaking(dispatches: Sequence[Dispatch]) -> Dispatch | None:
     return next(dispatch for dispatch in reversed(candidates) if dispatch.status == best)
 
 
-def _take(
-    dispatch: Dispatch, message: Message, report: Report, may_move: MayMove, journal: Journal
-) -> None:
+def _take(dispatch: Row, message: Row, report: Report, may_move: MayMove, journal: Journal) -> None:
     dispatch.acknowledged_at = dispatch.acknowledged_at or journal.now
     reason = report.reason[:MAX_REASON] if report.reason else None
     journal.note(
@@ -142,57 +172,46 @@ def _take(
     dispatch.reason_class = reasons.classify(reason or "") if has_failed else None
 
 
-def _lock_messages(
-    session: Session, device: Device, dispatch_ids: Sequence[str]
-) -> dict[str, Message]:
+def _lock_messages(session: Session, dispatch_ids: Sequence[str]) -> dict[str, Row]:
     """The messages of these dispatches, locked before the dispatches are read: giving up may be at them just now."""
-    message_ids = sa.select(Dispatch.message_id).where(
-        Dispatch.id.in_(dispatch_ids), Dispatch.device_id == device.id
-    )
-    rows = session.scalars(
-        sa.select(Message).where(Message.id.in_(message_ids)).order_by(Message.id).with_for_update()
-    )
-    return {row.id: row for row in rows}
+    found = rows.fetch(session, _LOCK_MESSAGES, dispatch_ids=dispatch_ids)
+    return {row.id: row for row in found}
 
 
-def _dispatches(
-    session: Session, device: Device, dispatch_ids: Sequence[str]
-) -> dict[str, Dispatch]:
-    rows = session.scalars(
-        sa.select(Dispatch).where(Dispatch.id.in_(dispatch_ids), Dispatch.device_id == device.id)
-    )
-    return {row.id: row for row in rows}
+def _dispatches(session: Session, message_ids: Sequence[str]) -> dict[str, list[Row]]:
+    """All dispatches of these messages, oldest first."""
+    siblings: dict[str, list[Row]] = defaultdict(list)
+    if message_ids:
+        for row in rows.fetch(session, _DISPATCHES_OF, message_ids=message_ids):
+            siblings[row.message_id].append(row)
+    return siblings
 
 
-def _heard(session: Session, dispatches: dict[str, Dispatch]) -> dict[str, list[str]]:
+def _own(
+    device: Locked, dispatch_ids: Collection[str], siblings: dict[str, list[Row]]
+) -> dict[str, Row]:
+    """Those the device speaks of and was handed, in the order it speaks of them."""
+    found = {row.id: row for group in siblings.values() for row in group}
+    return {
+        key: found[key]
+        for key in dispatch_ids
+        if key in found and found[key].device_id == device.id
+    }
+
+
+def _heard(session: Session, dispatches: dict[str, Row]) -> dict[str, list[str]]:
     """What the phone has said about each dispatch so far, its own words in their order."""
     heard: dict[str, list[str]] = defaultdict(list)
-    rows = session.execute(
-        sa.select(HistoryEntry.dispatch_id, HistoryEntry.reported)
-        .where(HistoryEntry.dispatch_id.in_(list(dispatches)), HistoryEntry.reported.is_not(None))
-        .order_by(HistoryEntry.id)
-    )
-    for dispatch_id, word in rows:
-        heard[str(dispatch_id)].append(str(word))
+    if dispatches:
+        for row in session.connection().execute(_HEARD, {"dispatch_ids": list(dispatches)}):
+            heard[str(row.dispatch_id)].append(str(row.reported))
     return heard
-
-
-def _siblings(session: Session, messages: dict[str, Message]) -> dict[str, list[Dispatch]]:
-    siblings: dict[str, list[Dispatch]] = defaultdict(list)
-    rows = session.scalars(
-        sa.select(Dispatch)
-        .where(Dispatch.message_id.in_(list(messages)))
-        .order_by(Dispatch.handed_out_at, Dispatch.id)
-    )
-    for row in rows:
-        siblings[row.message_id].append(row)
-    return siblings
 
 
 def _unheard(
     by_dispatch: dict[str, list[Report]],
     heard: dict[str, list[str]],
-    dispatches: dict[str, Dispatch],
+    dispatches: dict[str, Row],
 ) -> list[Report]:
     """The reports that are no repeats, dispatch by dispatch."""
     news: list[Report] = []
@@ -201,3 +220,31 @@ def _unheard(
         count = len(statuses.unheard(heard[dispatch_id], [report.word for report in said]))
         news.extend(said[len(said) - count :])
     return news
+
+
+# Not limited to the device: SQLite would then walk through all it ever had, by their index, and not go by their ids.
+_LOCK_MESSAGES = (
+    sa.select(*MESSAGE_COLUMNS)
+    .where(
+        MESSAGES.c.id.in_(
+            sa.select(DISPATCHES.c.message_id).where(
+                DISPATCHES.c.id.in_(sa.bindparam("dispatch_ids", expanding=True))
+            )
+        )
+    )
+    .order_by(MESSAGES.c.id)
+    .with_for_update()
+)
+_DISPATCHES_OF = (
+    sa.select(*DISPATCH_COLUMNS)
+    .where(DISPATCHES.c.message_id.in_(sa.bindparam("message_ids", expanding=True)))
+    .order_by(DISPATCHES.c.handed_out_at, DISPATCHES.c.id)
+)
+_HEARD = (
+    sa.select(HistoryEntry.dispatch_id, HistoryEntry.reported)
+    .where(
+        HistoryEntry.dispatch_id.in_(sa.bindparam("dispatch_ids", expanding=True)),
+        HistoryEntry.reported.is_not(None),
+    )
+    .order_by(HistoryEntry.id)
+)

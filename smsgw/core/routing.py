@@ -56,4 +56,11 @@ def is_of_device(device_id: str | sa.ColumnElement[str]) -> sa.ColumnElement[boo
 
 def ids_for_device(session: Session, device_id: str) -> list[str]:
     """The CRMs that are told what happens on this device."""
-    return list(session.scalars(sa.select(Crm.id).where(is_of_device(device_id)).order_by(Crm.id)))
+    return list(session.connection().execute(_OF_DEVICE, {"device_id": device_id}).scalars())
+
+
+_OF_DEVICE = (
+    sa.select(Crm.id)
+    .where(is_of_device(sa.bindparam("device_id", type_=sa.String)))
+    .order_by(Crm.id)
+)

@@ -16,8 +16,9 @@ from .. import ids
 from ..settings import Settings
 from ..store.db import Database
 from ..store.models import Crm, CrmDevice, Device, Dispatch, Message
-from . import devices, handout, protocols
+from . import devices, handout, lanes, protocols, window
 from .handout import Outgoing
+from .journal import writing
 
 # How many devices are asked at a time when any device of a CRM may take a message.
 ASKED_PER_SHARED_LANE = 50
@@ -40,13 +41,14 @@ def new_id() -> str:
     return ids.new_dispatch_id()
 
 
-def claim(session: Session, device_id: str, protocol: str, socket_id: str, now: datetime) -> Device:
+def claim(session: Session, device_id: str, protocol: str, socket_id: str, now: datetime) -> None:
     """Makes this socket the device's only one; the device is locked until the commit."""
-    device = devices.lock(session, device_id)
-    device.socket_id = socket_id
-    device.protocol = protocol
-    device.last_seen_at = now
-    return device
+    devices.lock(session, device_id, protocol)
+    session.execute(
+        sa.update(Device)
+        .where(Device.id == device_id)
+        .values(socket_id=socket_id, last_seen_at=now)
+    )
 
 
 def release(session: Session, device_id: str, socket_id: str) -> None:
@@ -66,7 +68,7 @@ def find(session: Session, device_id: str) -> Row | None:
 
 def has_queue(database: Database, device_id: str, now: datetime) -> bool:
     """Whether anything waits for the device, whether or not it may take it now; only reads, by index."""
-    row = database.look(_SOMETHING, device_id=device_id, **handout.moments(now))
+    row = database.look(_SOMETHING, device_id=device_id, **window.moments(now))
     return bool(row and row[0])
 
 
@@ -79,7 +81,7 @@ def find_all(session: Session) -> dict[str, Row]:
 _ROWS = sa.select(
     Device.id, Device.socket_id, Device.secret_hash, Device.enabled, Device.last_seen_at
 ).where(Device.removed_at.is_(None))
-_SOMETHING = sa.select(handout.has_something(Device.id)).where(
+_SOMETHING = sa.select(lanes.has_something(Device.id)).where(
     Device.id == sa.bindparam("device_id", type_=sa.String)
 )
 
@@ -89,11 +91,10 @@ def hand_out(
 ) -> list[Outgoing]:
     """Hands the device what it is to send now; nothing when this is not its socket (any more) or it is disabled."""
     device = devices.lock(session, device_id)
-    if device.socket_id != socket_id or not device.enabled or device.removed_at is not None:
+    if device.socket_id != socket_id or not device.may_take:
         return []
-    outgoing = handout.hand_out_again(session, device, settings, now)
-    left = handout.MOST_PER_ANSWER - len(outgoing)
-    return outgoing + handout.hand_out_new(session, device, settings, left, now)
+    with writing(session, now) as journal:
+        return handout.hand_out(session, device, settings, journal)
 
 
 def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set[str]:
@@ -114,7 +115,7 @@ def _unconfirmed(now: datetime) -> sa.Select[str]:
     return (
         sa.select(Dispatch.device_id)
         .where(
-            handout.is_active(),
+            window.is_active(),
             Dispatch.status == sa.literal_column("'dispatched'"),
             Dispatch.protocol != protocols.CHT,
             Dispatch.lease_until <= now,

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from ..clock import rfc3339, rfc3339_or_none
 from ..settings import Settings
 from ..store.models import Crm, Device, Dispatch, Message
-from . import devices, handout, protocols, routing
+from . import devices, protocols, routing, window
 
 
 def waiting_for(
@@ -102,14 +102,14 @@ def _why_not_yet(
 def _limit(
     session: Session, message: Message, device: Device, settings: Settings, now: datetime
 ) -> str | None:
-    in_flight = handout.in_flight_count(session, device.id, now)
-    if in_flight >= settings.in_flight_per_device:
+    room = window.room(session, device.id, settings, now)
+    if room.places <= 0:
         return (
-            f"The device {device.id} has {in_flight} messages in hand that it has not sent yet; "
+            f"The device {device.id} has {room.in_hand} messages in hand that it has not sent yet; "
             f"it gets no more than {settings.in_flight_per_device} at a time."
         )
     most = settings.segments_per_minute
-    if handout.segments_left(session, device.id, settings, now) < min(message.segments, most):
+    if room.segments < min(message.segments, most):
         return (
             f"The device {device.id} was given most of its {most} segments of this minute; "
             f"the {message.segments} of this message go in the next."

@@ -13,6 +13,7 @@ from flask import Blueprint, Response, request
 from .. import clock, metrics
 from ..core import devices, handout, inbound, reports
 from ..core.inbound import Received, Unreadable
+from ..core.journal import writing
 from ..core.protocols import CHT
 from ..core.reports import Report
 from ..errors import BadRequest
@@ -97,20 +98,16 @@ def _exchange(
     """The one write transaction of a poll: keep, apply, hand out; all of it or nothing."""
     settings = house().settings
     with house().database.transaction() as session:
-        device = devices.lock(session, login.device_id)
-        device.protocol = CHT
-        now = clock.now()
+        device = devices.lock(session, login.device_id, CHT)
         # Another poll of this device was committed while this one was on its way: its words may be older.
         has_overlapped = device.revision != login.revision + 1
-        inbound.receive(session, device, settings.default_region, received, now)
-        inbound.quarantine(session, device.id, unreadable, now)
         rule = reports.out_of_order if has_overlapped else reports.in_order
-        reports.apply(session, device, updates, rule, now)
-        outgoing: list[handout.Outgoing] = []
-        if not is_full:
-            outgoing += handout.hand_out_again(session, device, settings, now)
-        left = handout.MOST_PER_ANSWER - len(outgoing)
-        outgoing += handout.hand_out_new(session, device, settings, left, now)
+        with writing(session, clock.now()) as journal:
+            inbound.receive(session, device, settings.default_region, received, journal)
+            inbound.quarantine(session, device.id, unreadable, journal.now)
+            reports.apply(session, device, updates, rule, journal)
+            hand_out = handout.hand_out_new if is_full else handout.hand_out
+            outgoing = hand_out(session, device, settings, journal)
     return [{"id": one.id, "to": one.to, "content": one.content} for one in outgoing]
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from ..core import devices, inbound, protocols, reports
 from ..core.inbound import Received, Unreadable
+from ..core.journal import writing
 from ..core.reports import Report
 from ..errors import Invalid, NotFound
 from ..http.flushing import Flusher
@@ -68,7 +69,8 @@ def take_sms(session: Session, gateway: Gateway, payload: dict[str, Any], now: d
         raise Invalid(fault)
     received = _received(payload)
     device = devices.lock(session, gateway.device_id)
-    inbound.receive(session, device, gateway.settings.default_region, [received], now)
+    with writing(session, now) as journal:
+        inbound.receive(session, device, gateway.settings.default_region, [received], journal)
     return inbound.find_id(session, gateway.device_id, received.phone_id)
 
 
@@ -93,7 +95,8 @@ def take_status(session: Session, gateway: Gateway, payload: dict[str, Any], now
     reason = storable(reason) if isinstance(reason, str) and reason else None
     report = Report(dispatch.id, word, STATUS[word], reason)
     device = devices.lock(session, gateway.device_id)
-    reports.apply(session, device, [report], reports.never_back, now)
+    with writing(session, now) as journal:
+        reports.apply(session, device, [report], reports.never_back, journal)
 
 
 def _sms_fault(payload: dict[str, Any]) -> str | None:

@@ -15,6 +15,7 @@ from ..core import devices, handout, inbound, presence, reports, sockets
 from ..core.devices import Login
 from ..core.handout import Outgoing
 from ..core.inbound import Received, Unreadable
+from ..core.journal import writing
 from ..core.protocols import SOCKET
 from ..core.reports import Report
 from ..http.flushing import Flusher
@@ -151,7 +152,8 @@ class Conversation:
             fault = _sms_fault(data)
             if fault is None:
                 region = self._served.settings.default_region
-                inbound.receive(session, device, region, [_received(data, now)], now)
+                with writing(session, now) as journal:
+                    inbound.receive(session, device, region, [_received(data, now)], journal)
             else:
                 inbound.quarantine(session, self.key, [_unreadable(data, fault)], now)
         if fault is not None:
@@ -167,7 +169,8 @@ class Conversation:
         report = Report(storable(data["messageId"]).lower(), word.upper(), status, reason)
         with self._served.database.transaction() as session:
             device = devices.lock(session, self.key)
-            reports.apply(session, device, [report], reports.never_back, clock.now())
+            with writing(session, clock.now()) as journal:
+                reports.apply(session, device, [report], reports.never_back, journal)
         self.rests_until = 0.0
 
     def _hand_out(self, now: datetime) -> list[str]:

@@ -1,0 +1,67 @@
+"""Lanes: where queued messages wait for a device, and which of them are next.
+
+All statements here go by index, whatever the queue holds.
+"""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ..store.models import Crm, Message
+from . import routing, window
+from .window import DEVICE_ID, moment, moments
+
+_PRIORITIES = range(9, -1, -1)
+
+IS_QUEUED = Message.status == sa.literal_column("'queued'")
+_IS_DUE = sa.and_(IS_QUEUED, Message.due_at <= moment("now"), Message.expires_at > moment("now"))
+
+
+def has_something(device_id: Any) -> sa.ColumnElement[bool]:
+    """Whether there may be anything for this device. It wants the values of `window.moments`."""
+    lanes_of_crms = sa.select(_lane_of_crm()).where(routing.is_of_device(device_id))
+    return sa.or_(
+        sa.exists().where(_IS_DUE, Message.lane == sa.literal("d:") + device_id),
+        sa.exists().where(_IS_DUE, Message.lane.in_(lanes_of_crms)),
+        sa.exists().where(window.is_unconfirmed(device_id)),
+    )
+
+
+def next_ids(session: Session, device_id: str, most: int, now: datetime) -> list[str]:
+    """At most so many messages that this device would get next: by priority, then due time, then age."""
+    connection, times = session.connection(), moments(now)
+    candidates = [
+        row
+        for (lane,) in connection.execute(_DUE_LANES, {"device_id": device_id, **times}).all()
+        for row in connection.execute(_NEXT_IN_LANE, {"lane": lane, "most": most, **times})
+    ]
+    candidates.sort(key=lambda row: (-row.priority, row.due_at, row.id))
+    return [row.id for row in candidates[:most]]
+
+
+def _lane_of_crm() -> sa.ColumnElement[str]:
+    return sa.literal("c:") + Crm.id
+
+
+_OWN_LANE = sa.literal("d:") + DEVICE_ID
+_DUE_LANES = sa.union_all(
+    sa.select(_OWN_LANE).where(sa.exists().where(_IS_DUE, Message.lane == _OWN_LANE)),
+    sa.select(_lane_of_crm()).where(
+        routing.is_of_device(DEVICE_ID),
+        sa.exists().where(_IS_DUE, Message.lane == _lane_of_crm()),
+    ),
+)
+_NEXT_IN_LANE = sa.union_all(
+    *(
+        sa.select(
+            sa.select(Message.id, Message.priority, Message.due_at)
+            .where(_IS_DUE, Message.lane == sa.bindparam("lane"), Message.priority == priority)
+            .order_by(Message.due_at, Message.id)
+            .limit(sa.bindparam("most", type_=sa.Integer))
+            .subquery()
+        )
+        for priority in _PRIORITIES
+    )
+)

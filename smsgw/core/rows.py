@@ -1,0 +1,60 @@
+"""Messages and dispatches as plain rows, for where a poll moves many: the ORM looks at each one by itself."""
+
+from collections.abc import Iterable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ..store.db import Table
+from ..store.models import Delivery, Dispatch, Message, WebhookEndpoint
+
+MESSAGES = Table.metadata.tables[Message.__tablename__]
+DISPATCHES = Table.metadata.tables[Dispatch.__tablename__]
+DELIVERIES = Table.metadata.tables[Delivery.__tablename__]
+ENDPOINTS = Table.metadata.tables[WebhookEndpoint.__tablename__]
+
+
+class Row(SimpleNamespace):
+    """A row with the attributes of its model. What is changed here is written by whoever read it."""
+
+    id: str
+
+
+AnyMessage = Message | Row | sa.Row[Any]
+
+
+def _labelled(model: type[Table]) -> list[sa.Label[Any]]:
+    attributes = sa.inspect(model).column_attrs
+    return [attribute.columns[0].label(attribute.key) for attribute in attributes]
+
+
+# All columns by the names of the model's attributes.
+MESSAGE_COLUMNS = _labelled(Message)
+DISPATCH_COLUMNS = _labelled(Dispatch)
+_NO_MESSAGE = {column.key: None for column in MESSAGE_COLUMNS}
+
+
+def message(values: dict[str, Any]) -> Row:
+    """A message with these values and no others."""
+    return Row(**(_NO_MESSAGE | values))
+
+
+def fetch(session: Session, statement: sa.Select[Any], **values: Any) -> list[Row]:
+    """The rows a constant statement finds; nothing that the session has not written yet is among them."""
+    found = session.connection().execute(statement, values).mappings()
+    return [Row(**row) for row in found]
+
+
+def save(session: Session, table: sa.Table, columns: Sequence[str], changed: Iterable[Row]) -> None:
+    """Writes these columns of the rows back, in one statement."""
+    values = [{"key": row.id, **{name: getattr(row, name) for name in columns}} for row in changed]
+    if values:
+        session.connection().execute(_UPDATES[table], values)
+
+
+_UPDATES = {
+    table: sa.update(table).where(table.c.id == sa.bindparam("key"))
+    for table in (MESSAGES, DISPATCHES)
+}

@@ -1,0 +1,111 @@
+"""A device's window: what it has in hand, and how much more it may be handed at a moment."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ..settings import Settings
+from ..sms.statuses import ACTIVE
+from ..store.db import Database
+from ..store.models import Dispatch
+from . import protocols
+
+NEVER_AFTER = timedelta(days=3)
+SENDING_COUNTS_FOR = timedelta(minutes=10)
+_SEGMENTS_WINDOW = timedelta(seconds=60)
+
+DEVICE_ID: sa.BindParameter[str] = sa.bindparam("device_id", type_=sa.String)
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a device has in hand, how many places are left beside it, and how many segments in this minute."""
+
+    in_hand: int
+    places: int
+    segments: int
+
+
+def room(session: Session, device_id: str, settings: Settings, now: datetime) -> Room:
+    """How much this device may be handed now."""
+    values = {"device_id": device_id, **moments(now)}
+    return _room(session.connection().execute(_IN_USE, values).one(), settings)
+
+
+def look(database: Database, device_id: str, settings: Settings, now: datetime) -> Room:
+    """The same in no transaction, for those who only want to know whether one is worth while."""
+    return _room(database.look(_IN_USE, device_id=device_id, **moments(now)) or (0, 0), settings)
+
+
+def _room(in_use: Any, settings: Settings) -> Room:
+    in_hand, segments = in_use
+    return Room(
+        in_hand, settings.in_flight_per_device - in_hand, settings.segments_per_minute - segments
+    )
+
+
+def is_in_flight(now: datetime) -> sa.ColumnElement[bool]:
+    """A condition on `Dispatch`: it takes a place in the device's window.
+
+    Leased, accepted, or sending for less than ten minutes. Stuck ones do not count, or ten of them would silence
+    a phone for ever.
+    """
+    return _takes_a_place(now - SENDING_COUNTS_FOR)
+
+
+def _takes_a_place(sending_since: Any) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        is_active(),
+        Dispatch.stuck_at.is_(None),
+        Dispatch.superseded_at.is_(None),
+        sa.or_(Dispatch.status != "sending", Dispatch.status_at > sending_since),
+    )
+
+
+def is_active() -> sa.ColumnElement[bool]:
+    """A condition on `Dispatch`: its phone may still be at it."""
+    # Written out, not bound: a partial index is used only where its condition stands in the query.
+    return Dispatch.status.in_([sa.literal_column(f"'{status}'") for status in ACTIVE])
+
+
+def is_unconfirmed(device_id: Any) -> sa.ColumnElement[bool]:
+    """A condition on `Dispatch`: it may be handed to this device once more. It wants the values of `moments`."""
+    return sa.and_(
+        is_active(),
+        Dispatch.device_id == device_id,
+        Dispatch.status == sa.literal_column("'dispatched'"),
+        Dispatch.acknowledged_at.is_(None),
+        Dispatch.superseded_at.is_(None),
+        Dispatch.lease_until <= moment("now"),
+        protocols.is_of_devices_protocol(),
+        protocols.has_hand_outs_left(),
+        Dispatch.handed_out_at > moment("oldest"),
+    )
+
+
+def moment(name: str) -> sa.BindParameter[datetime]:
+    """The place of one of `moments` in a statement."""
+    return sa.bindparam(name, type_=Dispatch.status_at.type)
+
+
+def moments(now: datetime) -> dict[str, datetime]:
+    """The values that statements about the window and the queue want, seen from this moment."""
+    return {
+        "now": now,
+        "oldest": now - NEVER_AFTER,
+        "sending_since": now - SENDING_COUNTS_FOR,
+        "minute_began": now - _SEGMENTS_WINDOW,
+    }
+
+
+_IN_USE = sa.select(
+    sa.select(sa.func.count())
+    .where(Dispatch.device_id == DEVICE_ID, _takes_a_place(moment("sending_since")))
+    .scalar_subquery(),
+    sa.select(sa.func.coalesce(sa.func.sum(Dispatch.segments), 0))
+    .where(Dispatch.device_id == DEVICE_ID, Dispatch.last_handed_out_at > moment("minute_began"))
+    .scalar_subquery(),
+)
