@@ -3,6 +3,7 @@
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -121,12 +122,16 @@ def test_the_look_of_an_idle_poll_goes_by_index_only(world):
         session.execute(sa.text("ANALYZE"))
     assert not devices.find_login(world.database, "phone-1", NOW).may_have_work
     assert not handout.has_work(world.database, "phone-1", world.settings, NOW)
-    text, given, binders = world.database._looks.compile(devices._LOGIN_BY_ID)
-    values = {**given, "device_id": "phone-1", "now": NOW, "oldest": NOW}
-    values.update({name: bind(values[name]) for name, bind in binders})
-    explain = "EXPLAIN QUERY PLAN " if world.database.is_sqlite else "EXPLAIN "
+    look = world.database._looks.compile(devices._LOGIN_BY_ID)
+    bound = look.bind({"device_id": "phone-1", "now": NOW, "oldest": NOW})
     raw = world.database.engine.raw_connection()
-    lines = [str(row) for row in raw.dbapi_connection.execute(explain + text, values)]
+    if world.database.is_sqlite:
+        rows = raw.dbapi_connection.execute(f"EXPLAIN QUERY PLAN {look.text}", bound)
+    else:
+        cursor = psycopg.RawCursor(raw.dbapi_connection)
+        written = [bound[name].decode() for name in look.names]
+        rows = cursor.execute(f"EXPLAIN {look.text}", written)
+    lines = [str(row) for row in rows]
     raw.close()
     assert lines
     assert not [line for line in lines if "SCAN messages" in line or "Seq Scan on messages" in line]
@@ -157,3 +162,17 @@ def test_the_next_messages_are_found_without_reading_the_whole_queue(world):
     scans = ("SCAN messages", "SCAN dispatches", "Seq Scan on messages", "Seq Scan on dispatches")
     assert not [line for line in plans if any(scan in line for scan in scans)]
     assert not [line for line in plans if "TEMP B-TREE" in line or "Sort" in line]
+
+
+def test_a_look_asks_again_where_the_server_has_ended_its_connection(world):
+    assert devices.find_login(world.database, "phone-1", NOW)
+    if not world.database.is_sqlite:
+        with world.database.transaction() as session:
+            session.execute(
+                sa.text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE pid <> pg_backend_pid() AND datname = current_database()"
+                )
+            )
+    assert devices.find_login(world.database, "phone-1", NOW)
+    assert devices.find_login(world.database, "nobody", NOW) is None
