@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from .. import ids
 from ..store.models import Attempt, Delivery, WebhookEndpoint
 from . import webhooks
 from .retries import FAILURES_TO_OPEN, Result, delay_seconds, pause
@@ -26,57 +25,19 @@ class RetryRule:
     chance: Callable[[], float]
 
 
-def settle(
-    session: Session,
-    endpoint_id: str,
-    delivery_id: str,
-    claim: str,
-    result: Result,
-    rule: RetryRule,
-    now: datetime,
-) -> bool:
-    """Writes down an attempt and what follows from it.
-
-    Returns `False`, and has changed nothing, when the claim is not ours any more: somebody else has the delivery.
-    """
-    # The endpoint first, as everybody does: two orders of taking locks end in a deadlock.
-    endpoint = session.scalars(
-        sa.select(WebhookEndpoint)
-        .where(WebhookEndpoint.id == endpoint_id)
-        .with_for_update(key_share=True)
-    ).one_or_none()
-    delivery = session.scalars(
-        sa.select(Delivery)
-        .where(Delivery.id == delivery_id, Delivery.claim == claim)
-        .with_for_update()
-    ).one_or_none()
-    if endpoint is None or delivery is None:
-        return False
-    _write_down(session, delivery, result)
+def follow(
+    session: Session, delivery_id: str, result: Result, rule: RetryRule, now: datetime
+) -> None:
+    """Changes the delivery and its endpoint by the outcome of an attempt. Both rows must be locked."""
+    delivery = session.get_one(Delivery, delivery_id)
+    endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
+    delivery.attempt_count += 1
+    delivery.claim = None
+    delivery.is_manual = False
     if result.is_success:
         _succeeded(session, delivery, endpoint, now)
     else:
         _failed(session, delivery, endpoint, result, rule, now)
-    return True
-
-
-def _write_down(session: Session, delivery: Delivery, result: Result) -> None:
-    delivery.attempt_count += 1
-    delivery.claim = None
-    session.add(
-        Attempt(
-            id=ids.new_attempt_id(),
-            delivery_id=delivery.id,
-            started_at=result.started_at,
-            duration_seconds=result.duration_seconds,
-            status_code=result.status_code,
-            error=result.error,
-            detail=result.detail,
-            response_text=result.response_text,
-            is_manual=delivery.is_manual,
-        )
-    )
-    delivery.is_manual = False
 
 
 def _succeeded(

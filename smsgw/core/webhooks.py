@@ -185,7 +185,7 @@ def rotate_secret(
     return secret
 
 
-def secrets(endpoint: WebhookEndpoint, now: datetime) -> list[str]:
+def secrets(endpoint: WebhookEndpoint | sa.Row[Any], now: datetime) -> list[str]:
     """The secrets that sign at this moment, newest first."""
     return [str(entry["secret"]) for entry in _live(endpoint, now)]
 
@@ -271,7 +271,7 @@ def _switch_off(endpoint: WebhookEndpoint, reason: str, now: datetime) -> None:
     endpoint.disabled_reason = reason
 
 
-def _live(endpoint: WebhookEndpoint, now: datetime) -> list[dict[str, str | None]]:
+def _live(endpoint: WebhookEndpoint | sa.Row[Any], now: datetime) -> list[dict[str, str | None]]:
     moment = rfc3339(now)
     return [
         entry

@@ -1,4 +1,4 @@
-"""The worker: takes due deliveries, gives each a thread, and does the chores until it is told to stop."""
+"""The worker: takes due deliveries, has them sent, settles them, and does the chores until it is told to stop."""
 
 import logging
 import os
@@ -7,15 +7,17 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from .. import clock as wall_clock
 from .. import metrics
 from ..addresses import Guard
-from ..core import outcomes
+from ..core import settling
 from ..core.outcomes import RetryRule
 from ..core.retries import Result
+from ..core.settling import Finished
 from ..live.wakeup import doorbell
 from ..settings import Settings
 from ..store.db import Database
@@ -23,13 +25,14 @@ from . import claim, steps
 from .attempt import Carriers, send
 from .chores import Chores
 from .claim import Claimed, Room
+from .senders import Senders
 
 LOOK_SECONDS = 0.5
 CONTENDED_SECONDS = 0.05
-GATHER_SECONDS = 0.01
 FAREWELL_SECONDS = 1.5
 # A lease outlasts the request and what the settling may have to wait for the database.
 LEASE_MARGIN = timedelta(seconds=20)
+NO_ROOM = Room(0, 0)
 
 log = logging.getLogger(__name__)
 
@@ -63,9 +66,7 @@ class Worker:
         self._clock = clock
         self._rule = RetryRule(settings.webhook_retry_schedule, chance)
         self._chores = Chores(settings, database, self.id, clock)
-        self._running: dict[tuple[str, str], Claimed] = {}
-        self._running_lock = threading.Lock()
-        self._wake = threading.Event()
+        self._senders = Senders(settings.threads, self._send)
 
     def run(self, stop: threading.Event) -> None:
         """Works until `stop` is set, and ends within two seconds of it.
@@ -73,92 +74,85 @@ class Worker:
         An attempt that is not done by then is left to its lease: the delivery is taken again later.
         """
         log.info("worker %s has started", self.id)
+        self._senders.start()
         helpers = [
             threading.Thread(target=work, args=(stop,), daemon=True)
             for work in (self._listen, self._chores.run)
         ]
         for helper in helpers:
             helper.start()
+        patience = 0.0
         while not stop.is_set():
-            self._wake.clear()
-            if not steps.attempt("take deliveries", self._begin_attempts):
-                self._wake.wait(LOOK_SECONDS)
-            if self._running:
-                # Threads that get free at nearly the same time are given work by one claim.
-                time.sleep(GATHER_SECONDS)
+            patience = self._turn(self._senders.ended(patience))
         self._say_farewell(helpers)
         log.info("worker %s has ended", self.id)
 
-    def _begin_attempts(self) -> bool:
-        """Gives each delivery that is due a thread, as far as there are free ones; whether to look again at once."""
+    def _turn(self, finished: Sequence[Finished]) -> float:
+        """Settles what has ended and hands out what is due; returns how long to wait for the next thing to end."""
+        if not finished and not steps.attempt("look for deliveries", self._is_due):
+            return LOOK_SECONDS
+        taken = self._settle(finished, self._room())
+        # Where something is due and none was had, another worker is at these endpoints at this moment.
+        return CONTENDED_SECONDS if taken == 0 else LOOK_SECONDS
+
+    def _settle(self, finished: Sequence[Finished], room: Room) -> int | None:
+        taken = steps.attempt("settle and take", lambda: self._settle_and_take(finished, room))
+        if taken is None:
+            # What cannot be written down must take no other with it.
+            for one in finished:
+                alone = partial(self._settle_and_take, [one], NO_ROOM)
+                steps.attempt(f"settle {one.delivery_id}", alone)
+        return taken
+
+    def _is_due(self) -> bool:
         room = self._room()
         if room.threads <= 0:
             return False
         with self._database.reading() as session:
-            if not claim.is_due(session, room, self._clock()):
-                return False
-        for claimed in self._take(room):
-            with self._running_lock:
-                self._running[claimed.delivery_id, claimed.claim] = claimed
-            threading.Thread(target=self._attempt, args=(claimed,), daemon=True).start()
-        return True
+            return claim.is_due(session, room, self._clock())
 
-    def _take(self, room: Room) -> list[Claimed]:
+    def _settle_and_take(self, finished: Sequence[Finished], room: Room) -> int:
+        """In one transaction for all that has come up since the last: it costs more than a request."""
         now = self._clock()
         lease = timedelta(seconds=self._settings.webhook_timeout_seconds) + LEASE_MARGIN
         with self._database.transaction() as session:
-            taken = claim.take(session, room, now + lease, now)
-        if not taken:
-            # Another worker is at these endpoints at this moment.
-            self._wake.wait(CONTENDED_SECONDS)
-        return taken
+            lost = settling.settle(session, finished, self._rule, now) if finished else []
+            taken = claim.take(session, room, now + lease, now) if room.threads > 0 else []
+        for one in lost:
+            log.warning("delivery %s took longer than its lease", one.delivery_id)
+        for claimed in taken:
+            self._senders.hand(claimed)
+        return len(taken)
 
     def _room(self) -> Room:
-        with self._running_lock:
-            running = list(self._running.values())
+        running = self._senders.on_their_way.values()
         most = self._settings.threads
         slow = sum(claimed.is_slow for claimed in running)
         return Room(most - len(running), max(1, most // 4) - slow)
 
-    def _attempt(self, claimed: Claimed) -> None:
-        steps.attempt(f"deliver {claimed.delivery_id}", lambda: self._send_and_settle(claimed))
-        with self._running_lock:
-            del self._running[claimed.delivery_id, claimed.claim]
-        self._wake.set()
-
-    def _send_and_settle(self, claimed: Claimed) -> bool:
+    def _send(self, claimed: Claimed) -> Result:
         seconds = self._settings.webhook_timeout_seconds
         result = send(claimed, self._carriers, seconds, self._clock)
         metrics.ATTEMPTS.labels(_outcome(result)).inc()
-        with self._database.transaction() as session:
-            is_settled = outcomes.settle(
-                session,
-                claimed.endpoint_id,
-                claimed.delivery_id,
-                claimed.claim,
-                result,
-                self._rule,
-                self._clock(),
-            )
-        if not is_settled:
-            log.warning("delivery %s took longer than its lease", claimed.delivery_id)
-        return is_settled
+        return result
 
     def _listen(self, stop: threading.Event) -> None:
         bell = doorbell(self._database)
         while not stop.is_set():
             if bell.wait(LOOK_SECONDS):
-                self._wake.set()
+                self._senders.wake()
         bell.close()
 
     def _say_farewell(self, helpers: list[threading.Thread]) -> None:
-        """Waits a moment for what is nearly done."""
+        """Waits a moment for what is nearly done, and settles it."""
         deadline = time.monotonic() + FAREWELL_SECONDS
+        self._senders.stop()
+        while self._senders.on_their_way and time.monotonic() < deadline:
+            finished = self._senders.ended(max(0.0, deadline - time.monotonic()))
+            if finished:
+                self._settle(finished, NO_ROOM)
         for helper in helpers:
             helper.join(max(0.0, deadline - time.monotonic()))
-        while self._running and time.monotonic() < deadline:
-            self._wake.wait(0.05)
-            self._wake.clear()
 
 
 def _outcome(result: Result) -> str:

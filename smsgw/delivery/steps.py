@@ -2,14 +2,17 @@
 
 import logging
 from collections.abc import Callable
+from typing import TypeVar
+
+Answer = TypeVar("Answer")
 
 log = logging.getLogger(__name__)
 
 
-def attempt(name: str, step: Callable[[], bool]) -> bool:
-    """Does the step and returns what it says; `False` when it failed."""
+def attempt(name: str, step: Callable[[], Answer]) -> Answer | None:
+    """Does the step and returns what it says; `None` when it failed."""
     try:
         return step()
     except Exception:
         log.exception("the worker could not %s", name)
-        return False
+        return None

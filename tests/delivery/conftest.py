@@ -10,9 +10,10 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw.addresses import Guard
-from smsgw.core import crms, deliveries, devices, events, outcomes, webhooks
+from smsgw.core import crms, deliveries, devices, events, settling, webhooks
 from smsgw.core.outcomes import RetryRule
 from smsgw.core.retries import Result
+from smsgw.core.settling import Finished
 from smsgw.delivery import attempt, claim
 from smsgw.delivery.attempt import Carriers
 from smsgw.delivery.claim import Claimed, Room
@@ -100,16 +101,9 @@ class Postman:
         return len(taken)
 
     def _settle(self, claimed: Claimed, result: Result, now: datetime) -> bool:
+        finished = Finished(claimed.endpoint_id, claimed.delivery_id, claimed.claim, result)
         with self.database.transaction() as session:
-            return outcomes.settle(
-                session,
-                claimed.endpoint_id,
-                claimed.delivery_id,
-                claimed.claim,
-                result,
-                self.rule,
-                now,
-            )
+            return not settling.settle(session, [finished], self.rule, now)
 
     def endpoint(self, endpoint_id: str) -> WebhookEndpoint:
         with self.database.reading() as session:
