@@ -1,6 +1,6 @@
 """Outbound messages: queueing, cancelling, sending again, expiring. Handing out is `handout`, reports are `reports`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from ..errors import Conflict, IllegalTransition, Invalid, NotFound
 from ..settings import Settings
 from ..store.db import insert, insert_new
 from ..store.models import Crm, Dispatch, Message
+from . import rows
 from .drafts import Draft, check, message_row, without_row
 from .journal import Journal
 
@@ -24,13 +25,13 @@ _FINAL_RESENDABLE = ("failed", "expired")
 class Taken:
     """A draft's message; `is_new` is false where its `reference` had one already."""
 
-    message: Message
+    message: rows.Row
     is_new: bool
 
 
 def queue(
     session: Session, crm: Crm, settings: Settings, drafts: Sequence[Draft], now: datetime
-) -> list[Message]:
+) -> list[rows.Row]:
     """What `take` does, for callers who need not know which messages are new."""
     return [taken.message for taken in take(session, crm, settings, drafts, now)]
 
@@ -52,18 +53,19 @@ def take(
     A `reference` this CRM has used before gives the message it made then, as it stands now; with another body it is
     a `Conflict`. Raises `Invalid` with `details["messages"][row][field]`, rows counted from 0.
     """
-    used = _used_references(session, crm, drafts)
+    known = _of_references(session, crm, {draft.reference for draft in drafts})
     # A repeat is answered as it was, also when its time or its device is gone by now.
-    fresh = {row: draft for row, draft in enumerate(drafts) if draft.reference not in used}
+    fresh = {row: draft for row, draft in enumerate(drafts) if draft.reference not in known}
     check(session, crm, settings, fresh, now)
-    rows = [message_row(crm, settings, draft, now) for draft in drafts]
-    known = _insert(session, crm, rows)
-    messages = _load(session, known)
-    made = {row["id"] for row in rows}
-    result = [messages[known[row["id"]]] for row in rows]
-    _refuse_other_bodies(rows, result)
+    wanted = [message_row(crm, settings, draft, now) for draft in drafts]
+    made = _insert(session, [wanted[row] for row in fresh])
+    known |= {message.reference: message for message in made.values()}
+    # Another transaction was quicker with these.
+    known |= _of_references(session, crm, {row["reference"] for row in wanted} - known.keys())
+    result = [made.get(row["id"]) or known[row["reference"]] for row in wanted]
+    _refuse_other_bodies(wanted, result)
     journal = Journal(now)
-    for message in dict.fromkeys(message for message in result if message.id in made):
+    for message in made.values():
         journal.note(message, "queued")
     journal.write(session)
     return [Taken(message, message.id in made) for message in result]
@@ -167,55 +169,46 @@ def _requeue(message: Message, settings: Settings, now: datetime) -> None:
         message.device_id = message.from_number = None
 
 
-def _used_references(session: Session, crm: Crm, drafts: Sequence[Draft]) -> set[str | None]:
-    wanted = [draft.reference for draft in drafts if draft.reference is not None]
+_OF_REFERENCES = sa.select(*rows.MESSAGE_COLUMNS).where(
+    Message.crm_id == sa.bindparam("crm_id", type_=sa.String),
+    Message.reference.in_(sa.bindparam("references", expanding=True)),
+)
+
+
+def _of_references(
+    session: Session, crm: Crm, references: Collection[str | None]
+) -> dict[str | None, rows.Row]:
+    wanted = [reference for reference in references if reference is not None]
     if not wanted:
-        return set()
-    return set(
-        session.scalars(
-            sa.select(Message.reference).where(
-                Message.crm_id == crm.id, Message.reference.in_(wanted)
-            )
-        )
-    )
+        return {}
+    found = rows.fetch(session, _OF_REFERENCES, crm_id=crm.id, references=wanted)
+    return {message.reference: message for message in found}
 
 
-def _insert(session: Session, crm: Crm, rows: list[dict[str, Any]]) -> dict[str, str]:
-    """Puts the rows in and returns, for each row's id, the id of the message that stands for it."""
-    named = [row for row in rows if row["reference"] is not None]
-    unnamed = [row for row in rows if row["reference"] is None]
+def _insert(session: Session, wanted: Sequence[dict[str, Any]]) -> dict[str, rows.Row]:
+    """Puts in what can go in, and returns the messages by id: of one `reference` there is one message."""
+    named = [row for row in wanted if row["reference"] is not None]
+    unnamed = [row for row in wanted if row["reference"] is None]
     insert(session, Message, unnamed)
-    if not named:
-        return {row["id"]: row["id"] for row in rows}
     # In one order everywhere, so that two batches with the same references wait for each other and do not deadlock.
     named.sort(key=lambda row: str(row["reference"]))
-    insert_new(session, Message, named, Message.id, ["crm_id", "reference"])
-    by_reference: dict[str, str] = {
-        reference: message_id
-        for reference, message_id in session.execute(
-            sa.select(Message.reference, Message.id).where(
-                Message.crm_id == crm.id,
-                Message.reference.in_([row["reference"] for row in named]),
-            )
-        )
-        if reference is not None
+    new_ids = set(insert_new(session, Message, named, Message.id, ["crm_id", "reference"]))
+    # What was put in is what a reader would find, so that it need not be read back.
+    return {
+        row["id"]: rows.message(row | {"metadata_": row["metadata"]})
+        for row in wanted
+        if row["reference"] is None or row["id"] in new_ids
     }
-    return {row["id"]: by_reference.get(row["reference"], row["id"]) for row in rows}
 
 
-def _load(session: Session, known: dict[str, str]) -> dict[str, Message]:
-    found = session.scalars(sa.select(Message).where(Message.id.in_(set(known.values()))))
-    return {message.id: message for message in found}
-
-
-def _refuse_other_bodies(rows: Sequence[dict[str, Any]], messages: Sequence[Message]) -> None:
+def _refuse_other_bodies(wanted: Sequence[dict[str, Any]], messages: Sequence[rows.Row]) -> None:
     others = [
         number
-        for number, (row, message) in enumerate(zip(rows, messages, strict=True))
+        for number, (row, message) in enumerate(zip(wanted, messages, strict=True))
         if message.request_hash != row["request_hash"]
     ]
     if others:
-        reference = rows[others[0]]["reference"]
+        reference = wanted[others[0]]["reference"]
         raise Conflict(
             f"the reference {reference!r} was used before for another message",
             code="reference_used",

@@ -12,12 +12,12 @@ from ..core import messages, outbound, shapes
 from ..core import preview as previews
 from ..core.drafts import Draft
 from ..core.messages import Filters
+from ..core.rows import AnyMessage
 from ..http.answers import answer
 from ..http.guards import crm_required, this_crm
 from ..http.idempotency import once
 from ..http.openapi import Door
 from ..http.wiring import house
-from ..store.models import Message
 from . import examples, message_schemas
 
 door = Door("Messages", "Sending SMS, reading what came in, and what became of each.")
@@ -170,11 +170,11 @@ def resend(body: dict[str, Any], message_id: str) -> Response:
     return once(act)
 
 
-def _several(found: Sequence[Message]) -> dict[str, Any]:
+def _several(found: Sequence[AnyMessage]) -> dict[str, Any]:
     return {"data": [shapes.message(message) for message in found]}
 
 
-def _url(message: Message) -> str:
+def _url(message: AnyMessage) -> str:
     return f"/api/v1/messages/{message.id}"
 
 

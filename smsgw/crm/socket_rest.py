@@ -21,6 +21,7 @@ from ..core import (
 )
 from ..core import messages as stored_messages
 from ..core.drafts import Draft
+from ..core.rows import AnyMessage, Row
 from ..errors import Forbidden, Invalid, NotFound
 from ..http import keys
 from ..http.answers import answer
@@ -146,7 +147,7 @@ def _check_device(session: Session, crm: Crm, device_id: str) -> None:
         raise Forbidden(text, code="device_not_mapped")
 
 
-def _take(session: Session, crm: Crm, draft: Draft, now: datetime) -> Message:
+def _take(session: Session, crm: Crm, draft: Draft, now: datetime) -> Row:
     try:
         return outbound.take_one(session, crm, house().settings, draft, now).message
     except Invalid as error:
@@ -182,7 +183,7 @@ def _by_phone_id(session: Session, crm: Crm, phone_id: str) -> sa.Select[Message
     )
 
 
-def _shape(message: Message) -> dict[str, Any]:
+def _shape(message: AnyMessage) -> dict[str, Any]:
     is_inbound = message.direction == "inbound"
     shown = {
         "messageId": socket_events.phone_id(message) if is_inbound else message.id,
