@@ -7,7 +7,7 @@ from . import ops
 from . import settings as settings_module
 from .crm import docs
 from .crm import socket_rest as crm_socket
-from .http import access, answers, bodies, flushing, parsing, socket_door
+from .http import access, answers, flushing, parsing, socket_door
 from .http.app import App
 from .http.wiring import EXTENSION, House
 from .live import upgrade
@@ -32,9 +32,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions[EXTENSION] = House(settings, database)
     upgrade.register(app, database)
     access.register(app)
-    flushing.register(app)
-    app.before_request(bodies.refuse_unmeasured)
-    app.before_request(parsing.refuse_nul)
+    flushing.register(app, database)
+    app.before_request(parsing.refuse_unfit)
     answers.register(app)
     app.register_blueprint(cht.blueprint)
     mysmsapio.register(app)

@@ -40,28 +40,24 @@ def _begin() -> None:
 
 
 def _end(answer: Response) -> Response:
-    given = g._get_current_object()
+    given, request, status = g._get_current_object(), asked(), answer.status_code
     seconds = time.monotonic() - given.began_at
-    rule = asked().url_rule
+    rule = request.url_rule
     endpoint = rule.endpoint if rule else "none"
-    metrics.count_request(endpoint, answer.status_code, seconds)
-    answer.headers["X-Request-ID"] = given.request_id
-    is_probe = endpoint in _PROBES and answer.status_code < 400
-    level = logging.DEBUG if is_probe else logging.INFO
+    metrics.count_request(endpoint, status, seconds)
+    answer.headers.add("X-Request-ID", given.request_id)
+    level = logging.DEBUG if endpoint in _PROBES and status < 400 else logging.INFO
     if _LOG.isEnabledFor(level):
-        _LOG.handle(_line(level, rule, answer.status_code, _who(given), seconds))
+        # The path alone: a query may carry a key.
+        text = f"{request.method} {request.path} {status}"
+        _LOG.handle(_line(level, text, rule, {**_who(given), "ms": round(seconds * 1000, 1)}))
     return answer
 
 
-def _line(
-    level: int, rule: Rule | None, status: int, who: dict[str, Any], seconds: float
-) -> logging.LogRecord:
-    request = asked()
-    # The path alone: a query may carry a key.
-    text = f"{request.method} {request.path} {status}"
+def _line(level: int, text: str, rule: Rule | None, fields: dict[str, Any]) -> logging.LogRecord:
     # Made here: the logger would look for our place in the code first, which no line shows.
     line = logging.LogRecord(_LOG.name, level, __file__, 0, text, None, None)
-    line.fields = {**who, "ms": round(seconds * 1000, 1)}
+    line.fields = fields
     # A path without a variable part is one of ours, letter by letter.
     line.is_clean = rule is not None and not rule.arguments
     return line

@@ -38,8 +38,6 @@ class JsonAnswer(Response):
     Werkzeug works that out for each answer when it is sent, which costs as much as matching the URL.
     """
 
-    default_mimetype = "application/json"
-
     def __call__(self, environ: Any, start_response: Any) -> Any:
         start_response(self.status, self.headers.to_wsgi_list())
         return () if environ["REQUEST_METHOD"] == "HEAD" else self.response
@@ -60,7 +58,7 @@ def answer(body: dict[str, Any], status: int = 200, location: str | None = None)
 
 def json_answer(text: str | bytes, status: int = 200) -> Response:
     """An answer whose JSON is written already."""
-    return JsonAnswer(text, status)
+    return JsonAnswer(text, status, content_type="application/json")
 
 
 def error_answer(

@@ -4,18 +4,12 @@ import gzip
 import zlib
 
 from flask import Request, Response, request
-from werkzeug.exceptions import LengthRequired, RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from ..errors import BadRequest
 from .wiring import asked
 
 PACK_ABOVE_BYTES = 1024
-
-
-def refuse_unmeasured() -> None:
-    """Refuses a body without a length: a chunked one would be cut at the limit without a word."""
-    if asked().environ.get("HTTP_TRANSFER_ENCODING"):
-        raise LengthRequired("send the body with a Content-Length, not chunked")
 
 
 def read(limit_bytes: int) -> bytes:

@@ -5,11 +5,11 @@ import logging
 import threading
 from datetime import datetime
 
-from flask import Flask, Response
+from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
-from . import guards
-from .wiring import EXTENSION, House
+from ..core.presence import Sightings
+from ..store.db import Database
 
 AFTER_SECONDS = 3.0
 FLUSHER = "smsgw.flusher"
@@ -18,23 +18,21 @@ _LOG = logging.getLogger("smsgw.presence")
 
 
 class Flusher:
-    """Sightings are written together: the first one starts a timer, and those that follow wait for it."""
+    """Sightings are written together: the first one starts a timer, and those that follow wait for it.
 
-    def __init__(self, served: House) -> None:
-        self._served = served
+    It starts in the process that serves, after any fork.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._sightings = Sightings()
         self._armed = threading.Lock()
         self._timer: threading.Timer | None = None
         atexit.register(self.write)
 
-    def arm(self, answer: Response) -> Response:
-        """Starts the timer after a device's request; in the process that serves, after any fork."""
-        if guards.find_device() is not None:
-            self.start()
-        return answer
-
     def note(self, device_id: str, at: datetime, app_version: str | None, protocol: str) -> None:
-        """Notes a sighting that was no request, such as words over a socket."""
-        self._served.sightings.note(device_id, at, app_version, protocol)
+        """Notes that the device was heard of, to be written soon."""
+        self._sightings.note(device_id, at, app_version, protocol)
         self.start()
 
     def start(self) -> None:
@@ -57,14 +55,18 @@ class Flusher:
     def write(self) -> None:
         """Writes them now; what cannot be written is seen again at the next poll."""
         try:
-            with self._served.database.transaction() as session:
-                self._served.sightings.write(session)
+            with self._database.transaction() as session:
+                self._sightings.write(session)
         except SQLAlchemyError as error:
             _LOG.warning("sightings were not written: %s", type(error).__name__)
 
 
-def register(app: Flask) -> None:
+def register(app: Flask, database: Database) -> None:
     """Makes the app write its sightings."""
-    flusher = Flusher(app.extensions[EXTENSION])
-    app.extensions[FLUSHER] = flusher
-    app.after_request(flusher.arm)
+    app.extensions[FLUSHER] = Flusher(database)
+
+
+def flusher() -> Flusher:
+    """The one of the app that serves this request."""
+    found: Flusher = current_app._get_current_object().extensions[FLUSHER]  # type: ignore[attr-defined]
+    return found

@@ -14,7 +14,7 @@ from ..core import crms, devices, operators
 from ..errors import Forbidden
 from ..store.models import Crm
 from .answers import error_answer
-from .wiring import house
+from .wiring import asked, house
 
 View = Callable[..., Any]
 
@@ -30,7 +30,7 @@ class DeviceDisabled(Forbidden):
 
 
 def _find_login() -> devices.Login | None:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, token = asked().environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "bearer":
         return _device_by_key(token.strip())
     # Flask-HTTPAuth reads the header, because Werkzeug's reader drops what is not UTF-8. Its decorators are left out:
@@ -99,13 +99,7 @@ def device_required(view: View) -> View:
 
 def this_device() -> devices.Login:
     """The device that calls."""
-    login: devices.Login = g.device
-    return login
-
-
-def find_device() -> devices.Login | None:
-    """The device that calls, `None` when it is somebody else or was refused."""
-    login: devices.Login | None = g.get("device")
+    login: devices.Login = g._get_current_object().device
     return login
 
 

@@ -1,11 +1,9 @@
 """What every view needs of the house, found through the app it runs in."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from flask import Request, current_app
-from flask.globals import request_ctx
+from flask import Request, current_app, request
 
-from ..core.presence import Sightings
 from ..settings import Settings
 from ..store.db import Database
 
@@ -14,19 +12,19 @@ EXTENSION = "smsgw"
 
 @dataclass
 class House:
-    """The settings, the database and this process's memory of which devices were seen."""
+    """The settings and the database."""
 
     settings: Settings
     database: Database
-    sightings: Sightings = field(default_factory=Sightings)
 
 
 def house() -> House:
     """The house of the app that serves this request."""
-    found: House = current_app.extensions[EXTENSION]
+    found: House = current_app._get_current_object().extensions[EXTENSION]  # type: ignore[attr-defined]
     return found
 
 
 def asked() -> Request:
     """The request itself, for what looks at each one: Flask's `request` finds it anew for every attribute."""
-    return request_ctx.request
+    found: Request = request._get_current_object()  # type: ignore[attr-defined]
+    return found

@@ -4,6 +4,7 @@ The phone forgets its batch at any 2xx with a JSON object and repeats it for eve
 after the commit, never redirect, and put a bad item aside instead of refusing its batch.
 """
 
+import codecs
 import json
 import re
 from typing import Any
@@ -19,8 +20,9 @@ from ..core.reports import Report
 from ..errors import BadRequest
 from ..http import bodies
 from ..http.answers import error_answer, json_answer
+from ..http.flushing import flusher
 from ..http.guards import DeviceDisabled, device_required, this_device
-from ..http.wiring import house
+from ..http.wiring import asked, house
 from .texts import storable
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -47,7 +49,7 @@ _APP_VERSION = re.compile(r"medic\.gateway\.alert\S*/(\S{1,40})")
 @device_required
 def check() -> Response:
     """The phone's check of its settings: `{"medic-gateway": true}`."""
-    _note_sighting()
+    _note_sighting(this_device())
     return json_answer(KNOWN)
 
 
@@ -57,7 +59,7 @@ def poll() -> Response:
     """Takes the phone's messages and updates, and answers with the messages it is to send."""
     login = this_device()
     body = _parse(bodies.read(MAX_BODY_BYTES))
-    _note_sighting()
+    _note_sighting(login)
     received, unreadable = _messages(body.get("messages"))
     updates, bad_updates = _updates(body.get("updates"))
     unreadable += bad_updates
@@ -111,16 +113,14 @@ def _exchange(
     return [{"id": one.id, "to": one.to, "content": one.content} for one in outgoing]
 
 
-def _note_sighting() -> None:
-    version = _APP_VERSION.search(request.headers.get("User-Agent", ""))
-    house().sightings.note(
-        this_device().device_id, clock.now(), version.group(1) if version else None
-    )
+def _note_sighting(login: devices.Login) -> None:
+    version = _APP_VERSION.search(asked().environ.get("HTTP_USER_AGENT", ""))
+    flusher().note(login.device_id, clock.now(), version.group(1) if version else None, CHT)
 
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        parsed = json.loads(body.decode("utf-8-sig"))
+        parsed = json.loads(body.removeprefix(codecs.BOM_UTF8).decode())
     except (ValueError, RecursionError):
         raise BadRequest("the body is not JSON in UTF-8", code="bad_json") from None
     if not isinstance(parsed, dict):

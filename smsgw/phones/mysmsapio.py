@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from flask import Blueprint, Flask, Response, current_app, g, request
+from flask import Blueprint, Flask, Response, g, request
 from sqlalchemy.orm import Session
 
 from .. import clock
@@ -18,7 +18,7 @@ from ..core.drafts import Draft
 from ..core.limits import Limit, Standing
 from ..errors import BadRequest, Conflict, Invalid
 from ..http import answers, bodies
-from ..http.flushing import FLUSHER
+from ..http.flushing import flusher
 from ..http.guards import crm_required, device_required, public, this_crm, this_device
 from ..http.idempotency import once
 from ..http.wiring import house
@@ -50,7 +50,7 @@ def register(app: Flask) -> None:
 
 def this_gateway(device_id: str) -> Gateway:
     """What serving this device needs of the house."""
-    return Gateway(house().settings, house().database, current_app.extensions[FLUSHER], device_id)
+    return Gateway(house().settings, house().database, flusher(), device_id)
 
 
 @blueprint.get("/up")

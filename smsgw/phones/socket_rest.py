@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
 from .. import clock
@@ -13,7 +13,7 @@ from ..core.protocols import SOCKET
 from ..errors import Conflict, Forbidden, Invalid
 from ..http import keys
 from ..http.answers import answer
-from ..http.flushing import FLUSHER
+from ..http.flushing import flusher
 from ..http.guards import public
 from ..http.wiring import house
 from ..live import frames, upgrade
@@ -59,7 +59,7 @@ def open_socket(key: str) -> Response | None:
         return None
     if not login.enabled:
         raise Forbidden("this device is disabled on the server", code="device_disabled")
-    served = socket.Served(house().settings, house().database, current_app.extensions[FLUSHER])
+    served = socket.Served(house().settings, house().database, flusher())
     return upgrade.accept(socket.Conversation(served, login), [frames.SUBPROTOCOL])
 
 
