@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -20,8 +20,7 @@ from . import lanes, protocols, window
 _DEVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-@dataclass(frozen=True)
-class Login:
+class Login(NamedTuple):
     """What a request needs to know of its device. `revision` tells later whether another poll was faster.
 
     `may_have_work` is asked along with the rest, because most requests are polls that find nothing.
