@@ -42,7 +42,13 @@ class Locked:
     protocol: str
     revision: int
     socket_id: str | None
-    may_take: bool
+    enabled: bool
+    removed_at: datetime | None
+
+    @property
+    def may_take(self) -> bool:
+        """Whether it may be handed messages."""
+        return self.enabled and self.removed_at is None
 
 
 _TABLE = Table.metadata.tables[Device.__tablename__]
@@ -59,7 +65,8 @@ _LOCK = (
         _TABLE.c.protocol,
         _TABLE.c.revision,
         _TABLE.c.socket_id,
-        sa.and_(_TABLE.c.enabled, _TABLE.c.removed_at.is_(None)),
+        _TABLE.c.enabled,
+        _TABLE.c.removed_at,
     )
 )
 _LOGIN = sa.select(
