@@ -19,12 +19,12 @@ from .rows import DELIVERIES, ENDPOINTS
 
 @dataclass(frozen=True)
 class Finished:
-    """An attempt that has ended: of which delivery, under which claim, and what came of it."""
+    """A claim that has ended: of which delivery, and what came of its attempt. Without a result it was not sent."""
 
     endpoint_id: str
     delivery_id: str
     claim: str
-    result: Result
+    result: Result | None
 
 
 def settle(
@@ -39,19 +39,21 @@ def settle(
     deliveries = _lock(session, _LOCK_DELIVERIES, {one.delivery_id for one in finished})
     claims = {row.id: row.claim for row in deliveries.values()}
     ours = [one for one in finished if claims.get(one.delivery_id) == one.claim]
-    _write_down(session, ours, deliveries)
+    sent = [(one, one.result) for one in ours if one.result is not None]
+    _give_back(session, [one for one in ours if one.result is None], now)
+    _write_down(session, sent, deliveries)
     # All of an endpoint in the order in which they ended, as soon as one is not everyday: its failures are counted.
     special = {
         one.endpoint_id
-        for one in ours
+        for one, result in sent
         if endpoints[one.endpoint_id].failing_since is not None
         or deliveries[one.delivery_id].attempt_count > 0
-        or not one.result.is_success
+        or not result.is_success
     }
-    _take_as_delivered(session, [one for one in ours if one.endpoint_id not in special], now)
-    for one in ours:
+    _take_as_delivered(session, [one for one, _ in sent if one.endpoint_id not in special], now)
+    for one, result in sent:
         if one.endpoint_id in special:
-            outcomes.follow(session, one.delivery_id, one.result, rule, now)
+            outcomes.follow(session, one.delivery_id, result, rule, now)
     return [one for one in finished if claims.get(one.delivery_id) != one.claim]
 
 
@@ -62,22 +64,28 @@ def _lock(
     return {row.id: row for row in found}
 
 
+def _give_back(session: Session, unsent: Sequence[Finished], now: datetime) -> None:
+    if unsent:
+        values = {"chosen": [one.delivery_id for one in unsent], "now": now}
+        session.connection().execute(_DUE_AGAIN, values)
+
+
 def _write_down(
-    session: Session, ours: Sequence[Finished], deliveries: Mapping[str, sa.Row[Any]]
+    session: Session, sent: Sequence[tuple[Finished, Result]], deliveries: Mapping[str, sa.Row[Any]]
 ) -> None:
     rows = [
         {
             "id": ids.new_attempt_id(),
             "delivery_id": one.delivery_id,
-            "started_at": one.result.started_at,
-            "duration_seconds": one.result.duration_seconds,
-            "status_code": one.result.status_code,
-            "error": one.result.error,
-            "detail": one.result.detail,
-            "response_text": one.result.response_text,
+            "started_at": result.started_at,
+            "duration_seconds": result.duration_seconds,
+            "status_code": result.status_code,
+            "error": result.error,
+            "detail": result.detail,
+            "response_text": result.response_text,
             "is_manual": deliveries[one.delivery_id].is_manual,
         }
-        for one in ours
+        for one, result in sent
     ]
     insert(session, Attempt, rows)
 
@@ -117,6 +125,11 @@ _DELIVERED = (
         next_attempt_at=None,
         settled_at=sa.bindparam("now"),
     )
+)
+_DUE_AGAIN = (
+    sa.update(DELIVERIES)
+    .where(DELIVERIES.c.id.in_(_CHOSEN))
+    .values(claim=None, next_attempt_at=sa.bindparam("now"))
 )
 _SUCCEEDED = (
     sa.update(ENDPOINTS)

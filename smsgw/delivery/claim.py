@@ -24,7 +24,7 @@ MOST_IN_FLIGHT = 4
 
 @dataclass(frozen=True)
 class Claimed:
-    """A delivery that is ours until its lease ends, with all that is needed to send it.
+    """A delivery that is ours from `taken_at` until its lease ends, with all that is needed to send it.
 
     `is_slow` says that the endpoint's last attempt ran into the timeout.
     """
@@ -38,11 +38,13 @@ class Claimed:
     url: str
     secrets: list[str]
     is_slow: bool
+    taken_at: datetime
 
 
 @dataclass(frozen=True)
 class Room:
-    """How many threads are free, and how many of these may go to endpoints that ran into the timeout."""
+    """For how many deliveries threads are free or soon will be, and how many of these may be for endpoints that ran
+    into the timeout."""
 
     threads: int
     slow_threads: int
@@ -150,8 +152,13 @@ def _firsts(
     """The first few due deliveries of each endpoint, with one statement for all."""
     found: dict[str, list[str]] = defaultdict(list)
     if endpoint_ids:
-        names = {f"endpoint_{place}": endpoint for place, endpoint in enumerate(endpoint_ids)}
-        rows = session.connection().execute(arms(len(endpoint_ids)), {"now": now, **names})
+        # Up to a power of two, so that there are few statements to make; there is no endpoint called "".
+        wanted = [
+            *endpoint_ids,
+            *[""] * ((1 << (len(endpoint_ids) - 1).bit_length()) - len(endpoint_ids)),
+        ]
+        names = {f"endpoint_{place}": endpoint for place, endpoint in enumerate(wanted)}
+        rows = session.connection().execute(arms(len(wanted)), {"now": now, **names})
         for row in sorted(rows, key=attrgetter("next_attempt_at")):
             found[row.endpoint_id].append(row.id)
     return found
@@ -172,6 +179,7 @@ def _claimed(
             row.url,
             webhooks.secrets(row, now),
             row.has_timed_out,
+            now,
         )
         for row in rows
     ]

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -25,14 +26,16 @@ from . import claim, steps
 from .attempt import Carriers, send
 from .chores import Chores
 from .claim import Claimed, Room
-from .senders import Senders
+from .senders import Senders, unsent
 
 LOOK_SECONDS = 0.5
 CONTENDED_SECONDS = 0.05
 FAREWELL_SECONDS = 1.5
-# A lease outlasts the request and what the settling may have to wait for the database.
-LEASE_MARGIN = timedelta(seconds=20)
+# A lease outlasts the wait for a thread, the request, and what the settling may have to wait for the database.
+IN_HAND = timedelta(seconds=5)
+LEASE_MARGIN = IN_HAND + timedelta(seconds=15)
 NO_ROOM = Room(0, 0)
+MOST_AHEAD = 2
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +94,7 @@ class Worker:
         """Settles what has ended and hands out what is due; returns how long to wait for the next thing to end."""
         if not finished and not steps.attempt("look for deliveries", self._is_due):
             return LOOK_SECONDS
-        taken = self._settle(finished, self._room())
+        taken = self._settle(finished, self._room(len(finished)))
         # Where something is due and none was had, another worker is at these endpoints at this moment.
         return CONTENDED_SECONDS if taken == 0 else LOOK_SECONDS
 
@@ -105,7 +108,7 @@ class Worker:
         return taken
 
     def _is_due(self) -> bool:
-        room = self._room()
+        room = self._room(0)
         if room.threads <= 0:
             return False
         with self._database.reading() as session:
@@ -124,17 +127,21 @@ class Worker:
             self._senders.hand(claimed)
         return len(taken)
 
-    def _room(self) -> Room:
-        running = self._senders.on_their_way.values()
-        most = self._settings.threads
-        slow = sum(claimed.is_slow for claimed in running)
-        return Room(most - len(running), max(1, most // 4) - slow)
+    def _room(self, ended: int) -> Room:
+        """For each free thread one, and as many ahead as have just ended: so many will have ended again by the time
+        that this is written down. Where attempts take long, nothing is kept waiting here that another could send."""
+        most, taken = self._settings.threads, self._senders.on_their_way.values()
+        ahead = min(ended, MOST_AHEAD * most)
+        slow = sum(claimed.is_slow for claimed in taken)
+        return Room(most + ahead - len(taken), max(1, most // 4) - slow)
 
-    def _send(self, claimed: Claimed) -> Result:
+    def _send(self, claimed: Claimed) -> Finished:
+        if self._clock() > claimed.taken_at + IN_HAND:
+            return unsent(claimed)
         seconds = self._settings.webhook_timeout_seconds
         result = send(claimed, self._carriers, seconds, self._clock)
         metrics.ATTEMPTS.labels(_outcome(result)).inc()
-        return result
+        return replace(unsent(claimed), result=result)
 
     def _listen(self, stop: threading.Event) -> None:
         bell = doorbell(self._database)
@@ -144,13 +151,13 @@ class Worker:
         bell.close()
 
     def _say_farewell(self, helpers: list[threading.Thread]) -> None:
-        """Waits a moment for what is nearly done, and settles it."""
+        """Waits a moment for what is nearly done, settles it, and gives back what no thread has begun."""
         deadline = time.monotonic() + FAREWELL_SECONDS
-        self._senders.stop()
-        while self._senders.on_their_way and time.monotonic() < deadline:
-            finished = self._senders.ended(max(0.0, deadline - time.monotonic()))
+        finished = self._senders.stop()
+        while finished or (self._senders.on_their_way and time.monotonic() < deadline):
             if finished:
                 self._settle(finished, NO_ROOM)
+            finished = self._senders.ended(max(0.0, deadline - time.monotonic()))
         for helper in helpers:
             helper.join(max(0.0, deadline - time.monotonic()))
 
