@@ -152,10 +152,20 @@ class GuardedConnection(HTTPConnection):
         return _current.get().connect(self.scheme, self._dns_host, self.port)
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        """Watch a reused connection too, then send."""
+        """Watch a reused connection too, then send header and body in one piece, which is one packet for most."""
         if self.sock is not None:
             _current.get().watch(self.sock)
+        self._pieces: list[bytes] | None = []
         super().request(*args, **kwargs)
+        pieces, self._pieces = self._pieces, None
+        super().send(b"".join(pieces))
+
+    def send(self, data: Any) -> None:
+        """Kept until the request is whole."""
+        if self._pieces is None:
+            super().send(data)
+        else:
+            self._pieces.append(data)
 
 
 class GuardedTLSConnection(GuardedConnection, HTTPSConnection):
