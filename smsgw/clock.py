@@ -1,6 +1,7 @@
 """The wall clock, and how a moment is written down."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
 def now() -> datetime:
@@ -8,6 +9,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+@lru_cache(maxsize=256)  # a poll's events tell the same few moments again and again
 def rfc3339(moment: datetime) -> str:
     """`2026-01-31T12:00:00.000Z`: RFC 3339, UTC, milliseconds."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

@@ -60,6 +60,7 @@ _LOCK = (
         protocol=sa.func.coalesce(sa.bindparam("spoken"), _TABLE.c.protocol),
     )
     .returning(
+        # Columns alone: `removed_at IS NULL` is false here on SQLite 3.40, whatever stands there.
         _TABLE.c.id,
         _TABLE.c.phone,
         _TABLE.c.protocol,

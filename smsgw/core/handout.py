@@ -87,6 +87,8 @@ def _hand_out_again(
         return []
     room = window.room(session, device.id, settings, now)
     chosen = _fitting(unconfirmed, room.segments, settings)
+    if not chosen:
+        return []
     lease_until = now + protocols.lease(device.protocol, settings)
     values = {"chosen": [row.id for row in chosen], "now": now, "until": lease_until}
     session.connection().execute(_LEASE_AGAIN, values)

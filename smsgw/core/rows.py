@@ -43,8 +43,9 @@ def message(values: dict[str, Any]) -> Row:
 
 def fetch(session: Session, statement: sa.Select[Any], **values: Any) -> list[Row]:
     """The rows a constant statement finds; nothing that the session has not written yet is among them."""
-    found = session.connection().execute(statement, values).mappings()
-    return [Row(**row) for row in found]
+    found = session.connection().execute(statement, values)
+    names = tuple(found.keys())
+    return [Row(**dict(zip(names, row, strict=True))) for row in found]
 
 
 def save(session: Session, table: sa.Table, columns: Sequence[str], changed: Iterable[Row]) -> None:

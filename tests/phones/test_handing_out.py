@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from smsgw import clock
 from smsgw.core import crms, devices, handout, outbound
@@ -414,3 +415,28 @@ def test_a_full_window_is_idle_too(stage):
 
 def has_work(stage):
     return handout.has_work(stage.world.database, "phone-1", stage.world.settings, clock.now())
+
+
+def test_a_full_poll_takes_no_more_statements_than_a_small_one(stage):
+    use(stage, segments_per_minute=1000)
+    stage.queue(30)
+    first, *others = stage.poll()
+    small, handed = exchange(stage, [first])
+    full, _ = exchange(stage, others + handed)
+    assert len(full) <= len(small) <= 22
+
+
+def exchange(stage, handed):
+    """One poll with an SMS and two reports for each of these; its statements, and what was handed out."""
+    said = [update(one["id"], word) for one in handed for word in ("PENDING", "SENT")]
+    seen = []
+
+    def note(_connection, _cursor, statement, *_rest):
+        seen.append(statement)
+
+    engine = stage.world.database.engine
+    sa.event.listen(engine, "before_cursor_execute", note)
+    fresh = stage.poll([sms() for _ in handed], said)
+    sa.event.remove(engine, "before_cursor_execute", note)
+    assert len(fresh) == len(handed)
+    return [one for one in seen if not one.startswith("NOTIFY")], fresh
