@@ -176,3 +176,18 @@ def test_a_look_asks_again_where_the_server_has_ended_its_connection(world):
             )
     assert devices.find_login(world.database, "phone-1", NOW)
     assert devices.find_login(world.database, "nobody", NOW) is None
+
+
+def test_a_connection_that_the_server_has_ended_is_made_anew(database):
+    if database.is_sqlite:
+        pytest.skip("a file ends no connections")
+    with database.transaction() as session, database.transaction() as other:
+        ended = [one.scalar(sa.text("select pg_backend_pid()")) for one in (session, other)]
+    killer = Database(database.url.render_as_string(hide_password=False))
+    with killer.transaction() as session:
+        for pid in ended:
+            session.execute(sa.text("select pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+    killer.close()
+    with database.transaction() as session, database.transaction() as other:
+        anew = [one.scalar(sa.text("select pg_backend_pid()")) for one in (session, other)]
+    assert not set(ended) & set(anew)
