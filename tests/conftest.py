@@ -78,6 +78,19 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def emptying() -> str:
+    """What makes PostgreSQL's tables as new: for a few rows DELETE is a hundred times as quick as TRUNCATE."""
+    tables = [table.name for table in reversed(Table.metadata.sorted_tables)]
+    return "; ".join(
+        [
+            *(f"DELETE FROM {table}" for table in tables),
+            "INSERT INTO feed_base (id, base) VALUES (1, 0)",
+            f"UPDATE alembic_version SET version_num = '{migrations.head()}'",
+        ]
+    )
+
+
 @pytest.fixture(params=BACKENDS)
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a fresh database with all tables; each test that asks for it runs on both kinds."""
@@ -87,10 +100,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         yield f"sqlite:///{path}"
         return
     url = request.getfixturevalue("postgresql_url")
-    tables = ", ".join(table.name for table in Table.metadata.sorted_tables)
-    _execute(url, f"TRUNCATE {tables} RESTART IDENTITY")
-    _execute(url, "INSERT INTO feed_base (id, base) VALUES (1, 0)")
-    _execute(url, f"UPDATE alembic_version SET version_num = '{migrations.head()}'")
+    _execute(url, request.getfixturevalue("emptying"))
     yield url
 
 
