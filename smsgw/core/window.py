@@ -31,13 +31,15 @@ class Room:
 
 def room(session: Session, device_id: str, settings: Settings, now: datetime) -> Room:
     """How much this device may be handed now."""
-    values = {"device_id": device_id, **moments(now)}
+    values = {"device_id": device_id, **_beginnings(now)}
     return _room(session.connection().execute(_IN_USE, values).one(), settings)
 
 
 def look(database: Database, device_id: str, settings: Settings, now: datetime) -> Room:
     """The same in no transaction, for those who only want to know whether one is worth while."""
-    return _room(database.look(_IN_USE, device_id=device_id, **moments(now)) or (0, 0), settings)
+    return _room(
+        database.look(_IN_USE, device_id=device_id, **_beginnings(now)) or (0, 0), settings
+    )
 
 
 def _room(in_use: Any, settings: Settings) -> Room:
@@ -92,13 +94,12 @@ def moment(name: str) -> sa.BindParameter[datetime]:
 
 
 def moments(now: datetime) -> dict[str, datetime]:
-    """The values that statements about the window and the queue want, seen from this moment."""
-    return {
-        "now": now,
-        "oldest": now - NEVER_AFTER,
-        "sending_since": now - SENDING_COUNTS_FOR,
-        "minute_began": now - _SEGMENTS_WINDOW,
-    }
+    """The values that questions about the queue and what is unconfirmed want, at this moment."""
+    return {"now": now, "oldest": now - NEVER_AFTER}
+
+
+def _beginnings(now: datetime) -> dict[str, datetime]:
+    return {"sending_since": now - SENDING_COUNTS_FOR, "minute_began": now - _SEGMENTS_WINDOW}
 
 
 _IN_USE = sa.select(
