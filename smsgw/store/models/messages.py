@@ -32,6 +32,7 @@ class Message(Table):
             "ix_messages_queue_due",
             "lane",
             "due_at",
+            "expires_at",
             sqlite_where=_IS_QUEUED,
             postgresql_where=_IS_QUEUED,
         ),
