@@ -19,6 +19,7 @@ from ..store.models import Crm
 from . import routing
 
 MAX_UNITS = 1600
+_WRITER = json.JSONEncoder(sort_keys=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class Draft:
             self.priority,
             self.metadata,
         ]
-        return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(_WRITER.encode(wanted).encode()).hexdigest()
 
 
 def check_one(session: Session, crm: Crm, settings: Settings, draft: Draft, now: datetime) -> None:
@@ -114,9 +115,10 @@ def _content_fault(content: str) -> str | None:
     """Why this text cannot be sent; `None` when it can."""
     if "\0" in content:
         return "Must not contain the character NUL."
-    if any("\ud800" <= character <= "\udfff" for character in content):
+    try:
+        units = len(content.encode("utf-16-le")) // 2
+    except UnicodeEncodeError:
         return "Must not contain half of a surrogate pair."
-    units = len(content.encode("utf-16-le")) // 2
     if not 1 <= units <= MAX_UNITS:
         return f"Must have 1 to {MAX_UNITS} characters; it has {units}."
     return None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -42,6 +43,8 @@ class UtcMoment(TypeDecorator[datetime]):
         return _as_utc if dialect.name == "postgresql" else _from_text
 
 
+# A transaction has one moment, which goes into many columns and rows.
+@lru_cache(maxsize=256)
 def _as_text(moment: datetime | None) -> str | None:
     if moment is None:
         return None
