@@ -47,9 +47,10 @@ def show_metrics() -> Response:
 def _metrics() -> Response:
     with house().database.reading() as session:
         read = figures.read(session, clock.now())
-    stored = CollectorRegistry()
-    stored.register(_Stored(read))
-    text = generate_latest(metrics.registry()) + generate_latest(stored)
+    counted, derived = metrics.registry(), CollectorRegistry()
+    derived.register(metrics.Polls(counted))
+    derived.register(_Stored(read))
+    text = generate_latest(counted) + generate_latest(derived)
     return Response(text, content_type=CONTENT_TYPE_LATEST)
 
 

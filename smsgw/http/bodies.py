@@ -15,7 +15,9 @@ PACK_ABOVE_BYTES = 1024
 def read(limit_bytes: int) -> bytes:
     """The body, unpacked when it is gzip; never more than `limit_bytes`, and never cut."""
     asking = asked()
-    length = asking.content_length
+    # Without a chunked body, which `parsing.refuse_unfit` has refused, this is all there is to a body's length.
+    said = asking.environ.get("CONTENT_LENGTH", "")
+    length = int(said) if said.isdecimal() else asking.content_length
     body = _read_all(asking, length, limit_bytes)
     if len(body) > limit_bytes:
         raise RequestEntityTooLarge

@@ -25,14 +25,14 @@ class Flusher:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._sightings = Sightings()
+        self.sightings = Sightings()
         self._armed = threading.Lock()
         self._timer: threading.Timer | None = None
         atexit.register(self.write)
 
     def note(self, device_id: str, at: datetime, app_version: str | None, protocol: str) -> None:
         """Notes that the device was heard of, to be written soon."""
-        self._sightings.note(device_id, at, app_version, protocol)
+        self.sightings.note(device_id, at, app_version, protocol)
         self.start()
 
     def start(self) -> None:
@@ -56,7 +56,7 @@ class Flusher:
         """Writes them now; what cannot be written is seen again at the next poll."""
         try:
             with self._database.transaction() as session:
-                self._sightings.write(session)
+                self.sightings.write(session)
         except SQLAlchemyError as error:
             _LOG.warning("sightings were not written: %s", type(error).__name__)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from .. import clock, metrics
+from .. import clock
 from ..core import devices, handout, inbound, reports
 from ..core.inbound import Received, Unreadable
 from ..core.journal import writing
@@ -69,12 +69,6 @@ def poll() -> Response:
     is_full = len(updates) + len(bad_updates) >= UPDATES_IN_A_FULL_POLL
     outgoing = _exchange(login, received, updates, unreadable, is_full)
     return bodies.pack(json_answer(json.dumps({"messages": outgoing})))
-
-
-@blueprint.after_request
-def _count(answer: Response) -> Response:
-    metrics.count_poll("cht", answer.status_code)
-    return answer
 
 
 @blueprint.errorhandler(DeviceDisabled)

@@ -8,6 +8,7 @@ import pytest
 
 from smsgw import ids
 from smsgw.core import devices
+from smsgw.http.flushing import FLUSHER
 from smsgw.http.guards import readings
 
 from ..conftest import NOW
@@ -246,10 +247,10 @@ def test_other_methods_are_405_with_json(stage, method):
 def test_the_app_version_and_the_last_poll_are_remembered_at_the_next_write(stage):
     send(stage, b"{}")
     assert stage.device().last_seen_at is None
-    house = stage.world.app.extensions["smsgw"]
+    sightings = stage.world.app.extensions[FLUSHER].sightings
     with stage.world.database.transaction() as session:
-        assert house.sightings.write(session) == 1
-        assert house.sightings.write(session) == 0
+        assert sightings.write(session) == 1
+        assert sightings.write(session) == 0
     assert (stage.device().last_seen_at, stage.device().app_version) == (NOW, "v1.8.1")
 
 
