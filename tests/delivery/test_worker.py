@@ -53,8 +53,8 @@ def running(*workers):
 
 
 @contextmanager
-def worker_process(postman, timeout_seconds=60):
-    """A worker in a process of its own."""
+def worker_process(postman, timeout_seconds=60, before=""):
+    """A worker in a process of its own, where `before` is done first."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("SMSGW_")},
         "SMSGW_DATABASE_URL": postman.settings.database_url,
@@ -62,7 +62,8 @@ def worker_process(postman, timeout_seconds=60):
         "SMSGW_WEBHOOK_TIMEOUT_SECONDS": str(timeout_seconds),
     }
     program = (
-        "from smsgw import settings; from smsgw.delivery import loop; loop.run(settings.load())"
+        f"{before}from smsgw import settings; from smsgw.delivery import loop;"
+        "loop.run(settings.load())"
     )
     process = subprocess.Popen([sys.executable, "-c", program], env=environment, cwd=PROJECT_FOLDER)
     try:

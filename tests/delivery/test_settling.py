@@ -1,0 +1,231 @@
+"""Several outcomes in one transaction, and what a worker does with those it could not write down or not send."""
+
+import signal
+import threading
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from smsgw import clock
+from smsgw.core import settling
+from smsgw.core.retries import Result
+from smsgw.core.settling import Finished
+from smsgw.delivery.loop import Worker
+from tests.conftest import NOW
+from tests.delivery.receiver import Answer, Receiver
+from tests.delivery.test_worker import (
+    HOUR,
+    PATIENCE_SECONDS,
+    Held,
+    running,
+    statuses,
+    wait_until,
+    worker_process,
+)
+
+SECOND = timedelta(seconds=1)
+
+
+def ended(claimed, **result):
+    outcome = Result(started_at=NOW, duration_seconds=0.1, **result) if result else None
+    return Finished(claimed.endpoint_id, claimed.delivery_id, claimed.claim, outcome)
+
+
+def settle(postman, *finished, now=NOW):
+    """All in one transaction; returns those that were not ours."""
+    with postman.database.transaction() as session:
+        return settling.settle(session, finished, postman.rule, now)
+
+
+def test_each_of_several_outcomes_has_its_own_consequences(postman):
+    wanted = ["message.received"]
+    well, failing, gone = (postman.add_endpoint(event_types=wanted) for _ in range(3))
+    postman.tell(2)
+    by_endpoint = {well: [], failing: [], gone: []}
+    for claimed in postman.take():
+        by_endpoint[claimed.endpoint_id].append(claimed)
+    lost = replace(by_endpoint[well][1], claim="somebody else's")
+    outcomes = [
+        ended(by_endpoint[failing][0], status_code=500),
+        ended(by_endpoint[well][0], status_code=200, response_text="thanks"),
+        ended(lost, status_code=200),
+        ended(by_endpoint[gone][0], status_code=410),
+        ended(by_endpoint[failing][1], error="timeout", detail="No answer."),
+    ]
+    assert settle(postman, *outcomes) == [outcomes[2]]
+    assert statuses(postman, well) == {"delivered": 1, "pending": 1}
+    assert statuses(postman, failing) == {"pending": 2}
+    assert postman.endpoint(well).last_success_at == NOW
+    assert postman.endpoint(failing).consecutive_failures == 2
+    assert postman.endpoint(failing).has_timed_out
+    assert not postman.endpoint(gone).enabled
+    for one in outcomes:
+        delivery = next(d for d in postman.deliveries(one.endpoint_id) if d.id == one.delivery_id)
+        assert len(postman.attempts(delivery)) == (one is not outcomes[2])
+        assert delivery.attempt_count == (one is not outcomes[2])
+
+
+@pytest.mark.parametrize(
+    ("codes", "failures"),
+    [((200, 500), 1), ((500, 200), 0), ((500, 500, 200, 500), 1), ((200, 200), 0)],
+)
+def test_an_endpoints_outcomes_count_in_the_order_in_which_they_ended(postman, codes, failures):
+    endpoint_id = postman.add_endpoint()
+    postman.tell(len(codes))
+    pairs = zip(postman.take(), codes, strict=True)
+    assert settle(postman, *(ended(claimed, status_code=code) for claimed, code in pairs)) == []
+    assert postman.endpoint(endpoint_id).consecutive_failures == failures
+    assert statuses(postman, endpoint_id)["delivered"] == codes.count(200)
+
+
+def test_many_successes_take_no_more_statements_than_few(postman):
+    for _ in range(4):
+        postman.add_endpoint()
+    postman.tell(5)
+    few, many = postman.take(threads=2), postman.take(threads=14)
+    seen = []
+    sa.event.listen(
+        postman.database.engine, "before_cursor_execute", lambda *_: seen.append(len(seen))
+    )
+    settle(postman, *(ended(claimed, status_code=200) for claimed in few))
+    statements = len(seen)
+    settle(postman, *(ended(claimed, status_code=200) for claimed in many))
+    assert len(seen) == 2 * statements
+
+
+def test_what_was_not_sent_is_due_again_and_has_no_attempt(postman):
+    endpoint_id = postman.add_endpoint()
+    postman.tell()
+    (claimed,) = postman.take()
+    assert settle(postman, ended(claimed), now=NOW + SECOND) == []
+    delivery = postman.delivery(endpoint_id)
+    assert (delivery.status, delivery.claim, delivery.attempt_count) == ("pending", None, 0)
+    assert postman.attempts(delivery) == []
+    (again,) = postman.take(NOW + SECOND)
+    assert settle(postman, ended(claimed), now=NOW + SECOND) == [ended(claimed)]
+    assert postman.delivery(endpoint_id).claim == again.claim
+
+
+def test_an_outcome_that_cannot_be_written_down_takes_no_other_with_it(
+    postman, monkeypatch, caplog
+):
+    honest = settling.settle
+
+    def refuses(session, finished, *rest):
+        if any(one.endpoint_id == broken for one in finished):
+            raise RuntimeError("a bug")
+        return honest(session, finished, *rest)
+
+    with Receiver() as receiver:
+        broken = postman.add_endpoint(f"{receiver.url}/broken")
+        healthy = [postman.add_endpoint(f"{receiver.url}/{n}") for n in range(3)]
+        postman.tell(4, now=clock.now())
+        monkeypatch.setattr(settling, "settle", refuses)
+        with running(Worker(postman.settings, postman.database)):
+            for endpoint_id in healthy:
+                wait_until(lambda: statuses(postman, endpoint_id) == {"delivered": 4})  # noqa: B023
+    assert all(delivery.claim for delivery in postman.deliveries(broken))
+    assert "a bug" in caplog.text
+    got = Counter((request.path, request.event_id) for request in receiver.requests)
+    assert set(got.values()) == {1}
+
+
+def test_a_worker_that_is_killed_before_it_has_settled_sends_again_under_the_same_id(postman):
+    dies = (
+        "import os, signal; from smsgw.core import settling;"
+        "settling.settle = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
+    )
+    with Receiver() as receiver:
+        endpoint_id = postman.add_endpoint(receiver.url)
+        event_ids = postman.tell(3, now=clock.now())
+        with worker_process(postman, before=dies) as process:
+            assert process.wait(PATIENCE_SECONDS) == -signal.SIGKILL
+        assert statuses(postman, endpoint_id) == {"pending": 3}
+        sent = Counter(receiver.event_ids)
+        later = Worker(postman.settings, postman.database, clock=lambda: clock.now() + HOUR)
+        with running(later):
+            wait_until(lambda: statuses(postman, endpoint_id) == {"delivered": 3})
+    assert sent
+    assert Counter(receiver.event_ids) == sent + Counter(event_ids)
+
+
+def test_what_waits_to_be_settled_when_the_worker_is_ended_is_settled_and_the_rest_given_back(
+    postman, monkeypatch
+):
+    stop, honest = threading.Event(), settling.settle
+
+    def is_slow(session, finished, *rest):
+        # By now threads are free again; what was taken ahead is sent while this transaction lasts.
+        if finished and not stop.is_set() and len(receiver.requests) >= 6:
+            stop.set()
+        return honest(session, finished, *rest)
+
+    with Receiver() as receiver:
+        endpoints = [postman.add_endpoint(f"{receiver.url}/{n}") for n in range(5)]
+        postman.tell(8, now=clock.now())
+        monkeypatch.setattr(settling, "settle", is_slow)
+        Worker(replace(postman.settings, threads=3), postman.database).run(stop)
+    deliveries = [row for endpoint_id in endpoints for row in postman.deliveries(endpoint_id)]
+    assert sum(row.status == "delivered" for row in deliveries) == len(receiver.requests)
+    assert {row.claim for row in deliveries} == {None}
+    assert {row.attempt_count for row in deliveries if row.status == "pending"} == {0}
+
+
+def test_what_waited_too_long_for_a_thread_is_given_back_and_sent_once(postman, monkeypatch):
+    late, unsent, honest = [timedelta(0)], [], settling.settle
+
+    def watches(session, finished, *rest):
+        unsent.extend(one for one in finished if one.result is None)
+        return honest(session, finished, *rest)
+
+    def answer(_request):
+        if len(receiver.requests) == 2:
+            late[0] = 10 * SECOND
+        return Answer()
+
+    with Receiver(answer) as receiver:
+        endpoint_id = postman.add_endpoint(receiver.url)
+        postman.tell(3, now=clock.now())
+        monkeypatch.setattr(settling, "settle", watches)
+        one_thread = replace(postman.settings, threads=1)
+        worker = Worker(one_thread, postman.database, clock=lambda: clock.now() + late[0])
+        with running(worker):
+            wait_until(lambda: statuses(postman, endpoint_id) == {"delivered": 3})
+    assert len(unsent) == 1
+    assert len(set(receiver.event_ids)) == len(receiver.event_ids) == 3
+
+
+def test_nothing_is_taken_ahead_where_attempts_hang(postman):
+    held = Held()
+    with Receiver(held) as receiver:
+        endpoints = [postman.add_endpoint(f"{receiver.url}/{n}") for n in range(3)]
+        postman.tell(5, now=clock.now())
+        with running(Worker(replace(postman.settings, threads=2), postman.database)):
+            wait_until(lambda: len(receiver.requests) == 2)
+            claimed = [row for each in endpoints for row in postman.deliveries(each) if row.claim]
+            assert len(claimed) == 2
+            held.release()
+
+
+def test_a_worker_never_has_more_than_four_requests_at_an_endpoint(postman):
+    lock, inside, most = threading.Lock(), [0], [0]
+
+    def answer(_request):
+        with lock:
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+        threading.Event().wait(0.002)
+        with lock:
+            inside[0] -= 1
+        return Answer()
+
+    with Receiver(answer) as receiver:
+        endpoint_id = postman.add_endpoint(receiver.url)
+        postman.tell(80, now=clock.now())
+        with running(Worker(postman.settings, postman.database)):
+            wait_until(lambda: statuses(postman, endpoint_id) == {"delivered": 80})
+    assert 1 < most[0] <= 4
+    assert len(set(receiver.event_ids)) == len(receiver.event_ids) == 80
