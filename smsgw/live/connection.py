@@ -26,6 +26,9 @@ RESUME_AT_STEPS = 16
 Step = Callable[[], Answer]
 After = Callable[[Answer], None]
 
+# What a step says that failed: the client comes back, and does again what was not heard.
+_FAULT: Answer = [Drop()]
+
 
 def _nothing(_answer: Answer) -> None:
     """Nothing follows."""
@@ -56,7 +59,7 @@ class Connection(asyncio.Protocol):
         self._hub = hub
         self._wire = Wire(ConnectionType.SERVER)
         self._transport: Any = None
-        self._steps: deque[tuple[Step, After]] = deque()
+        self._steps: deque[tuple[Step, After, Answer]] = deque()
         self._message: list[str] = []
         self._message_bytes = 0
         self._is_open = self._is_closing = self._is_lost = False
@@ -92,7 +95,7 @@ class Connection(asyncio.Protocol):
         """Has the conversation look for something to say, unless it is about to."""
         if self._is_open and not self._has_work:
             self._has_work = True
-            self._ask(self._work, self._work_again)
+            self._ask(self._work, self._work_again, if_it_fails=[])
 
     def beat(self, frame: bytes) -> None:
         """Sends a frame that was made for everybody."""
@@ -134,8 +137,8 @@ class Connection(asyncio.Protocol):
         else:
             self.work()
 
-    def _ask(self, step: Step, after: After = _nothing) -> None:
-        self._steps.append((step, after))
+    def _ask(self, step: Step, after: After = _nothing, *, if_it_fails: Answer = _FAULT) -> None:
+        self._steps.append((step, after, if_it_fails))
         if len(self._steps) > PAUSE_AT_STEPS and not self._is_paused and not self._is_lost:
             self._is_paused = True
             self._transport.pause_reading()
@@ -144,8 +147,8 @@ class Connection(asyncio.Protocol):
     def _next(self) -> None:
         if not self._is_busy and self._steps:
             self._is_busy = True
-            step, after = self._steps.popleft()
-            self._hub.run(self.conversation, step, partial(self._settle, after))
+            step, after, if_it_fails = self._steps.popleft()
+            self._hub.run(self.conversation, step, partial(self._settle, after), if_it_fails)
 
     def _settle(self, after: After, answer: Answer) -> None:
         """A step was done: say its words, and go on with the next."""

@@ -2,7 +2,8 @@
 
 A conversation belongs to one socket. Its methods that return an `Answer` are called on a small pool of threads, so they
 may use the database, and never two at a time for one socket: in the order things happened. Whatever they return is sent
-in that order. An exception is logged and the socket stays as it is.
+in that order. An exception is logged and drops the connection: a client that goes on after words which came to nothing
+would wait for ever. Only a `work()` that failed is asked again instead, at the next look.
 """
 
 from collections.abc import Callable, Sequence

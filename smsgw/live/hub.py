@@ -114,10 +114,12 @@ class Hub:
             if other is not connection:
                 other.work()
 
-    def run(self, conversation: Conversation, step: Step, after: After) -> None:
+    def run(
+        self, conversation: Conversation, step: Step, after: After, if_it_fails: Answer
+    ) -> None:
         """Has a thread of the pool do a step of a conversation, and does what follows back on the loop."""
         try:
-            self._pool.submit(self._do, conversation, step, after)
+            self._pool.submit(self._do, conversation, step, after, if_it_fails)
         except RuntimeError:
             # The process is ending.
             return
@@ -128,12 +130,14 @@ class Hub:
         assert self._loop is not None
         self._loop.call_later(seconds, act)
 
-    def _do(self, conversation: Conversation, step: Step, after: After) -> None:
+    def _do(
+        self, conversation: Conversation, step: Step, after: After, if_it_fails: Answer
+    ) -> None:
         """Runs in the pool."""
-        answer: Answer = []
         try:
             answer = step()
         except Exception:
+            answer = if_it_fails
             _LOG.exception("a step of %s %s failed", conversation.kind.name, conversation.key)
         self._tell(partial(self._done, after, answer))
 

@@ -16,7 +16,7 @@ from ..core.devices import Login
 from ..core.handout import Outgoing
 from ..core.protocols import MYSMSAPIO
 from ..errors import GatewayError, Invalid
-from ..live.conversation import Answer, Close, Kind
+from ..live.conversation import Answer, Close, Drop, Kind
 from ..store.db import Database
 from . import gateway
 from .gateway import Gateway
@@ -31,6 +31,7 @@ REST_SECONDS = 1.0
 _WELCOME = '{"type":"welcome"}'
 _RESTART = '{"type":"disconnect","reason":"server_restart","reconnect":true}'
 _REMOTE = '{"type":"disconnect","reason":"remote","reconnect":false}'
+_SENT_AWAY: Answer = [_REMOTE, Close(1000)]
 
 _LOG = logging.getLogger("smsgw.cable")
 
@@ -96,8 +97,7 @@ class Conversation:
 
     def closed(self) -> None:
         if self._identifiers:
-            with self._gateway.database.transaction() as session:
-                sockets.release(session, self.key, self._socket_id)
+            self._release()
 
     def received(self, text: str) -> Answer:
         command = _object(text) or {}
@@ -110,7 +110,7 @@ class Conversation:
     def work(self) -> Answer:
         row = self._row()
         if self._is_void(row) or (self.is_subscribed and self.is_unwelcome(row)):
-            return [_REMOTE, Close(1000)]
+            return self._goodbye(row)
         now = clock.now()
         asked = self._ask_for_heartbeat(now) if row and self.is_late(row, now) else []
         return [*asked, *(self._hand_out(now) if self.is_subscribed else [])]
@@ -128,6 +128,16 @@ class Conversation:
         with self._gateway.database.reading() as session:
             return sockets.find(session, self.key)
 
+    def _goodbye(self, row: sockets.Row | None) -> Answer:
+        """Sends the app away; where the row names no socket, a newer one came and has gone: the app has to come back."""
+        if row is not None and row.socket_id is None and not self._is_void(row):
+            return [Drop()]
+        return _SENT_AWAY
+
+    def _release(self) -> None:
+        with self._gateway.database.transaction() as session:
+            sockets.release(session, self.key, self._socket_id)
+
     def _is_void(self, row: sockets.Row | None) -> bool:
         return row is None or not row.enabled or row.secret_hash != self._secret_hash
 
@@ -141,7 +151,7 @@ class Conversation:
             return [_compact({"identifier": identifier, "type": "reject_subscription"})]
         now = clock.now()
         if self._is_void(self._row()):
-            return [_REMOTE, Close(1000)]
+            return _SENT_AWAY
         with self._gateway.database.transaction() as session:
             sockets.claim(session, self.key, MYSMSAPIO, self._socket_id, now)
         self._gateway.note_sighting(now)
@@ -151,10 +161,9 @@ class Conversation:
 
     def _unsubscribe(self, identifier: str, _command: dict[str, Any]) -> Answer:
         if identifier in self._identifiers:
+            if self._identifiers == [identifier]:
+                self._release()
             self._identifiers.remove(identifier)
-            if not self._identifiers:
-                with self._gateway.database.transaction() as session:
-                    sockets.release(session, self.key, self._socket_id)
         return []
 
     def _message(self, identifier: str, command: dict[str, Any]) -> Answer:

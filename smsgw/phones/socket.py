@@ -20,7 +20,7 @@ from ..core.protocols import SOCKET
 from ..core.reports import Report
 from ..http.flushing import Flusher
 from ..live import frames
-from ..live.conversation import Answer, Close, Kind
+from ..live.conversation import Answer, Close, Drop, Kind
 from ..live.frames import Frame, FrameError
 from ..settings import Settings
 from ..store.db import Database
@@ -121,11 +121,16 @@ class Conversation:
         with self._served.database.transaction() as session:
             presence.leave(session, self.key, self._socket_id, now)
 
-    def unwelcome(self, row: sockets.Row | None) -> Close | None:
-        """Why this socket has to go, by what the device's row says; `None` when it may stay."""
+    def unwelcome(self, row: sockets.Row | None) -> Close | Drop | None:
+        """Why this socket has to go, by what the device's row says; `None` when it may stay.
+
+        Where the row names no socket, a newer one came and has gone: the device has to come back.
+        """
         if row is None or self._is_void(row):
             return REVOKED
-        return REPLACED if row.socket_id != self._socket_id else None
+        if row.socket_id == self._socket_id:
+            return None
+        return Drop() if row.socket_id is None else REPLACED
 
     def _is_void(self, row: sockets.Row | None) -> bool:
         return row is None or not row.enabled or row.secret_hash != self._secret_hash

@@ -6,14 +6,18 @@ from datetime import timedelta
 import pytest
 
 from smsgw import clock, ids
-from smsgw.core import devices, protocols
-from smsgw.live.conversation import Close
+from smsgw.core import devices, protocols, sockets
+from smsgw.live.conversation import Close, Drop
 
 from ..conftest import NOW
 from .conftest import IDENTIFIER, command, perform, said, sent
 
 OTHER = '{"channel": "GatewayChannel", "sim":  2, "<é>": "&"}'
 REMOTE = [{"type": "disconnect", "reason": "remote", "reconnect": False}, Close(1000)]
+
+
+def _fail(*_: object) -> None:
+    raise OSError("no disk")
 
 
 def test_subscribing_twice_is_confirmed_once(cable):
@@ -217,6 +221,25 @@ def test_an_old_socket_that_closes_does_not_take_the_place_of_the_new_one(cable)
     cable.queue()
     assert len(sent(new.work())) == 1
     new.closed()
+    assert cable.device().socket_id is None
+
+
+def test_an_older_socket_comes_back_when_the_newer_one_has_gone_again(cable):
+    old, new = cable.subscribed(), cable.subscribed()
+    command(new, "unsubscribe")
+    assert cable.inspected(old) == [old]
+    assert old.work() == [Drop()]
+
+
+def test_a_socket_whose_subscription_could_not_be_ended_gives_its_place_back_when_it_closes(
+    cable, monkeypatch
+):
+    talk = cable.subscribed()
+    with monkeypatch.context() as broken:
+        broken.setattr(sockets, "release", _fail)
+        with pytest.raises(OSError, match="no disk"):
+            command(talk, "unsubscribe")
+    talk.closed()
     assert cable.device().socket_id is None
 
 

@@ -31,11 +31,14 @@ class Talk:
         self.is_closed = threading.Event()
         self.first_words = threading.Event()
         self.first_words.set()
+        self.fails_to_open = False
         self.pongs = 0
         self.works = 0
 
     def opened(self):
         self.first_words.wait(30)
+        if self.fails_to_open:
+            raise ValueError("no")
         return ['"welcome"']
 
     def received(self, text):
@@ -50,6 +53,8 @@ class Talk:
 
     def work(self):
         self.works += 1
+        if self.to_say[:1] == ["fail"]:
+            raise ValueError(self.to_say.pop(0))
         said, self.to_say = self.to_say[:2], self.to_say[2:]
         return [f'"{words}"' for words in said]
 
@@ -199,11 +204,34 @@ def test_a_goodbye_of_the_client_is_answered(hub, kind):
     assert hub.count == 0
 
 
-def test_a_step_that_fails_leaves_the_socket_open(hub, kind, caplog):
-    client = join(hub, Talk(kind))
-    client.send("fail")
-    client.send("next")
-    assert client.receive() == "next"
+def test_words_that_came_to_nothing_drop_the_line_so_that_the_client_comes_back(hub, kind, caplog):
+    talk = Talk(kind)
+    client = join(hub, talk)
+    client.raw.sendall(client.frame("fail") + client.frame("next"))
+    assert client.receive() is None
+    assert client.close_code is None
+    assert talk.is_closed.wait(30)
+    assert talk.heard == ["fail", "next"], "what was said behind it is still heard"
+    assert "a step of talk one failed" in caplog.text
+
+
+def test_a_conversation_that_cannot_begin_is_dropped_and_never_asked_to_work(hub, kind):
+    first, talk = Talk(kind), Talk(kind)
+    talk.fails_to_open = True
+    talk.to_say = ["1"]
+    _first, client = join(hub, first), join(hub, talk, is_welcomed=False)
+    assert client.receive() is None
+    assert client.close_code is None
+    assert talk.is_closed.wait(30)
+    assert talk.works == 0
+    assert hub.count == 1
+
+
+def test_work_that_fails_is_asked_for_again(hub, kind, caplog):
+    talk = Talk(kind)
+    client = join(hub, talk)
+    talk.to_say = ["fail", "1"]
+    assert client.receive() == "1"
     assert "a step of talk one failed" in caplog.text
 
 

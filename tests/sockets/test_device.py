@@ -5,6 +5,7 @@ import sqlalchemy as sa
 
 from smsgw import clock
 from smsgw.core import devices
+from smsgw.live.conversation import Drop
 from smsgw.phones import socket as device_side
 from smsgw.store.models import Device, Message, QuarantinedItem
 
@@ -164,6 +165,14 @@ def test_the_newest_socket_is_the_devices_only_one(stage: Stage):
     old.closed()
     with stage.world.database.reading() as session:
         assert session.get_one(Device, "12345").socket_id is not None
+
+
+def test_an_older_socket_comes_back_when_the_newer_one_has_gone_again(stage: Stage):
+    old, new = stage.device(), stage.device()
+    old.opened(), new.opened()
+    new.closed()
+    assert device_side._inspect(stage.world.database, [old]) == [old]
+    assert old.work() == [Drop()]
 
 
 def test_a_socket_with_a_void_token_is_closed(stage: Stage):
