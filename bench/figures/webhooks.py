@@ -75,7 +75,7 @@ def measure(scope: Scope) -> list[Figure]:
 
 def _speed(scope: Scope, number: int) -> tuple[float, float]:
     url = scope.new_database("sqlite", f"webhooks_{number}")
-    database, count = Database(url), 20 if scope.is_quick else 100
+    database, count = Database(url), 20 if scope.is_quick else 300
     with _receiver(scope.folder, f"speed_{number}") as receiver:
         crm_id = _endpoints(database, url, receiver, [f"/{n}" for n in range(ENDPOINTS)])
         for _ in range(count):
@@ -85,7 +85,7 @@ def _speed(scope: Scope, number: int) -> tuple[float, float]:
         moments = sorted(float(line[1]) for line in receiver.lines())
         require(len(moments) == count * ENDPOINTS, "a webhook was delivered twice")
         ours = (len(moments) - 1) / (moments[-1] - moments[0])
-        reference = _posted_in_a_loop(receiver, count * 3)
+        reference = _posted_in_a_loop(receiver, 60 if scope.is_quick else 300)
     _check(database)
     database.close()
     return ours, reference
