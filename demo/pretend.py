@@ -133,7 +133,7 @@ class Phone:
         while polls[-1].ok and polls[-1].batch.full and not self.old:
             polls += await self._round()
         self._send()
-        self.silenced = self.mode is Mode.SILENT and any(poll.handed_out for poll in polls)
+        self._fall_silent(polls)
         return polls
 
     async def receive(self, content: str, sender: str) -> Poll | None:
@@ -144,6 +144,7 @@ class Phone:
         poll = await self.poll_once()
         if poll.ok:
             self._send()
+        self._fall_silent([poll])
         return poll
 
     def close(self) -> None:
@@ -170,6 +171,9 @@ class Phone:
     def _take(self, batch: Batch, answer: dict[str, Any]) -> int:
         self.handset.forget(batch)
         return self.handset.store(answer.get("messages"), self.now())
+
+    def _fall_silent(self, polls: list[Poll]) -> None:
+        self.silenced = self.mode is Mode.SILENT and any(poll.handed_out for poll in polls)
 
     def _send(self) -> None:
         self.handset.settle(self.now())

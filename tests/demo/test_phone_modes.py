@@ -120,6 +120,15 @@ def test_silent_never_polls_again_after_its_first_hand_out(server):
     assert phone.ledger.messages["m1"].sent == 1
 
 
+def test_silent_is_silent_too_when_the_first_hand_out_answers_an_sms_that_came(server):
+    with PhoneInHand(server.url, Mode.SILENT) as phone:
+        server.script.append(hand_out("m1"))
+        assert phone.receive("in", "+491511234567").handed_out == 1
+        assert phone.wake() == []
+    assert len(server.requests) == 1
+    assert phone.ledger.messages["m1"].sent == 1
+
+
 def test_slow_sends_its_request_in_pieces_with_pauses(server):
     pauses = []
 
