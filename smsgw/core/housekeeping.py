@@ -14,6 +14,7 @@ from ..store.models import (
     HistoryEntry,
     IdempotentRequest,
     Message,
+    QuarantinedItem,
     WorkerHeartbeat,
 )
 from . import limits, protocols, reports, window
@@ -104,7 +105,7 @@ def mark_stuck(session: Session, now: datetime) -> int:
 
 
 def purge(session: Session, settings: Settings, now: datetime) -> int:
-    """Removes what is older than the retention time, some hundred messages at a time; returns how many.
+    """Removes what is older than the retention time, some hundred at a time; returns how many it was.
 
     A message keeps its row without numbers and text: its ids must never be taken for new ones.
     """
@@ -130,7 +131,7 @@ def purge(session: Session, settings: Settings, now: datetime) -> int:
         .values(content=None, from_number=None, to_number=None, metadata_=None, purged_at=now)
     )
     _purge_events(session, limit)
-    return len(old)
+    return len(old) + _purge_quarantine(session, limit)
 
 
 def forget_requests(session: Session, now: datetime) -> None:
@@ -171,3 +172,17 @@ def _purge_events(session: Session, limit: datetime) -> None:
     session.execute(sa.delete(Attempt).where(Attempt.delivery_id.in_(deliveries)))
     session.execute(sa.delete(Delivery).where(Delivery.event_id.in_(old)))
     session.execute(sa.delete(Event).where(Event.id.in_(old)))
+
+
+def _purge_quarantine(session: Session, limit: datetime) -> int:
+    """What could not be read has numbers and texts in it all the same."""
+    old = list(
+        session.scalars(
+            sa.select(QuarantinedItem.id)
+            .where(QuarantinedItem.received_at <= limit)
+            .order_by(QuarantinedItem.id)
+            .limit(_AT_ONCE)
+        )
+    )
+    session.execute(sa.delete(QuarantinedItem).where(QuarantinedItem.id.in_(old)))
+    return len(old)

@@ -2,10 +2,12 @@
 
 import threading
 import uuid
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from smsgw.core import devices
+from smsgw.core import devices, housekeeping
 from smsgw.store.db import Database
 
 from ..conftest import NOW
@@ -140,6 +142,17 @@ def test_a_bad_item_goes_into_quarantine_and_its_neighbours_come_in(stage, bad, 
     (aside,) = stage.quarantined()
     assert reason in aside.reason
     assert aside.device_id == "phone-1"
+
+
+def test_the_quarantine_is_emptied_of_what_is_older_than_the_retention_time(stage):
+    settings = replace(stage.world.settings, retention_days=30)
+    stage.poll([{"id": "old", "from": "+12025550123"}])
+    stage.pass_time(days=20)
+    stage.poll([{"id": "new", "from": "+12025550123"}])
+    for days, left in ((9, 2), (11, 1), (60, 0)):
+        with stage.world.database.transaction() as session:
+            housekeeping.purge(session, settings, NOW + timedelta(days=20 + days))
+        assert len(stage.quarantined()) == left
 
 
 def test_what_is_quarantined_is_kept_raw(stage):
