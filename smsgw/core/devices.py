@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from .. import ids
 from ..clock import rfc3339, rfc3339_or_none
 from ..errors import Conflict, Invalid, NotFound
-from ..sms.numbers import normalise
+from ..sms import numbers
 from ..store.db import Database, Table
 from ..store.models import CrmDevice, Device, Dispatch, Message
 from . import lanes, protocols, window
@@ -191,8 +191,12 @@ def rotate_key(device: Device) -> str:
 
 
 def set_phone(device: Device, phone: str | None, region: str | None) -> None:
-    """Sets which number the device has; `None` where it is not known."""
-    device.phone = None if phone is None else normalise(phone, region)
+    """Sets which number the device has; `None` where it is not known, `Invalid` for what is no number."""
+    number = None if phone is None else numbers.normalise(phone, region)
+    if number is not None and not numbers.is_dialable(number):
+        text = "Not a telephone number: digits, with a + before an international one."
+        raise Invalid(f"phone: {text}", details={"phone": [text]})
+    device.phone = number
 
 
 def _with_secret(device: Device, secret: str) -> str:

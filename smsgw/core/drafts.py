@@ -24,7 +24,7 @@ _WRITER = json.JSONEncoder(sort_keys=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """What a CRM asks to be sent. `ttl_seconds` counts from `send_at` or now; `expires_at` wins over it."""
+    """What a CRM asks to be sent. `ttl_seconds` counts from `send_at` or now, instead of `expires_at`."""
 
     to: str
     content: str
@@ -96,6 +96,8 @@ def _faults(
         faults["device_id"] = ["There is no such device, or this CRM may not use it."]
     if not 0 <= draft.priority <= 9:
         faults["priority"] = ["Must be from 0 to 9."]
+    if draft.ttl_seconds is not None and draft.expires_at is not None:
+        faults["ttl"] = ["Give either ttl or expires_at."]
     if _expiry(settings, draft, now) <= max(now, draft.send_at or now):
         faults["expires_at"] = ["Must be later than now and than send_at."]
     return faults

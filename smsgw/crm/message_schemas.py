@@ -85,7 +85,9 @@ class Draft(ma.Schema):
     ttl = Whole(
         allow_none=True,
         validate=validate.Range(min=1, max=LONGEST_TTL_SECONDS),
-        metadata=told("Instead of `expires_at`: seconds from now or from `send_at`."),
+        metadata=told(
+            "Instead of `expires_at`, not besides it: seconds from now or from `send_at`."
+        ),
     )
     priority = Whole(
         allow_none=True,

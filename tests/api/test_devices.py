@@ -43,12 +43,25 @@ def test_a_device_with_a_key_can_call_with_it(api: Api):
         ({"device_id": "a\n"}, "device_id"),
         ({"device_id": "x" * 65}, "device_id"),
         ({"device_id": "a", "key": "yes"}, "key"),
+        ({"device_id": "a", "phone": "hello"}, "phone"),
+        ({"device_id": "a", "phone": ""}, "phone"),
         ({"device_id": "a", "password": "secret"}, "password"),
     ],
 )
 def test_a_wrong_field_of_a_device_is_named(api: Api, body, field):
     answer = api.post("/devices", body, api.operator)
     assert (answer.status_code, list(answer.json["details"])) == (422, [field])
+
+
+def test_a_changed_number_has_to_be_one(api: Api):
+    def change(phone: str | None):
+        return api.call("PATCH", "/devices/phone-1", api.operator, json={"phone": phone})
+
+    refused = change("hello")
+    assert (refused.status_code, list(refused.json["details"])) == (422, ["phone"])
+    assert api.get("/devices/phone-1").json["phone"] == "+4915112345678"
+    assert change("+49 30 123456").json["phone"] == "+4930123456"
+    assert change(None).json["phone"] is None
 
 
 def test_a_name_that_is_there_is_a_conflict(api: Api):

@@ -103,6 +103,7 @@ def test_references_of_two_crms_have_nothing_to_do_with_each_other(api: Api):
         ({"send_at": "9999-12-31T23:59:59-14:00"}, "send_at"),
         ({"send_at": "2026-02-30T12:00:00Z"}, "send_at"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),
+        ({"expires_at": "2100-01-01T00:00:00Z", "ttl": 60}, "ttl"),
         ({"metadata": "x"}, "metadata"),
         ({"metadata": {"x": "y" * 9000}}, "metadata"),
         ({"metadata": {"a": {"b": "\0"}}}, "metadata"),

@@ -83,6 +83,12 @@ def test_an_odd_device_id_is_refused_in_one_line(run: Run, name: str):
     assert len(result.output.splitlines()) == 1
 
 
+def test_a_number_that_is_none_is_refused_in_one_line(run: Run, ask: Ask):
+    result = run("device", "add", "p", "--phone", "hello")
+    assert (result.exit_code, len(result.output.splitlines())) == (1, 1)
+    assert ask("device", "list") == []
+
+
 def test_a_crm_is_added_with_its_webhook_and_devices(ask: Ask, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("SMSGW_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
     ask("device", "add", "p")
