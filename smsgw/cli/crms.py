@@ -90,12 +90,12 @@ def remove(name: str) -> None:
 @_DEVICES
 @click.option("--all-devices", is_flag=True, help="All devices, future ones too.")
 def route(name: str, device_ids: tuple[str, ...], all_devices: bool) -> None:
-    """Set which devices a CRM may use from now on."""
+    """Set which devices a CRM may use from now on; what it has queued for others by name is cancelled."""
     if bool(device_ids) == all_devices:
         raise click.UsageError("give --device ID (one or more) or --all-devices")
     with opened() as house, house.database.transaction() as session:
         found = crms.get(session, name)
-        crms.route(session, found, None if all_devices else list(device_ids))
+        crms.route(session, found, None if all_devices else list(device_ids), clock.now())
         (answer,) = crms.shapes(session, [found])
     output.one(answer)
 

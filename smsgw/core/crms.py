@@ -37,7 +37,7 @@ def add(
     session.add(crm)
     session.flush()
     if device_ids is not None:
-        route(session, crm, device_ids)
+        route(session, crm, device_ids, now)
     return crm, key
 
 
@@ -88,8 +88,7 @@ def rotate(crm: Crm) -> str:
 
 def remove(session: Session, crm: Crm, now: datetime) -> None:
     """Takes the CRM away: its key is void and what it still has in the queue is cancelled; its messages stay."""
-    queued = sa.select(Message).where(Message.crm_id == crm.id, Message.status == "queued")
-    outbound.cancel_all(session, list(session.scalars(queued.with_for_update())), now)
+    outbound.cancel_queued(session, crm, now)
     for endpoint in webhooks.of_crm(session, crm.id):
         webhooks.remove(session, endpoint, now)
     crm.removed_at = now
@@ -102,8 +101,11 @@ def rename(session: Session, crm: Crm, name: str) -> None:
         crm.name = _checked_name(session, name)
 
 
-def route(session: Session, crm: Crm, device_ids: Sequence[str] | None) -> None:
-    """Sets which devices the CRM may use from now on; `None` means all, future ones too."""
+def route(session: Session, crm: Crm, device_ids: Sequence[str] | None, now: datetime) -> None:
+    """Sets which devices the CRM may use from now on; `None` means all, future ones too.
+
+    What it has in the queue for any other device by name is cancelled.
+    """
     session.execute(sa.delete(CrmDevice).where(CrmDevice.crm_id == crm.id))
     crm.uses_all_devices = device_ids is None
     if device_ids is None:
@@ -121,6 +123,13 @@ def route(session: Session, crm: Crm, device_ids: Sequence[str] | None) -> None:
         )
     session.add_all(CrmDevice(crm_id=crm.id, device_id=device_id) for device_id in wanted)
     session.flush()
+    outbound.cancel_queued(
+        session,
+        crm,
+        now,
+        Message.lane.startswith("d:"),
+        Message.lane.not_in([f"d:{device_id}" for device_id in wanted]),
+    )
 
 
 def shapes(session: Session, rows: Sequence[Crm]) -> list[dict[str, Any]]:

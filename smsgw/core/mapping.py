@@ -1,11 +1,14 @@
 """Single mappings of a device to a CRM, for protocols that map one at a time."""
 
+from datetime import datetime
+
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..errors import Conflict
 from ..store.db import insert_new
-from ..store.models import Crm, CrmDevice, Device
+from ..store.models import Crm, CrmDevice, Device, Message
+from . import outbound
 
 
 def put(session: Session, crm: Crm, device: Device) -> None:
@@ -15,14 +18,15 @@ def put(session: Session, crm: Crm, device: Device) -> None:
         insert_new(session, CrmDevice, [row], CrmDevice.device_id, ["crm_id", "device_id"])
 
 
-def remove(session: Session, crm: Crm, device: Device) -> None:
-    """Takes the device away from the CRM; `Conflict` where it may use all."""
+def remove(session: Session, crm: Crm, device: Device, now: datetime) -> None:
+    """Takes the device away from the CRM and cancels what it has queued for it; `Conflict` where it may use all."""
     if crm.uses_all_devices:
         text = f"the CRM {crm.name!r} may use all devices; give it a list of devices first"
         raise Conflict(text, code="uses_all_devices")
     session.execute(
         sa.delete(CrmDevice).where(CrmDevice.crm_id == crm.id, CrmDevice.device_id == device.id)
     )
+    outbound.cancel_queued(session, crm, now, Message.lane == f"d:{device.id}")
 
 
 def find_only_crm(session: Session) -> Crm | None:

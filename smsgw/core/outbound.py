@@ -12,7 +12,7 @@ from ..errors import Conflict, IllegalTransition, Invalid, NotFound
 from ..settings import Settings
 from ..store.db import insert, insert_new
 from ..store.models import Crm, Dispatch, Message
-from . import rows
+from . import routing, rows
 from .drafts import Draft, check, message_row, without_row
 from .journal import Journal
 
@@ -78,12 +78,18 @@ def cancel(session: Session, message: Message, now: datetime) -> None:
             f"the message is {message.status}; only a queued one can be cancelled",
             details={"status": message.status},
         )
-    cancel_all(session, [message], now)
+    _end(session, [message], "cancelled", now)
 
 
-def cancel_all(session: Session, messages: Sequence[Message], now: datetime) -> None:
-    """Cancels these queued messages."""
-    _end(session, messages, "cancelled", now)
+def cancel_queued(
+    session: Session, crm: Crm, now: datetime, *which: sa.ColumnElement[bool]
+) -> None:
+    """Cancels all that this CRM has in the queue, or of that only what these conditions name."""
+    queued = sa.select(Message).where(
+        Message.crm_id == crm.id, Message.status == sa.literal_column("'queued'"), *which
+    )
+    messages = session.scalars(queued.order_by(Message.id).with_for_update())
+    _end(session, list(messages), "cancelled", now)
 
 
 def resend(session: Session, message: Message, settings: Settings, now: datetime) -> None:
@@ -110,6 +116,7 @@ def resend_anyway(session: Session, message: Message, settings: Settings, now: d
         )
     if message.content is None:
         raise IllegalTransition("the message's content was removed after the retention time")
+    _check_device(session, message)
     session.execute(
         sa.update(Dispatch)
         .where(Dispatch.message_id == message.id, Dispatch.superseded_at.is_(None))
@@ -155,6 +162,16 @@ def _end(session: Session, messages: Sequence[Message], status: str, now: dateti
         journal.note(message, status)
         journal.tell(f"message.{status}", message, [message.crm_id or ""])
     journal.write(session)
+
+
+def _check_device(session: Session, message: Message) -> None:
+    lane = message.lane or ""
+    crm = session.get_one(Crm, message.crm_id)
+    if lane.startswith("d:") and not routing.may_use(session, crm, lane[2:]):
+        raise IllegalTransition(
+            f"the message is for the device {lane[2:]!r} alone, which this CRM may not use any more",
+            code="unknown_device",
+        )
 
 
 def _requeue(message: Message, settings: Settings, now: datetime) -> None:

@@ -71,7 +71,8 @@ def show(crm_id: str) -> Response:
 def change(body: dict[str, Any], crm_id: str) -> Response:
     """Change a CRM
 
-    Its name, whether it is let in, and which devices it may use.
+    Its name, whether it is let in, and which devices it may use. What it has queued for a device that is left out by
+    name is cancelled.
     """
     with house().database.transaction() as session:
         crm = crms.get(session, crm_id)
@@ -79,7 +80,7 @@ def change(body: dict[str, Any], crm_id: str) -> Response:
         crm.enabled = body.get("enabled", crm.enabled)
         crm.strict_numbers = body.get("strict_numbers", crm.strict_numbers)
         if "device_ids" in body:
-            crms.route(session, crm, body["device_ids"])
+            crms.route(session, crm, body["device_ids"], clock.now())
         session.flush()
         return answer(_shape(session, crm))
 

@@ -101,9 +101,10 @@ def map_device(device_id: str, crm_id: str) -> Response:
 @blueprint.delete("/devices/<device_id>/crms/<crm_id>")
 @operator_required
 def unmap_device(device_id: str, crm_id: str) -> Response:
-    """Takes a device away from a CRM."""
+    """Takes a device away from a CRM, and cancels what the CRM has queued for it."""
     with house().database.transaction() as session:
-        mapping.remove(session, crms.get(session, crm_id), devices.get(session, device_id))
+        crm, device = crms.get(session, crm_id), devices.get(session, device_id)
+        mapping.remove(session, crm, device, clock.now())
     return Response(status=204)
 
 

@@ -92,6 +92,32 @@ def test_routes_can_be_changed_and_opened_again(api: Api):
     assert len(api.get("/devices").json["data"]) == 1
 
 
+def test_what_is_queued_for_a_device_that_is_taken_away_is_cancelled(api: Api):
+    api.world.add_device("phone-2")
+    gone, kept, open_ = api.send(device_id="phone-1"), api.send(device_id="phone-2"), api.send()
+    _, key = api.world.add_crm("other")
+    others = api.send(api.world.as_crm(key), device_id="phone-1")
+    api.call("PATCH", "/crms/clinic", api.operator, json={"device_ids": ["phone-2"]})
+    assert [api.get(f"/messages/{name}").json["status"] for name in (gone, kept, open_)] == [
+        "cancelled", "queued", "queued",
+    ]  # fmt: skip
+    assert [event["type"] for event in api.get("/events").json["data"]] == ["message.cancelled"]
+    assert len(api.poll()) == 1
+    shown = api.get(f"/messages/{others}", api.world.as_crm(key)).json
+    assert shown["status"] == "dispatched"
+
+
+def test_nothing_is_sent_again_by_a_device_that_was_taken_away(api: Api):
+    message_id = api.send(device_id="phone-1")
+    (handed,) = api.poll()
+    api.poll(updates=[{"id": handed["id"], "status": "FAILED", "reason": "no-service"}])
+    api.call("PATCH", "/crms/clinic", api.operator, json={"device_ids": []})
+    again = api.post(f"/messages/{message_id}/resend", {})
+    assert (again.status_code, again.json["code"]) == (409, "unknown_device")
+    api.call("PATCH", "/crms/clinic", api.operator, json={"device_ids": ["phone-1"]})
+    assert api.post(f"/messages/{message_id}/resend", {}).status_code == 202
+
+
 def test_a_disabled_crm_is_told_so(api: Api):
     api.call("PATCH", "/crms/clinic", api.operator, json={"enabled": False})
     answer = api.get("/messages")

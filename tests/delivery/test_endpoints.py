@@ -37,7 +37,7 @@ def test_filters_name_what_there_is(postman, wanted, field):
 
 def test_a_device_the_crm_may_not_use_is_unknown_to_it(postman):
     with postman.database.transaction() as session:
-        crms.route(session, crms.get(session, postman.crm_id), ["phone-1"])
+        crms.route(session, crms.get(session, postman.crm_id), ["phone-1"], NOW)
     with pytest.raises(Invalid, match="phone-2"):
         postman.add_endpoint(device_ids=["phone-2"])
 

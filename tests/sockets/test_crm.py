@@ -132,7 +132,12 @@ def test_many_devices_online_are_told_in_pieces(stage: Stage, monkeypatch: pytes
         for number in range(5):
             device, _ = devices.add_with_key(session, f"d{number}", None, None, clock.now())
             device.is_online = True
-        crms.route(session, crms.get(session, stage.crm_id), [f"d{number}" for number in range(5)])
+        crms.route(
+            session,
+            crms.get(session, stage.crm_id),
+            [f"d{number}" for number in range(5)],
+            clock.now(),
+        )
     program = stage.crm()
     heard = told(program.opened())
     while crm_side._look(stage.world.database, [program]):

@@ -203,6 +203,14 @@ def test_an_operator_maps_devices_and_takes_them_away(stage: Stage):
     assert stage.call("DELETE", everything, key=stage.operator_key).status_code == 409
 
 
+def test_what_is_queued_for_a_device_that_is_unmapped_is_cancelled(stage: Stage):
+    message_id = stage.queue()
+    path = f"/devices/12345/crms/{stage.crm_id}"
+    assert stage.call("DELETE", path, key=stage.operator_key).status_code == 204
+    shown = stage.call("GET", f"/api/v1/messages/{message_id}", key=stage.crm_key).json
+    assert shown["status"] == "cancelled"
+
+
 @pytest.mark.parametrize("query", ["", "?token=gw_live_wrong", "?apiKey=crm_live_wrong", "?token="])
 def test_a_socket_without_a_good_key_is_refused_before_the_upgrade(stage: Stage, query):
     assert stage.world.client.get(f"/ws{query}").status_code == 401
