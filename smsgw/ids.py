@@ -13,6 +13,7 @@ except ImportError:  # before Python 3.14
     from uuid_utils import uuid7
 
 _PASSWORD_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+_EVENT_ID = re.compile(r"evt_[0-9a-f]{32}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -28,6 +29,11 @@ def new_message_id() -> str:
 def new_event_id() -> str:
     """`evt_` + 32 hex digits, never with a dot (Standard Webhooks signs `id.timestamp.body`)."""
     return _ordered("evt")
+
+
+def is_event_id(text: str) -> bool:
+    """Whether `text` is written like one of these."""
+    return _EVENT_ID.fullmatch(text) is not None
 
 
 def new_delivery_id() -> str:

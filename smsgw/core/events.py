@@ -121,15 +121,18 @@ def is_shown(session: Session) -> sa.ColumnElement[bool]:
 
 
 def _is_after(session: Session, crm_id: str, event_id: str) -> sa.ColumnElement[bool]:
-    position = session.execute(
-        sa.select(Event.tx, Event.seq).where(Event.id == event_id, Event.crm_id == crm_id)
-    ).one_or_none()
-    if position is not None:
-        return sa.tuple_(Event.tx, Event.seq) > sa.tuple_(*position)
-    oldest = session.scalar(sa.select(sa.func.min(Event.id)).where(Event.crm_id == crm_id))
-    if event_id.startswith("evt_") and oldest is not None and event_id < oldest:
-        return sa.true()  # retention has removed it, and everything that is left came later
+    found = session.execute(_POSITION, {"event_id": event_id}).one_or_none()
+    if found is not None and found.crm_id == crm_id:
+        return sa.tuple_(Event.tx, Event.seq) > sa.tuple_(found.tx, found.seq)
+    if found is None and ids.is_event_id(event_id):
+        oldest = session.scalar(_OLDEST, {"crm_id": crm_id})
+        if event_id < (oldest or ids.new_event_id()):
+            return sa.true()  # retention has removed it, and everything that is left came later
     raise NotFound(f"no event {event_id[:80]!r}: leave out 'after' to begin with the oldest one")
+
+
+_POSITION = sa.select(Event.tx, Event.seq, Event.crm_id).where(Event.id == sa.bindparam("event_id"))
+_OLDEST = sa.select(sa.func.min(Event.id)).where(Event.crm_id == sa.bindparam("crm_id"))
 
 
 def _write(

@@ -36,7 +36,11 @@ def _look(database: Database, conversations: Sequence["Conversation"]) -> list["
     """Those with something to be told."""
     with database.reading() as session:
         newest = positions.newest_ids(session, {one.key for one in conversations})
-    return [one for one in conversations if one.has_more or newest.get(one.key) != one.position]
+    return [
+        one
+        for one in conversations
+        if one.has_more or newest.get(one.key) not in (None, one.position)
+    ]
 
 
 def _inspect(database: Database, conversations: Sequence["Conversation"]) -> list["Conversation"]:
@@ -174,7 +178,7 @@ class Conversation:
         try:
             return outbound.take_one(session, crm, self._settings, draft, now).message.id
         except Invalid as error:
-            raise FrameError("invalid_payload", error.message) from None
+            raise FrameError("invalid_payload", frames.reworded(error).message) from None
 
 
 def _online(session: Session, crm: Crm) -> list[str]:

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 
 from smsgw import clock
 from smsgw.core import events, outbound
-from smsgw.store.models import Crm, Message
+from smsgw.store.models import Crm, Delivery, Event, Message
 
 from .conftest import Api
 
@@ -65,6 +65,19 @@ def test_a_wrong_place_to_go_on_is_refused(api: Api, query):
 def test_an_event_that_never_was_is_not_found(api: Api):
     api.receive("a")
     assert api.get("/events", after="evt_" + "f" * 32).status_code == 404
+
+
+def test_a_feed_emptied_by_retention_goes_on_after_its_last_event(api: Api):
+    api.receive("a")
+    _, cursor = _poll(api)
+    with api.world.database.transaction() as session:
+        session.execute(sa.delete(Delivery))
+        session.execute(sa.delete(Event))
+    assert _poll(api, cursor) == ([], cursor)
+    assert api.get("/events", after="evt_" + "f" * 32).status_code == 404, "one of the future"
+    api.receive("b", content="later")
+    found, _ = _poll(api, cursor)
+    assert [event["data"]["content"] for event in found] == ["later"]
 
 
 def test_an_event_of_a_transaction_that_ends_later_is_not_skipped(api: Api):
