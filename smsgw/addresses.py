@@ -70,6 +70,10 @@ class AddressRefused(ValueError):
     """A webhook may not go there; the message says why and is fit for whoever typed the URL."""
 
 
+class NameUnknown(AddressRefused):
+    """The DNS does not know the name now; it may do so later."""
+
+
 @dataclass(frozen=True)
 class Guard:
     """The operator's word on private networks: `allowed` ones may be reached, and by plain `http` too."""
@@ -141,7 +145,9 @@ def _split(url: str) -> tuple[SplitResult, int]:
 def _resolved(host: str, port: int, resolve: Resolve) -> list[str]:
     try:
         found = resolve(host, port, 0, socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+    except OSError:
+        raise NameUnknown(f"{host} cannot be found: no address in the DNS.") from None
+    except UnicodeError:
         raise AddressRefused(f"{host} cannot be found: no address in the DNS.") from None
     return [entry[4][0] for entry in found]
 

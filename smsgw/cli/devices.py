@@ -2,7 +2,7 @@
 
 import click
 
-from .. import clock
+from .. import clock, program
 from ..core import devices, registration
 from ..settings import Settings
 from . import output, qr
@@ -44,7 +44,7 @@ def show_all() -> None:
     with opened() as house, house.database.reading() as session:
         limit = house.settings.device_offline_seconds
         found = devices.shapes(session, devices.everyone(session), clock.now(), limit)
-    output.rows(found, _COLUMNS, "There is no device yet: python -m smsgw device add NAME")
+    output.rows(found, _COLUMNS, f"There is no device yet: {program.line('device add NAME')}")
 
 
 @output.command(device, "rotate")
@@ -67,14 +67,14 @@ def rotate(device_id: str, key: bool) -> None:
     help="For how long; 0 closes it at once.",
 )
 def pair(minutes: int) -> None:
-    """Let phones register themselves for a while."""
+    """Let phones register themselves for a while, and CRMs by /registerCRM."""
     with opened() as house, house.database.transaction() as session:
         until = clock.rfc3339(registration.open_for(session, minutes, clock.now()))
     base = phone_base(house.settings)
     text = (
-        f"Phones may register themselves at {base} until {until}."
+        f"Phones may register themselves at {base} until {until}, and CRMs by /registerCRM."
         if minutes
-        else "Phones may not register themselves any more."
+        else "Nobody may register any more."
     )
     output.say(text, {"minutes": minutes, "open_until": until, "url": base})
 

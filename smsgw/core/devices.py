@@ -136,10 +136,8 @@ def _add(
     now: datetime,
 ) -> Device:
     if not _DEVICE_ID.fullmatch(device_id):
-        raise Invalid(
-            "a device_id has 1 to 64 letters, digits, dots, dashes and underscores",
-            details={"device_id": device_id[:80]},
-        )
+        text = "Must have 1 to 64 letters, digits, dots, dashes and underscores."
+        raise Invalid(f"device_id: {text}", details={"device_id": [text]})
     device = session.get(Device, device_id, with_for_update=True)
     if device is None:
         device = Device(id=device_id, created_at=now)

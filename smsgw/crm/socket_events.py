@@ -25,12 +25,16 @@ STATUS = {
     "cancelled": "FAILED",
     "received": "RECEIVED",
 }
+STUCK = "stuck: the phone has had it for hours and says no more of it; it may still send it"
+# Left out: `message.dispatched` and `message.accepted`, for in these words the message is QUEUED still, which was
+# said, and a second QUEUED looks like the answer to a second order; `webhook.…`, which is for those who have one.
 _TOLD = {
     "message.sent": frames.MESSAGE_STATUS,
     "message.delivered": frames.MESSAGE_STATUS,
     "message.failed": frames.MESSAGE_STATUS,
     "message.expired": frames.MESSAGE_STATUS,
     "message.cancelled": frames.MESSAGE_STATUS,
+    "message.stuck": frames.MESSAGE_STATUS,
     "message.received": frames.MESSAGE_RECEIVED,
     "device.online": "deviceConnected",
     "device.offline": "deviceDisconnected",
@@ -49,9 +53,11 @@ def phone_id(message: AnyMessage) -> str:
     return key if ids.is_uuid(key) else key.removeprefix(f"{message.device_id}:")
 
 
-def error_text(status: str, reason: str | None) -> str | None:
-    """What became of a message that will not arrive; `None` for all others."""
-    return (reason or status) if STATUS[status] == "FAILED" else None
+def error_text(status: str, reason: str | None, is_stuck: bool) -> str | None:
+    """What became of a message that will not arrive, or may not; `None` for all others."""
+    if STATUS[status] == "FAILED":
+        return reason or status
+    return STUCK if is_stuck else None
 
 
 def moment(written: str) -> str:
@@ -98,5 +104,6 @@ def _status(body: dict[str, Any]) -> dict[str, Any]:
         "status": STATUS[message["status"]],
         "timestamp": moment(body["timestamp"]),
     }
-    error = error_text(message["status"], message["reason"])
+    is_stuck = body["type"] == "message.stuck"
+    error = error_text(message["status"], message["reason"], is_stuck)
     return told if error is None else {**told, "error": error}

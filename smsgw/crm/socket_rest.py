@@ -127,9 +127,9 @@ def open_socket(key: str) -> Response | None:
 
 def _checked(url: str) -> webhooks.CheckedUrl:
     try:
-        return webhooks.checked_url(url, Guard(house().settings.webhook_allowed_networks))
+        return webhooks.checked_callback(url, Guard(house().settings.webhook_allowed_networks))
     except Invalid as error:
-        raise Invalid(error.message, details={"callbackUrl": [error.message]}) from None
+        raise frames.reworded(error) from None
 
 
 def _add_webhook(session: Session, crm: Crm, url: webhooks.CheckedUrl, now: datetime) -> str:
@@ -152,11 +152,7 @@ def _take(session: Session, crm: Crm, draft: Draft, now: datetime) -> Row:
     try:
         return outbound.take_one(session, crm, house().settings, draft, now).message
     except Invalid as error:
-        # In this protocol's words.
-        details = {
-            ("receiver" if name == "to" else name): said for name, said in error.details.items()
-        }
-        raise Invalid(error.message, details=details) from None
+        raise frames.reworded(error) from None
 
 
 def _find_message(session: Session, crm: Crm, message_id: str) -> Message:
@@ -196,5 +192,5 @@ def _shape(message: AnyMessage) -> dict[str, Any]:
         "receiver": message.to_number,
         "content": message.content,
     }
-    error = socket_events.error_text(message.status, message.reason)
+    error = socket_events.error_text(message.status, message.reason, message.stuck_at is not None)
     return shown if error is None else {**shown, "error": error}

@@ -1,11 +1,13 @@
 """The frames of `/ws`: `{"event", "data"}`, or from a client the bare data, told apart by its keys."""
 
 import json
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from .. import clock
+from ..errors import Invalid
 
 SUBPROTOCOL = "sms-gateway-v1-json"
 SEND_MESSAGE = "sendMessage"
@@ -13,6 +15,8 @@ MESSAGE_STATUS = "messageStatus"
 MESSAGE_RECEIVED = "messageReceived"
 # Which key only one event's data has.
 _BARE = {"receiver": SEND_MESSAGE, "status": MESSAGE_STATUS, "sender": MESSAGE_RECEIVED}
+# How our fields are called here.
+_FIELDS = {"to": "receiver", "device_id": "deviceId", "phone": "phoneNumber", "url": "callbackUrl"}
 CLOSE_REVOKED = 4001
 CLOSE_REPLACED = 4002
 CLOSE_TOO_BIG = 4009
@@ -40,7 +44,7 @@ class Frame:
 def read(text: str) -> Frame:
     """The frame in a text message; raises `FrameError` `invalid_json`, `unknown_event` or `invalid_payload`."""
     try:
-        said = json.loads(text)
+        said = json.loads(text, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError):
         raise FrameError("invalid_json", "the frame is not JSON") from None
     if not isinstance(said, dict):
@@ -59,12 +63,30 @@ def read(text: str) -> Frame:
     return Frame(event, data, frame_id)
 
 
+def _finite(written: str) -> float:
+    """Neither NaN nor 1e999: an `id` goes back, and JSON has no word for these."""
+    number = float(written)
+    if not math.isfinite(number):
+        raise ValueError(written)
+    return number
+
+
 def _bare(said: dict[str, Any]) -> Frame:
     for name, event in _BARE.items():
         if name in said:
             return Frame(event, said)
     raise FrameError(
         "unknown_event", "the frame has neither an event nor receiver, status or sender"
+    )
+
+
+def reworded(error: Invalid) -> Invalid:
+    """The same error with the fields named as this protocol names them."""
+    name, colon, said = error.message.partition(": ")
+    return Invalid(
+        f"{_FIELDS.get(name, name)}{colon}{said}",
+        code=error.code,
+        details={_FIELDS.get(field, field): texts for field, texts in error.details.items()},
     )
 
 

@@ -129,7 +129,7 @@ class Conversation:
             return sockets.find(session, self.key)
 
     def _goodbye(self, row: sockets.Row | None) -> Answer:
-        """Sends the app away; where the row names no socket, a newer one came and has gone: the app has to come back."""
+        """Sends the app away; where the row names no socket, a newer one came and has gone, and it has to come back."""
         if row is not None and row.socket_id is None and not self._is_void(row):
             return [Drop()]
         return _SENT_AWAY

@@ -1,5 +1,6 @@
 """The REST half of the device's side of the CRM WebSocket API: registering, and opening a device's socket."""
 
+import logging
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,8 @@ from ..live import frames, upgrade
 from ..sms import numbers
 from ..store.models import Crm, Device
 from . import socket
+
+_LOG = logging.getLogger("smsgw.devices")
 
 blueprint = Blueprint("device_sockets", __name__)
 
@@ -80,11 +83,16 @@ def _make(
     session: Session, device_id: str, phone: str | None, crm: Crm | None, now: datetime
 ) -> tuple[Device, str]:
     region = house().settings.default_region
-    device, token = devices.add_with_key(session, device_id, phone, region, now)
+    try:
+        device, token = devices.add_with_key(session, device_id, phone, region, now)
+    except Invalid as error:
+        raise frames.reworded(error) from None
     device.protocol = SOCKET
     crm = crm or mapping.find_only_crm(session)
     if crm is not None:
         mapping.put(session, crm, device)
+    elif not routing.ids_for_device(session, device.id):
+        _LOG.warning("the device %s belongs to no CRM: map it, or nobody gets its SMS", device.id)
     return device, token
 
 

@@ -76,7 +76,11 @@ class Stage:
 
     def keep_house(self) -> None:
         """What the worker does each second."""
-        for chore in (outbound.expire_due, housekeeping.give_up_unconfirmed):
+        for chore in (
+            outbound.expire_due,
+            housekeeping.give_up_unconfirmed,
+            housekeeping.mark_stuck,
+        ):
             with self.world.database.transaction() as session:
                 chore(session, clock.now())
         with self.world.database.transaction() as session:

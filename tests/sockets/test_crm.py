@@ -104,6 +104,29 @@ def test_only_who_has_something_to_hear_is_asked_to_work(stage: Stage):
     assert crm_side._look(stage.world.database, [program]) == []
 
 
+def test_an_error_names_the_field_as_this_door_does(stage: Stage):
+    program = stage.crm()
+    program.opened()
+    (error,) = say(program, {**OUTGOING, "receiver": "hello", "apiKey": stage.crm_key})
+    assert error["data"]["message"].startswith("receiver: ")
+
+
+def test_a_phone_that_says_no_more_of_an_sms_is_told_once(stage: Stage):
+    program, phone = stage.crm(), stage.device()
+    program.opened(), phone.opened()
+    message_id = stage.queue()
+    ((_, order),) = told(phone.work())
+    say(phone, {"messageId": order["messageId"], "status": "QUEUED"})
+    assert program.work() == []
+    stage.pass_time(hours=15)
+    stage.keep_house()
+    said_of_it = [data for event, data in told(program.work()) if event == "messageStatus"]
+    assert [(data["messageId"], data["status"]) for data in said_of_it] == [(message_id, "QUEUED")]
+    assert said_of_it[0]["error"].startswith("stuck: ")
+    shown = stage.call("GET", f"/messages/{message_id}", key=stage.crm_key).json
+    assert shown["error"] == said_of_it[0]["error"]
+
+
 def test_events_these_clients_have_no_word_for_do_not_keep_them_busy(stage: Stage):
     program, phone = stage.crm(), stage.device()
     program.opened(), phone.opened()
@@ -237,6 +260,12 @@ def test_a_socket_outlives_the_removal_of_old_events(stage: Stage):
     with stage.world.database.transaction() as session:
         session.execute(sa.delete(Delivery))
         session.execute(sa.delete(Event))
-    assert program.work() == []
+    assert crm_side._look(stage.world.database, [program]) == []
+    with stage.world.database.reading() as session:
+        again = stage.crm(after=program.position)
+        events.feed(session, stage.crm_id, again.position, 1)  # what the door asks
+    for one in (program, again):
+        assert one.work() == []
     receive(stage, "m2")
-    assert [data["messageId"] for _, data in told(program.work())] == ["m2"]
+    for one in (program, again):
+        assert [data["messageId"] for _, data in told(one.work())] == ["m2"]

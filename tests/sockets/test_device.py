@@ -45,6 +45,8 @@ def test_an_envelope_gets_its_id_back(stage: Stage):
     [
         ("{", "invalid_json"),
         ("[]", "invalid_json"),
+        ('{"event": "messageReceived", "data": {}, "id": NaN}', "invalid_json"),
+        ('{"event": "messageReceived", "data": {}, "id": [-1e999]}', "invalid_json"),
         ("[" * 5000, "invalid_json"),
         ("{}", "unknown_event"),
         ({"event": "dance", "data": {}}, "unknown_event"),

@@ -100,7 +100,7 @@ def test_the_only_crm_gets_the_devices_that_nobody_claims(stage: Stage):
         (b"\xff", 400),
         (b"{}", 422),
         (b'{"deviceId": 12345}', 422),
-        (b'{"deviceId": "a b"}', 422),
+        (b'{"deviceId": "a b/\\u00fc"}', 422),
         (b'{"deviceId": "new", "phoneNumber": "hello"}', 422),
         (b'{"deviceId": "new", "phoneNumber": 5}', 422),
         (b'{"deviceId": "new", "phoneNumber": null, "model": "x"}', 201),
@@ -112,6 +112,22 @@ def test_a_body_is_checked_and_unknown_fields_are_ignored(stage: Stage, body, st
     assert answer.status_code == status
     if status >= 400:
         assert answer.json["error"] is True
+    if status == 422:
+        ((name, texts),) = answer.json["details"].items()
+        assert name in ("deviceId", "phoneNumber")
+        assert all(isinstance(text, str) for text in texts)
+        assert isinstance(texts, list)
+
+
+def test_a_crm_that_came_through_an_open_door_counts_as_one_too(stage: Stage, caplog):
+    """Which of two CRMs a device belongs to, only somebody who knows them can say."""
+    with stage.world.database.transaction() as session:
+        crms.remove(session, crms.get(session, stage.world.crm_id), NOW)
+    open_the_door(stage)
+    assert stage.call("POST", "/registerCRM", {"crmName": "stranger"}).status_code == 201
+    assert register(stage, "new").status_code == 201
+    assert mapped(stage, stage.crm_id) == ["12345"]
+    assert "the device new belongs to no CRM" in caplog.text
 
 
 def test_a_crm_starts_without_devices_and_without_a_webhook(stage: Stage):
@@ -127,6 +143,10 @@ def test_a_crm_starts_without_devices_and_without_a_webhook(stage: Stage):
     [
         ({"crmName": "new", "callbackUrl": "http://127.0.0.1/x"}, 422),
         ({"crmName": "new", "callbackUrl": "ftp://crm.example.com"}, 422),
+        ({"crmName": "new", "callbackUrl": "amqp://127.0.0.1/?exchange=x"}, 422),
+        ({"crmName": "new", "callbackUrl": "https://169.254.169.254/x"}, 422),
+        ({"crmName": "new", "callbackUrl": "https://crm..invalid/x"}, 422),
+        ({"crmName": "new", "callbackUrl": f"https://crm.invalid/{'x' * 2048}"}, 422),
         ({"crmName": ""}, 422),
         ({"crmName": "CRM"}, 409),
     ],
@@ -134,7 +154,15 @@ def test_a_crm_starts_without_devices_and_without_a_webhook(stage: Stage):
 def test_a_crm_that_cannot_be_made_is_refused(stage: Stage, body, status):
     answer = stage.call("POST", "/registerCRM", body, stage.operator_key)
     assert answer.status_code == status
+    assert ("callbackUrl" in answer.json["details"]) == ("callbackUrl" in body)
     assert stage.call("POST", "/registerCRM", {"crmName": "new"}).status_code == 401
+
+
+def test_a_callback_whose_name_is_not_known_yet_is_taken(stage: Stage):
+    body = {"crmName": "new", "callbackUrl": "https://crm.invalid/webhook"}
+    made = stage.call("POST", "/registerCRM", body, stage.operator_key)
+    assert made.status_code == 201
+    assert made.json["webhookSecret"].startswith("whsec_")
 
 
 @pytest.mark.parametrize(
@@ -154,7 +182,8 @@ def test_what_cannot_be_sent_is_refused(stage: Stage, changed, status):
     answer = stage.call("POST", "/sendMessage", body)
     assert answer.status_code == status
     if "receiver" in changed:
-        assert "receiver" in answer.json["details"]
+        assert answer.json["message"].startswith("receiver: ")
+        assert list(answer.json["details"]) == ["receiver"]
 
 
 def test_the_key_may_stand_in_the_header_and_a_repeat_is_one_sms(stage: Stage):
