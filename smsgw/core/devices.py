@@ -44,6 +44,7 @@ class Locked:
     socket_id: str | None
     enabled: bool
     removed_at: datetime | None
+    quiet_at: datetime | None
 
     @property
     def may_take(self) -> bool:
@@ -68,6 +69,7 @@ _LOCK = (
         _TABLE.c.socket_id,
         _TABLE.c.enabled,
         _TABLE.c.removed_at,
+        _TABLE.c.quiet_at,
     )
 )
 _LOGIN = sa.select(

@@ -9,22 +9,33 @@ from ..store.db import Table
 from ..store.models import Device
 from . import devices, events, protocols, routing
 
+_QUIET_AT = sa.bindparam("quiet_at", type_=Device.quiet_at.type)
+
 
 class Sightings:
     """What polls were seen since the last write, in memory, so that an idle poll writes nothing to the database."""
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[datetime, str | None, str]] = {}
+        self._quiet: dict[str, datetime] = {}
 
     def note(
-        self, device_id: str, at: datetime, app_version: str | None, protocol: str = protocols.CHT
+        self,
+        device_id: str,
+        at: datetime,
+        app_version: str | None,
+        protocol: str = protocols.CHT,
+        is_quiet: bool = False,
     ) -> None:
-        """Remembers that the device was heard of, and by which protocol."""
+        """Remembers that the device was heard of, by which protocol, and whether it had nothing left to report."""
         self._seen[device_id] = (at, app_version, protocol)
+        if is_quiet:
+            self._quiet[device_id] = at
 
     def write(self, session: Session) -> int:
         """Writes all sightings in one statement; returns how many there were."""
         seen, self._seen = self._seen, {}
+        quiet, self._quiet = self._quiet, {}
         if not seen:
             return 0
         devices_table = Table.metadata.tables[Device.__tablename__]
@@ -35,9 +46,16 @@ class Sightings:
                 last_seen_at=sa.bindparam("at"),
                 protocol=sa.bindparam("protocol"),
                 app_version=sa.func.coalesce(sa.bindparam("version"), devices_table.c.app_version),
+                quiet_at=sa.func.coalesce(_QUIET_AT, devices_table.c.quiet_at),
             ),
             [
-                {"device_id": device_id, "at": at, "version": version, "protocol": protocol}
+                {
+                    "device_id": device_id,
+                    "at": at,
+                    "version": version,
+                    "protocol": protocol,
+                    "quiet_at": quiet.get(device_id),
+                }
                 for device_id, (at, version, protocol) in sorted(seen.items())
             ],
         )

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -38,7 +39,8 @@ _MOVED_COLUMNS = (
 )
 _TOLD = ("accepted", "sent", "delivered", "failed")
 
-MayMove = Callable[[str, str, str | None], bool]
+# A word of the phone's and the reason it gave.
+_Said = tuple[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -51,26 +53,36 @@ class Report:
     reason: str | None = None
 
 
-def in_order(current: str, reported: str, reason: str | None) -> bool:
-    """The rule for reports that came one request after another."""
-    return statuses.may_follow(current, reported, reason)
+@dataclass(frozen=True)
+class Rule:
+    """How to read reports: which status may follow which, and whether a poll without reports says that all before were
+    answered. After such a poll the same words are no repeat: the radio, or a person, has tried again."""
+
+    may_move: Callable[[str, str, str | None], bool]
+    heeds_quiet: bool = False
 
 
-def out_of_order(current: str, reported: str, _reason: str | None) -> bool:
-    """The rule for reports of a request that overlapped another one of the same device."""
+def _is_forward(current: str, reported: str, _reason: str | None) -> bool:
     return statuses.may_overtake(current, reported)
 
 
-def never_back(current: str, reported: str, _reason: str | None) -> bool:
-    """The rule for apps that say SENT at once and learn of a failure later: only forward, `failed` beyond `sent`."""
+def _is_never_back(current: str, reported: str, _reason: str | None) -> bool:
     return _NEVER_BACK[reported] > _NEVER_BACK[current]
+
+
+# For reports that came one request after another.
+in_order = Rule(statuses.may_follow, heeds_quiet=True)
+# For reports of a request that overlapped another one of the same device.
+out_of_order = Rule(_is_forward)
+# For apps that say SENT at once and learn of a failure later: only forward, `failed` beyond `sent`.
+never_back = Rule(_is_never_back)
 
 
 def apply(
     session: Session,
     device: Locked,
     batch: Sequence[Report],
-    may_move: MayMove,
+    rule: Rule,
     journal: Journal,
 ) -> None:
     """Applies a device's reports, in the order they came; the device's row must be locked.
@@ -91,10 +103,12 @@ def apply(
         devices.count_unknown_reports(session, device, unknown)
     told: dict[str, Row] = {}
     moved: dict[str, Row] = {}
-    for report in _unheard(by_dispatch, _heard(session, dispatches), dispatches):
+    quiet_at = device.quiet_at if rule.heeds_quiet else None
+    heard = _heard(session, dispatches, quiet_at)
+    for report in _unheard(by_dispatch, heard, dispatches):
         dispatch = dispatches[report.dispatch_id]
         message = messages[dispatch.message_id]
-        _take(dispatch, message, report, may_move, journal)
+        _take(dispatch, message, report, rule, journal)
         told[dispatch.id] = dispatch
         if settle(message, siblings[message.id], journal):
             moved[message.id] = message
@@ -146,9 +160,12 @@ def _speaking(dispatches: Sequence[Dispatch | Row]) -> Dispatch | Row | None:
     return next(dispatch for dispatch in reversed(candidates) if dispatch.status == best)
 
 
-def _take(dispatch: Row, message: Row, report: Report, may_move: MayMove, journal: Journal) -> None:
+def _take(dispatch: Row, message: Row, report: Report, rule: Rule, journal: Journal) -> None:
     dispatch.acknowledged_at = dispatch.acknowledged_at or journal.now
-    reason = report.reason[:MAX_REASON] if report.reason else None
+    if message.purged_at is not None:
+        # Its history went with its text, so nobody can tell whether this is a repeat.
+        return
+    _, reason = _said(report)
     journal.note(
         message,
         report.status or report.word,
@@ -160,7 +177,7 @@ def _take(dispatch: Row, message: Row, report: Report, may_move: MayMove, journa
         return
     # A failure we only assumed is no word of the phone's: whatever it says now counts.
     current = "dispatched" if dispatch.reason_class == "unconfirmed" else dispatch.status
-    if not may_move(current, report.status, reason):
+    if not rule.may_move(current, report.status, reason):
         return
     if (current, report.status) == ("sending", "accepted"):
         dispatch.retry_count += 1
@@ -199,27 +216,38 @@ def _own(
     }
 
 
-def _heard(session: Session, dispatches: dict[str, Row]) -> dict[str, list[str]]:
-    """What the phone has said about each dispatch so far, its own words in their order."""
-    heard: dict[str, list[str]] = defaultdict(list)
+def _heard(
+    session: Session, dispatches: dict[str, Row], quiet_at: datetime | None
+) -> dict[str, list[_Said]]:
+    """What the phone has said about each dispatch so far and may be repeating now, in its order."""
+    heard: dict[str, list[_Said]] = defaultdict(list)
+    last_at: dict[str, datetime] = {}
     if dispatches:
         for row in session.connection().execute(_HEARD, {"dispatch_ids": list(dispatches)}):
-            heard[str(row.dispatch_id)].append(str(row.reported))
-    return heard
+            heard[str(row.dispatch_id)].append((str(row.reported), row.reason))
+            last_at[str(row.dispatch_id)] = row.at
+    if quiet_at is None:
+        return heard
+    return {key: said for key, said in heard.items() if last_at[key] >= quiet_at}
 
 
 def _unheard(
     by_dispatch: dict[str, list[Report]],
-    heard: dict[str, list[str]],
+    heard: dict[str, list[_Said]],
     dispatches: dict[str, Row],
 ) -> list[Report]:
     """The reports that are no repeats, dispatch by dispatch."""
     news: list[Report] = []
     for dispatch_id in dispatches:
-        said = by_dispatch[dispatch_id]
-        count = len(statuses.unheard(heard[dispatch_id], [report.word for report in said]))
-        news.extend(said[len(said) - count :])
+        reports = by_dispatch[dispatch_id]
+        said = [_said(report) for report in reports]
+        count = len(statuses.unheard(heard.get(dispatch_id, []), said))
+        news.extend(reports[len(reports) - count :])
     return news
+
+
+def _said(report: Report) -> _Said:
+    return report.word, report.reason[:MAX_REASON] if report.reason else None
 
 
 # Not limited to the device: SQLite would then walk through all it ever had, by their index, and not go by their ids.
@@ -241,7 +269,7 @@ _DISPATCHES_OF = (
     .order_by(DISPATCHES.c.handed_out_at, DISPATCHES.c.id)
 )
 _HEARD = (
-    sa.select(HistoryEntry.dispatch_id, HistoryEntry.reported)
+    sa.select(HistoryEntry.dispatch_id, HistoryEntry.reported, HistoryEntry.reason, HistoryEntry.at)
     .where(
         HistoryEntry.dispatch_id.in_(sa.bindparam("dispatch_ids", expanding=True)),
         HistoryEntry.reported.is_not(None),

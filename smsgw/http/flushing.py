@@ -30,9 +30,16 @@ class Flusher:
         self._timer: threading.Timer | None = None
         atexit.register(self.write)
 
-    def note(self, device_id: str, at: datetime, app_version: str | None, protocol: str) -> None:
-        """Notes that the device was heard of, to be written soon."""
-        self.sightings.note(device_id, at, app_version, protocol)
+    def note(
+        self,
+        device_id: str,
+        at: datetime,
+        app_version: str | None,
+        protocol: str,
+        is_quiet: bool = False,
+    ) -> None:
+        """Notes that the device was heard of, to be written soon; `is_quiet` says it had nothing left to report."""
+        self.sightings.note(device_id, at, app_version, protocol, is_quiet)
         self.start()
 
     def start(self) -> None:

@@ -59,9 +59,9 @@ def poll() -> Response:
     """Takes the phone's messages and updates, and answers with the messages it is to send."""
     login = this_device()
     body = _parse(bodies.read(MAX_BODY_BYTES))
-    _note_sighting(login)
     received, unreadable = _messages(body.get("messages"))
     updates, bad_updates = _updates(body.get("updates"))
+    _note_sighting(login, is_quiet=not (updates or bad_updates))
     unreadable += bad_updates
     if not (received or updates or unreadable or _has_work(login)):
         return json_answer(NOTHING)
@@ -107,9 +107,10 @@ def _exchange(
     return [{"id": one.id, "to": one.to, "content": one.content} for one in outgoing]
 
 
-def _note_sighting(login: devices.Login) -> None:
-    version = _APP_VERSION.search(asked().environ.get("HTTP_USER_AGENT", ""))
-    flusher().note(login.device_id, clock.now(), version.group(1) if version else None, CHT)
+def _note_sighting(login: devices.Login, is_quiet: bool = False) -> None:
+    found = _APP_VERSION.search(asked().environ.get("HTTP_USER_AGENT", ""))
+    version = found.group(1) if found else None
+    flusher().note(login.device_id, clock.now(), version, CHT, is_quiet)
 
 
 def _parse(body: bytes) -> dict[str, Any]:

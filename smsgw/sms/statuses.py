@@ -4,7 +4,8 @@ Source: the stock app's protocol. It reports UNSENT (`accepted`), PENDING (`send
 its own retries go back from PENDING to UNSENT, a person's retry from FAILED or PENDING to UNSENT.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from typing import TypeVar
 
 OUTBOUND = (
     "queued",
@@ -53,7 +54,10 @@ def furthest(statuses: Sequence[str]) -> str:
     return max(statuses, key=_RANKS.__getitem__)
 
 
-def unheard(stored: Sequence[str], incoming: Sequence[str]) -> list[str]:
+Said = TypeVar("Said", bound=Hashable)
+
+
+def unheard(stored: Sequence[Said], incoming: Sequence[Said]) -> list[Said]:
     """What of `incoming` the phone has not said before.
 
     A phone that lost our answer says the end of what it said once more, and then what is new. So the longest

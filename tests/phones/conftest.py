@@ -13,6 +13,7 @@ import time_machine
 from smsgw import clock
 from smsgw.core import crms, events, housekeeping, outbound
 from smsgw.core.drafts import Draft
+from smsgw.http.flushing import FLUSHER
 from smsgw.store.models import Device, Dispatch, Event, HistoryEntry, Message, QuarantinedItem
 
 from ..conftest import NOW, World
@@ -51,6 +52,14 @@ class Stage:
     def report(self, dispatch_id: str, *words: str, reason: str = "generic; errorCode=1") -> None:
         """The phone says these statuses of one dispatch, in one poll."""
         self.poll(updates=[update(dispatch_id, word, reason) for word in words])
+
+    def be_quiet(self) -> None:
+        """A minute later the phone polls with nothing to report, and some seconds later that is written down."""
+        self.pass_time(minutes=1)
+        self.poll()
+        with self.world.database.transaction() as session:
+            self.world.app.extensions[FLUSHER].sightings.write(session)
+        self.pass_time(minutes=1)
 
     def queue(self, count: int = 1, **draft: Any) -> list[str]:
         """Queues SMS for the CRM and returns the messages' ids."""

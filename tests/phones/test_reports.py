@@ -1,10 +1,13 @@
 """Reports: the life of a dispatch as its phone tells it, late, twice, out of order, and from somebody else."""
 
+import dataclasses
 import threading
 import uuid
 
 import pytest
 
+from smsgw import clock
+from smsgw.core import housekeeping
 from smsgw.phones import cht
 from smsgw.store.models import HistoryEntry, Message
 
@@ -90,6 +93,46 @@ def test_the_radio_tries_again_and_again_and_the_crm_is_told_once(stage):
     assert stage.events() == ["message.dispatched", "message.accepted", "message.failed"]
     assert stage.message(message_id).reason_class == "temporary"
     assert len(stage.history(message_id)) == 2 + 43
+
+
+def test_the_same_words_after_a_poll_without_any_are_another_try_of_the_radio(stage):
+    message_id, dispatch_id = stage.send()
+    stage.report(dispatch_id, "UNSENT", "PENDING", "UNSENT")
+    for _ in range(5):
+        stage.be_quiet()
+        stage.report(dispatch_id, "PENDING", "UNSENT")
+        stage.report(dispatch_id, "PENDING", "UNSENT")  # the answer was lost
+    assert stage.dispatches(message_id)[0].retry_count == 6
+    assert stage.events() == ["message.dispatched", "message.accepted"]
+    assert len(stage.history(message_id)) == 2 + 3 + 10
+
+
+def test_the_same_words_after_a_poll_without_any_are_another_try_of_a_person(stage):
+    message_id, dispatch_id = stage.send()
+    stage.report(dispatch_id, "UNSENT", "PENDING", "FAILED", reason="destination.invalid")
+    stage.be_quiet()
+    stage.report(dispatch_id, "UNSENT", "PENDING", "FAILED", reason="no-service")
+    assert stage.message(message_id).reason_class == "temporary"
+    assert stage.events().count("message.failed") == 2
+
+
+def test_another_reason_is_no_repeat(stage):
+    message_id, dispatch_id = stage.send()
+    stage.report(dispatch_id, "UNSENT", "PENDING", "FAILED", reason="destination.invalid")
+    stage.report(dispatch_id, "UNSENT", "PENDING", "FAILED", reason="no-service")
+    assert stage.message(message_id).reason == "no-service"
+
+
+def test_a_repeat_about_a_message_whose_text_was_removed_changes_and_tells_nothing(stage):
+    message_id, dispatch_id = stage.send()
+    stage.report(dispatch_id, "UNSENT", "PENDING", "FAILED")
+    stage.pass_time(days=40)
+    settings = dataclasses.replace(stage.world.settings, retention_days=30)
+    with stage.world.database.transaction() as session:
+        assert housekeeping.purge(session, settings, clock.now()) == 1
+    told = stage.events()
+    stage.report(dispatch_id, "UNSENT", "PENDING", "FAILED")
+    assert (stage.status(message_id), stage.events()) == ("failed", told)
 
 
 def test_a_person_presses_retry_after_a_failure(stage):

@@ -15,6 +15,7 @@ class Device(Table):
     `protocol` is the one it spoke last: `cht`, `mysmsapio` or `socket`. `socket_id` names the socket that gets its
     messages: the one that was opened last, in whatever process. `revision` goes up with every write transaction of
     a poll, so a poll can tell that another one of the same device was committed while it was on its way.
+    `quiet_at` is when it last polled without a report: all our answers to earlier ones had arrived by then.
     """
 
     __tablename__ = "devices"
@@ -25,6 +26,7 @@ class Device(Table):
     enabled: Mapped[bool] = mapped_column(default=True)
     is_online: Mapped[bool] = mapped_column(default=False)
     last_seen_at: Mapped[datetime | None]
+    quiet_at: Mapped[datetime | None]
     app_version: Mapped[str | None]
     name: Mapped[str | None]
     protocol: Mapped[str] = mapped_column(default="cht", server_default="cht")
