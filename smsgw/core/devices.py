@@ -126,7 +126,10 @@ def add_with_key(
 ) -> tuple[Device, str]:
     """The same with a `gw_live_…` key, for the apps that ask for one."""
     secret = ids.new_device_key()
-    return _add(session, device_id, phone, region, secret, now), secret
+    device = _add(session, device_id, phone, region, secret, now)
+    # Until it speaks: the app that scans a key.
+    device.protocol = protocols.MYSMSAPIO
+    return device, secret
 
 
 def _add(

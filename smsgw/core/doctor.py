@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from ..settings import Settings
 from ..store.db import Database, is_postgresql
 from ..store.models import Device, Message, QuarantinedItem, WebhookEndpoint, WorkerHeartbeat
-from . import archive, devices, health, webhooks
+from . import archive, devices, health, protocols, webhooks, wording
 from .health import Finding
 
 CLOCKS_AGREE_WITHIN = timedelta(seconds=60)
@@ -68,11 +68,10 @@ def _public_url(settings: Settings) -> Finding:
 def _devices(session: Session, settings: Settings, now: datetime) -> Iterator[Finding]:
     found = devices.everyone(session)
     if not found:
-        yield Finding("devices", "wrong", "there is none", "python -m smsgw device add NAME")
+        yield Finding("devices", "wrong", "there is none", program.line("device add NAME"))
     for device in found:
         yield _presence(device, settings, now)
-        version = _VERSION.match(device.app_version or "")
-        if version and (int(version[1]), int(version[2])) < OLDEST_GOOD_APP:
+        if _has_old_app(device):
             yield Finding(
                 f"device {device.id}",
                 "wrong",
@@ -81,17 +80,26 @@ def _devices(session: Session, settings: Settings, now: datetime) -> Iterator[Fi
             )
 
 
+def _has_old_app(device: Device) -> bool:
+    """Only cht-gateway's versions mean anything here; other apps count their own."""
+    version = _VERSION.match(device.app_version or "")
+    if device.protocol != protocols.CHT or version is None:
+        return False
+    return (int(version[1]), int(version[2])) < OLDEST_GOOD_APP
+
+
 def _presence(device: Device, settings: Settings, now: datetime) -> Finding:
-    check = f"device {device.id}"
+    check, words = f"device {device.id}", wording.of(device)
     if not device.enabled:
         return Finding(check, "ok", "is disabled")
     if device.last_seen_at is None:
-        advice = "type its URL into the phone's app and switch polling on"
-        return Finding(check, "wrong", "has never polled", advice)
+        return Finding(check, "wrong", words.never, words.begin)
     ago = _span(now - device.last_seen_at)
     if devices.is_online(device, now, settings.device_offline_seconds):
-        return Finding(check, "ok", f"polled {ago} ago")
-    return Finding(check, "wrong", f"polled last {ago} ago", f"is it on and online? {_BATTERY}")
+        return Finding(check, "ok", f"{words.came} {ago} ago")
+    return Finding(
+        check, "wrong", f"{words.came} last {ago} ago", f"is it on and online? {_BATTERY}"
+    )
 
 
 def _stuck(session: Session) -> Finding:

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from ..clock import rfc3339, rfc3339_or_none
 from ..settings import Settings
 from ..store.models import Crm, Device, Dispatch, Message
-from . import devices, protocols, routing, window
+from . import devices, protocols, routing, window, wording
 
 
 def waiting_for(
@@ -91,11 +91,12 @@ def _why_not_yet(
     if not device.enabled:
         return f"The device {name} is disabled on the server."
     if device.last_seen_at is None:
-        return f"The device {name} has never polled."
+        return f"The device {name} {wording.of(device).never}."
     if not devices.is_online(device, now, settings.device_offline_seconds):
         return f"The device {name} has been silent since {_time(device.last_seen_at)}."
     return _limit(session, message, device, settings, now) or (
-        f"The device {name} gets it at one of its next polls; the last one was at {_time(device.last_seen_at)}."
+        f"The device {name} gets it {wording.how_it_gets_more(device)}; "
+        f"it {wording.of(device).came} last at {_time(device.last_seen_at)}."
     )
 
 

@@ -230,6 +230,16 @@ def test_a_queued_message_waits_for_a_phone_and_says_what_is_the_matter_with_it(
     assert "disabled" in _waits(api, message_id)[2]
 
 
+def test_an_app_with_a_socket_does_not_poll(api: Api):
+    api.set_device(protocol="socket")
+    message_id = api.send()
+    assert "never connected" in _waits(api, message_id)[2]
+    api.set_device(last_seen_at=clock.now(), socket_id="a")
+    assert "over its open socket" in _waits(api, message_id)[2]
+    api.set_device(protocol="mysmsapio", socket_id=None)
+    assert "when it opens its socket" in _waits(api, message_id)[2]
+
+
 def test_a_queued_message_names_the_likeliest_of_several_phones(api: Api):
     api.world.add_device("phone-2")
     api.see_device(clock.now(), "phone-2")

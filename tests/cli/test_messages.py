@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core import devices, housekeeping, presence
+from smsgw.core import devices, housekeeping, presence, protocols
 from smsgw.store.db import Database
 from smsgw.store.models import Message
 from tests.cli.conftest import Ask, Run
@@ -189,6 +189,45 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do(run: Run, ask: Ask, crm, d
     assert all(check["advice"] for check in checks if check["state"] != "ok")
 
 
+def _check_of(run: Run, device_id: str) -> dict[str, str]:
+    checks = json.loads(run("doctor", "--json").stdout)["checks"]
+    (found,) = [check for check in checks if check["check"] == f"device {device_id}"]
+    return found
+
+
+def test_the_doctor_takes_only_cht_gateways_versions_for_old(
+    run: Run, ask: Ask, database: Database
+):
+    ask("device", "add", "p", "--key")
+    _beat_and_poll(database, "1.0.0", protocol=protocols.MYSMSAPIO)
+    assert _check_of(run, "p") == {
+        "check": "device p",
+        "state": "ok",
+        "text": "was heard of 0 seconds ago",
+        "advice": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "protocol", "text", "advice"),
+    [
+        ([], protocols.CHT, "has never polled", "switch polling on"),
+        (["--key"], protocols.MYSMSAPIO, "has never connected", "QR code"),
+        (["--key"], protocols.SOCKET, "has never connected", "/ws"),
+    ],
+)
+def test_the_doctor_has_words_for_each_kind_of_app(
+    run: Run, ask: Ask, database: Database, arguments, protocol, text, advice
+):
+    ask("device", "add", "p", *arguments)
+    if protocol == protocols.SOCKET:
+        with database.transaction() as session:
+            devices.get(session, "p").protocol = protocol
+    found = _check_of(run, "p")
+    assert (found["state"], found["text"]) == ("wrong", text)
+    assert advice in found["advice"]
+
+
 def test_the_doctor_sees_a_clock_that_was_set_back(run: Run, ask: Ask, crm, database: Database):
     _send(ask)
     with database.transaction() as session:
@@ -227,10 +266,15 @@ def test_a_webhook_from_its_making_to_its_end(ask: Ask, run: Run, crm, monkeypat
     assert ask("webhook", "list")["data"] == []
 
 
-def _beat_and_poll(database: Database, version: str, ago: timedelta = timedelta(0)) -> None:
+def _beat_and_poll(
+    database: Database,
+    version: str,
+    ago: timedelta = timedelta(0),
+    protocol: str = protocols.CHT,
+) -> None:
     moment = clock.now() - ago
     sightings = presence.Sightings()
-    sightings.note("p", moment, version)
+    sightings.note("p", moment, version, protocol)
     with database.transaction() as session:
         assert devices.get(session, "p").enabled
         housekeeping.beat(session, "host:1", moment)
