@@ -1,5 +1,6 @@
 """`python -m smsgw …`."""
 
+from . import program
 from .cli import crms, devices, doctor, messages, quarantine, serve, setup, transfer, webhooks
 from .cli.entry import root
 
@@ -17,4 +18,4 @@ __all__ = [
 ]
 
 if __name__ == "__main__":
-    root(prog_name="python -m smsgw")
+    root(prog_name=program.line())

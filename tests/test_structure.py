@@ -16,7 +16,19 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "smsgw").rglob("*.py"))
 RANKS = {
     **dict.fromkeys(
-        ["settings", "clock", "errors", "ids", "addresses", "brokers", "sms", "logs", "metrics"], 0
+        [
+            "settings",
+            "clock",
+            "errors",
+            "ids",
+            "addresses",
+            "brokers",
+            "program",
+            "sms",
+            "logs",
+            "metrics",
+        ],
+        0,
     ),
     "store": 1,
     "core": 2,

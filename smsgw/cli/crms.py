@@ -3,7 +3,7 @@
 import click
 from sqlalchemy.orm import Session
 
-from .. import clock
+from .. import clock, program
 from ..addresses import Guard
 from ..clock import rfc3339
 from ..core import crms, operators, webhooks
@@ -48,7 +48,7 @@ def show_all() -> None:
         for one in found
     ]
     columns = ("name", "id", "enabled", "devices", "created_at")
-    output.rows_of(found, shown, columns, "There is no CRM yet: python -m smsgw crm add NAME")
+    output.rows_of(found, shown, columns, f"There is no CRM yet: {program.line('crm add NAME')}")
 
 
 @output.command(crm, "rotate")

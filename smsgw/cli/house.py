@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from .. import program
 from .. import settings as settings_module
 from ..errors import GatewayError
 from ..settings import Settings
@@ -36,11 +37,11 @@ def opened() -> Iterator[Opened]:
     with unchecked() as house:
         revision = migrations.current(house.database)
         if revision is None:
-            raise NotReady("the database is new: run python -m smsgw init")
+            raise NotReady(f"the database is new: run {program.line('init')}")
         if revision != migrations.head():
             raise NotReady(
                 f"the database is at revision {revision}, this version needs {migrations.head()}:"
-                " run python -m smsgw db upgrade"
+                f" run {program.line('db upgrade')}"
             )
         yield house
 

@@ -17,7 +17,7 @@ from .entry import root
 @click.option("--threads", type=click.IntRange(1), help="Threads in each of them.")
 @click.option("--no-worker", is_flag=True, help="Without the worker that delivers webhooks.")
 def serve(no_worker: bool, **chosen: str | int | None) -> None:
-    """Serve phones, CRMs and operators, and deliver webhooks; the same as python app.py."""
+    """Serve phones, CRMs and operators, and deliver webhooks; the same as app.py does."""
     # In the environment, so that the processes started from here see them too.
     for name, value in chosen.items():
         if value is not None:

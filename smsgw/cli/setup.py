@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .. import clock
+from .. import clock, program
 from ..core import devices, setup
 from ..core.setup import Made
 from ..settings import Settings
@@ -54,7 +54,7 @@ def check() -> None:
     if revision != head:
         raise NotReady(
             f"the database is at revision {revision or 'none'}, this version needs {head}:"
-            " run python -m smsgw db upgrade"
+            f" run {program.line('db upgrade')}"
         )
     if not output.wants_json():
         click.echo(f"The database is at revision {revision}, as it should be.")

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import click
 
-from .. import clock
+from .. import clock, program
 from ..addresses import Guard
 from ..core import crms, deliveries, webhooks
 from . import output
@@ -52,7 +52,7 @@ def show_all(crm_name: str | None) -> None:
         else:
             endpoints = webhooks.of_crm(session, crms.get(session, crm_name).id)
         found = webhooks.shapes(session, endpoints)
-    nothing = "There is no webhook yet: python -m smsgw webhook add --crm NAME URL"
+    nothing = f"There is no webhook yet: {program.line('webhook add --crm NAME URL')}"
     output.rows_of({"data": found}, found, _COLUMNS, nothing)
 
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from .. import program
 from ..settings import Settings
 from ..store.db import Database, is_postgresql
 from ..store.models import Device, Message, QuarantinedItem, WebhookEndpoint, WorkerHeartbeat
@@ -111,8 +112,8 @@ def _stuck(session: Session) -> Finding:
         "stuck messages",
         "wrong",
         f"{count}: a phone has had them for too long",
-        "see python -m smsgw messages --stuck; look at the phone, then python -m smsgw resend ID"
-        " --may-duplicate",
+        f"see {program.line('messages --stuck')}; look at the phone, then "
+        f"{program.line('resend ID --may-duplicate')}",
     )
 
 
@@ -130,7 +131,7 @@ def _webhook(endpoint: WebhookEndpoint) -> Finding | None:
         f"webhook {endpoint.id}",
         "wrong",
         f"was switched off: {endpoint.disabled_reason}",
-        f"repair the receiver, then python -m smsgw webhook enable {endpoint.id} and webhook recover",
+        f"repair the receiver, then {program.line(f'webhook enable {endpoint.id}')} and webhook recover",
     )
 
 
@@ -138,7 +139,7 @@ def _quarantine(session: Session) -> Finding:
     count = session.scalar(sa.select(sa.func.count(QuarantinedItem.id))) or 0
     if count == 0:
         return Finding("quarantine", "ok", "empty")
-    advice = "see python -m smsgw quarantine list, then python -m smsgw quarantine clear"
+    advice = f"see {program.line('quarantine list')}, then {program.line('quarantine clear')}"
     return Finding("quarantine", "warning", f"{count} items no one could read", advice)
 
 

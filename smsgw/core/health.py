@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from .. import program
 from ..store import migrations
 from ..store.db import Database
 from . import figures
@@ -60,7 +61,7 @@ def _migrations(database: Database, _now: datetime) -> Finding:
         "migrations",
         "wrong",
         f"the tables are at revision {current or 'none'}, this version needs {head}",
-        "run: python -m smsgw db upgrade",
+        f"run: {program.line('db upgrade')}",
     )
 
 
@@ -73,7 +74,9 @@ def _worker(database: Database, now: datetime) -> Finding:
         text = f"the worker was last heard of {silent_seconds:.0f} seconds ago"
     else:
         return Finding("worker", "ok", f"heard of {max(silent_seconds, 0):.0f} seconds ago")
-    advice = "start the server (python app.py) or the worker alone (python -m smsgw worker)"
+    advice = (
+        f"start the server ({program.server_line()}) or the worker alone ({program.line('worker')})"
+    )
     return Finding("worker", "wrong", text, advice)
 
 

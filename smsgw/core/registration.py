@@ -33,7 +33,7 @@ def check_open(session: Session, settings: Settings, now: datetime) -> None:
     """Raises `Forbidden` with what the operator has to do, unless registration is open."""
     if not is_open(session, settings, now):
         raise Forbidden(
-            "registration is closed; an operator opens it with: python -m smsgw device pair",
+            "registration is closed; an operator opens it with the command 'device pair'",
             code="registration_closed",
         )
 

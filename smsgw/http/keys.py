@@ -60,7 +60,7 @@ def check_open(now: datetime) -> None:
     if not is_open:
         raise Unauthorized(
             "no key, or a wrong one: registering needs an operator's or a CRM's key, "
-            "or an operator opens it for a while with: python -m smsgw device pair"
+            "or an operator opens it for a while with the command 'device pair'"
         )
     if bearer():
         raise Unauthorized("the key is wrong; while registration is open, none is needed")

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from smsgw import program
 from smsgw.cli import house
 from smsgw.store.db import Database
 from tests.cli.conftest import Ask, Run
@@ -120,7 +121,7 @@ def test_a_command_on_a_new_database_says_what_to_run(run: Run, tmp_path: Path, 
     monkeypatch.setenv("SMSGW_DATABASE_URL", f"sqlite:///{tmp_path}/new.db")
     result = run("device", "list")
     assert result.exit_code == 1
-    assert result.output.splitlines() == ["Error: the database is new: run python -m smsgw init"]
+    assert result.output.splitlines() == [f"Error: the database is new: run {program.line('init')}"]
 
 
 @pytest.mark.parametrize(
