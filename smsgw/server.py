@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
-from . import logs
+from . import logs, served
 from . import settings as settings_module
 from .core import events
 from .errors import GatewayError
@@ -78,6 +78,8 @@ def run(settings: Settings, names: list[str]) -> None:
     with _counting_together() as folder:
         port = listener.getsockname()[1]
         os.environ.update(SMSGW_PORT=str(port), PROMETHEUS_MULTIPROC_DIR=folder)
+        if "web" in names:
+            served.note(settings, port)
         _LOG.info("serving on http://%s:%s", settings.host, port)
         _supervise([_child(name, listener) for name in names])
     _LOG.info("stopped")

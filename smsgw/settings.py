@@ -60,6 +60,11 @@ def environment_names() -> list[str]:
     return [f"SMSGW_{field.name.upper()}" for field in fields(Settings)]
 
 
+def names_address() -> bool:
+    """Whether the environment says at which address the server is."""
+    return any(os.environ.get(name) for name in ("SMSGW_PORT", "SMSGW_PUBLIC_URL"))
+
+
 def load() -> Settings:
     """The settings from the environment.
 

@@ -30,7 +30,7 @@ RANKS = {
         ],
         0,
     ),
-    "store": 1,
+    **dict.fromkeys(["store", "served"], 1),
     "core": 2,
     **dict.fromkeys(["http", "live"], 3),
     **dict.fromkeys(["phones", "crm", "admin", "ops", "delivery"], 4),

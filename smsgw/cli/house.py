@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from .. import program
+from .. import program, served
 from .. import settings as settings_module
 from ..errors import GatewayError
 from ..settings import Settings
@@ -48,8 +48,8 @@ def opened() -> Iterator[Opened]:
 
 @contextmanager
 def unchecked() -> Iterator[Opened]:
-    """The database as it is."""
-    settings = settings_module.load()
+    """The database as it is, and the settings with the address at which the server was started last."""
+    settings = served.as_served(settings_module.load())
     database = Database(settings.database_url, pool_size=_POOL)
     try:
         yield Opened(settings, database)

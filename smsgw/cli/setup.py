@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from .. import clock, program
+from .. import settings as settings_module
 from ..core import devices, setup
 from ..core.setup import Made
 from ..settings import Settings
@@ -27,10 +28,12 @@ def init() -> None:
         revision = migrations.upgrade(house.database)
         with house.database.transaction() as session:
             made = setup.make_first(session, clock.now())
+    # Not where the server was until now, but where it will be: this comes before a start.
+    settings = settings_module.load()
     if output.wants_json():
-        output.print_json({"revision": revision, **_made_json(house.settings, made)})
+        output.print_json({"revision": revision, **_made_json(settings, made)})
     elif made is not None:
-        click.echo(_welcome(house.settings, made))
+        click.echo(_welcome(settings, made))
     else:
         click.echo("The database is up to date; what was made before stays as it is.")
 

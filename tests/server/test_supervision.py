@@ -1,5 +1,6 @@
 """The supervised start: what runs, what ends it, and what is started again."""
 
+import json
 import os
 import signal
 import socket
@@ -46,6 +47,44 @@ def test_the_web_server_and_the_worker_can_run_apart(tmp_path: Path):
         until(lambda: server.request("GET", "/readyz")[0] == 200, "the worker to be heard of")
         worker.terminate()
         assert worker.wait(30) == 0
+
+
+def _added(name: str, url: str, **settings: str) -> str:
+    """The address that `device add` tells to type into a phone, without its name and password."""
+    answer = subprocess.run(
+        [sys.executable, "-m", "smsgw", "device", "add", name, "--json"],
+        cwd=ROOT,
+        env=environment(SMSGW_DATABASE_URL=url, **settings),
+        check=True,
+        capture_output=True,
+    )
+    scheme, _, rest = json.loads(answer.stdout)["url"].partition("://")
+    return f"{scheme}://{rest.partition('@')[2]}"
+
+
+def test_commands_print_the_address_of_the_server_that_serves_this_database(
+    database_url: str, tmp_path: Path
+):
+    with serving(tmp_path, database_url) as server:
+        assert _added("a", database_url) == f"{server.url}/api/sms"
+        server.stop()
+        assert _added("b", database_url) == f"{server.url}/api/sms"
+        assert _added("c", database_url, SMSGW_PORT="9000").endswith(":9000/api/sms")
+        public = "https://sms.example.org"
+        assert _added("d", database_url, SMSGW_PUBLIC_URL=public) == f"{public}/api/sms"
+
+
+def test_init_prints_where_the_server_will_be_not_where_it_was(tmp_path: Path):
+    url = f"sqlite:///{tmp_path}/smsgw.db"
+    with serving(tmp_path, url):
+        answer = subprocess.run(
+            [sys.executable, "-m", "smsgw", "init", "--json"],
+            cwd=ROOT,
+            env=environment(SMSGW_DATABASE_URL=url),
+            check=True,
+            capture_output=True,
+        )
+    assert ":8000/" in json.loads(answer.stdout)["docs"]
 
 
 def test_sigterm_ends_all_processes_within_seconds(server: Server):
