@@ -144,7 +144,7 @@ class Worker:
         return replace(unsent(claimed), result=result)
 
     def _listen(self, stop: threading.Event) -> None:
-        bell = doorbell(self._database)
+        bell = doorbell(self._database, stop)
         while not stop.is_set():
             if bell.wait(LOOK_SECONDS):
                 self._senders.wake()

@@ -221,7 +221,7 @@ class Hub:
 
     def _watch(self) -> None:
         """Runs in a thread of its own: waits for hints and looks for work."""
-        bell = doorbell(self._database)
+        bell = doorbell(self._database, self._stopped)
         while not self._stopped.is_set():
             self._watch_once(bell)
             self._stopped.wait(BREATH_SECONDS)
@@ -230,7 +230,8 @@ class Hub:
     def _watch_once(self, bell: Doorbell) -> None:
         try:
             bell.wait(LOOK_SECONDS)
-            self._look()
+            if not self._stopped.is_set():
+                self._look()
         except Exception:
             _LOG.exception("looking for work failed")
             self._stopped.wait(LOOK_SECONDS)

@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+import threading
 import time
 from typing import Any, Protocol
 
@@ -11,6 +12,8 @@ import sqlalchemy as sa
 from ..store.db import CHANNEL, RING_SECONDS, Database
 
 POLL_SECONDS = 0.05
+# How long the end of the process may wait for one who listens to PostgreSQL.
+STEP_SECONDS = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -19,17 +22,17 @@ class Doorbell(Protocol):
     """Something to wait at, for one thread."""
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Waits until something may have been written, `timeout_seconds` at most; whether it rang."""
+        """Waits until something may have been written, `timeout_seconds` at most, or the end; whether it rang."""
 
     def close(self) -> None:
         """Ends its connection."""
 
 
-def doorbell(database: Database) -> Doorbell:
-    """The doorbell of this kind of database."""
+def doorbell(database: Database, stop: threading.Event) -> Doorbell:
+    """The doorbell of this kind of database; nobody waits at it any more once `stop` is set."""
     if database.is_sqlite:
-        return SqliteDoorbell(str(database.url.database))
-    return PostgresDoorbell(database.url)
+        return SqliteDoorbell(str(database.url.database), stop)
+    return PostgresDoorbell(database.url, stop)
 
 
 class SqliteDoorbell:
@@ -38,7 +41,8 @@ class SqliteDoorbell:
     `data_version` reads a counter in shared memory: it takes no lock and costs some microseconds.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, stop: threading.Event) -> None:
+        self._stop = stop
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._seen = self._version()
 
@@ -47,9 +51,8 @@ class SqliteDoorbell:
         deadline = time.monotonic() + timeout_seconds
         while (version := self._version()) == self._seen:
             left = deadline - time.monotonic()
-            if left <= 0:
+            if left <= 0 or self._stop.wait(min(POLL_SECONDS, left)):
                 return False
-            time.sleep(min(POLL_SECONDS, left))
         self._seen = version
         return True
 
@@ -65,7 +68,8 @@ class SqliteDoorbell:
 class PostgresDoorbell:
     """Rings on `NOTIFY`, and comes back by itself after the server was away."""
 
-    def __init__(self, url: sa.URL) -> None:
+    def __init__(self, url: sa.URL, stop: threading.Event) -> None:
+        self._stop = stop
         self._address = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._connection: psycopg.Connection[Any] | None = None
         self._has_echo = False
@@ -77,7 +81,7 @@ class PostgresDoorbell:
         except psycopg.Error as error:
             log.warning("the doorbell has lost the database: %s", type(error).__name__)
             self.close()
-            time.sleep(timeout_seconds)
+            self._stop.wait(timeout_seconds)
             return False
 
     def close(self) -> None:
@@ -95,7 +99,14 @@ class PostgresDoorbell:
         if self._has_echo:
             # Whoever has just rung keeps quiet for a moment about what it writes next: ring once more for that.
             timeout_seconds = min(timeout_seconds, 2 * RING_SECONDS)
-        has_rung = bool(list(self._connection.notifies(timeout=timeout_seconds, stop_after=1)))
+        has_rung = self._hears(self._connection, timeout_seconds)
         rings = has_rung or self._has_echo
         self._has_echo = has_rung
         return rings
+
+    def _hears(self, connection: psycopg.Connection[Any], timeout_seconds: float) -> bool:
+        deadline = time.monotonic() + timeout_seconds
+        while not self._stop.is_set() and (left := deadline - time.monotonic()) > 0:
+            if list(connection.notifies(timeout=min(left, STEP_SECONDS), stop_after=1)):
+                return True
+        return False

@@ -291,7 +291,7 @@ def test_a_beat_comes_after_the_first_words_and_again(hub):
 
 
 def test_one_who_answers_pings_stays_and_one_who_does_not_is_let_go(hub, kind, monkeypatch):
-    monkeypatch.setattr(hub_module, "TURN_SECONDS", 0.002)
+    monkeypatch.setattr(hub_module, "TURN_SECONDS", 0.01)
     lively, dead = Talk(kind, "lively"), Talk(kind, "dead")
     answering, silent = join(hub, lively), join(hub, dead)
     threading.Thread(target=answering.receive, daemon=True).start()

@@ -20,8 +20,13 @@ def write(database, name, **info):
 
 
 @pytest.fixture
-def bell(database):
-    made = doorbell(database)
+def stop():
+    return threading.Event()
+
+
+@pytest.fixture
+def bell(database, stop):
+    made = doorbell(database, stop)
     if not database.is_sqlite:
         assert made.wait(PATIENCE_SECONDS)  # the first time it has just begun to listen
     yield made
@@ -54,6 +59,15 @@ def test_it_wakes_a_waiting_thread(database, bell):
     write(database, "a", has_news=True)
     listener.join(PATIENCE_SECONDS)
     assert heard == [True]
+
+
+def test_nobody_waits_for_it_after_the_end(bell, stop):
+    quieten(bell)
+    listener = threading.Thread(target=bell.wait, args=(10 * PATIENCE_SECONDS,), daemon=True)
+    listener.start()
+    stop.set()
+    listener.join(PATIENCE_SECONDS)
+    assert not listener.is_alive()
 
 
 def test_what_was_written_just_after_a_ring_rings_too(database, bell):
