@@ -1,4 +1,4 @@
-"""`/openapi.json`, the page `/docs` that shows it, and a front page that points there."""
+"""`/openapi.json`, the page `/docs` that shows it, the pages it links, and a front page that points there."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,17 @@ from .. import __version__
 from ..http.guards import public
 from ..http.openapi import Api, make_api
 from ..http.wiring import house
-from . import crms, deliveries, devices, events, messages, phone_docs, webhook_docs, webhooks
+from . import (
+    crms,
+    deliveries,
+    devices,
+    events,
+    guides,
+    messages,
+    phone_docs,
+    webhook_docs,
+    webhooks,
+)
 from .fields import Moment
 
 # Nothing from elsewhere and nothing inline; the viewer's style sheet has its icons as data.
@@ -58,9 +68,10 @@ def show() -> Response:
 
 @blueprint.get("/docs/<path:name>")
 @public
-def show_asset(name: str) -> Response:
-    """The viewer's files."""
-    return _page(f"docs/{name}")
+def show_more(name: str) -> Response:
+    """The page of `docs/` that has this name, otherwise a file of the viewer's."""
+    guide = guides.find(name)
+    return _page(f"docs/{name}") if guide is None else _sealed(Response(guide))
 
 
 @blueprint.get("/openapi.json")
@@ -71,7 +82,11 @@ def show_document() -> Response:
 
 
 def _page(name: str) -> Response:
-    page = send_from_directory(_FOLDER, name, max_age=3600)
+    return _sealed(send_from_directory(_FOLDER, name, max_age=3600))
+
+
+def _sealed(page: Response) -> Response:
+    """The page with the word to browsers that it asks for nothing from elsewhere."""
     page.headers["Content-Security-Policy"] = POLICY
     page.headers["X-Content-Type-Options"] = "nosniff"
     page.headers["Referrer-Policy"] = "no-referrer"

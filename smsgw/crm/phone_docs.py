@@ -77,7 +77,13 @@ def _json(schema: Any, example: Any = None) -> dict[str, Any]:
 _DENIED = {"description": "A wrong name or password.", "content": _json(_ERROR)}
 _ANY_ERROR = {"description": "Any other error.", "content": _json(_ERROR)}
 
-TAG = {"name": "Phones", "description": "What the phones themselves call. Your program does not."}
+TAG = {
+    "name": "Phones",
+    "description": (
+        "What phones with cht-gateway call; your program does not. Apps that speak MySMSAPio's API or open a socket "
+        "have pages of their own: [MySMSAPio](/docs/mysmsapio), [CRM WebSocket API](/docs/crm-websocket)."
+    ),
+}
 PATHS: dict[str, Any] = {
     "/api/sms": {
         "get": {

@@ -1,14 +1,17 @@
 """/openapi.json and /docs: complete, true, and from this server alone."""
 
 import re
+from urllib.parse import urljoin
 
 import pytest
 from jsonschema_rs import Draft202012Validator
 
 from smsgw.core.events import TYPES
 
+from ..running import ROOT
 from .conftest import Api
 
+GUIDES = sorted(path.stem for path in (ROOT / "docs").glob("*.md"))
 METHODS = ("get", "post", "patch", "delete", "put")
 
 
@@ -181,7 +184,7 @@ def test_real_answers_fit_their_schemas(api: Api, document):
 
 
 def test_the_page_asks_nobody_else_and_has_nothing_inline(api: Api):
-    for path in ("/", "/docs", "/docs/"):
+    for path in ("/", "/docs", "/docs/", *(f"/docs/{name}" for name in GUIDES)):
         page = api.world.client.get(path)
         assert page.status_code == 200
         assert page.mimetype == "text/html"
@@ -189,11 +192,28 @@ def test_the_page_asks_nobody_else_and_has_nothing_inline(api: Api):
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert "http" not in policy
-        assert re.findall(r"(?:src|href)=\"(?!/|data:,)", page.text) == []
+        assert re.findall(r"(?:src|href)=\"(?!/|data:,|[a-z-]+\.md\")", page.text) == []
         assert re.findall(r"<style|style=|\son[a-z]+=|<script>", page.text) == []
         for link in re.findall(r"(?:src|href)=\"(/docs/[^\"]+)\"", page.text):
             asset = api.world.client.get(link)
             assert (asset.status_code, asset.headers["X-Content-Type-Options"]) == (200, "nosniff")
+
+
+@pytest.mark.parametrize("name", GUIDES)
+def test_each_page_of_docs_is_served_and_its_links_lead_somewhere(api: Api, document, name):
+    source = (ROOT / "docs" / f"{name}.md").read_text()
+    title = source.partition("\n")[0].removeprefix("# ")
+    page = api.world.client.get(f"/docs/{name}")
+    assert (page.status_code, page.mimetype) == (200, "text/html")
+    assert f"<h1>{title}</h1>" in page.text
+    assert page.text.count("<table>") == len(re.findall(r"^\|-", source, re.MULTILINE))
+    assert "<!--" not in page.text
+    links = re.findall(r'<a href="([^"]+)"', page.text)
+    assert {f"/docs/{other}" for other in GUIDES} <= set(links)
+    for link in links:
+        assert api.world.client.get(urljoin(f"/docs/{name}", link)).status_code == 200, link
+    words = [document["info"]["description"], *(tag["description"] for tag in document["tags"])]
+    assert any(f"(/docs/{name})" in text for text in words)
 
 
 def test_the_viewers_licence_is_there(api: Api):

@@ -45,6 +45,16 @@ def test_an_sms_can_be_sent_from_the_page(server, page):
     assert page.faults == []
 
 
+def test_the_pages_on_the_sockets_can_be_read(server, page):
+    page.goto(f"{server.url}/docs/rabbitmq")
+    page.get_by_role("main").get_by_role("link", name="CRM WebSocket API").click()
+    page.get_by_role("heading", name="CRM WebSocket API").wait_for()
+    page.get_by_role("link", name="MySMSAPio").click()
+    page.get_by_role("cell", name="POST /api/v1/gateway/heartbeat").wait_for()
+    assert page.faults == []
+    assert all(url.startswith((server.url, "data:")) for url in page.asked)
+
+
 def test_the_page_at_the_root_leads_to_the_docs(server, page):
     page.goto(server.url)
     page.get_by_role("link", name="API documentation").click()
