@@ -3,7 +3,7 @@
 import click
 
 from .. import clock, program
-from ..core import devices, registration
+from ..core import devices, housekeeping, registration
 from ..settings import Settings
 from . import output, qr
 from .entry import group
@@ -98,7 +98,7 @@ def disable(device_id: str) -> None:
 def remove(device_id: str) -> None:
     """Take a phone away; its messages stay."""
     with opened() as house, house.database.transaction() as session:
-        devices.remove(session, devices.get(session, device_id), clock.now())
+        housekeeping.remove_device(session, devices.get(session, device_id), clock.now())
     output.say(f"{device_id} was removed.", {"device_id": device_id, "removed": True})
 
 

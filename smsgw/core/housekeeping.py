@@ -9,6 +9,7 @@ from ..settings import Settings
 from ..store.models import (
     Attempt,
     Delivery,
+    Device,
     Dispatch,
     Event,
     HistoryEntry,
@@ -17,7 +18,7 @@ from ..store.models import (
     QuarantinedItem,
     WorkerHeartbeat,
 )
-from . import limits, protocols, reports, window
+from . import devices, limits, protocols, reports, window
 from .journal import Journal
 
 ACCEPTED_IS_STUCK_AFTER = timedelta(hours=14)
@@ -31,6 +32,29 @@ def give_up_unconfirmed(session: Session, now: datetime) -> int:
 
     The phone may have sent it all the same, so a later report still lifts it.
     """
+    return _give_up(
+        session,
+        sa.and_(
+            Dispatch.lease_until <= now,
+            sa.or_(
+                sa.not_(protocols.has_hand_outs_left()),
+                Dispatch.handed_out_at <= now - window.NEVER_AFTER,
+                Message.expires_at <= now,
+            ),
+        ),
+        now,
+    )
+
+
+def remove_device(session: Session, device: Device, now: datetime) -> None:
+    """Takes the device away. What it never confirmed fails as `unconfirmed`: a phone that gets its name later must not
+    be handed what this one may have sent."""
+    devices.remove(session, device, now)
+    while _give_up(session, Dispatch.device_id == device.id, now):
+        continue
+
+
+def _give_up(session: Session, condition: sa.ColumnElement[bool], now: datetime) -> int:
     rows = session.execute(
         sa.select(Dispatch, Message)
         .join(Message, Message.id == Dispatch.message_id)
@@ -39,12 +63,7 @@ def give_up_unconfirmed(session: Session, now: datetime) -> int:
             Dispatch.status == sa.literal_column("'dispatched'"),
             Dispatch.acknowledged_at.is_(None),
             Dispatch.superseded_at.is_(None),
-            Dispatch.lease_until <= now,
-            sa.or_(
-                sa.not_(protocols.has_hand_outs_left()),
-                Dispatch.handed_out_at <= now - window.NEVER_AFTER,
-                Message.expires_at <= now,
-            ),
+            condition,
         )
         .order_by(Message.id)
         .limit(_AT_ONCE)
@@ -75,7 +94,6 @@ def mark_stuck(session: Session, now: datetime) -> int:
         .where(
             window.is_active(),
             Dispatch.stuck_at.is_(None),
-            Dispatch.superseded_at.is_(None),
             sa.or_(
                 sa.and_(
                     Dispatch.status.in_(["dispatched", "accepted"]),
@@ -95,7 +113,7 @@ def mark_stuck(session: Session, now: datetime) -> int:
     journal = Journal(now)
     for dispatch, message in rows:
         dispatch.stuck_at = now
-        if message.status != dispatch.status:
+        if dispatch.superseded_at is not None or message.status != dispatch.status:
             continue
         message.stuck_at = message.updated_at = now
         journal.note(message, "stuck", dispatch=dispatch)

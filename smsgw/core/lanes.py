@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..store.models import Crm, Message
+from ..store.models import Crm, Dispatch, Message
 from . import routing, window
 from .window import DEVICE_ID, moment, moments
 
@@ -53,11 +53,18 @@ _DUE_LANES = sa.union_all(
         sa.exists().where(_IS_DUE, Message.lane == _lane_of_crm()),
     ),
 )
+# Two phones may not be at one SMS: what the first one makes of it decides whether the second is needed.
+_IS_FREE = ~sa.exists().where(Dispatch.message_id == Message.id, window.is_tried_again())
 _NEXT_IN_LANE = sa.union_all(
     *(
         sa.select(
             sa.select(Message.id, Message.priority, Message.due_at)
-            .where(_IS_DUE, Message.lane == sa.bindparam("lane"), Message.priority == priority)
+            .where(
+                _IS_DUE,
+                Message.lane == sa.bindparam("lane"),
+                Message.priority == priority,
+                _IS_FREE,
+            )
             .order_by(Message.due_at, Message.id)
             .limit(sa.bindparam("most", type_=sa.Integer))
             .subquery()

@@ -1,5 +1,6 @@
 """Reports: what a device says about its dispatches, and what follows for their messages."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from .journal import Journal
 from .rows import DISPATCH_COLUMNS, DISPATCHES, MESSAGE_COLUMNS, MESSAGES, Row
 
 MAX_REASON = 500
+_LOG = logging.getLogger(__name__)
 _NEVER_BACK = {"dispatched": 0, "accepted": 1, "sending": 2, "sent": 3, "failed": 4, "delivered": 5}
 # What a report may change of its dispatch, and then of the message.
 _TOLD_COLUMNS = (
@@ -99,6 +101,8 @@ def apply(
     siblings = _dispatches(session, list(messages))
     dispatches = _own(device, by_dispatch, siblings)
     unknown = sum(len(said) for key, said in by_dispatch.items() if key not in dispatches)
+    if messages and unknown:
+        _warn_of_others(device, by_dispatch, siblings)
     if unknown:
         devices.count_unknown_reports(session, device, unknown)
     told: dict[str, Row] = {}
@@ -214,6 +218,14 @@ def _own(
         for key in dispatch_ids
         if key in found and found[key].device_id == device.id
     }
+
+
+def _warn_of_others(
+    device: Locked, dispatch_ids: Collection[str], siblings: dict[str, list[Row]]
+) -> None:
+    for row in (row for group in siblings.values() for row in group):
+        if row.id in dispatch_ids and row.device_id != device.id:
+            _LOG.warning("device %s reports on %s of device %s", device.id, row.id, row.device_id)
 
 
 def _heard(

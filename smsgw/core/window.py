@@ -62,7 +62,6 @@ def _takes_a_place(sending_since: Any) -> sa.ColumnElement[bool]:
     return sa.and_(
         is_active(),
         Dispatch.stuck_at.is_(None),
-        Dispatch.superseded_at.is_(None),
         sa.or_(Dispatch.status != "sending", Dispatch.status_at > sending_since),
     )
 
@@ -71,6 +70,16 @@ def is_active() -> sa.ColumnElement[bool]:
     """A condition on `Dispatch`: its phone may still be at it."""
     # Written out, not bound: a partial index is used only where its condition stands in the query.
     return Dispatch.status.in_([sa.literal_column(f"'{status}'") for status in ACTIVE])
+
+
+def is_tried_again() -> sa.ColumnElement[bool]:
+    """A condition on `Dispatch`: a resend took its place, but its phone is at it again and may yet send the SMS."""
+    return sa.and_(
+        is_active(),
+        Dispatch.superseded_at.is_not(None),
+        Dispatch.acknowledged_at.is_not(None),
+        Dispatch.stuck_at.is_(None),
+    )
 
 
 def is_unconfirmed(device_id: Any) -> sa.ColumnElement[bool]:

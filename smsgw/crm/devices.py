@@ -7,7 +7,7 @@ from flask import Response
 from sqlalchemy.orm import Session
 
 from .. import clock
-from ..core import devices, routing
+from ..core import devices, housekeeping, routing
 from ..errors import NotFound
 from ..http.answers import answer
 from ..http.guards import crm_or_operator_required, find_crm, operator_required
@@ -94,10 +94,11 @@ def change(body: dict[str, Any], device_id: str) -> Response:
 def remove(device_id: str) -> Response:
     """Remove a device
 
-    Its messages stay. What it sends later under the same ids is still not taken in twice.
+    Its messages stay. What it sends later under the same ids is still not taken in twice. What it was handed and never
+    confirmed fails as `unconfirmed`, because it may have sent it all the same.
     """
     with house().database.transaction() as session:
-        devices.remove(session, devices.get(session, device_id), clock.now())
+        housekeeping.remove_device(session, devices.get(session, device_id), clock.now())
     return Response(status=204)
 
 

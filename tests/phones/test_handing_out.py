@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core import crms, devices, handout, outbound
+from smsgw.core import crms, devices, handout, housekeeping, outbound
 from smsgw.errors import IllegalTransition
 
 from ..conftest import NOW
@@ -440,3 +440,25 @@ def exchange(stage, handed):
     sa.event.remove(engine, "before_cursor_execute", note)
     assert len(fresh) == len(handed)
     return [one for one in seen if not one.startswith("NOTIFY")], fresh
+
+
+def test_what_the_phone_retries_after_a_resend_takes_a_place_in_its_window(stage):
+    sent = [stage.send() for _ in range(10)]
+    for _, dispatch_id in sent:
+        stage.report(dispatch_id, "UNSENT", "PENDING", "FAILED")
+    for message_id, _ in sent:
+        stage.resend(message_id)
+    stage.queue(10, content="others")
+    assert stage.poll(updates=[update(dispatch_id, "UNSENT") for _, dispatch_id in sent]) == []
+
+
+def test_a_new_phone_under_a_removed_name_does_not_get_what_the_old_one_may_have_sent(stage):
+    message_id, _ = stage.send()
+    world = stage.world
+    with world.database.transaction() as session:
+        housekeeping.remove_device(session, devices.get(session, "phone-1"), clock.now())
+    message = stage.message(message_id)
+    assert (message.status, message.reason_class) == ("failed", "unconfirmed")
+    headers = world.add_device("phone-1")
+    stage.pass_time(minutes=5)
+    assert stage.poll(headers=headers) == []

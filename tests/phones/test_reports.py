@@ -443,9 +443,51 @@ def test_what_the_old_dispatch_says_short_of_sent_does_not_hide_the_new_one(stag
     message_id, first = stage.send()
     stage.report(first, "UNSENT", "PENDING", "FAILED")
     stage.resend(message_id)
+    stage.poll()
     stage.poll(updates=[update(first, "UNSENT")])
     assert stage.status(message_id) == "dispatched"
     assert len(stage.dispatches(message_id)) == 2
+
+
+def test_a_resend_waits_while_the_phone_is_at_the_old_dispatch_again(stage):
+    message_id, first = stage.send()
+    stage.report(first, "UNSENT", "PENDING", "FAILED")
+    stage.resend(message_id)
+    later = stage.queue(content="behind it")
+    handed = stage.poll(updates=[update(first, "UNSENT"), update(first, "PENDING")])
+    assert [one["content"] for one in handed] == ["behind it"]
+    assert stage.status(message_id) == "queued"
+    stage.report(first, "SENT")
+    assert stage.poll() == []
+    assert stage.status(message_id) == "sent"
+    assert stage.status(later[0]) == "dispatched"
+
+
+def test_a_resend_goes_out_once_the_old_dispatch_has_failed_again(stage):
+    message_id, first = stage.send()
+    stage.report(first, "UNSENT", "PENDING", "FAILED")
+    stage.resend(message_id)
+    assert stage.poll(updates=[update(first, "UNSENT")]) == []
+    handed = stage.poll(updates=[update(first, "PENDING"), update(first, "FAILED", "again")])
+    assert len(handed) == 1
+    assert stage.status(message_id) == "dispatched"
+
+
+def test_a_resend_does_not_wait_for_an_old_dispatch_that_is_stuck(stage):
+    message_id, first = stage.send()
+    stage.report(first, "UNSENT", "PENDING", "FAILED")
+    stage.resend(message_id)
+    assert stage.poll(updates=[update(first, "UNSENT")]) == []
+    stage.pass_time(hours=15)
+    stage.keep_house()
+    assert len(stage.poll()) == 1
+
+
+def test_a_report_on_another_devices_dispatch_is_logged(stage, caplog):
+    _, dispatch_id = stage.send(device_id="phone-1")
+    other = stage.world.add_device("phone-2")
+    stage.poll(updates=[update(dispatch_id, "SENT")], headers=other)
+    assert "device phone-2 reports on" in caplog.text
 
 
 def test_everything_the_phone_said_has_its_time(stage):

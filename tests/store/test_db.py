@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from smsgw.core import crms, devices, handout, outbound
 from smsgw.core.drafts import Draft
 from smsgw.core.journal import writing
-from smsgw.store.db import Database, insert_new
-from smsgw.store.models import Device, Operator
+from smsgw.store.db import Database, insert, insert_new
+from smsgw.store.models import Device, Dispatch, Message, Operator
 from smsgw.store.turns import Turns
 
 from ..conftest import NOW
@@ -115,6 +115,24 @@ def _fill(world, count, **draft):
             outbound.queue(session, crm, world.settings, [wanted] * 1000, NOW)
 
 
+def _dispatches(message_ids):
+    """One for each message, from which a resend took over."""
+    names = ("status_at", "handed_out_at", "last_handed_out_at", "lease_until", "superseded_at")
+    moments = dict.fromkeys(names, NOW - timedelta(hours=1))
+    return [
+        {
+            "id": message_id,
+            "message_id": message_id,
+            "device_id": "phone-1",
+            "status": "failed",
+            "segments": 1,
+            "hand_out_count": 1,
+            **moments,
+        }
+        for message_id in message_ids
+    ]
+
+
 def test_the_look_of_an_idle_poll_goes_by_index_only(world):
     """With a long queue that is not due, so that a scan would be seen in the plan."""
     _fill(world, 3000, priority=9, send_at=NOW + timedelta(days=7))
@@ -142,6 +160,7 @@ def test_the_next_messages_are_found_without_reading_the_whole_queue(world):
     _fill(world, 3000, priority=9, send_at=NOW + timedelta(days=7))
     _fill(world, 1000)
     with world.database.transaction() as session:
+        insert(session, Dispatch, _dispatches(session.scalars(sa.select(Message.id))))
         session.execute(sa.text("ANALYZE"))
     plans = []
     with world.database.transaction() as session:
