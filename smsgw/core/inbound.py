@@ -1,6 +1,7 @@
 """Inbound SMS: kept once, for ever, however often and by whichever way a phone brings them."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,7 @@ from .devices import Locked
 from .journal import Journal
 
 MAX_CONTENT_BYTES = 65536
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def receive(
     # In one order everywhere, so that two phones with the same ids wait for each other and do not deadlock.
     ordered = sorted(made, key=lambda row: str(row["inbound_key"]))
     new_ids = set(insert_new(session, Message, ordered, Message.id, ["inbound_key"]))
+    _warn_of_other_content(session, device, [row for row in made if row["id"] not in new_ids])
     _tell(session, device, [row for row in made if row["id"] in new_ids], journal)
 
 
@@ -119,6 +122,25 @@ def _row(
         "device_received_at": item.device_received_at,
         "sms_sent_at": item.sms_sent_at,
     }
+
+
+def _warn_of_other_content(
+    session: Session, device: Locked, repeats: Sequence[dict[str, Any]]
+) -> None:
+    """What came under a known id with another text is not kept; the log says so."""
+    if not repeats:
+        return
+    known = session.connection().execute(_KNOWN, {"keys": [row["inbound_key"] for row in repeats]})
+    contents = {row.inbound_key: (row.id, row.content) for row in known if row.content is not None}
+    for row in repeats:
+        message_id, content = contents.get(row["inbound_key"], (None, row["content"]))
+        if content != row["content"]:
+            _LOG.warning("device %s brought %s again with another text", device.id, message_id)
+
+
+_KNOWN = sa.select(Message.id, Message.inbound_key, Message.content).where(
+    Message.inbound_key.in_(sa.bindparam("keys", expanding=True))
+)
 
 
 def _tell(

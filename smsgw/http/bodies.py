@@ -43,15 +43,19 @@ def _read_all(asking: Request, length: int | None, limit_bytes: int) -> bytes:
 
 
 def _unpack(body: bytes, limit_bytes: int) -> bytes:
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    try:
-        data = unpacker.decompress(body, limit_bytes + 1)
-    except zlib.error:
-        raise BadRequest("the body is not gzip, although it says so", code="bad_gzip") from None
-    if len(data) > limit_bytes:
-        raise RequestEntityTooLarge
-    if not unpacker.eof:
-        raise BadRequest("the gzip body ended early", code="incomplete_body")
+    """All members of a gzip file, one after another (RFC 1952 2.2)."""
+    data = b""
+    while body:
+        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        try:
+            data += unpacker.decompress(body, limit_bytes + 1 - len(data))
+        except zlib.error:
+            raise BadRequest("the body is not gzip, although it says so", code="bad_gzip") from None
+        if len(data) > limit_bytes:
+            raise RequestEntityTooLarge
+        if not unpacker.eof:
+            raise BadRequest("the gzip body ended early", code="incomplete_body")
+        body = unpacker.unused_data
     return data
 
 

@@ -28,6 +28,7 @@ from .texts import storable
 MAX_BODY_BYTES = 8 * 1024 * 1024
 UPDATES_IN_A_FULL_POLL = 20
 MAX_ID = 36
+LONGEST_NUMBER = 30
 MAX_RAW = 1024 * 1024
 
 KNOWN = b'{"medic-gateway": true}'
@@ -115,12 +116,17 @@ def _note_sighting(login: devices.Login, is_quiet: bool = False) -> None:
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        parsed = json.loads(body.removeprefix(codecs.BOM_UTF8).decode())
+        parsed = json.loads(body.removeprefix(codecs.BOM_UTF8).decode(), parse_int=_whole)
     except (ValueError, RecursionError):
         raise BadRequest("the body is not JSON in UTF-8", code="bad_json") from None
     if not isinstance(parsed, dict):
         raise BadRequest("the body must be a JSON object", code="bad_json")
     return parsed
+
+
+def _whole(digits: str) -> int | None:
+    """Python refuses to read very long numbers, and one of them must not keep a batch on its phone for ever."""
+    return int(digits) if len(digits) <= LONGEST_NUMBER else None
 
 
 def _items(value: Any) -> list[Any]:
@@ -145,14 +151,14 @@ def _messages(value: Any) -> tuple[list[Received], list[Unreadable]]:
 def _message_fault(item: Any) -> str | None:
     if not isinstance(item, dict):
         return "the message is not an object"
-    phone_id, sender, content = item.get("id"), item.get("from", ""), item.get("content")
+    phone_id, sender, content = item.get("id"), item.get("from"), item.get("content")
     if not isinstance(phone_id, str) or not 1 <= len(phone_id) <= MAX_ID:
         return "the message's id is not a text of 1 to 36 characters"
     if not isinstance(sender, str | None) or len(sender or "") > 100:
         return "the message's sender is not a text of at most 100 characters"
-    if not isinstance(content, str):
+    if not isinstance(content, str | None):
         return "the message's content is not a text"
-    if len(content.encode("utf-8", "replace")) > inbound.MAX_CONTENT_BYTES:
+    if content and len(content.encode("utf-8", "replace")) > inbound.MAX_CONTENT_BYTES:
         return "the message's content is longer than 64 KiB"
     return None
 
@@ -161,7 +167,7 @@ def _received(item: dict[str, Any]) -> Received:
     return Received(
         phone_id=storable(item["id"]),
         from_number=storable(item.get("from") or ""),
-        content=storable(item["content"]),
+        content=storable(item.get("content") or ""),
         device_received_at=clock.from_epoch_ms(item.get("sms_received")),
         sms_sent_at=clock.from_epoch_ms(item.get("sms_sent")),
     )

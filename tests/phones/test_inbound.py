@@ -1,5 +1,6 @@
 """Inbound SMS: kept once, for ever, and one bad item never stops its neighbours."""
 
+import json
 import threading
 import uuid
 from dataclasses import replace
@@ -123,7 +124,6 @@ def test_all_crms_that_may_use_the_device_are_told_and_no_other(stage):
         ({**sms(), "id": ""}, "id"),
         ({**sms(), "id": "x" * 37}, "id"),
         ({**sms(), "id": "x" * 1_000_000}, "id"),
-        ({**sms(), "content": None}, "content"),
         ({**sms(), "content": 5}, "content"),
         ({**sms(), "content": "x" * 65537}, "64 KiB"),
         ({**sms(), "from": ["+49"]}, "sender"),
@@ -146,9 +146,9 @@ def test_a_bad_item_goes_into_quarantine_and_its_neighbours_come_in(stage, bad, 
 
 def test_the_quarantine_is_emptied_of_what_is_older_than_the_retention_time(stage):
     settings = replace(stage.world.settings, retention_days=30)
-    stage.poll([{"id": "old", "from": "+12025550123"}])
+    stage.poll([{"id": "old", "content": 1}])
     stage.pass_time(days=20)
-    stage.poll([{"id": "new", "from": "+12025550123"}])
+    stage.poll([{"id": "new", "content": 2}])
     for days, left in ((9, 2), (11, 1), (60, 0)):
         with stage.world.database.transaction() as session:
             housekeeping.purge(session, settings, NOW + timedelta(days=20 + days))
@@ -238,3 +238,35 @@ def test_what_was_answered_is_on_disk(stage):
 
         assert session.query(Message).count() == 1
     again.close()
+
+
+@pytest.mark.parametrize("content", [None, "", "missing"])
+def test_an_sms_without_text_is_kept_as_an_empty_one(stage, content):
+    item = {**sms(), "content": content}
+    if content == "missing":
+        del item["content"]
+    stage.poll([item])
+    assert [kept.content for kept in stage.inbox()] == [""]
+    assert stage.quarantined() == []
+
+
+def test_a_number_longer_than_python_reads_spoils_nothing(stage):
+    body = json.dumps({"messages": [{**sms("odd"), "sms_sent": 0}, sms("even")], "updates": []})
+    headers = {**stage.world.as_device(), "Content-Type": "application/json"}
+    answer = stage.world.client.post(
+        "/api/sms", data=body.replace('"sms_sent": 0', f'"sms_sent": {"9" * 5000}'), headers=headers
+    )
+    assert answer.status_code == 200
+    odd, even = stage.inbox()
+    assert (odd.content, odd.sms_sent_at, even.content) == ("odd", None, "even")
+
+
+def test_another_text_under_a_known_id_is_logged_without_the_text(stage, caplog):
+    first = sms("first")
+    stage.poll([first])
+    stage.poll([first])
+    assert caplog.text == ""
+    stage.poll([{**first, "content": "second"}])
+    assert [kept.content for kept in stage.inbox()] == ["first"]
+    assert "again with another text" in caplog.text
+    assert "second" not in caplog.text

@@ -158,7 +158,7 @@ def test_nothing_is_brought_in_many_ways(stage, body):
     assert stage.quarantined() == []
 
 
-@pytest.mark.parametrize("body", [{"messages": "x"}, {"updates": 5}, {"messages": {"id": "a"}}])
+@pytest.mark.parametrize("body", [{"messages": "x"}, {"updates": 5}, {"messages": {"id": 1}}])
 def test_a_list_that_is_none_is_one_bad_item(stage, body):
     assert stage.post(body).json == {"messages": []}
     assert len(stage.quarantined()) == 1
@@ -200,6 +200,15 @@ def test_a_gzip_body_is_understood(stage):
     body = gzip.compress(json.dumps({"messages": [sms("packed")]}).encode())
     assert send(stage, body, **{"Content-Encoding": "gzip"}).status_code == 200
     assert [kept.content for kept in stage.inbox()] == ["packed"]
+
+
+def test_a_gzip_body_of_several_members_is_read_to_its_end(stage):
+    text = json.dumps({"messages": [sms("packed")]}).encode()
+    body = gzip.compress(text[:9]) + gzip.compress(text[9:])
+    assert send(stage, body, **{"Content-Encoding": "gzip"}).status_code == 200
+    assert [kept.content for kept in stage.inbox()] == ["packed"]
+    rest = gzip.compress(text) + b"rest"
+    assert send(stage, rest, **{"Content-Encoding": "gzip"}).status_code == 400
 
 
 def test_a_gzip_bomb_is_413_and_a_broken_one_400(stage):
