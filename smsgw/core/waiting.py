@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from ..clock import rfc3339, rfc3339_or_none
 from ..settings import Settings
+from ..sms.statuses import ACTIVE
 from ..store.models import Crm, Device, Dispatch, Message
 from . import devices, protocols, routing, window, wording
 
@@ -25,7 +26,8 @@ def waiting_for(
     `dispatches` are all of the message's, oldest first.
     """
     if message.status == "queued":
-        return _queued(session, message, settings, now)
+        tried = [dispatch for dispatch in dispatches if _is_tried_again(dispatch)]
+        return _earlier(tried[-1]) if tried else _queued(session, message, settings, now)
     current = [dispatch for dispatch in dispatches if dispatch.status == message.status]
     if not current or message.status not in _ON_THE_PHONE:
         return None
@@ -54,6 +56,24 @@ def _queued(
     device = _likeliest(candidates)
     text = _why_not_yet(session, message, device, len(candidates), settings, now)
     return _shape("device", due_at, device.id, text)
+
+
+def _is_tried_again(dispatch: Dispatch) -> bool:
+    """The same as `window.is_tried_again` asks of the database."""
+    return (
+        dispatch.superseded_at is not None
+        and dispatch.acknowledged_at is not None
+        and dispatch.status in ACTIVE
+        and dispatch.stuck_at is None
+    )
+
+
+def _earlier(dispatch: Dispatch) -> dict[str, Any]:
+    text = (
+        f"The phone {dispatch.device_id} is trying again to send it as it was handed it before; "
+        "the resend waits for what comes of that."
+    )
+    return _shape("phone", dispatch.status_at, dispatch.device_id, text)
 
 
 def _candidates(session: Session, message: Message) -> list[Device]:
@@ -119,6 +139,12 @@ def _limit(
 
 
 def _confirmation(dispatch: Dispatch) -> dict[str, Any]:
+    if dispatch.acknowledged_at is not None:
+        text = (
+            f"The phone {dispatch.device_id} has had it since {_time(dispatch.acknowledged_at)}, "
+            "and what it said about it is not understood here; the history has its words."
+        )
+        return _shape("phone", dispatch.acknowledged_at, dispatch.device_id, text)
     most = protocols.most_hand_outs(dispatch.protocol)
     text = (
         f"The device {dispatch.device_id} was handed it at {_time(dispatch.last_handed_out_at)} "

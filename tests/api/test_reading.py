@@ -316,6 +316,27 @@ def test_a_finished_message_waits_for_nothing(api: Api, word):
     assert api.get(f"/messages/{message_id}").json["waiting_for"] is None
 
 
+def test_a_resend_waits_for_what_comes_of_the_old_dispatch(api: Api):
+    message_id = api.send()
+    (handed,) = api.poll()
+    failed = {"id": handed["id"], "status": "FAILED", "reason": "no-service"}
+    api.poll(updates=[failed])
+    assert api.post(f"/messages/{message_id}/resend", {}).status_code == 202
+    assert api.poll(updates=[{"id": handed["id"], "status": "UNSENT"}]) == []
+    hop, device_id, text = _waits(api, message_id)
+    assert (hop, device_id) == ("phone", "phone-1")
+    assert "the resend waits" in text
+
+
+def test_a_word_that_is_not_understood_is_no_silence(api: Api):
+    message_id = api.send()
+    (handed,) = api.poll()
+    api.poll(updates=[{"id": handed["id"], "status": "THINKING"}])
+    hop, _, text = _waits(api, message_id)
+    assert hop == "phone"
+    assert "not understood" in text
+
+
 def test_an_unknown_message_is_not_found(api: Api):
     for name in ("msg_" + "0" * 32, "x", "%00", "é", "a" * 3000):
         answer = api.get(f"/messages/{name}")
