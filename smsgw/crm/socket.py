@@ -97,11 +97,7 @@ class Conversation:
         return self.work()
 
     def received(self, text: str) -> Answer:
-        try:
-            frame = frames.read(text)
-            return self._heard(frame)
-        except FrameError as error:
-            return [frames.write_error(error)]
+        return frames.answer(text, self._heard)
 
     def work(self) -> Answer:
         with self._database.reading() as session:
@@ -144,17 +140,13 @@ class Conversation:
 
     def _heard(self, frame: Frame) -> Answer:
         now = clock.now()
-        try:
-            if frame.event != frames.SEND_MESSAGE:
-                raise FrameError("forbidden", f"a CRM may not say {frame.event}")
-            with self._database.transaction() as session:
-                crm = self._find_crm(session)
-                if crm is None:
-                    return [REVOKED]
-                message_id = self._queue(session, crm, frame.data, now)
-        except FrameError as error:
-            error.frame_id = frame.frame_id
-            raise
+        if frame.event != frames.SEND_MESSAGE:
+            raise FrameError("forbidden", f"a CRM may not say {frame.event}")
+        with self._database.transaction() as session:
+            crm = self._find_crm(session)
+            if crm is None:
+                return [REVOKED]
+            message_id = self._queue(session, crm, frame.data, now)
         told = {
             "deviceId": frame.data["deviceId"],
             "messageId": message_id,

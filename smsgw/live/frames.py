@@ -2,12 +2,14 @@
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from .. import clock
 from ..errors import Invalid
+from .conversation import Answer
 
 SUBPROTOCOL = "sms-gateway-v1-json"
 SEND_MESSAGE = "sendMessage"
@@ -23,13 +25,12 @@ CLOSE_TOO_BIG = 4009
 
 
 class FrameError(Exception):
-    """What a client said cannot be done; `code` is one of the protocol's, `frame_id` what its envelope carried."""
+    """What a client said cannot be done; `code` is one of the protocol's."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.frame_id: Any = None
 
 
 @dataclass(frozen=True)
@@ -41,25 +42,36 @@ class Frame:
     frame_id: Any = None
 
 
-def read(text: str) -> Frame:
-    """The frame in a text message; raises `FrameError` `invalid_json`, `unknown_event` or `invalid_payload`."""
+def answer(message: str, hear: Callable[[Frame], Answer]) -> Answer:
+    """What `hear` answers to the frame in a text message, or the error frame that says why it cannot."""
+    frame_id = None
     try:
-        said = json.loads(text, parse_float=_finite, parse_constant=_finite)
+        said = _object(message)
+        frame_id = said.get("id") if "event" in said else None
+        return hear(_frame(said, frame_id))
+    except FrameError as error:
+        data = {"code": error.code, "message": error.message}
+        return [write("error", data, frame_id=frame_id)]
+
+
+def _object(message: str) -> dict[str, Any]:
+    try:
+        said = json.loads(message, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError):
         raise FrameError("invalid_json", "the frame is not JSON") from None
     if not isinstance(said, dict):
         raise FrameError("invalid_json", "the frame must be a JSON object")
+    return said
+
+
+def _frame(said: dict[str, Any], frame_id: Any) -> Frame:
     if "event" not in said:
         return _bare(said)
-    event, data, frame_id = said["event"], said.get("data"), said.get("id")
-    try:
-        if not isinstance(event, str) or event not in _BARE.values():
-            raise FrameError("unknown_event", f"there is no event {str(event)[:40]!r}")
-        if not isinstance(data, dict):
-            raise FrameError("invalid_payload", "data must be a JSON object")
-    except FrameError as error:
-        error.frame_id = frame_id
-        raise
+    event, data = said["event"], said.get("data")
+    if not isinstance(event, str) or event not in _BARE.values():
+        raise FrameError("unknown_event", f"there is no event {str(event)[:40]!r}")
+    if not isinstance(data, dict):
+        raise FrameError("invalid_payload", "data must be a JSON object")
     return Frame(event, data, frame_id)
 
 
@@ -110,12 +122,6 @@ def write(
     written = json.dumps({**frame, "data": data}, ensure_ascii=False, separators=(",", ":"))
     # Half of a surrogate pair, which somebody may have sent as an id, cannot be UTF-8.
     return written.encode("utf-8", "replace").decode()
-
-
-def write_error(error: FrameError) -> str:
-    """The frame that tells a client its error; the socket stays open."""
-    data = {"code": error.code, "message": error.message}
-    return write("error", data, frame_id=error.frame_id)
 
 
 def moment(at: datetime) -> str:

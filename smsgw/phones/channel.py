@@ -5,13 +5,12 @@ The conversation is pure: a frame comes in, frames go out. What is malformed is 
 
 import json
 import logging
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from .. import clock
-from ..core import handout, sockets
+from ..core import sockets
 from ..core.devices import Login
 from ..core.handout import Outgoing
 from ..core.protocols import MYSMSAPIO
@@ -20,31 +19,29 @@ from ..live.conversation import Answer, Close, Drop, Kind
 from ..store.db import Database
 from . import gateway
 from .gateway import Gateway
+from .line import Line, Standing, look
 
 CHANNEL = "GatewayChannel"
 BEAT_SECONDS = 3.0
 MOST_SUBSCRIPTIONS = 16
 # A device that has not sent its heartbeat by then is asked for one, before it counts as offline.
 ASK_AFTER = timedelta(seconds=90)
-REST_SECONDS = 1.0
 
 _WELCOME = '{"type":"welcome"}'
 _RESTART = '{"type":"disconnect","reason":"server_restart","reconnect":true}'
 _REMOTE = '{"type":"disconnect","reason":"remote","reconnect":false}'
 _SENT_AWAY: Answer = [_REMOTE, Close(1000)]
+_GOODBYES: dict[Standing, Answer] = {
+    Standing.VOID: _SENT_AWAY,
+    Standing.REPLACED: _SENT_AWAY,
+    Standing.LOST: [Drop()],
+}
 
 _LOG = logging.getLogger("smsgw.cable")
 
 
 def _look(database: Database, conversations: Sequence["Conversation"]) -> list["Conversation"]:
-    """Those whose device may have messages waiting, except who has just found that it may take none."""
-    moment = time.monotonic()
-    ready = [one for one in conversations if one.is_subscribed and one.rests_until <= moment]
-    if not ready:
-        return []
-    with database.reading() as session:
-        waiting = sockets.waiting(session, {one.key for one in ready}, clock.now())
-    return [one for one in ready if one.key in waiting]
+    return look(database, [one for one in conversations if one.is_subscribed])
 
 
 def _inspect(database: Database, conversations: Sequence["Conversation"]) -> list["Conversation"]:
@@ -56,7 +53,7 @@ def _inspect(database: Database, conversations: Sequence["Conversation"]) -> lis
         one
         for one in conversations
         if one.is_subscribed
-        and (one.is_unwelcome(rows.get(one.key)) or one.is_late(rows[one.key], now))
+        and (one.line.standing(rows.get(one.key)) in _GOODBYES or one.is_late(rows[one.key], now))
     ]
 
 
@@ -74,10 +71,8 @@ class Conversation:
 
     def __init__(self, served: Gateway, login: Login) -> None:
         self.key = login.device_id
-        self.rests_until = 0.0
+        self.line = Line(served.settings, served.database, login)
         self._gateway = served
-        self._secret_hash = login.secret_hash
-        self._socket_id = sockets.new_id()
         self._identifiers: list[str] = []
         self._asked_at: datetime | None = None
 
@@ -108,38 +103,26 @@ class Conversation:
         return act(self, identifier, command)
 
     def work(self) -> Answer:
-        row = self._row()
-        if self._is_void(row) or (self.is_subscribed and self.is_unwelcome(row)):
-            return self._goodbye(row)
+        row = self.line.find_row()
+        if not self.is_subscribed:
+            return _SENT_AWAY if self.line.is_void(row) else []
+        standing = self.line.standing(row)
+        if standing in _GOODBYES:
+            return _GOODBYES[standing]
         now = clock.now()
         asked = self._ask_for_heartbeat(now) if row and self.is_late(row, now) else []
-        return [*asked, *(self._hand_out(now) if self.is_subscribed else [])]
-
-    def is_unwelcome(self, row: sockets.Row | None) -> bool:
-        """Whether the device's row says that this socket is not its own any more."""
-        return self._is_void(row) or row is None or row.socket_id != self._socket_id
+        # To one subscription alone, or the app would send each SMS as often as it subscribed.
+        handed = [_send_sms(self._identifiers[-1], one) for one in self.line.take(now)]
+        return [*asked, *handed]
 
     def is_late(self, row: sockets.Row, now: datetime) -> bool:
         """Whether the app is to be asked for a heartbeat."""
         last = max(filter(None, [row.last_seen_at, self._asked_at]), default=None)
         return self.is_subscribed and last is not None and last <= now - ASK_AFTER
 
-    def _row(self) -> sockets.Row | None:
-        with self._gateway.database.reading() as session:
-            return sockets.find(session, self.key)
-
-    def _goodbye(self, row: sockets.Row | None) -> Answer:
-        """Sends the app away; where the row names no socket, a newer one came and has gone, and it has to come back."""
-        if row is not None and row.socket_id is None and not self._is_void(row):
-            return [Drop()]
-        return _SENT_AWAY
-
     def _release(self) -> None:
         with self._gateway.database.transaction() as session:
-            sockets.release(session, self.key, self._socket_id)
-
-    def _is_void(self, row: sockets.Row | None) -> bool:
-        return row is None or not row.enabled or row.secret_hash != self._secret_hash
+            sockets.release(session, self.key, self.line.socket_id)
 
     def _subscribe(self, identifier: str, _command: dict[str, Any]) -> Answer:
         if identifier in self._identifiers:
@@ -150,10 +133,10 @@ class Conversation:
         if wanted.get("channel") != CHANNEL or len(self._identifiers) >= MOST_SUBSCRIPTIONS:
             return [_compact({"identifier": identifier, "type": "reject_subscription"})]
         now = clock.now()
-        if self._is_void(self._row()):
+        if self.line.is_void(self.line.find_row()):
             return _SENT_AWAY
         with self._gateway.database.transaction() as session:
-            sockets.claim(session, self.key, MYSMSAPIO, self._socket_id, now)
+            sockets.claim(session, self.key, MYSMSAPIO, self.line.socket_id, now)
         self._gateway.note_sighting(now)
         self._identifiers.append(identifier)
         confirmed = _compact({"identifier": identifier, "type": "confirm_subscription"})
@@ -200,26 +183,12 @@ class Conversation:
     def _delivery_status(self, _identifier: str, payload: dict[str, Any]) -> Answer:
         with self._gateway.database.transaction() as session:
             gateway.take_status(session, self._gateway, payload, clock.now())
-        self.rests_until = 0.0
+        self.line.rests_until = 0.0
         return []
 
     def _ask_for_heartbeat(self, now: datetime) -> list[str]:
         self._asked_at = now
         return [_frame(identifier, "ping", {}) for identifier in self._identifiers]
-
-    def _hand_out(self, now: datetime) -> list[str]:
-        database, settings = self._gateway.database, self._gateway.settings
-        if not sockets.has_queue(database, self.key, now):
-            return []
-        outgoing: list[Outgoing] = []
-        if handout.has_work(database, self.key, settings, now):
-            with database.transaction() as session:
-                outgoing = sockets.hand_out(session, self.key, self._socket_id, settings, now)
-        if not outgoing:
-            # It has all it may have for now; asking each moment whether that is still so would be a waste.
-            self.rests_until = time.monotonic() + REST_SECONDS
-        # To one subscription alone, or the app would send each SMS as often as it subscribed.
-        return [_send_sms(self._identifiers[-1], one) for one in outgoing]
 
     _COMMANDS: ClassVar[dict[str, "Act"]] = {
         "subscribe": _subscribe,

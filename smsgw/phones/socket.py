@@ -4,14 +4,13 @@ The id a device sees of an outgoing SMS is the dispatch's. The conversation is p
 """
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from .. import clock
-from ..core import devices, handout, inbound, presence, reports, sockets
+from ..core import devices, inbound, presence, reports, sockets
 from ..core.devices import Login
 from ..core.handout import Outgoing
 from ..core.inbound import Received, Unreadable
@@ -24,11 +23,11 @@ from ..live.conversation import Answer, Close, Drop, Kind
 from ..live.frames import Frame, FrameError
 from ..settings import Settings
 from ..store.db import Database
+from .line import Line, Standing, look
 from .texts import storable
 
 MAX_ID = 200
 MAX_SENDER = 100
-REST_SECONDS = 1.0
 # A device may say QUEUED of what it has stored.
 STATUS = {
     "QUEUED": "accepted",
@@ -38,7 +37,11 @@ STATUS = {
     "ERROR": "failed",
 }
 REVOKED = Close(frames.CLOSE_REVOKED, "the token is not valid any more")
-REPLACED = Close(frames.CLOSE_REPLACED, "the device has opened a newer socket")
+_GOODBYES: dict[Standing, Answer] = {
+    Standing.VOID: [REVOKED],
+    Standing.REPLACED: [Close(frames.CLOSE_REPLACED, "the device has opened a newer socket")],
+    Standing.LOST: [Drop()],
+}
 
 
 @dataclass(frozen=True)
@@ -50,27 +53,16 @@ class Served:
     flusher: Flusher
 
 
-def _look(database: Database, conversations: Sequence["Conversation"]) -> list["Conversation"]:
-    """Those whose device may have messages waiting, except who has just found that it may take none."""
-    moment = time.monotonic()
-    ready = [one for one in conversations if one.rests_until <= moment]
-    if not ready:
-        return []
-    with database.reading() as session:
-        waiting = sockets.waiting(session, {one.key for one in ready}, clock.now())
-    return [one for one in ready if one.key in waiting]
-
-
 def _inspect(database: Database, conversations: Sequence["Conversation"]) -> list["Conversation"]:
     """Those whose token is void or whose device has a newer socket."""
     with database.reading() as session:
         rows = sockets.find_all(session)
-    return [one for one in conversations if one.unwelcome(rows.get(one.key)) is not None]
+    return [one for one in conversations if one.line.standing(rows.get(one.key)) in _GOODBYES]
 
 
 KIND = Kind(
     "device sockets",
-    look=_look,
+    look=look,
     inspect=_inspect,
     too_big=Close(frames.CLOSE_TOO_BIG, "a frame has at most 64 KiB"),
 )
@@ -83,32 +75,27 @@ class Conversation:
 
     def __init__(self, served: Served, login: Login) -> None:
         self.key = login.device_id
-        self.rests_until = 0.0
+        self.line = Line(served.settings, served.database, login)
         self._served = served
-        self._secret_hash = login.secret_hash
-        self._socket_id = sockets.new_id()
 
     def opened(self) -> Answer:
         now = clock.now()
         with self._served.database.transaction() as session:
-            row = sockets.find(session, self.key)
-            if self._is_void(row):
+            if self.line.is_void(sockets.find(session, self.key)):
                 return [REVOKED]
-            sockets.claim(session, self.key, SOCKET, self._socket_id, now)
+            sockets.claim(session, self.key, SOCKET, self.line.socket_id, now)
         self._note_sighting(now)
         return self.work()
 
     def received(self, text: str) -> Answer:
-        try:
-            frame = frames.read(text)
-            return self._heard(frame)
-        except FrameError as error:
-            return [frames.write_error(error)]
+        return frames.answer(text, self._heard)
 
     def work(self) -> Answer:
-        with self._served.database.reading() as session:
-            goodbye = self.unwelcome(sockets.find(session, self.key))
-        return [goodbye] if goodbye is not None else self._hand_out(clock.now())
+        standing = self.line.standing(self.line.find_row())
+        if standing in _GOODBYES:
+            return _GOODBYES[standing]
+        now = clock.now()
+        return [self._send_message(one, now) for one in self.line.take(now)]
 
     def farewell(self) -> Sequence[str]:
         return []
@@ -119,34 +106,16 @@ class Conversation:
     def closed(self) -> None:
         now = clock.now()
         with self._served.database.transaction() as session:
-            presence.leave(session, self.key, self._socket_id, now)
-
-    def unwelcome(self, row: sockets.Row | None) -> Close | Drop | None:
-        """Why this socket has to go, by what the device's row says; `None` when it may stay.
-
-        Where the row names no socket, a newer one came and has gone: the device has to come back.
-        """
-        if row is None or self._is_void(row):
-            return REVOKED
-        if row.socket_id == self._socket_id:
-            return None
-        return Drop() if row.socket_id is None else REPLACED
-
-    def _is_void(self, row: sockets.Row | None) -> bool:
-        return row is None or not row.enabled or row.secret_hash != self._secret_hash
+            presence.leave(session, self.key, self.line.socket_id, now)
 
     def _heard(self, frame: Frame) -> Answer:
         act = self._ACTS.get(frame.event)
-        try:
-            if act is None:
-                raise FrameError("forbidden", f"a device may not say {frame.event}")
-            if frame.data.get("deviceId", self.key) != self.key:
-                raise FrameError("forbidden", "deviceId is not the device of this token")
-            message_id = frames.text(frame.data, "messageId", MAX_ID)
-            act(self, frame.data)
-        except FrameError as error:
-            error.frame_id = frame.frame_id
-            raise
+        if act is None:
+            raise FrameError("forbidden", f"a device may not say {frame.event}")
+        if frame.data.get("deviceId", self.key) != self.key:
+            raise FrameError("forbidden", "deviceId is not the device of this token")
+        message_id = frames.text(frame.data, "messageId", MAX_ID)
+        act(self, frame.data)
         told = {"messageId": message_id, "event": frame.event}
         return [frames.write("ack", told, frame_id=frame.frame_id)]
 
@@ -176,20 +145,7 @@ class Conversation:
             device = devices.lock(session, self.key)
             with writing(session, clock.now()) as journal:
                 reports.apply(session, device, [report], reports.never_back, journal)
-        self.rests_until = 0.0
-
-    def _hand_out(self, now: datetime) -> list[str]:
-        database, settings = self._served.database, self._served.settings
-        if not sockets.has_queue(database, self.key, now):
-            return []
-        outgoing: list[Outgoing] = []
-        if handout.has_work(database, self.key, settings, now):
-            with database.transaction() as session:
-                outgoing = sockets.hand_out(session, self.key, self._socket_id, settings, now)
-        if not outgoing:
-            # It has all it may have for now; asking each moment whether that is still so would be a waste.
-            self.rests_until = time.monotonic() + REST_SECONDS
-        return [self._send_message(one, now) for one in outgoing]
+        self.line.rests_until = 0.0
 
     def _send_message(self, one: Outgoing, now: datetime) -> str:
         data = {

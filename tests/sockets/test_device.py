@@ -7,6 +7,7 @@ from smsgw import clock
 from smsgw.core import devices
 from smsgw.live.conversation import Drop
 from smsgw.phones import socket as device_side
+from smsgw.phones.line import look
 from smsgw.store.models import Device, Message, QuarantinedItem
 
 from .conftest import INCOMING, Stage, said, say, told
@@ -136,7 +137,7 @@ def test_what_waited_while_it_was_away_comes_in_order_and_once(stage: Stage):
     phone = stage.device()
     assert [data["content"] for _, data in told(phone.opened())] == ["one", "two", "three"]
     assert phone.work() == []
-    assert device_side._look(stage.world.database, [phone]) == []
+    assert look(stage.world.database, [phone]) == []
 
 
 def test_what_was_never_acknowledged_comes_once_more_with_its_id_and_not_before_five_minutes(
@@ -150,7 +151,7 @@ def test_what_was_never_acknowledged_comes_once_more_with_its_id_and_not_before_
     again = stage.device()
     assert again.opened() == []
     stage.pass_time(minutes=5, seconds=1)
-    assert device_side._look(stage.world.database, [again]) == [again]
+    assert look(stage.world.database, [again]) == [again]
     assert order(again)["messageId"] == first
     stage.pass_time(minutes=6)
     stage.keep_house()
