@@ -18,7 +18,7 @@ class Journal:
 
     def __init__(self, now: datetime) -> None:
         self.now = now
-        self._entries: list[dict[str, Any]] = []
+        self.entries: list[dict[str, Any]] = []
         self._happenings: list[events.Happening] = []
 
     def note(
@@ -32,7 +32,7 @@ class Journal:
         reported: str | None = None,
     ) -> None:
         """Adds a line to the message's history; `reported` is the phone's own word when a phone said it."""
-        self._entries.append(
+        self.entries.append(
             {
                 "message_id": message.id,
                 "dispatch_id": dispatch.id if dispatch else None,
@@ -54,11 +54,11 @@ class Journal:
 
     def write(self, session: Session) -> None:
         """Writes it all down; the sockets of devices and CRMs may have something to say then."""
-        if not self._entries and not self._happenings:
+        if not self.entries and not self._happenings:
             return
         session.flush()
         session.info["has_news"] = True
-        insert(session, HistoryEntry, self._entries)
+        insert(session, HistoryEntry, self.entries)
         events.record(session, self._happenings, self.now)
 
 

@@ -1,6 +1,6 @@
 """Outbound messages: queueing, cancelling, sending again, expiring. Handing out is `handout`, reports are `reports`."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from ..errors import Conflict, IllegalTransition, Invalid, NotFound
 from ..settings import Settings
-from ..store.db import insert, insert_new
-from ..store.models import Crm, Dispatch, Message
+from ..store.db import Table, insert, insert_new
+from ..store.models import Crm, Dispatch, HistoryEntry, Message
 from . import routing, rows
-from .drafts import Draft, check, message_row, without_row
+from .drafts import Draft, check, check_one, message_row, without_row
 from .journal import Journal
 
 MAX_BATCH = 1000
@@ -27,6 +27,24 @@ class Taken:
 
     message: rows.Row
     is_new: bool
+
+
+@dataclass(frozen=True)
+class New:
+    """A message that is queued as soon as its `rows` are inserted."""
+
+    message: rows.Row
+    rows: Mapping[type[Table], Sequence[dict[str, Any]]]
+
+
+def draw_up(session: Session, crm: Crm, settings: Settings, draft: Draft, now: datetime) -> New:
+    """Checks a draft without a `reference` as `take_one` does, and only reads: the rows can go in with others'."""
+    check_one(session, crm, settings, draft, now)
+    row = message_row(crm, settings, draft, now)
+    message = _made(row)
+    journal = Journal(now)
+    journal.note(message, "queued")
+    return New(message, {Message: [row], HistoryEntry: journal.entries})
 
 
 def queue(
@@ -210,12 +228,14 @@ def _insert(session: Session, wanted: Sequence[dict[str, Any]]) -> dict[str, row
     # In one order everywhere, so that two batches with the same references wait for each other and do not deadlock.
     named.sort(key=lambda row: str(row["reference"]))
     new_ids = set(insert_new(session, Message, named, Message.id, ["crm_id", "reference"]))
-    # What was put in is what a reader would find, so that it need not be read back.
     return {
-        row["id"]: rows.message(row | {"metadata_": row["metadata"]})
-        for row in wanted
-        if row["reference"] is None or row["id"] in new_ids
+        row["id"]: _made(row) for row in wanted if row["reference"] is None or row["id"] in new_ids
     }
+
+
+def _made(row: dict[str, Any]) -> rows.Row:
+    """What was put in is what a reader would find, so that it need not be read back."""
+    return rows.message(row | {"metadata_": row["metadata"]})
 
 
 def _refuse_other_bodies(wanted: Sequence[dict[str, Any]], messages: Sequence[rows.Row]) -> None:

@@ -15,7 +15,7 @@ from ..core.messages import Filters
 from ..core.rows import AnyMessage
 from ..http.answers import answer
 from ..http.guards import crm_required, this_crm
-from ..http.idempotency import once
+from ..http.idempotency import is_asked_for, once
 from ..http.openapi import Door
 from ..http.wiring import house
 from . import examples, message_schemas
@@ -44,12 +44,23 @@ def send(body: dict[str, Any]) -> Response:
     `Idempotency-Key`, for a day.
     """
 
+    draft = _draft(body)
+    if draft.reference is None and not is_asked_for():
+        return _send_with_others(draft)
+
     def act(session: Session, now: datetime) -> Response:
-        taken = outbound.take_one(session, this_crm(), house().settings, _draft(body), now)
+        taken = outbound.take_one(session, this_crm(), house().settings, draft, now)
         status = 202 if taken.is_new else 200
         return answer(shapes.message(taken.message), status, _url(taken.message))
 
     return once(act)
+
+
+def _send_with_others(draft: Draft) -> Response:
+    with house().database.reading() as session:
+        new = outbound.draw_up(session, this_crm(), house().settings, draft, clock.now())
+    house().database.insert_together(new.rows)
+    return answer(shapes.message(new.message), 202, _url(new.message))
 
 
 @door.on("POST", "/messages/batch")

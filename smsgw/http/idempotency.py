@@ -60,6 +60,11 @@ def _once(act: Act, keep: Callable[[Response], str | None]) -> Response:
         return answer
 
 
+def is_asked_for() -> bool:
+    """Whether this request has an `Idempotency-Key`; without one nothing keeps it from being acted on again."""
+    return _key() is not None
+
+
 def _key() -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _KEY.fullmatch(key):

@@ -3,8 +3,8 @@
 import logging
 import select
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from sqlalchemy.types import TypeDecorator
 
 from . import insertions
 from .looks import Looks
+from .together import Together
 from .turns import Turns
 
 CHANNEL = "smsgw"
@@ -83,6 +84,7 @@ class Database:
         self.engine = self._sqlite(pool_size) if self.is_sqlite else self._postgresql(pool_size)
         self._readers = self._reading_engine()
         self._looks = Looks(self.engine)
+        self._together = Together(self._shared_transaction)
         self._rung_at = 0.0
 
     def _sqlite(self, pool_size: int) -> Engine:
@@ -117,13 +119,30 @@ class Database:
         After one that left work for workers or sockets (`session.info["has_news"]`), PostgreSQL's listeners are told.
         """
         with (
-            self._turns.offered() if self.is_sqlite else nullcontext(),
+            self._turn(),
             Session(self.engine, expire_on_commit=False) as session,
             session.begin(),
         ):
             yield session
         if session.info.get("has_news") and not self.is_sqlite:
             self._ring()
+
+    def insert_together(self, rows: Mapping[type[Table], Sequence[dict[str, Any]]]) -> None:
+        """Inserts news in one transaction with what other threads want to insert, and returns after its commit.
+
+        Tables in the order they are written in; the rows of each as for `insert`.
+        """
+        self._together.insert({_core(table): some for table, some in rows.items()})
+
+    @contextmanager
+    def _shared_transaction(self) -> Iterator[Connection]:
+        with self._turn(), self.engine.begin() as connection:
+            yield connection
+        if not self.is_sqlite:
+            self._ring()
+
+    def _turn(self) -> AbstractContextManager[None]:
+        return self._turns.offered() if self.is_sqlite else nullcontext()
 
     def _begin_sqlite(self, connection: Connection) -> None:
         # SQLAlchemy's own way of saying this takes longer than SQLite's of doing it.

@@ -1,6 +1,9 @@
 """POST /api/v1/messages and what a CRM can do to a message afterwards."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+import sqlalchemy as sa
 
 from smsgw.store.models import Message
 
@@ -233,3 +236,34 @@ def test_what_may_have_been_sent_is_only_sent_again_on_request(api: Api):
     assert (answer.status_code, answer.json["code"]) == (409, "may_duplicate")
     assert api.post(f"/messages/{message_id}/resend", {"may_duplicate": "yes"}).status_code == 422
     assert api.post(f"/messages/{message_id}/resend", {"may_duplicate": True}).status_code == 202
+
+
+def test_many_at_once_get_a_message_of_their_own_each(api: Api):
+    def send(number: int) -> tuple[str, str]:
+        content = f"hello {number}"
+        sent = api.post("/messages", {**DRAFT, "content": content})
+        return sent.json["id"], content
+
+    with ThreadPoolExecutor(8) as pool:
+        sent = list(pool.map(send, range(40)))
+    with api.world.database.reading() as session:
+        found = session.execute(sa.select(Message.id, Message.content)).all()
+    assert sorted(sent) == sorted(tuple(row) for row in found)
+    for message_id, content in sent[::8]:
+        shown = api.get(f"/messages/{message_id}").json
+        assert shown["content"] == content
+        assert [entry["status"] for entry in shown["history"]] == ["queued"]
+
+
+def test_a_plain_message_is_checked_like_any_other(api: Api):
+    faults = ({"device_id": "nobody"}, {"content": ""}, {"to": "you"}, {"priority": 10})
+    for fault in faults:
+        plain = api.post("/messages", {**DRAFT, **fault})
+        named = api.post("/messages", {**DRAFT, **fault, "reference": "r"})
+        assert (plain.status_code, plain.data) == (422, named.data)
+    assert api.post("/messages", {**DRAFT, "device_id": "phone-1"}).json["device_id"] == "phone-1"
+
+
+def test_a_bad_idempotency_key_is_refused_without_a_reference_too(api: Api):
+    answer = api.post("/messages", DRAFT, {**api.crm, "Idempotency-Key": ""})
+    assert (answer.status_code, answer.json["code"]) == (400, "bad_idempotency_key")

@@ -1,0 +1,122 @@
+"""Together: what several threads want inserted at once goes in with one transaction, and one fsync, for them all."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from copy import copy
+from threading import Lock
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from . import insertions
+
+# Rows for each table, all of a table's with the same keys; the tables in the order they are written in.
+Rows = Mapping[sa.Table, Sequence[Mapping[str, Any]]]
+
+
+class Together:
+    """One of the threads that wait takes the lead and writes for all; who comes meanwhile is in the next group.
+
+    `transaction` begins one, commits at its end and rolls back on any exception.
+    """
+
+    def __init__(self, transaction: Callable[[], AbstractContextManager[Connection]]) -> None:
+        self._transaction = transaction
+        self._gate = Lock()
+        self._waiting: list[_Caller] = []
+        self._is_led = False
+
+    def insert(self, rows: Rows) -> None:
+        """Returns once the rows are committed, or raises why they are not.
+
+        After an error of the COMMIT itself they may be there all the same: nobody writes them again.
+        """
+        mine = _Caller(rows)
+        if not self._leads(mine):
+            mine.signal.acquire()
+        if not mine.is_done:
+            self._lead()
+        if mine.error is not None:
+            raise copy(mine.error) from mine.error
+        if not mine.is_written:
+            raise RuntimeError("another thread's fault ended the shared transaction")
+
+    def _leads(self, caller: "_Caller") -> bool:
+        with self._gate:
+            self._waiting.append(caller)
+            is_first, self._is_led = not self._is_led, True
+        return is_first
+
+    def _lead(self) -> None:
+        group: list[_Caller] = []
+        try:
+            self._write(group)
+        finally:
+            self._fill(group)
+            self._hand_over()
+            for caller in group:
+                caller.is_done = True
+                caller.signal.release()
+
+    def _hand_over(self) -> None:
+        """The first who came meanwhile is woken to lead the next group."""
+        with self._gate:
+            self._is_led = bool(self._waiting)
+            if self._waiting:
+                self._waiting[0].signal.release()
+
+    def _write(self, group: "list[_Caller]") -> None:
+        """Writes for the group, or for all who wait once the transaction has begun."""
+        is_inserted = False
+        try:
+            with self._transaction() as connection:
+                self._fill(group)
+                _insert(connection, group)
+                is_inserted = True
+        except (sa.exc.SQLAlchemyError, ValueError, TypeError, ArithmeticError) as error:
+            self._fill(group)
+            if len(group) > 1 and not is_inserted and not isinstance(error, _OF_NOBODY):
+                # One of them has a row that cannot be; nothing was committed, so each may try alone.
+                for caller in group:
+                    self._write([caller])
+            else:
+                for caller in group:
+                    caller.error = error
+        else:
+            for caller in group:
+                caller.is_written = True
+
+    def _fill(self, group: "list[_Caller]") -> None:
+        if not group:
+            with self._gate:
+                group += self._waiting
+                self._waiting = []
+
+
+# The database is gone, full or locked: without these rows or those it would be the same.
+_OF_NOBODY = (sa.exc.OperationalError, sa.exc.TimeoutError)
+
+
+class _Caller:
+    """Who waits, until `signal` is released: then it is done, or it is theirs to lead."""
+
+    __slots__ = ("error", "is_done", "is_written", "rows", "signal")
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self.signal = Lock()
+        self.signal.acquire()
+        self.is_done = self.is_written = False
+        self.error: Exception | None = None
+
+
+def _insert(connection: Connection, group: "list[_Caller]") -> None:
+    gathered: dict[tuple[sa.Table, tuple[str, ...]], list[Mapping[str, Any]]] = {}
+    for caller in group:
+        for table, rows in caller.rows.items():
+            gathered.setdefault((table, tuple(rows[0])), []).extend(rows)
+    for (table, keys), rows in gathered.items():
+        insertion = insertions.plain(connection.dialect, table, keys)
+        for text, values in insertion.at_once(rows):
+            connection.exec_driver_sql(text, values)

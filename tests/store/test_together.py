@@ -1,0 +1,192 @@
+"""Rows of several threads in one transaction: all of them there once, each thread told what became of its own."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+import sqlalchemy as sa
+
+from smsgw.store.db import Database
+from smsgw.store.models import Operator
+from smsgw.store.together import Together
+
+from ..conftest import NOW
+
+
+@pytest.fixture
+def notes(database: Database) -> Iterator[sa.Table]:
+    """A table whose rows can be refused at the INSERT (no text) and at the COMMIT (an answer to nothing)."""
+    parent = sa.ForeignKey("notes.id", deferrable=True, initially="DEFERRED")
+    table = sa.Table(
+        "notes",
+        sa.MetaData(),
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("text", sa.String, nullable=False),
+        sa.Column("answers", sa.Integer, parent),
+    )
+    table.create(database.engine)
+    yield table
+    table.drop(database.engine)
+
+
+class Writers:
+    """Threads that write notes together, and the groups they were written in."""
+
+    def __init__(self, database: Database, notes: sa.Table) -> None:
+        self.groups: list[int] = []
+        self._database, self._notes = database, notes
+        self._together = Together(self._transaction)
+        self._pool = ThreadPoolExecutor(16)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        with self._database.engine.begin() as connection:
+            before = self._count(connection)
+            yield connection
+            self.groups.append(self._count(connection) - before)
+
+    def _count(self, connection: sa.Connection) -> int:
+        return connection.scalar(sa.select(sa.func.count()).select_from(self._notes)) or 0
+
+    def start(self, key: int, text: str | None = "hello", answers: int | None = None) -> Future:
+        row = {"id": key, "text": text, "answers": answers}
+        return self._pool.submit(self._together.insert, {self._notes: [row]})
+
+    def ids(self) -> list[int]:
+        with self._database.reading() as session:
+            return list(session.scalars(sa.select(self._notes.c.id).order_by(self._notes.c.id)))
+
+    @contextmanager
+    def held_up(self) -> Iterator[None]:
+        """Nobody gets to write in here: one waits for the database and the others for that one."""
+        with self._database.transaction() as session:
+            if session.get_bind().dialect.name == "postgresql":
+                session.execute(sa.text("LOCK TABLE notes IN EXCLUSIVE MODE"))
+            session.connection()
+            self.first = self.start(0)
+            time.sleep(0.2)
+            yield
+            time.sleep(0.2)
+
+    def end(self) -> None:
+        self._pool.shutdown()
+
+
+@pytest.fixture
+def writers(database: Database, notes: sa.Table) -> Iterator[Writers]:
+    made = Writers(database, notes)
+    yield made
+    made.end()
+
+
+def test_many_threads_write_each_row_once_in_few_transactions(writers: Writers):
+    with writers.held_up():
+        started = [writers.start(key) for key in range(1, 13)]
+    for one in started:
+        one.result(20)
+    assert writers.ids() == list(range(13))
+    assert sum(writers.groups) == 13
+    assert len(writers.groups) <= 2
+
+
+def test_nobody_is_answered_or_seen_before_the_commit(writers: Writers):
+    with writers.held_up():
+        started = [writers.start(key) for key in range(1, 5)]
+        time.sleep(0.3)
+        assert not any(one.done() for one in [writers.first, *started])
+        assert writers.ids() == []
+    for one in started:
+        one.result(20)
+    assert writers.ids() == list(range(5))
+
+
+def test_a_row_that_cannot_be_spoils_nobody_elses(writers: Writers):
+    with writers.held_up():
+        good = [writers.start(key) for key in (1, 2, 3)]
+        bad = writers.start(4, text=None)
+        twin = writers.start(0)
+    for one in good:
+        one.result(20)
+    with pytest.raises(sa.exc.IntegrityError, match=r"(?i)not.null"):
+        bad.result(20)
+    outcomes = [one.exception(20) for one in (writers.first, twin)]
+    assert sorted(type(outcome).__name__ for outcome in outcomes) == ["IntegrityError", "NoneType"]
+    assert writers.ids() == [0, 1, 2, 3]
+
+
+def test_a_value_the_driver_cannot_take_spoils_nobody_elses(writers: Writers):
+    with writers.held_up():
+        good, bad = writers.start(1), writers.start(2, text="\ud800")
+    good.result(20)
+    with pytest.raises((UnicodeEncodeError, sa.exc.DBAPIError)):
+        bad.result(20)
+    assert writers.ids() == [0, 1]
+
+
+def test_one_alone_gets_its_own_error(writers: Writers):
+    with pytest.raises(sa.exc.IntegrityError):
+        writers.start(1, text=None).result(20)
+    writers.start(2).result(20)
+    assert writers.ids() == [2]
+
+
+def test_a_commit_that_fails_is_told_to_all_and_tried_no_second_time(writers: Writers):
+    with writers.held_up():
+        started = [writers.start(key) for key in (1, 2)]
+        started.append(writers.start(3, answers=99))
+    for one in started:
+        with pytest.raises(sa.exc.IntegrityError, match=r"(?i)foreign key"):
+            one.result(20)
+    assert len({id(one.exception()) for one in started}) == 3
+    assert set(writers.ids()) <= {0}
+    writers.start(4).result(20)
+    assert 4 in writers.ids()
+
+
+def test_what_is_no_error_of_a_row_ends_the_group_and_nobody_hangs(
+    writers: Writers, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise KeyError
+
+    with writers.held_up():
+        started = [writers.start(key) for key in (1, 2, 3)]
+        monkeypatch.setattr("smsgw.store.together.insertions.plain", fail)
+    outcomes = [one.exception(20) for one in started]
+    assert {type(outcome) for outcome in outcomes} <= {KeyError, RuntimeError}
+    assert set(writers.ids()) <= {0}
+    monkeypatch.undo()
+    writers.start(4).result(20)
+    assert 4 in writers.ids()
+
+
+def test_a_transaction_that_cannot_begin_fails_and_the_next_one_is_tried():
+    def refuse():
+        raise BrokenPipeError
+
+    together = Together(refuse)
+    for _ in range(2):
+        with pytest.raises(BrokenPipeError):
+            together.insert({})
+
+
+def test_the_database_may_be_closed_while_some_wait(database: Database):
+    def add(number: int) -> None:
+        row = {"name": f"o{number}", "key_hash": f"h{number}", "created_at": NOW}
+        database.insert_together({Operator: [row]})
+
+    threads = [threading.Thread(target=add, args=(number,), daemon=True) for number in range(8)]
+    with database.transaction() as session:
+        session.connection()
+        for thread in threads:
+            thread.start()
+        time.sleep(0.2)
+        database.close()
+    for thread in threads:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in threads)
+    with database.reading() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(Operator)) == 8
