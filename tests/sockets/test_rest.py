@@ -143,7 +143,7 @@ def test_a_crm_starts_without_devices_and_without_a_webhook(stage: Stage):
     [
         ({"crmName": "new", "callbackUrl": "http://127.0.0.1/x"}, 422),
         ({"crmName": "new", "callbackUrl": "ftp://crm.example.com"}, 422),
-        ({"crmName": "new", "callbackUrl": "amqp://127.0.0.1/?exchange=x"}, 422),
+        ({"crmName": "new", "callbackUrl": "amqps://8.8.8.8/?exchange=x"}, 422),
         ({"crmName": "new", "callbackUrl": "https://169.254.169.254/x"}, 422),
         ({"crmName": "new", "callbackUrl": "https://crm..invalid/x"}, 422),
         ({"crmName": "new", "callbackUrl": f"https://crm.invalid/{'x' * 2048}"}, 422),
