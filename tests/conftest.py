@@ -18,6 +18,7 @@ from smsgw import settings as settings_module
 from smsgw.core import crms, devices
 from smsgw.factory import create_app
 from smsgw.http.flushing import FLUSHER
+from smsgw.served import note_path
 from smsgw.settings import Settings
 from smsgw.store import migrations
 from smsgw.store.db import Database, Table
@@ -47,14 +48,15 @@ def postgresql_server() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_url(postgresql_server: str) -> str:
+def postgresql_url(postgresql_server: str) -> Iterator[str]:
     """A database with all tables, emptied before each test that uses it."""
     _execute(postgresql_server, "CREATE DATABASE smsgw")
     url = _renamed(postgresql_server, "smsgw")
     database = Database(url)
     migrations.upgrade(database)
     database.close()
-    return url
+    yield url
+    note_path(url).unlink(missing_ok=True)
 
 
 @pytest.fixture

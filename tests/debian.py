@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from smsgw.served import note_path
+
 _INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 
 
@@ -21,6 +23,7 @@ def postgresql() -> Iterator[str]:
     """A new server that listens on a Unix socket alone; its URL names the empty database `smsgw`."""
     folder = tempfile.mkdtemp(prefix="smsgw-debian-")
     data = f"{folder}/data"
+    url = f"postgresql://postgres@/smsgw?host={folder}"
     try:
         if os.getuid() == 0:
             shutil.chown(folder, "postgres")
@@ -28,8 +31,9 @@ def postgresql() -> Iterator[str]:
         options = f"-k {folder} -c listen_addresses= -c fsync=off"
         _run("pg_ctl", "-D", data, "-w", "-l", f"{folder}/log", "-o", options, "start")
         _run("createdb", "-h", folder, "-U", "postgres", "smsgw")
-        yield f"postgresql://postgres@/smsgw?host={folder}"
+        yield url
     finally:
+        note_path(url).unlink(missing_ok=True)
         _run("pg_ctl", "-D", data, "-w", "-m", "immediate", "stop")
         shutil.rmtree(folder)
 

@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from smsgw.served import note_path
-
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 60.0
 
@@ -106,7 +104,6 @@ def serving(
     finally:
         if process.poll() is None:
             server.stop()
-        note_path(database_url).unlink(missing_ok=True)
 
 
 def _answers(server: Server) -> bool:
