@@ -14,6 +14,7 @@ from ..errors import Conflict, Invalid, NotFound
 from ..store.db import Database
 from ..store.models import Crm, CrmDevice, Device, Message
 from . import outbound, webhooks
+from .rows import Caller
 
 
 def add(
@@ -63,20 +64,13 @@ _CALLER = sa.select(Crm.id, Crm.name, Crm.uses_all_devices, Crm.strict_numbers, 
 )
 
 
-def find_caller(database: Database, key: str) -> Crm | None:
-    """The CRM this API key belongs to, disabled ones too: what a request needs to know of it, for reading only."""
+def find_caller(database: Database, key: str) -> Caller | None:
+    """The CRM this API key belongs to, disabled ones too."""
     row = database.look(_CALLER, key_hash=ids.hash_secret(key))
     if row is None:
         return None
     crm_id, name, *flags = row
-    uses_all_devices, strict_numbers, enabled = map(bool, flags)
-    return Crm(
-        id=crm_id,
-        name=name,
-        uses_all_devices=uses_all_devices,
-        strict_numbers=strict_numbers,
-        enabled=enabled,
-    )
+    return Caller(crm_id, name, *map(bool, flags))
 
 
 def rotate(crm: Crm) -> str:

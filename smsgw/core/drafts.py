@@ -15,8 +15,8 @@ from ..errors import Invalid
 from ..settings import Settings
 from ..sms import numbers
 from ..sms.segments import measure
-from ..store.models import Crm
 from . import routing
+from .rows import AnyCrm
 
 MAX_UNITS = 1600
 _WRITER = json.JSONEncoder(sort_keys=True)
@@ -51,7 +51,9 @@ class Draft:
         return hashlib.sha256(_WRITER.encode(wanted).encode()).hexdigest()
 
 
-def check_one(session: Session, crm: Crm, settings: Settings, draft: Draft, now: datetime) -> None:
+def check_one(
+    session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
+) -> None:
     """Raises `Invalid` where the draft cannot be sent, with `details[field]`."""
     try:
         check(session, crm, settings, {0: draft}, now)
@@ -65,7 +67,7 @@ def without_row(error: Invalid) -> Invalid:
 
 
 def check(
-    session: Session, crm: Crm, settings: Settings, drafts: Mapping[int, Draft], now: datetime
+    session: Session, crm: AnyCrm, settings: Settings, drafts: Mapping[int, Draft], now: datetime
 ) -> None:
     """Raises `Invalid` where any of them cannot be sent, with `details["messages"][row][field]`."""
     wanted = {draft.device_id for draft in drafts.values() if draft.device_id is not None}
@@ -83,7 +85,7 @@ def check(
 
 
 def _faults(
-    crm: Crm, settings: Settings, draft: Draft, usable: dict[str, bool], now: datetime
+    crm: AnyCrm, settings: Settings, draft: Draft, usable: dict[str, bool], now: datetime
 ) -> dict[str, list[str]]:
     faults: dict[str, list[str]] = {}
     number_fault = _number_fault(crm, settings, draft.to)
@@ -103,7 +105,7 @@ def _faults(
     return faults
 
 
-def _number_fault(crm: Crm, settings: Settings, number: str) -> str | None:
+def _number_fault(crm: AnyCrm, settings: Settings, number: str) -> str | None:
     """Why a phone cannot send to this number, or why this CRM does not want it; `None` when it can."""
     wanted = numbers.normalise(number, settings.default_region)
     if not numbers.is_dialable(wanted):
@@ -133,7 +135,7 @@ def _expiry(settings: Settings, draft: Draft, now: datetime) -> datetime:
     return max(now, draft.send_at or now) + timedelta(seconds=ttl_seconds)
 
 
-def message_row(crm: Crm, settings: Settings, draft: Draft, now: datetime) -> dict[str, Any]:
+def message_row(crm: AnyCrm, settings: Settings, draft: Draft, now: datetime) -> dict[str, Any]:
     """The queued message it becomes, as columns of the table."""
     measured = measure(draft.content)
     return {

@@ -9,9 +9,10 @@ from ..errors import Conflict
 from ..store.db import insert_new
 from ..store.models import Crm, CrmDevice, Device, Message
 from . import outbound
+from .rows import AnyCrm
 
 
-def put(session: Session, crm: Crm, device: Device) -> None:
+def put(session: Session, crm: AnyCrm, device: Device) -> None:
     """Lets the CRM use the device; nothing to do where it may use all."""
     if not crm.uses_all_devices:
         row = {"crm_id": crm.id, "device_id": device.id}

@@ -12,8 +12,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from ..errors import Invalid, NotFound
 from ..settings import Settings
 from ..sms import numbers, statuses
-from ..store.models import Crm, Dispatch, HistoryEntry, InboxEntry, Message
+from ..store.models import Dispatch, HistoryEntry, InboxEntry, Message
 from . import shapes, waiting
+from .rows import AnyCrm
 
 _ID = re.compile(r"msg_[0-9a-f]{32}")
 # An id and the row's `created_at` are made in one transaction, a moment apart.
@@ -37,7 +38,7 @@ class Filters:
 
 def page(
     session: Session,
-    crm: Crm,
+    crm: AnyCrm,
     settings: Settings,
     filters: Filters,
     cursor: str | None,
@@ -65,7 +66,7 @@ def page(
     return found[:limit], found[limit - 1].id if len(found) > limit else None
 
 
-def get(session: Session, crm: Crm, message_id: str) -> Message:
+def get(session: Session, crm: AnyCrm, message_id: str) -> Message:
     """The message, if this CRM queued it or it came in for this CRM; `NotFound` otherwise."""
     message = session.get(Message, message_id)
     if message is None or not _is_visible(session, crm, message):
@@ -101,7 +102,7 @@ def first_id_of(moment: datetime) -> str:
     return f"msg_{milliseconds:012x}"
 
 
-def _is_visible(session: Session, crm: Crm, message: Message) -> bool:
+def _is_visible(session: Session, crm: AnyCrm, message: Message) -> bool:
     if message.direction == "outbound":
         return message.crm_id == crm.id
     return session.get(InboxEntry, (crm.id, message.id)) is not None
@@ -117,11 +118,11 @@ def _may_be_inbound(filters: Filters) -> bool:
     return filters.direction != "outbound" and is_inbound_status and filters.reference is None
 
 
-def _outbound(crm: Crm, id_range: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Message]:
+def _outbound(crm: AnyCrm, id_range: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Message]:
     return sa.select(Message).where(Message.crm_id == crm.id, *id_range).order_by(Message.id.desc())
 
 
-def _inbound(crm: Crm, id_range: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Message]:
+def _inbound(crm: AnyCrm, id_range: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Message]:
     # Ordered by the inbox, whose index finds the newest ones without sorting them all.
     return (
         sa.select(Message)

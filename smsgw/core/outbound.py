@@ -15,6 +15,7 @@ from ..store.models import Crm, Dispatch, HistoryEntry, Message
 from . import routing, rows
 from .drafts import Draft, check, check_one, message_row, without_row
 from .journal import Journal
+from .rows import AnyCrm
 
 MAX_BATCH = 1000
 _EXPIRE_AT_ONCE = 500
@@ -37,7 +38,7 @@ class New:
     rows: Mapping[type[Table], Sequence[dict[str, Any]]]
 
 
-def draw_up(session: Session, crm: Crm, settings: Settings, draft: Draft, now: datetime) -> New:
+def draw_up(session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime) -> New:
     """Checks a draft without a `reference` as `take_one` does, and only reads: the rows can go in with others'."""
     check_one(session, crm, settings, draft, now)
     row = message_row(crm, settings, draft, now)
@@ -48,13 +49,15 @@ def draw_up(session: Session, crm: Crm, settings: Settings, draft: Draft, now: d
 
 
 def queue(
-    session: Session, crm: Crm, settings: Settings, drafts: Sequence[Draft], now: datetime
+    session: Session, crm: AnyCrm, settings: Settings, drafts: Sequence[Draft], now: datetime
 ) -> list[rows.Row]:
     """What `take` does, for callers who need not know which messages are new."""
     return [taken.message for taken in take(session, crm, settings, drafts, now)]
 
 
-def take_one(session: Session, crm: Crm, settings: Settings, draft: Draft, now: datetime) -> Taken:
+def take_one(
+    session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
+) -> Taken:
     """Queues one draft as `take` does; what is wrong stands in `details[field]`."""
     try:
         (taken,) = take(session, crm, settings, [draft], now)
@@ -64,7 +67,7 @@ def take_one(session: Session, crm: Crm, settings: Settings, draft: Draft, now: 
 
 
 def take(
-    session: Session, crm: Crm, settings: Settings, drafts: Sequence[Draft], now: datetime
+    session: Session, crm: AnyCrm, settings: Settings, drafts: Sequence[Draft], now: datetime
 ) -> list[Taken]:
     """Queues all drafts or none, and returns their messages in the same order.
 
@@ -160,7 +163,7 @@ def expire_due(session: Session, now: datetime) -> int:
     return len(messages)
 
 
-def get(session: Session, crm: Crm, message_id: str) -> Message:
+def get(session: Session, crm: AnyCrm, message_id: str) -> Message:
     """The CRM's own outbound message, locked until the commit; `NotFound` for all others."""
     message = session.scalars(
         sa.select(Message)
@@ -211,7 +214,7 @@ _OF_REFERENCES = sa.select(*rows.MESSAGE_COLUMNS).where(
 
 
 def _of_references(
-    session: Session, crm: Crm, references: Collection[str | None]
+    session: Session, crm: AnyCrm, references: Collection[str | None]
 ) -> dict[str | None, rows.Row]:
     wanted = [reference for reference in references if reference is not None]
     if not wanted:

@@ -8,13 +8,13 @@ from sqlalchemy.orm import Session
 from ..settings import Settings
 from ..sms import numbers
 from ..sms.segments import measure
-from ..store.models import Crm
 from . import devices, routing
 from .drafts import Draft, check_one
+from .rows import AnyCrm
 
 
 def preview(
-    session: Session, crm: Crm, settings: Settings, draft: Draft, now: datetime
+    session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
 ) -> dict[str, Any]:
     """How the draft would be cut and written, and the devices that may send it; `Invalid` as for queueing it."""
     check_one(session, crm, settings, draft, now)
@@ -32,7 +32,7 @@ def preview(
 
 
 def _devices(
-    session: Session, crm: Crm, settings: Settings, draft: Draft, now: datetime
+    session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
 ) -> list[dict[str, Any]]:
     usable = [draft.device_id] if draft.device_id else routing.device_ids_of(session, crm)
     rows = devices.several(session, usable)

@@ -4,9 +4,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..store.models import Crm, CrmDevice, Device
+from .rows import AnyCrm
 
 
-def device_ids_of(session: Session, crm: Crm) -> list[str]:
+def device_ids_of(session: Session, crm: AnyCrm) -> list[str]:
     """The devices the CRM may use, by name."""
     return list(
         session.scalars(
@@ -17,7 +18,7 @@ def device_ids_of(session: Session, crm: Crm) -> list[str]:
     )
 
 
-def may_use(session: Session, crm: Crm, device_id: str) -> bool:
+def may_use(session: Session, crm: AnyCrm, device_id: str) -> bool:
     """Whether the device is there and the CRM may use it."""
     return (
         session.scalar(

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..store.db import Table
-from ..store.models import Delivery, Dispatch, Message, WebhookEndpoint
+from ..store.models import Crm, Delivery, Dispatch, Message, WebhookEndpoint
 
 MESSAGES = Table.metadata.tables[Message.__tablename__]
 DISPATCHES = Table.metadata.tables[Dispatch.__tablename__]
@@ -22,6 +22,17 @@ class Row(SimpleNamespace):
     id: str
 
 
+class Caller(NamedTuple):
+    """The CRM that calls: what a request needs to know of it."""
+
+    id: str
+    name: str
+    uses_all_devices: bool
+    strict_numbers: bool
+    enabled: bool
+
+
+AnyCrm = Crm | Caller
 AnyMessage = Message | Row | sa.Row[Any]
 
 

@@ -10,14 +10,15 @@ from sqlalchemy.orm import Session
 from ..clock import rfc3339, rfc3339_or_none
 from ..settings import Settings
 from ..sms import statuses
-from ..store.models import Crm, Device, InboxEntry, Message
+from ..store.models import Device, InboxEntry, Message
 from . import devices, messages, routing
+from .rows import AnyCrm
 
 _IS_QUEUED = Message.status == sa.literal_column("'queued'")
 
 
 def of_crm(
-    session: Session, crm: Crm, settings: Settings, since: datetime, now: datetime
+    session: Session, crm: AnyCrm, settings: Settings, since: datetime, now: datetime
 ) -> dict[str, Any]:
     """The figures of one CRM, about its own messages and the devices it may use."""
     rows = devices.several(session, routing.device_ids_of(session, crm))

@@ -12,9 +12,10 @@ from ..addresses import AddressRefused, Guard, NameUnknown, check_url
 from ..brokers import BrokerRefused
 from ..clock import rfc3339
 from ..errors import Conflict, NotFound
-from ..store.models import Crm, Delivery, WebhookEndpoint
+from ..store.models import Delivery, WebhookEndpoint
 from . import events, wishes
 from . import shapes as json_shapes
+from .rows import AnyCrm
 
 GRACE_SECONDS = 24 * 3600
 LONGEST_GRACE_SECONDS = 30 * 24 * 3600
@@ -69,7 +70,7 @@ def checked_callback(url: str, guard: Guard) -> CheckedUrl:
 
 def add(
     session: Session,
-    crm: Crm,
+    crm: AnyCrm,
     url: CheckedUrl,
     *,
     event_types: Sequence[str] | None,

@@ -21,7 +21,7 @@ from ..core import (
 )
 from ..core import messages as stored_messages
 from ..core.drafts import Draft
-from ..core.rows import AnyMessage, Row
+from ..core.rows import AnyCrm, AnyMessage, Row
 from ..errors import Forbidden, Invalid, NotFound
 from ..http import keys
 from ..http.answers import answer
@@ -29,7 +29,7 @@ from ..http.guards import crm_required, operator_required, public, this_crm
 from ..http.idempotency import once
 from ..http.wiring import house
 from ..live import frames, upgrade
-from ..store.models import Crm, Device, InboxEntry, Message
+from ..store.models import Device, InboxEntry, Message
 from . import socket, socket_events
 
 blueprint = Blueprint("crm_sockets", __name__)
@@ -132,14 +132,14 @@ def _checked(url: str) -> webhooks.CheckedUrl:
         raise frames.reworded(error) from None
 
 
-def _add_webhook(session: Session, crm: Crm, url: webhooks.CheckedUrl, now: datetime) -> str:
+def _add_webhook(session: Session, crm: AnyCrm, url: webhooks.CheckedUrl, now: datetime) -> str:
     _, secret = webhooks.add(
         session, crm, url, event_types=None, device_ids=None, enabled=True, now=now
     )
     return secret
 
 
-def _check_device(session: Session, crm: Crm, device_id: str) -> None:
+def _check_device(session: Session, crm: AnyCrm, device_id: str) -> None:
     if "\0" in device_id:
         raise NotFound("no device with the character NUL in its name")
     devices.get(session, device_id)
@@ -148,14 +148,14 @@ def _check_device(session: Session, crm: Crm, device_id: str) -> None:
         raise Forbidden(text, code="device_not_mapped")
 
 
-def _take(session: Session, crm: Crm, draft: Draft, now: datetime) -> Row:
+def _take(session: Session, crm: AnyCrm, draft: Draft, now: datetime) -> Row:
     try:
         return outbound.take_one(session, crm, house().settings, draft, now).message
     except Invalid as error:
         raise frames.reworded(error) from None
 
 
-def _find_message(session: Session, crm: Crm, message_id: str) -> Message:
+def _find_message(session: Session, crm: AnyCrm, message_id: str) -> Message:
     try:
         return stored_messages.get(session, crm, message_id)
     except NotFound:
@@ -165,7 +165,7 @@ def _find_message(session: Session, crm: Crm, message_id: str) -> Message:
         return found
 
 
-def _by_phone_id(session: Session, crm: Crm, phone_id: str) -> sa.Select[Message]:
+def _by_phone_id(session: Session, crm: AnyCrm, phone_id: str) -> sa.Select[Message]:
     """The newest incoming SMS of this CRM to which some device gave this id."""
     # Of all devices, not only those it may use now: what came in for it stays its own.
     wanted = [f"{device_id}:{phone_id}" for device_id in session.scalars(sa.select(Device.id))]

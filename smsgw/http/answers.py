@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
-from werkzeug.urls import iri_to_uri
 
 from ..errors import (
     BadRequest,
@@ -49,10 +48,10 @@ def status_code(error: GatewayError) -> int:
 
 
 def answer(body: dict[str, Any], status: int = 200, location: str | None = None) -> Response:
-    """A JSON answer, its keys in the order they were put in; `location` is where a new thing can be read."""
+    """A JSON answer, its keys in the order they were put in; `location` is where a new thing can be read, in ASCII."""
     made = json_answer(json.dumps(body, ensure_ascii=False, separators=(",", ":")), status)
     if location is not None:
-        made.headers["Location"] = iri_to_uri(location)
+        made.headers["Location"] = location
     return made
 
 

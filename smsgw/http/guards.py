@@ -11,8 +11,8 @@ from flask_httpauth import HTTPBasicAuth
 
 from .. import clock, ids
 from ..core import crms, devices, operators
+from ..core.rows import Caller
 from ..errors import Forbidden
-from ..store.models import Crm
 from .answers import error_answer
 from .wiring import asked, house
 
@@ -153,15 +153,15 @@ def public(view: View) -> View:
     return _marked(view, "public")
 
 
-def this_crm() -> Crm:
+def this_crm() -> Caller:
     """The CRM that calls."""
-    crm: Crm = g.crm
+    crm: Caller = g.crm
     return crm
 
 
-def find_crm() -> Crm | None:
+def find_crm() -> Caller | None:
     """The CRM that calls, `None` when it is an operator."""
-    crm: Crm | None = g.get("crm")
+    crm: Caller | None = g.get("crm")
     return crm
 
 
@@ -171,7 +171,7 @@ def caller() -> str:
     return crm.id if crm is not None else f"op:{g.operator_name}"
 
 
-def _admit(crm: Crm) -> None:
+def _admit(crm: Caller) -> None:
     if not crm.enabled:
         raise Forbidden("this API key is disabled", code="crm_disabled")
     g.crm = crm
@@ -184,7 +184,7 @@ def _key() -> str:
     return request.headers.get("X-API-Key", "").strip()
 
 
-def _find_crm(key: str) -> Crm | None:
+def _find_crm(key: str) -> Caller | None:
     if not key.startswith("crm_live_"):
         return None
     return crms.find_caller(house().database, key)

@@ -9,9 +9,9 @@ from werkzeug.exceptions import TooManyRequests
 
 from ..core import crms, limits, operators, registration
 from ..core.limits import Limit
+from ..core.rows import Caller
 from ..errors import BadRequest, Forbidden, Invalid, Unauthorized
 from ..settings import Settings
-from ..store.models import Crm
 from . import bodies
 from .wiring import house
 
@@ -25,7 +25,7 @@ def bearer() -> str:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def find_crm(key: str) -> Crm | None:
+def find_crm(key: str) -> Caller | None:
     """The CRM that owns the key, for reading only; `Forbidden` for one that is disabled."""
     crm = crms.find_caller(house().database, key) if key.startswith("crm_live_") else None
     if crm is not None:
@@ -35,7 +35,7 @@ def find_crm(key: str) -> Crm | None:
     return crm
 
 
-def crm_of(key: str) -> Crm:
+def crm_of(key: str) -> Caller:
     """The same; `Unauthorized` when nobody owns it."""
     crm = find_crm(key)
     if crm is None:

@@ -11,6 +11,7 @@ from .. import clock
 from ..core import devices, mapping, routing
 from ..core.devices import Login
 from ..core.protocols import SOCKET
+from ..core.rows import AnyCrm
 from ..errors import Conflict, Forbidden, Invalid
 from ..http import keys
 from ..http.answers import answer
@@ -19,7 +20,7 @@ from ..http.guards import public
 from ..http.wiring import house
 from ..live import frames, upgrade
 from ..sms import numbers
-from ..store.models import Crm, Device
+from ..store.models import Device
 from . import socket
 
 _LOG = logging.getLogger("smsgw.devices")
@@ -80,7 +81,7 @@ def _check_phone(phone: str | None) -> None:
 
 
 def _make(
-    session: Session, device_id: str, phone: str | None, crm: Crm | None, now: datetime
+    session: Session, device_id: str, phone: str | None, crm: AnyCrm | None, now: datetime
 ) -> tuple[Device, str]:
     region = house().settings.default_region
     try:
@@ -97,7 +98,7 @@ def _make(
 
 
 def _check_may_rotate(
-    session: Session, device: Device, crm: Crm | None, login: Login | None, is_operator: bool
+    session: Session, device: Device, crm: AnyCrm | None, login: Login | None, is_operator: bool
 ) -> None:
     """A new token is a new owner: only for who could have given the old one, or has it."""
     if device.protocol != SOCKET:
