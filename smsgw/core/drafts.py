@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -55,8 +55,15 @@ def check_one(
     session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
 ) -> None:
     """Raises `Invalid` where the draft cannot be sent, with `details[field]`."""
+    refuse_one(crm, settings, draft, _usable(session, crm, [draft]), now)
+
+
+def refuse_one(
+    crm: AnyCrm, settings: Settings, draft: Draft, usable: Mapping[str, bool], now: datetime
+) -> None:
+    """The same where it is known whether its device, if it names one, is `usable`."""
     try:
-        check(session, crm, settings, {0: draft}, now)
+        _refuse(crm, settings, {0: draft}, usable, now)
     except Invalid as error:
         raise without_row(error) from None
 
@@ -70,8 +77,21 @@ def check(
     session: Session, crm: AnyCrm, settings: Settings, drafts: Mapping[int, Draft], now: datetime
 ) -> None:
     """Raises `Invalid` where any of them cannot be sent, with `details["messages"][row][field]`."""
-    wanted = {draft.device_id for draft in drafts.values() if draft.device_id is not None}
-    usable = {device_id: routing.may_use(session, crm, device_id) for device_id in wanted}
+    _refuse(crm, settings, drafts, _usable(session, crm, drafts.values()), now)
+
+
+def _usable(session: Session, crm: AnyCrm, drafts: Collection[Draft]) -> dict[str, bool]:
+    wanted = {draft.device_id for draft in drafts if draft.device_id is not None}
+    return {device_id: routing.may_use(session, crm, device_id) for device_id in wanted}
+
+
+def _refuse(
+    crm: AnyCrm,
+    settings: Settings,
+    drafts: Mapping[int, Draft],
+    usable: Mapping[str, bool],
+    now: datetime,
+) -> None:
     faults: dict[int, dict[str, list[str]]] = {}
     for row, draft in drafts.items():
         found = _faults(crm, settings, draft, usable, now)
@@ -85,7 +105,7 @@ def check(
 
 
 def _faults(
-    crm: AnyCrm, settings: Settings, draft: Draft, usable: dict[str, bool], now: datetime
+    crm: AnyCrm, settings: Settings, draft: Draft, usable: Mapping[str, bool], now: datetime
 ) -> dict[str, list[str]]:
     faults: dict[str, list[str]] = {}
     number_fault = _number_fault(crm, settings, draft.to)

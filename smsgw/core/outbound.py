@@ -10,10 +10,10 @@ from sqlalchemy.orm import Session
 
 from ..errors import Conflict, IllegalTransition, Invalid, NotFound
 from ..settings import Settings
-from ..store.db import Table, insert, insert_new
+from ..store.db import Database, Table, insert, insert_new
 from ..store.models import Crm, Dispatch, HistoryEntry, Message
 from . import routing, rows
-from .drafts import Draft, check, check_one, message_row, without_row
+from .drafts import Draft, check, message_row, refuse_one, without_row
 from .journal import Journal
 from .rows import AnyCrm
 
@@ -38,9 +38,15 @@ class New:
     rows: Mapping[type[Table], Sequence[dict[str, Any]]]
 
 
-def draw_up(session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime) -> New:
-    """Checks a draft without a `reference` as `take_one` does, and only reads: the rows can go in with others'."""
-    check_one(session, crm, settings, draft, now)
+def draw_up(
+    database: Database, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
+) -> New:
+    """Checks a draft without a `reference` as `take_one` does, and writes nothing: its rows can go in with others'."""
+    usable = {}
+    if draft.device_id is not None:
+        with database.reading() as session:
+            usable[draft.device_id] = routing.may_use(session, crm, draft.device_id)
+    refuse_one(crm, settings, draft, usable, now)
     row = message_row(crm, settings, draft, now)
     message = _made(row)
     journal = Journal(now)

@@ -57,9 +57,9 @@ def send(body: dict[str, Any]) -> Response:
 
 
 def _send_with_others(draft: Draft) -> Response:
-    with house().database.reading() as session:
-        new = outbound.draw_up(session, this_crm(), house().settings, draft, clock.now())
-    house().database.insert_together(new.rows)
+    database = house().database
+    new = outbound.draw_up(database, this_crm(), house().settings, draft, clock.now())
+    database.insert_together(new.rows)
     return answer(shapes.message(new.message), 202, _url(new.message))
 
 
