@@ -170,7 +170,7 @@ def test_nothing_is_said_after_goodbye(hub, kind):
     client = join(hub, talk)
     late = client.frame("too late")
     client.send("bye")
-    assert client.receive() == "so long"
+    assert client.receive(answering=False) == "so long"
     client.raw.sendall(late)
     client.close()
     assert client.receive() is None
@@ -183,8 +183,8 @@ def test_one_who_does_not_answer_our_goodbye_is_let_go(hub, kind, monkeypatch):
     monkeypatch.setattr(connection_module, "GOODBYE_SECONDS", 0.1)
     client = join(hub, Talk(kind))
     client.send("bye")
-    assert client.receive() == "so long"
-    assert client.receive() is None
+    assert client.receive(answering=False) == "so long"
+    assert client.receive(answering=False) is None
 
 
 def test_a_drop_ends_the_connection_without_a_close_frame(hub, kind):
@@ -295,7 +295,7 @@ def test_one_who_answers_pings_stays_and_one_who_does_not_is_let_go(hub, kind, m
     lively, dead = Talk(kind, "lively"), Talk(kind, "dead")
     answering, silent = join(hub, lively), join(hub, dead)
     threading.Thread(target=answering.receive, daemon=True).start()
-    assert silent.receive(answering_pings=False) is None
+    assert silent.receive(answering=False) is None
     until(lambda: lively.pongs >= 3, "three answers")
     assert dead.pongs == 0
     assert hub.count == 1

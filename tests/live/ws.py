@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
-from wsproto.connection import Connection, ConnectionType
+from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
 PATIENCE_SECONDS = 30.0
@@ -62,11 +62,14 @@ class Socket:
         """Says goodbye; the server's goodbye is heard with `receive`."""
         self.raw.sendall(self._wire.send(CloseConnection(code)))
 
-    def receive(self, answering_pings: bool = True) -> Any:
-        """The next message as JSON; `Pong`s as they are; `None` once the connection has ended."""
+    def receive(self, answering: bool = True) -> Any:
+        """The next message as JSON; `Pong`s as they are; `None` once the connection has ended.
+
+        Without `answering`, pings and a goodbye are left unanswered.
+        """
         while not self._heard:
             for event in self._wire.events():
-                self._hear(event, answering_pings)
+                self._hear(event, answering)
             if not self._heard:
                 self._read()
         return self._heard.popleft()
@@ -78,13 +81,13 @@ class Socket:
             if not isinstance(message, dict) or message.get("type") not in types:
                 return message
 
-    def _hear(self, event: Any, answering_pings: bool) -> None:
+    def _hear(self, event: Any, answering: bool) -> None:
         if isinstance(event, TextMessage):
             self._parts.append(event.data)
             if event.message_finished:
                 self._heard.append(json.loads("".join(self._parts)))
                 self._parts.clear()
-        elif isinstance(event, Ping) and answering_pings:
+        elif isinstance(event, Ping) and answering:
             # The server may be gone already, with its last words still to be read.
             with suppress(OSError):
                 self.raw.sendall(self._wire.send(event.response()))
@@ -92,6 +95,9 @@ class Socket:
             self._heard.append(event)
         elif isinstance(event, CloseConnection) and self.close_code is None:
             self.close_code = event.code
+            if answering and self._wire.state is ConnectionState.REMOTE_CLOSING:
+                with suppress(OSError):
+                    self.raw.sendall(self._wire.send(event.response()))
 
     def _read(self) -> None:
         try:

@@ -79,12 +79,12 @@ def test_an_order_over_rest_reaches_the_device_in_whatever_process(
 
 def test_a_newer_socket_of_a_device_closes_the_older_one(server: Server, crm: dict[str, Any]):
     token = post(server, "/registerDevice", {"deviceId": "222"}, crm["apiKey"])["token"]
-    with (
-        connect(server.port, f"/ws?token={token}") as old,
-        connect(server.port, f"/ws?token={token}"),
-    ):
-        assert old.receive() is None
-        assert old.close_code == 4002
+    with connect(server.port, f"/ws?token={token}") as old:
+        old.send({})
+        assert old.receive()["event"] == "error"  # so it is this device's socket by now
+        with connect(server.port, f"/ws?token={token}"):
+            assert old.receive() is None
+            assert old.close_code == 4002
 
 
 def test_a_new_token_closes_the_socket_of_the_old_one(server: Server, crm: dict[str, Any]):
