@@ -42,6 +42,6 @@ def note_path(database_url: str) -> Path:
 def _noted(path: Path) -> dict[str, Any]:
     try:
         address = json.loads(path.read_text())
-    except (OSError, ValueError):
+        return {name: address[name] for name in ("host", "port", "public_url")}
+    except (OSError, ValueError, LookupError, TypeError):
         return {}
-    return {name: address[name] for name in ("host", "port", "public_url")}

@@ -35,8 +35,9 @@ def test_the_environment_comes_first(settings: Settings, monkeypatch, name):
     assert served.as_served(settings) == settings
 
 
-def test_half_a_note_is_none(settings: Settings):
-    served.note_path(settings.database_url).write_text('{"port": 9')
+@pytest.mark.parametrize("text", ['{"port": 9', '{"port": 9}', "[]", "5"])
+def test_a_spoilt_note_is_none(settings: Settings, text: str):
+    served.note_path(settings.database_url).write_text(text)
     assert served.as_served(settings) == settings
 
 
