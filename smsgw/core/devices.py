@@ -13,7 +13,7 @@ from .. import ids
 from ..clock import rfc3339, rfc3339_or_none
 from ..errors import Conflict, Invalid, NotFound
 from ..sms import numbers
-from ..store.db import Database, Table
+from ..store.db import Database, Table, run
 from ..store.models import CrmDevice, Device, Dispatch, Message
 from . import lanes, protocols, window
 
@@ -101,7 +101,7 @@ def lock(session: Session, device_id: str, protocol: str | None = None) -> Locke
     Notes the protocol it speaks now, where one is given.
     """
     values = {"device_id": device_id, "spoken": protocol}
-    return Locked(*session.connection().execute(_LOCK, values).one())
+    return Locked(*run(session, _LOCK, values)[0])
 
 
 def count_unknown_reports(session: Session, device: Locked, count: int) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from .. import ids
 from ..clock import rfc3339
 from ..errors import NotFound
-from ..store.db import insert, is_postgresql
+from ..store.db import insert, is_postgresql, run
 from ..store.models import Delivery, Event, FeedBase, WebhookEndpoint
 
 TYPES = (
@@ -169,7 +169,7 @@ def _transaction_position(session: Session) -> int:
     if not is_postgresql(session):
         return 0
     if "tx" not in session.info:
-        session.info["tx"] = session.connection().execute(_OWN_POSITION).scalar_one()
+        session.info["tx"] = run(session, _OWN_POSITION, {})[0][0]
     return int(session.info["tx"])
 
 
@@ -178,7 +178,7 @@ def _oldest_running() -> sa.ColumnElement[int]:
 
 
 def _endpoints(session: Session, crm_ids: set[str]) -> Sequence[Any]:
-    return session.connection().execute(_ENDPOINTS, {"crm_ids": list(crm_ids)}).all()
+    return run(session, _ENDPOINTS, {"crm_ids": list(crm_ids)})
 
 
 _ENDPOINTS = sa.select(

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from .. import ids
 from ..settings import Settings
-from ..store.db import Database, insert
+from ..store.db import Database, insert, run
 from ..store.models import Dispatch, Message
 from . import lanes, protocols, window
 from .devices import Locked
@@ -80,9 +80,7 @@ def _hand_out_again(
     session: Session, device: Locked, settings: Settings, now: datetime
 ) -> list[Outgoing]:
     """Hands out what was not confirmed within the lease, with the same ids."""
-    unconfirmed = (
-        session.connection().execute(_UNCONFIRMED, {"device_id": device.id, **moments(now)}).all()
-    )
+    unconfirmed = run(session, _UNCONFIRMED, {"device_id": device.id, **moments(now)})
     if not unconfirmed:
         return []
     room = window.room(session, device.id, settings, now)
@@ -91,7 +89,7 @@ def _hand_out_again(
         return []
     lease_until = now + protocols.lease(device.protocol, settings)
     values = {"chosen": [row.id for row in chosen], "now": now, "until": lease_until}
-    session.connection().execute(_LEASE_AGAIN, values)
+    run(session, _LEASE_AGAIN, values)
     return [_outgoing(row.id, row) for row in chosen]
 
 
@@ -100,7 +98,7 @@ def _lock_next(session: Session, device_id: str, most: int, now: datetime) -> li
     wanted = lanes.next_ids(session, device_id, 2 * most, now)
     if not wanted:
         return []
-    free = {row.id: row for row in session.connection().execute(_LOCK_QUEUED, {"wanted": wanted})}
+    free = {row.id: row for row in run(session, _LOCK_QUEUED, {"wanted": wanted})}
     return [free[message_id] for message_id in wanted if message_id in free][:most]
 
 
@@ -121,8 +119,13 @@ def _dispatch(
 ) -> list[Outgoing]:
     if not chosen:
         return []
-    values = {"chosen": chosen, "device": device.id, "phone": device.phone, "now": journal.now}
-    taken = {row.id: row for row in session.connection().execute(_TAKE, values)}
+    values = {
+        "chosen": list(chosen),
+        "device": device.id,
+        "phone": device.phone,
+        "now": journal.now,
+    }
+    taken = {row.id: row for row in run(session, _TAKE, values)}
     pairs = [
         (message, _new(message, device, settings, journal.now))
         for message in [taken[message_id] for message_id in chosen]

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from .. import ids
 from ..sms import numbers
 from ..sms.segments import measure
-from ..store.db import insert, insert_new
+from ..store.db import insert, insert_new, run
 from ..store.models import InboxEntry, Message, QuarantinedItem
 from . import routing, rows
 from .devices import Locked
@@ -130,7 +130,7 @@ def _warn_of_other_content(
     """What came under a known id with another text is not kept; the log says so."""
     if not repeats:
         return
-    known = session.connection().execute(_KNOWN, {"keys": [row["inbound_key"] for row in repeats]})
+    known = run(session, _KNOWN, {"keys": [row["inbound_key"] for row in repeats]})
     contents = {row.inbound_key: (row.id, row.content) for row in known if row.content is not None}
     for row in repeats:
         message_id, content = contents.get(row["inbound_key"], (None, row["content"]))

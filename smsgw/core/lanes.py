@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ..store.db import run
 from ..store.models import Crm, Dispatch, Message
 from . import routing, window
 from .window import DEVICE_ID, moment, moments
@@ -31,11 +32,11 @@ def has_something(device_id: Any) -> sa.ColumnElement[bool]:
 
 def next_ids(session: Session, device_id: str, most: int, now: datetime) -> list[str]:
     """At most so many messages that this device would get next: by priority, then due time, then age."""
-    connection, times = session.connection(), moments(now)
+    times = moments(now)
     candidates = [
         row
-        for (lane,) in connection.execute(_DUE_LANES, {"device_id": device_id, **times}).all()
-        for row in connection.execute(_NEXT_IN_LANE, {"lane": lane, "most": most, **times})
+        for (lane,) in run(session, _DUE_LANES, {"device_id": device_id, **times})
+        for row in run(session, _NEXT_IN_LANE, {"lane": lane, "most": most, **times})
     ]
     candidates.sort(key=lambda row: (-row.priority, row.due_at, row.id))
     return [row.id for row in candidates[:most]]

@@ -5,11 +5,25 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..store.db import Table
+from ..store.db import Table, run_many
 from ..store.models import Device
 from . import devices, events, protocols, routing
 
-_QUIET_AT = sa.bindparam("quiet_at", type_=Device.quiet_at.type)
+_TABLE = Table.metadata.tables[Device.__tablename__]
+_SEEN = (
+    sa.update(_TABLE)
+    .where(_TABLE.c.id == sa.bindparam("device_id"))
+    .values(
+        last_seen_at=sa.bindparam("at"),
+        protocol=sa.bindparam("spoken"),
+        app_version=sa.func.coalesce(
+            sa.bindparam("version", type_=sa.String), _TABLE.c.app_version
+        ),
+        quiet_at=sa.func.coalesce(
+            sa.bindparam("quiet", type_=_TABLE.c.quiet_at.type), _TABLE.c.quiet_at
+        ),
+    )
+)
 
 
 class Sightings:
@@ -38,23 +52,16 @@ class Sightings:
         quiet, self._quiet = self._quiet, {}
         if not seen:
             return 0
-        devices_table = Table.metadata.tables[Device.__tablename__]
-        session.connection().execute(
-            sa.update(devices_table)
-            .where(devices_table.c.id == sa.bindparam("device_id"))
-            .values(
-                last_seen_at=sa.bindparam("at"),
-                protocol=sa.bindparam("protocol"),
-                app_version=sa.func.coalesce(sa.bindparam("version"), devices_table.c.app_version),
-                quiet_at=sa.func.coalesce(_QUIET_AT, devices_table.c.quiet_at),
-            ),
+        run_many(
+            session,
+            _SEEN,
             [
                 {
                     "device_id": device_id,
                     "at": at,
                     "version": version,
-                    "protocol": protocol,
-                    "quiet_at": quiet.get(device_id),
+                    "spoken": protocol,
+                    "quiet": quiet.get(device_id),
                 }
                 for device_id, (at, version, protocol) in sorted(seen.items())
             ],

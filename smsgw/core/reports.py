@@ -10,17 +10,19 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..sms import reasons, statuses
+from ..store.db import run
 from ..store.models import Dispatch, HistoryEntry, Message
 from . import devices, rows
 from .devices import Locked
 from .journal import Journal
-from .rows import DISPATCH_COLUMNS, DISPATCHES, MESSAGE_COLUMNS, MESSAGES, Row
+from .rows import DISPATCH_COLUMNS, DISPATCHES, MESSAGE_COLUMNS, MESSAGES, Row, Saving
 
 MAX_REASON = 500
 _LOG = logging.getLogger(__name__)
 _NEVER_BACK = {"dispatched": 0, "accepted": 1, "sending": 2, "sent": 3, "failed": 4, "delivered": 5}
 # What a report may change of its dispatch, and then of the message.
-_TOLD_COLUMNS = (
+_DISPATCHES_TOLD = Saving(
+    DISPATCHES,
     "status",
     "status_at",
     "reason",
@@ -29,7 +31,8 @@ _TOLD_COLUMNS = (
     "acknowledged_at",
     "retry_count",
 )
-_MOVED_COLUMNS = (
+_MESSAGES_MOVED = Saving(
+    MESSAGES,
     "status",
     "device_id",
     "reason",
@@ -116,8 +119,8 @@ def apply(
         told[dispatch.id] = dispatch
         if settle(message, siblings[message.id], journal):
             moved[message.id] = message
-    rows.save(session, DISPATCHES, _TOLD_COLUMNS, told.values())
-    rows.save(session, MESSAGES, _MOVED_COLUMNS, moved.values())
+    _DISPATCHES_TOLD.save(session, told.values())
+    _MESSAGES_MOVED.save(session, moved.values())
 
 
 def settle(message: Message | Row, dispatches: Sequence[Dispatch | Row], journal: Journal) -> bool:
@@ -235,7 +238,7 @@ def _heard(
     heard: dict[str, list[_Said]] = defaultdict(list)
     last_at: dict[str, datetime] = {}
     if dispatches:
-        for row in session.connection().execute(_HEARD, {"dispatch_ids": list(dispatches)}):
+        for row in run(session, _HEARD, {"dispatch_ids": list(dispatches)}):
             heard[str(row.dispatch_id)].append((str(row.reported), row.reason))
             last_at[str(row.dispatch_id)] = row.at
     if quiet_at is None:

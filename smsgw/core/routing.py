@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ..store.db import run
 from ..store.models import Crm, CrmDevice, Device
 from .rows import AnyCrm
 
@@ -57,7 +58,7 @@ def is_of_device(device_id: str | sa.ColumnElement[str]) -> sa.ColumnElement[boo
 
 def ids_for_device(session: Session, device_id: str) -> list[str]:
     """The CRMs that are told what happens on this device."""
-    return list(session.connection().execute(_OF_DEVICE, {"device_id": device_id}).scalars())
+    return [row.id for row in run(session, _OF_DEVICE, {"device_id": device_id})]
 
 
 _OF_DEVICE = (

@@ -1,13 +1,13 @@
 """Messages and dispatches as plain rows, for where a poll moves many: the ORM looks at each one by itself."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..store.db import Table
+from ..store.db import Table, run, run_many
 from ..store.models import Crm, Delivery, Dispatch, Message, WebhookEndpoint
 
 MESSAGES = Table.metadata.tables[Message.__tablename__]
@@ -54,19 +54,24 @@ def message(values: dict[str, Any]) -> Row:
 
 def fetch(session: Session, statement: sa.Select[Any], **values: Any) -> list[Row]:
     """The rows a constant statement finds; nothing that the session has not written yet is among them."""
-    found = session.connection().execute(statement, values)
-    names = tuple(found.keys())
-    return [Row(**dict(zip(names, row, strict=True))) for row in found]
+    return [Row(**row._asdict()) for row in run(session, statement, values)]
 
 
-def save(session: Session, table: sa.Table, columns: Sequence[str], changed: Iterable[Row]) -> None:
-    """Writes these columns of the rows back, in one statement."""
-    values = [{"key": row.id, **{name: getattr(row, name) for name in columns}} for row in changed]
-    if values:
-        session.connection().execute(_UPDATES[table], values)
+class Saving:
+    """What writes these columns of changed rows back."""
 
+    def __init__(self, table: sa.Table, *columns: str) -> None:
+        self._columns = columns
+        self._update = (
+            sa.update(table)
+            .where(table.c.id == sa.bindparam("key"))
+            .values({name: sa.bindparam(f"new_{name}") for name in columns})
+        )
 
-_UPDATES = {
-    table: sa.update(table).where(table.c.id == sa.bindparam("key"))
-    for table in (MESSAGES, DISPATCHES)
-}
+    def save(self, session: Session, changed: Iterable[Row]) -> None:
+        """Writes them, in one statement."""
+        values = [
+            {"key": row.id, **{f"new_{name}": getattr(row, name) for name in self._columns}}
+            for row in changed
+        ]
+        run_many(session, self._update, values)

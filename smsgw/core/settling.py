@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from .. import ids
-from ..store.db import insert
+from ..store.db import insert, run
 from ..store.models import Attempt, Delivery, WebhookEndpoint
 from . import outcomes
 from .outcomes import RetryRule
@@ -60,14 +60,13 @@ def settle(
 def _lock(
     session: Session, statement: sa.Select[*tuple[Any, ...]], wanted: Collection[str]
 ) -> dict[str, sa.Row[Any]]:
-    found = session.connection().execute(statement, {"wanted": sorted(wanted)})
-    return {row.id: row for row in found}
+    return {row.id: row for row in run(session, statement, {"wanted": sorted(wanted)})}
 
 
 def _give_back(session: Session, unsent: Sequence[Finished], now: datetime) -> None:
     if unsent:
         values = {"chosen": [one.delivery_id for one in unsent], "now": now}
-        session.connection().execute(_DUE_AGAIN, values)
+        run(session, _DUE_AGAIN, values)
 
 
 def _write_down(
@@ -95,9 +94,9 @@ def _take_as_delivered(session: Session, plain: Sequence[Finished], now: datetim
     if not plain:
         return
     deliveries = {"chosen": [one.delivery_id for one in plain], "now": now}
-    session.connection().execute(_DELIVERED, deliveries)
+    run(session, _DELIVERED, deliveries)
     endpoints = {"chosen": sorted({one.endpoint_id for one in plain}), "now": now}
-    session.connection().execute(_SUCCEEDED, endpoints)
+    run(session, _SUCCEEDED, endpoints)
 
 
 _WANTED: sa.BindParameter[Sequence[str]] = sa.bindparam("wanted", expanding=True)

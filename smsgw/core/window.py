@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from ..settings import Settings
 from ..sms.statuses import ACTIVE
-from ..store.db import Database
+from ..store.db import Database, run
 from ..store.models import Dispatch
 from . import protocols
 
@@ -32,7 +32,7 @@ class Room:
 def room(session: Session, device_id: str, settings: Settings, now: datetime) -> Room:
     """How much this device may be handed now."""
     values = {"device_id": device_id, **_beginnings(now)}
-    return _room(session.connection().execute(_IN_USE, values).one(), settings)
+    return _room(run(session, _IN_USE, values)[0], settings)
 
 
 def look(database: Database, device_id: str, settings: Settings, now: datetime) -> Room:

@@ -15,8 +15,9 @@ from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
-from . import insertions
+from . import insertions, statements
 from .looks import Looks
+from .statements import Constant, Rows, Values
 from .together import Together
 from .turns import Turns
 
@@ -213,13 +214,26 @@ def is_postgresql(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
+def run(session: Session, statement: Constant, values: Values) -> Rows:
+    """Runs a constant statement of a module; returns its rows, with their columns as attributes.
+
+    Values that are lists are for `IN`. Nothing that the session has not written yet is seen.
+    """
+    return statements.run(session.connection(), statement, values)
+
+
+def run_many(session: Session, statement: sa.UpdateBase, rows: Sequence[Values]) -> None:
+    """Runs a constant statement for each of these values, none of which is a list."""
+    if rows:
+        statements.run_many(session.connection(), statement, rows)
+
+
 def insert(session: Session, table: type[Table], rows: Sequence[dict[str, Any]]) -> None:
     """Inserts the rows, all with the same keys, which are the columns' names in the database."""
     if rows:
         connection = session.connection()
         insertion = insertions.plain(connection.dialect, _core(table), tuple(rows[0]))
-        values = [insertion.values(row) for row in rows]
-        connection.exec_driver_sql(insertion.text, values if len(values) > 1 else values[0])
+        statements.call(connection, insertion.text, [insertion.values(row) for row in rows])
 
 
 def insert_new(
@@ -243,7 +257,7 @@ def insert_new(
     return [
         value
         for text, values in insertion.at_once(rows)
-        for value in connection.exec_driver_sql(text, values).scalars()
+        for (value,) in statements.call(connection, text, values).fetchall()
     ]
 
 

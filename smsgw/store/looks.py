@@ -1,7 +1,6 @@
 """Looks: single rows, read thousands of times a second, at the cost of the query alone."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,26 +9,10 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from sqlalchemy.engine import Dialect, Engine
 
+from . import statements
+from .statements import Spelling
+
 Row = tuple[Any, ...]
-Binders = dict[str, Callable[[Any], Any]]
-
-
-@dataclass(frozen=True)
-class Look:
-    """A statement in a driver's words: the order of its values, those it has already, and how to write others."""
-
-    text: str
-    names: Sequence[str]
-    given: dict[str, Any]
-    binders: Binders
-
-    def bind(self, values: dict[str, Any]) -> dict[str, Any]:
-        """All values as the driver takes them."""
-        bound = dict(self.given)
-        for name, value in values.items():
-            bind = self.binders.get(name)
-            bound[name] = bind(value) if bind else value
-        return bound
 
 
 class Looks:
@@ -43,36 +26,36 @@ class Looks:
         self._kind = _Sqlite if engine.dialect.name == "sqlite" else _Postgresql
         self._driver_error: type[Exception] = engine.dialect.dbapi.Error  # type: ignore[union-attr]
         self._connections: list[_Sqlite | _Postgresql] = []
-        self._compiled: dict[int, Look] = {}
+        self._spelled: dict[int, Spelling] = {}
 
     def first(self, statement: sa.SelectBase, values: dict[str, Any]) -> Row | None:
         """The first row, as the driver gives it; the statement must be a constant of its module."""
-        look = self._compiled.get(id(statement))
-        if look is None:
-            look = self._compiled[id(statement)] = self.compile(statement)
-        bound = look.bind(values)
+        spelling = self._spelled.get(id(statement))
+        if spelling is None:
+            spelling = self._spelled[id(statement)] = self.spell(statement)
+        bound = spelling.bind(values)
         try:
-            return self._ask(look, bound)
+            return self._ask(spelling.text, bound)
         except self._driver_error:
             # The server may have been restarted since the last look; asking again changes nothing.
             self.close()
-            return self._ask(look, bound)
+            return self._ask(spelling.text, bound)
 
-    def compile(self, statement: sa.SelectBase) -> Look:
-        """The statement in the words of the database's driver."""
-        return self._kind.compile(statement, self._engine.dialect)
+    def spell(self, statement: sa.SelectBase) -> Spelling:
+        """The statement as these connections take it."""
+        return self._kind.spell(statement, self._engine.dialect)
 
     def close(self) -> None:
         """Ends the connections."""
         while self._connections:
             self._connections.pop().close()
 
-    def _ask(self, look: Look, bound: dict[str, Any]) -> Row | None:
+    def _ask(self, text: str, bound: Row) -> Row | None:
         try:
             connection = self._connections.pop()
         except IndexError:
             connection = self._open()
-        row = connection.ask(look, bound)
+        row = connection.ask(text, bound)
         self._connections.append(connection)
         return row
 
@@ -84,25 +67,18 @@ class Looks:
 
 
 class _Sqlite:
-    """A connection to SQLite, which takes values by name."""
+    """A connection to SQLite."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self.close = connection.close
 
     @staticmethod
-    def compile(statement: sa.SelectBase, dialect: Dialect) -> Look:
-        spelling: Any = type(dialect)
-        compiled = statement.compile(dialect=spelling(paramstyle="named"))
-        binders: Binders = {
-            name: bind
-            for name in compiled.params
-            if (bind := compiled.binds[name].type.dialect_impl(dialect).bind_processor(dialect))
-        }
-        return Look(str(compiled), (), _written(compiled.params, binders), binders)
+    def spell(statement: sa.SelectBase, dialect: Dialect) -> Spelling:
+        return statements.spell(dialect, statement)
 
-    def ask(self, look: Look, bound: dict[str, Any]) -> Row | None:
-        row: Row | None = self._connection.execute(look.text, bound).fetchone()
+    def ask(self, text: str, bound: Row) -> Row | None:
+        row: Row | None = self._connection.execute(text, bound).fetchone()
         return row
 
 
@@ -117,16 +93,17 @@ class _Postgresql:
         connection.autocommit = True
 
     @staticmethod
-    def compile(statement: sa.SelectBase, dialect: Dialect) -> Look:
-        spelling: Any = type(dialect)
-        compiled: Any = statement.compile(dialect=spelling(paramstyle="numeric_dollar"))
-        binders: Binders = dict.fromkeys(compiled.params, _as_bytes)
-        given = _written(compiled.params, binders)
-        return Look(str(compiled), tuple(compiled.positiontup), given, binders)
+    def spell(statement: sa.SelectBase, dialect: Dialect) -> Spelling:
+        spelling = statements.spell(dialect, statement, style="numeric_dollar")
+        return replace(
+            spelling,
+            given={name: _as_bytes(value) for name, value in spelling.given.items()},
+            binders={name: _as_bytes for name, _ in spelling.places},
+        )
 
-    def ask(self, look: Look, bound: dict[str, Any]) -> Row | None:
-        name = self._prepared.get(look.text) or self._prepare(look.text)
-        result = self._pq.exec_prepared(name, [bound[name] for name in look.names])
+    def ask(self, text: str, bound: Row) -> Row | None:
+        name = self._prepared.get(text) or self._prepare(text)
+        result = self._pq.exec_prepared(name, bound)
         if result.status != ExecStatus.TUPLES_OK:
             raise error_from_result(result)
         if not result.ntuples:
@@ -145,7 +122,3 @@ class _Postgresql:
 
 def _as_bytes(value: Any) -> bytes | None:
     return None if value is None else str(value).encode()
-
-
-def _written(values: dict[str, Any], binders: Binders) -> dict[str, Any]:
-    return {name: binders[name](v) if name in binders else v for name, v in values.items()}

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from . import insertions
+from . import insertions, statements
 
 # Rows for each table, all of a table's with the same keys; the tables in the order they are written in.
 Rows = Mapping[sa.Table, Sequence[Mapping[str, Any]]]
@@ -119,4 +119,4 @@ def _insert(connection: Connection, group: "list[_Caller]") -> None:
     for (table, keys), rows in gathered.items():
         insertion = insertions.plain(connection.dialect, table, keys)
         for text, values in insertion.at_once(rows):
-            connection.exec_driver_sql(text, values)
+            statements.call(connection, text, values)

@@ -15,6 +15,7 @@ from smsgw.store.models import Device, Dispatch, Message, Operator
 from smsgw.store.turns import Turns
 
 from ..conftest import NOW
+from ..noting import noted
 
 
 def test_no_update_is_lost_when_many_write_at_once(database):
@@ -140,14 +141,14 @@ def test_the_look_of_an_idle_poll_goes_by_index_only(world):
         session.execute(sa.text("ANALYZE"))
     assert not devices.find_login(world.database, "phone-1", NOW).may_have_work
     assert not handout.has_work(world.database, "phone-1", world.settings, NOW)
-    look = world.database._looks.compile(devices._LOGIN_BY_ID)
+    look = world.database._looks.spell(devices._LOGIN_BY_ID)
     bound = look.bind({"device_id": "phone-1", "now": NOW, "oldest": NOW})
     raw = world.database.engine.raw_connection()
     if world.database.is_sqlite:
         rows = raw.dbapi_connection.execute(f"EXPLAIN QUERY PLAN {look.text}", bound)
     else:
         cursor = psycopg.RawCursor(raw.dbapi_connection)
-        written = [bound[name].decode() for name in look.names]
+        written = [value.decode() for value in bound]
         rows = cursor.execute(f"EXPLAIN {look.text}", written)
     lines = [str(row) for row in rows]
     raw.close()
@@ -165,18 +166,13 @@ def test_the_next_messages_are_found_without_reading_the_whole_queue(world):
     plans = []
     with world.database.transaction() as session:
         device = devices.lock(session, "phone-1")
-        explain = "EXPLAIN QUERY PLAN " if world.database.is_sqlite else "EXPLAIN "
-
-        def note(connection, _cursor, statement, parameters, *_rest):
-            if statement.startswith("SELECT") and "UNION ALL" in statement:
-                raw = connection.connection.cursor()
-                raw.execute(explain + statement, parameters)
-                plans.extend(str(row) for row in raw.fetchall())
-
-        sa.event.listen(world.database.engine, "before_cursor_execute", note)
-        with writing(session, NOW) as journal:
+        with noted(world.database) as seen, writing(session, NOW) as journal:
             assert len(handout.hand_out_new(session, device, world.settings, journal)) == 10
-        sa.event.remove(world.database.engine, "before_cursor_execute", note)
+        explain = "EXPLAIN QUERY PLAN " if world.database.is_sqlite else "EXPLAIN "
+        for text, values in seen:
+            if text.startswith("SELECT") and "UNION ALL" in text:
+                found = session.connection().exec_driver_sql(explain + text, values)
+                plans.extend(str(row) for row in found)
     assert any("ix_messages_queue_order" in line for line in plans)
     scans = ("SCAN messages", "SCAN dispatches", "Seq Scan on messages", "Seq Scan on dispatches")
     assert not [line for line in plans if any(scan in line for scan in scans)]

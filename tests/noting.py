@@ -1,0 +1,31 @@
+"""What a database is asked, by SQLAlchemy or at the driver's cost."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+import sqlalchemy as sa
+
+from smsgw.store import statements
+from smsgw.store.db import Database
+
+
+@contextmanager
+def noted(database: Database) -> Iterator[list[tuple[str, Any]]]:
+    """The statements and their values, in order, as they come; without the hints that there is news."""
+    seen: list[tuple[str, Any]] = []
+    call = statements.call
+
+    def note(_connection: Any, _cursor: Any, statement: str, values: Any, *_rest: Any) -> None:
+        if not statement.startswith("NOTIFY"):
+            seen.append((statement, values))
+
+    def note_and_call(connection: Any, text: str, values: Any) -> Any:
+        seen.append((text, values))
+        return call(connection, text, values)
+
+    sa.event.listen(database.engine, "before_cursor_execute", note)
+    with patch.object(statements, "call", note_and_call):
+        yield seen
+    sa.event.remove(database.engine, "before_cursor_execute", note)
