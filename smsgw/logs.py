@@ -83,7 +83,7 @@ def configure(log_format: str, log_level: str) -> None:
     # Python's own advice for speed; no line of ours shows a thread, a process or a task.
     logging.logThreads = logging.logMultiprocessing = logging.logProcesses = False
     # Their lines are about our own plumbing, and at DEBUG they show the values of statements.
-    for name in ("alembic", "sqlalchemy", "urllib3"):
+    for name in ("alembic", "sqlalchemy"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 

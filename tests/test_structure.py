@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,9 +104,14 @@ def test_only_doors_know_flask_and_only_the_postman_calls_out():
         for path, tree in _trees()
         for parts in _imports(path, tree)
         if (parts[0] in ("flask", "werkzeug") and RANKS.get(_name(path), 0) not in KNOW_FLASK)
-        or (parts[0] in ("requests", "urllib3") and _name(path) != "delivery")
+        or (parts[0] in ("pycurl", "requests") and _name(path) != "delivery")
     ]
     assert not wrong
+
+
+def test_only_the_postmans_process_loads_libcurl():
+    program = "import sys, smsgw.web, smsgw.server; sys.exit('pycurl' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
 
 
 def test_only_the_store_commits_and_rolls_back():

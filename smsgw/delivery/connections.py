@@ -1,16 +1,12 @@
-"""Connections that go only where the guard lets them and end at a hard deadline."""
+"""Connections to brokers that go only where the guard lets them and end at a hard deadline."""
 
 import os
 import queue
 import socket
 import threading
 import time
-from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, ClassVar
-
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from typing import Any
 
 from ..addresses import Guard, Resolve, refusal
 from .watchdog import Watchdog
@@ -19,10 +15,7 @@ CONNECT_SECONDS = 5.0
 
 
 class CallFailed(Exception):
-    """There is no connection: `error` is the short class, `detail` is for people.
-
-    Not an `OSError`, which urllib3 would wrap into a text of its own.
-    """
+    """There is no connection: `error` is the short class, `detail` is for people."""
 
     def __init__(self, error: str, detail: str) -> None:
         super().__init__(detail)
@@ -33,12 +26,10 @@ class CallFailed(Exception):
 class Attempt:
     """One request while it runs: where it may go, until when, and the line it holds.
 
-    urllib3's timeouts start anew with every byte, so a receiver that drips holds a thread for as long as it likes.
-    Here the watchdog shuts the line down at the deadline, whatever the request waits for at that moment.
+    The watchdog shuts the line down at the deadline, whatever the request waits for at that moment.
     """
 
     def __init__(self, guard: Guard, resolve: Resolve, watchdog: Watchdog, seconds: float) -> None:
-        self.is_fresh = False
         self.is_over = False
         self.deadline = time.monotonic() + seconds
         self._guard = guard
@@ -48,7 +39,6 @@ class Attempt:
         self._lock = threading.Lock()
 
     def __enter__(self) -> "Attempt":
-        self._previous = _current.set(self)
         self._watchdog.watch(self)
         return self
 
@@ -59,7 +49,6 @@ class Attempt:
         traceback: TracebackType | None,
     ) -> None:
         self._watchdog.forget(self)
-        _current.reset(self._previous)
         with self._lock:
             self._hang_up()
 
@@ -67,17 +56,11 @@ class Attempt:
         """Seconds until the deadline; never 0, which sockets take for "do not wait"."""
         return max(0.001, self.deadline - time.monotonic())
 
-    def check_in_time(self) -> None:
-        """Raise `CallFailed` after the deadline: `http.client` takes a header cut short for a whole one."""
-        if self.is_over:
-            raise CallFailed("timeout", "The answer's header was not complete in time.")
-
     def connect(self, scheme: str, host: str, port: int) -> socket.socket:
         """A connected socket. One lookup is both checked and used, so a name cannot change in between.
 
         Raises `CallFailed`.
         """
-        self.is_fresh = True
         found = self._look_up(host, port)
         usable = [entry for entry in found if self._guard.permits_over(scheme, entry[4][0])]
         if not usable:
@@ -137,53 +120,6 @@ class Attempt:
         if self._line is not None:
             self._line.close()
             self._line = None
-
-
-# urllib3 builds its connections itself; this is how they find the request that they serve.
-_current: ContextVar[Attempt] = ContextVar("attempt")
-
-
-class GuardedConnection(HTTPConnection):
-    """A connection that the current attempt opens and watches."""
-
-    scheme: ClassVar[str] = "http"
-
-    def _new_conn(self) -> socket.socket:
-        return _current.get().connect(self.scheme, self._dns_host, self.port)
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        """Watch a reused connection too, then send header and body in one piece, which is one packet for most."""
-        if self.sock is not None:
-            _current.get().watch(self.sock)
-        self._pieces: list[bytes] | None = []
-        super().request(*args, **kwargs)
-        pieces, self._pieces = self._pieces, None
-        super().send(b"".join(pieces))
-
-    def send(self, data: Any) -> None:
-        """Kept until the request is whole."""
-        if self._pieces is None:
-            super().send(data)
-        else:
-            self._pieces.append(data)
-
-
-class GuardedTLSConnection(GuardedConnection, HTTPSConnection):
-    """The same with TLS: the host's name stays in place for SNI, the certificate and the `Host` header."""
-
-    scheme = "https"
-
-
-class GuardedPool(HTTPConnectionPool):
-    """urllib3's pool of such connections to one host."""
-
-    ConnectionCls = GuardedConnection
-
-
-class GuardedTLSPool(HTTPSConnectionPool):
-    """The same with TLS."""
-
-    ConnectionCls = GuardedTLSConnection
 
 
 def _ask(

@@ -8,34 +8,32 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from sqlalchemy.orm import Session
+
 from .. import clock as wall_clock
-from .. import metrics
 from ..addresses import Guard
 from ..core import settling
 from ..core.outcomes import RetryRule
-from ..core.retries import Result
 from ..core.settling import Finished
 from ..live.wakeup import doorbell
 from ..settings import Settings
 from ..store.db import Database
-from . import claim, steps
-from .attempt import Carriers, send
+from . import attempt, claim, steps
+from .attempt import Carriers, Tell
 from .chores import Chores
 from .claim import Claimed, Room
-from .senders import Senders, unsent
+from .inflight import InFlight
 
 LOOK_SECONDS = 0.5
 CONTENDED_SECONDS = 0.05
 FAREWELL_SECONDS = 1.5
-# A lease outlasts the wait for a thread, the request, and what the settling may have to wait for the database.
+# A lease outlasts the commit, the request, and what the settling may have to wait for the database.
 IN_HAND = timedelta(seconds=5)
 LEASE_MARGIN = IN_HAND + timedelta(seconds=15)
 NO_ROOM = Room(0, 0)
-MOST_AHEAD = 2
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +67,7 @@ class Worker:
         self._clock = clock
         self._rule = RetryRule(settings.webhook_retry_schedule, chance)
         self._chores = Chores(settings, database, self.id, clock)
-        self._senders = Senders(settings.threads, self._send)
+        self._in_flight = InFlight(self._begin)
 
     def run(self, stop: threading.Event) -> None:
         """Works until `stop` is set, and ends within two seconds of it.
@@ -77,7 +75,6 @@ class Worker:
         An attempt that is not done by then is left to its lease: the delivery is taken again later.
         """
         log.info("worker %s has started", self.id)
-        self._senders.start()
         helpers = [
             threading.Thread(target=work, args=(stop,), daemon=True)
             for work in (self._listen, self._chores.run)
@@ -86,7 +83,7 @@ class Worker:
             helper.start()
         patience = 0.0
         while not stop.is_set():
-            patience = self._turn(self._senders.ended(patience))
+            patience = self._turn(self._in_flight.ended(patience))
         self._say_farewell(helpers)
         log.info("worker %s has ended", self.id)
 
@@ -94,7 +91,7 @@ class Worker:
         """Settles what has ended and hands out what is due; returns how long to wait for the next thing to end."""
         if not finished and not steps.attempt("look for deliveries", self._is_due):
             return LOOK_SECONDS
-        taken = self._settle(finished, self._room(len(finished)))
+        taken = self._settle(finished, self._room())
         # Where something is due and none was had, another worker is at these endpoints at this moment.
         return CONTENDED_SECONDS if taken == 0 else LOOK_SECONDS
 
@@ -108,60 +105,60 @@ class Worker:
         return taken
 
     def _is_due(self) -> bool:
-        room = self._room(0)
+        room = self._room()
         if room.threads <= 0:
             return False
         with self._database.reading() as session:
             return claim.is_due(session, room, self._clock())
 
     def _settle_and_take(self, finished: Sequence[Finished], room: Room) -> int:
-        """In one transaction for all that has come up since the last: it costs more than a request."""
+        """In one transaction for all that has ended: it costs more than many requests do."""
         now = self._clock()
-        lease = timedelta(seconds=self._settings.webhook_timeout_seconds) + LEASE_MARGIN
         with self._database.transaction() as session:
             lost = settling.settle(session, finished, self._rule, now) if finished else []
-            taken = claim.take(session, room, now + lease, now) if room.threads > 0 else []
+            taken = self._take(session, room, now)
         for one in lost:
             log.warning("delivery %s took longer than its lease", one.delivery_id)
-        for claimed in taken:
-            self._senders.hand(claimed)
+        self._hand_out(taken)
         return len(taken)
 
-    def _room(self, ended: int) -> Room:
-        """For each free thread one, and as many ahead as have just ended: so many will have ended again by the time
-        that this is written down. Where attempts take long, nothing is kept waiting here that another could send."""
-        most, taken = self._settings.threads, self._senders.on_their_way.values()
-        ahead = min(ended, MOST_AHEAD * most)
-        slow = sum(claimed.is_slow for claimed in taken)
-        return Room(most + ahead - len(taken), max(1, most // 4) - slow)
+    def _take(self, session: Session, room: Room, now: datetime) -> list[Claimed]:
+        lease = timedelta(seconds=self._settings.webhook_timeout_seconds) + LEASE_MARGIN
+        return claim.take(session, room, now + lease, now) if room.threads > 0 else []
 
-    def _send(self, claimed: Claimed) -> Finished:
-        if self._clock() > claimed.taken_at + IN_HAND:
-            return unsent(claimed)
+    def _hand_out(self, taken: Sequence[Claimed]) -> None:
+        if taken and self._clock() > taken[0].taken_at + IN_HAND:
+            # Their leases might end before their requests do: they are due again instead.
+            unsent = [Finished(one.endpoint_id, one.delivery_id, one.claim, None) for one in taken]
+            self._settle(unsent, NO_ROOM)
+            return
+        for claimed in taken:
+            self._in_flight.begin(claimed)
+
+    def _room(self) -> Room:
+        most = self._settings.threads
+        return Room(most - len(self._in_flight), max(1, most // 4) - self._in_flight.slow_count)
+
+    def _begin(self, claimed: Claimed, tell: Tell) -> object:
         seconds = self._settings.webhook_timeout_seconds
-        result = send(claimed, self._carriers, seconds, self._clock)
-        metrics.ATTEMPTS.labels(_outcome(result)).inc()
-        return replace(unsent(claimed), result=result)
+        return attempt.begin(claimed, self._carriers, seconds, self._clock(), tell)
 
     def _listen(self, stop: threading.Event) -> None:
         bell = doorbell(self._database, stop)
         while not stop.is_set():
             if bell.wait(LOOK_SECONDS):
-                self._senders.wake()
+                self._in_flight.wake()
         bell.close()
 
     def _say_farewell(self, helpers: list[threading.Thread]) -> None:
-        """Waits a moment for what is nearly done, settles it, and gives back what no thread has begun."""
+        """Waits a moment for what is nearly done, settles it, and breaks off the rest."""
         deadline = time.monotonic() + FAREWELL_SECONDS
-        finished = self._senders.stop()
-        while finished or (self._senders.on_their_way and time.monotonic() < deadline):
+        is_over = False
+        while not is_over:
+            is_over = not self._in_flight or time.monotonic() >= deadline
+            finished = self._in_flight.ended(0.0 if is_over else deadline - time.monotonic())
             if finished:
                 self._settle(finished, NO_ROOM)
-            finished = self._senders.ended(max(0.0, deadline - time.monotonic()))
+        self._carriers.http.close()
         for helper in helpers:
             helper.join(max(0.0, deadline - time.monotonic()))
-
-
-def _outcome(result: Result) -> str:
-    """For counting: `2xx` and so on by status code, or the error's class."""
-    return result.error or f"{(result.status_code or 0) // 100}xx"

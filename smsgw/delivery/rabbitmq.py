@@ -9,9 +9,10 @@ import time
 from .. import brokers
 from ..addresses import Guard, Resolve
 from ..brokers import Broker, BrokerRefused
+from . import authorities
 from .connections import Attempt, CallFailed
 from .lines import Letter, Line, LineLost, is_installed
-from .transport import Outcome, trusting
+from .outcome import Outcome
 from .watchdog import Watchdog
 
 MOST_IDLE = 16
@@ -38,7 +39,7 @@ class Publisher:
         logging.getLogger("pika").setLevel(logging.CRITICAL)
         self._guard = guard
         self._resolve = resolve
-        self._tls = tls or trusting()
+        self._tls = tls or authorities.context()
         self._watchdog = Watchdog()
         self._lock = threading.Lock()
         self._idle: list[tuple[str, Line, threading.Timer]] = []

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from ipaddress import ip_network
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -96,7 +97,10 @@ class Postman:
         taken = self.take(now, threads)
         for claimed in taken:
             seconds = self.settings.webhook_timeout_seconds
-            result = attempt.send(claimed, self.carriers, seconds, lambda: now)
+            told: SimpleQueue[Result | None] = SimpleQueue()
+            attempt.begin(claimed, self.carriers, seconds, now, told.put)
+            result = told.get(timeout=seconds + 10)
+            assert result is not None
             assert self._settle(claimed, result, now)
         return len(taken)
 

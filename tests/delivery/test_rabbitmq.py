@@ -15,7 +15,8 @@ from smsgw.addresses import Guard
 from smsgw.brokers import BrokerRefused
 from smsgw.core import webhooks
 from smsgw.delivery import lines
-from smsgw.delivery.attempt import Carriers
+from smsgw.delivery.attempt import Carriers, begin
+from smsgw.delivery.inflight import InFlight
 from smsgw.delivery.lines import Letter
 from smsgw.delivery.rabbitmq import MOST_IDLE, Publisher
 from smsgw.errors import Invalid
@@ -24,6 +25,7 @@ from tests.delivery import broker as brokering
 from tests.delivery.broker import Broker, Gate
 from tests.delivery.conftest import LOOPBACK, Postman
 from tests.delivery.misbehaving import Misbehaving, answers, says_nothing
+from tests.running import free_port, until
 
 LETTER = Letter("evt_1", "message.received", b'{"id":"evt_1"}', 1772366400, {"webhook-id": "evt_1"})
 # Far above what a broker on this machine needs, far below what a test may take.
@@ -84,6 +86,14 @@ def test_an_event_is_published_with_its_exact_bytes_persistent_and_signed(
     assert [attempt["status_code"] for attempt in postman.attempts(delivery)] == [200]
 
 
+def test_a_closed_port_is_a_failure_like_a_receivers(postman: Postman):
+    endpoint_id = postman.add_endpoint(f"amqp://127.0.0.1:{free_port()}/?exchange=smsgw")
+    postman.tell()
+    postman.round()
+    (attempt,) = postman.attempts(postman.delivery(endpoint_id))
+    assert attempt["error"] == "connection_refused"
+
+
 def test_a_broker_that_is_away_loses_nothing(postman: Postman, broker: Broker, gate: Gate):
     broker.bind("all")
     endpoint_id = postman.add_endpoint(broker.url(gate.port))
@@ -97,6 +107,24 @@ def test_a_broker_that_is_away_loses_nothing(postman: Postman, broker: Broker, g
     postman.round(NOW + timedelta(minutes=1))
     assert {row.status for row in postman.deliveries(endpoint_id)} == {"delivered"}
     assert {entry[1].message_id for entry in broker.messages("all")} == set(told)
+
+
+def test_a_bug_in_publishing_is_logged_and_leaves_the_delivery_to_its_lease(
+    postman: Postman, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def publish(*_: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(Publisher, "publish", publish)
+    endpoint_id = postman.add_endpoint("amqp://127.0.0.1:9/?exchange=smsgw")
+    postman.tell()
+    (claimed,) = postman.take()
+    in_flight = InFlight(lambda claimed, tell: begin(claimed, postman.carriers, 5, NOW, tell))
+    in_flight.begin(claimed)
+    until(lambda: not in_flight, "the attempt has ended")
+    assert in_flight.ended(0) == []
+    assert "a bug" in caplog.text
+    assert postman.delivery(endpoint_id).claim == claimed.claim
 
 
 def test_what_no_queue_wants_is_a_failure_and_comes_when_one_does(postman: Postman, broker: Broker):
@@ -212,6 +240,7 @@ def test_a_certificate_is_checked_by_name(broker: Broker, certificate: Path):
 def test_the_address_really_connected_to_is_guarded(postman: Postman, broker: Broker, gate: Gate):
     endpoint_id = postman.add_endpoint(broker.url(gate.port))
     postman.tell()
+    postman.carriers.close()
     postman.carriers = Carriers(Guard())
     postman.round()
     assert gate.connection_count == 0

@@ -129,6 +129,7 @@ def test_an_address_that_is_not_allowed_any_more_is_refused_at_the_connection(po
     with Receiver() as receiver:
         endpoint_id = postman.add_endpoint(receiver.url)
         postman.tell()
+        postman.carriers.close()
         postman.carriers = Carriers(Guard())
         postman.round()
     assert receiver.requests == []

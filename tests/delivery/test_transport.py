@@ -5,17 +5,19 @@ import shutil
 import socket
 import ssl
 import subprocess
-import threading
-from concurrent.futures import ThreadPoolExecutor
+import sys
 from datetime import UTC, datetime
 from ipaddress import ip_network
+from queue import SimpleQueue
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from smsgw.addresses import Guard, check_url
-from smsgw.delivery.transport import Transport, retry_after
+from smsgw.delivery.answers import retry_after
+from smsgw.delivery.transport import Transport
+from smsgw.settings import PROJECT_FOLDER
 from tests.delivery.misbehaving import (
     Misbehaving,
     answer,
@@ -40,10 +42,22 @@ BODY = b'{"id":"evt_1"}'
 
 
 @pytest.fixture
-def transport():
-    made = Transport(LOOPBACK, now=lambda: NOW)
-    yield made
-    made.close()
+def made():
+    """Makes transports that end with the test."""
+    all_made = []
+
+    def make(guard=LOOPBACK, **wanted):
+        all_made.append(Transport(guard, **{"now": lambda: NOW, **wanted}))
+        return all_made[-1]
+
+    yield make
+    for transport in all_made:
+        transport.close()
+
+
+@pytest.fixture
+def transport(made):
+    return made()
 
 
 @pytest.fixture(scope="session")
@@ -87,19 +101,11 @@ def server_tls(certificate):
     return context
 
 
-def post(transport, url, seconds=10.0, **headers):
-    return transport.post(url, BODY, headers, seconds)
-
-
-def leads_to(*addresses):
-    """A resolver that gives these addresses for every name, and counts how often it is asked."""
-
-    def resolve(host, port, *_):
-        resolve.asked.append(host)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in addresses]
-
-    resolve.asked = []
-    return resolve
+def post(transport, url, seconds=10.0, body=BODY, headers=None):
+    """The outcome, which has to come soon after the deadline."""
+    told = SimpleQueue()
+    transport.post(url, body, headers or {}, seconds, told.put)
+    return told.get(timeout=seconds + SLOW_MACHINE_SECONDS)
 
 
 def free_port():
@@ -109,12 +115,8 @@ def free_port():
 
 def test_a_request_arrives_with_its_exact_body_and_headers(transport):
     with Misbehaving(answers(answer("200 OK", b"thanks"))) as server:
-        outcome = transport.post(
-            f"{server.url}?token=1",
-            BODY,
-            {"Content-Type": "application/json", "webhook-id": "evt_1"},
-            10,
-        )
+        headers = {"Content-Type": "application/json", "webhook-id": "evt_1"}
+        outcome = post(transport, f"{server.url}?token=1", headers=headers)
     head, _, body = server.requests[0].partition(b"\r\n\r\n")
     assert body == BODY
     assert head.startswith(b"POST /hook?token=1 HTTP/1.1\r\n")
@@ -125,6 +127,14 @@ def test_a_request_arrives_with_its_exact_body_and_headers(transport):
     assert outcome.is_success
     assert (outcome.status_code, outcome.error, outcome.response_text) == (200, None, "thanks")
     assert outcome.duration_seconds >= 0
+
+
+def test_a_large_body_is_sent_without_asking_first(transport):
+    with Misbehaving(answers(answer())) as server:
+        assert post(transport, server.url, body=b"x" * 3_000_000).is_success
+    head, _, body = server.requests[0].partition(b"\r\n\r\n")
+    assert b"expect" not in head.lower()
+    assert body == b"x" * 3_000_000
 
 
 @pytest.mark.parametrize(
@@ -190,30 +200,76 @@ def test_the_deadline_holds_for_a_body_that_drips_but_its_status_counts(transpor
 
 def test_the_deadline_holds_for_a_receiver_that_stops_reading(transport):
     with Misbehaving(says_nothing) as server:
-        outcome = transport.post(server.url, b"x" * 30_000_000, {}, DEADLINE_SECONDS)
+        outcome = post(transport, server.url, DEADLINE_SECONDS, b"x" * 30_000_000)
     assert outcome.error == "timeout"
     assert outcome.duration_seconds < SLOW_MACHINE_SECONDS
 
 
-def test_the_deadline_holds_for_a_tls_handshake():
+def test_the_deadline_holds_for_a_tls_handshake(transport):
     with Misbehaving(says_nothing) as server:
         url = server.url.replace("http:", "https:")
-        outcome = post(Transport(LOOPBACK), url, DEADLINE_SECONDS)
+        outcome = post(transport, url, DEADLINE_SECONDS)
     assert outcome.error == "timeout"
     assert outcome.duration_seconds < SLOW_MACHINE_SECONDS
 
 
-def test_the_deadline_holds_for_the_dns():
-    release = threading.Event()
+# Stands in for a DNS that is never heard of again.
+SILENT_DNS = """
+#include <netdb.h>
+#include <unistd.h>
+int getaddrinfo(const char *n, const char *s, const struct addrinfo *h, struct addrinfo **r)
+{
+    sleep(600);
+    return EAI_AGAIN;
+}
+"""
+ASKS_THE_DNS = """
+import sys, time
+from ipaddress import ip_network
+from queue import SimpleQueue
+from smsgw.addresses import Guard
+from smsgw.delivery.transport import Transport
 
-    def sleeps(*_):
-        release.wait(30)
-        return []
+transport, late, well = Transport(Guard((ip_network("127.0.0.0/8"),))), SimpleQueue(), SimpleQueue()
+transport.post("http://crm.test/", b"", {}, 0.6, late.put)
+transport.post(sys.argv[1], b"", {}, 10, well.put)
+assert well.get().is_success
+assert late.empty()
+outcome = late.get()
+assert 0.5 < outcome.duration_seconds < 5
+transport.close()
+print(outcome.error, outcome.detail)
+"""
 
-    outcome = post(Transport(LOOPBACK, resolve=sleeps), "http://crm.test/", DEADLINE_SECONDS)
-    release.set()
+
+def test_the_deadline_holds_for_the_dns_which_holds_up_nothing_else(tmp_path):
+    """In a process of its own, which ends although the system still waits for an answer there."""
+    if shutil.which("cc") is None:
+        pytest.skip("needs a C compiler to put something in the place of the system's resolver")
+    library = tmp_path / "silent.so"
+    command = ["cc", "-shared", "-fPIC", "-o", library, "-x", "c", "-"]
+    subprocess.run(command, input=SILENT_DNS, text=True, check=True)
+    with Misbehaving(answers(answer())) as server:
+        done = subprocess.run(
+            [sys.executable, "-c", ASKS_THE_DNS, server.url],
+            cwd=PROJECT_FOLDER,
+            env={"LD_PRELOAD": str(library)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert done.stdout == "timeout The DNS did not answer in time for crm.test.\n", done.stderr
+
+
+def test_a_receiver_that_does_not_take_the_connection_is_a_timeout(transport):
+    # Linux keeps one connection more than it was told to, and leaves the next without an answer.
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=0) as full,
+        socket.create_connection(full.getsockname()),
+    ):
+        outcome = post(transport, f"http://127.0.0.1:{full.getsockname()[1]}/", DEADLINE_SECONDS)
     assert outcome.error == "timeout"
-    assert outcome.duration_seconds < SLOW_MACHINE_SECONDS
+    assert outcome.detail == "127.0.0.1 did not take the connection in time."
 
 
 def test_a_kept_connection_has_the_deadline_of_its_own_request(transport):
@@ -260,13 +316,45 @@ def test_the_answer_becomes_text_a_database_takes(transport, body, text):
 
 @pytest.mark.parametrize(
     "nonsense",
-    [b"", b"hello\r\n", b"\x00\xff\x00\r\n\r\n", b"SSH-2.0-OpenSSH_9\r\n", b"HTTP/1.1 abc\r\n\r\n"],
+    [
+        b"",
+        b"hello\r\n",
+        b"\x00\xff\x00\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9\r\n",
+        b"HTTP/1.1 abc\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 300_000,
+        b"HTTP/1.1 200 OK\r\n" + b"X-Many: 1\r\n" * 10_000 + b"\r\n",
+    ],
+    ids=lambda nonsense: nonsense[:12],
 )
 def test_an_answer_that_is_not_http_is_a_failure(transport, nonsense):
     with Misbehaving(answers_once(nonsense)) as server:
         outcome = post(transport, server.url)
     assert outcome.status_code is None
     assert outcome.error == ("protocol" if nonsense else "connection_lost")
+
+
+@pytest.mark.parametrize("part", [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"])
+def test_a_header_that_breaks_off_is_no_answer(transport, part):
+    with Misbehaving(answers_once(part)) as server:
+        outcome = post(transport, server.url)
+    assert (outcome.status_code, outcome.error) == (None, "connection_lost")
+
+
+def test_a_body_that_breaks_off_changes_nothing(transport):
+    part = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nthanks\r\n0\r\nX-Trailer: 1\r\n"
+    )
+    with Misbehaving(answers_once(part)) as server:
+        outcome = post(transport, server.url)
+    assert (outcome.status_code, outcome.response_text) == (200, "thanks")
+
+
+def test_what_comes_before_the_answer_is_not_the_answer(transport):
+    hints = b"HTTP/1.1 103 Early Hints\r\nRetry-After: 7\r\n\r\n"
+    with Misbehaving(answers(hints + answer("503 Busy", b"", "Retry-After: 9"))) as server:
+        outcome = post(transport, server.url)
+    assert (outcome.status_code, outcome.retry_after_seconds) == (503, 9)
 
 
 def test_a_new_connection_that_dies_is_not_tried_again(transport):
@@ -298,13 +386,11 @@ def test_a_closed_port_refuses_the_connection(transport):
     assert (outcome.status_code, outcome.error) == (None, "connection_refused")
 
 
-def test_an_unknown_name_is_a_dns_failure():
-    def knows_nothing(*_):
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    outcome = post(Transport(LOOPBACK, resolve=knows_nothing), "https://nowhere.test/")
-    assert outcome.error == "dns"
-    assert "nowhere.test" in outcome.detail
+def test_an_unknown_name_is_a_dns_failure(transport):
+    # Longer than a name can be, so no DNS needs to be asked.
+    host = f"{'nowhere' * 10}.test"
+    outcome = post(transport, f"https://{host}/")
+    assert (outcome.error, host in outcome.detail) == ("dns", True)
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/", "http://[::1", "https://a..b/"])
@@ -332,63 +418,76 @@ def test_a_url_that_cannot_be_used_is_an_outcome(transport, url):
     ],
 )
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_no_spelling_of_a_private_address_is_connected_to(host, scheme):
+def test_no_spelling_of_a_private_address_is_connected_to(made, host, scheme):
     with Misbehaving(answers(answer())) as server:
-        outcome = post(Transport(Guard()), f"{scheme}://{host}:{server.port}/")
+        outcome = post(made(Guard()), f"{scheme}://{host}:{server.port}/")
     assert outcome.error in ("address_refused", "dns", "invalid_url")
     assert server.requests == []
 
 
-def test_a_name_that_changes_after_the_check_is_refused_at_the_connection():
-    answers_in_turn = iter([leads_to("8.8.8.8"), leads_to("127.0.0.1")])
-
-    def rebinds(*arguments):
-        return next(answers_in_turn)(*arguments)
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "fe80::1", "fd00::1"]
+)
+def test_a_name_that_leads_elsewhere_after_the_check_is_refused_at_the_connection(made, address):
+    def public(_host, port, *_):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", port))]
 
     with Misbehaving(answers(answer())) as server:
         url = f"https://crm.test:{server.port}/"
-        check_url(url, Guard(), rebinds)
-        outcome = post(Transport(Guard(), resolve=rebinds), url)
+        check_url(url, Guard(), public)
+        outcome = post(made(Guard(), names=[f"crm.test:{server.port}:{address}"]), url)
     assert outcome.error == "address_refused"
     assert "SMSGW_WEBHOOK_ALLOWED_NETWORKS" in outcome.detail
+    assert address not in outcome.detail
+    assert server.requests == []
 
 
-def test_a_name_is_looked_up_once_for_a_connection():
-    resolve = leads_to("127.0.0.1")
+def test_ipv4_written_as_ipv6_is_what_it_leads_to(transport):
     with Misbehaving(answers(answer())) as server:
-        assert post(
-            Transport(LOOPBACK, resolve=resolve), f"http://crm.test:{server.port}/"
-        ).is_success
-    assert resolve.asked == ["crm.test"]
+        assert post(transport, f"http://[::ffff:127.0.0.1]:{server.port}/").is_success
 
 
-def test_refused_addresses_are_passed_over_and_the_others_tried_in_turn():
+def test_refused_addresses_are_passed_over_and_the_others_tried_in_turn(made):
     # The first may not be called, at the second nobody listens.
-    resolve = leads_to("10.0.0.1", "127.0.0.2", "127.0.0.1")
     with Misbehaving(answers(answer())) as server:
-        outcome = post(Transport(LOOPBACK, resolve=resolve), f"http://crm.test:{server.port}/")
+        transport = made(names=[f"crm.test:{server.port}:10.0.0.1,127.0.0.2,127.0.0.1"])
+        outcome = post(transport, f"http://crm.test:{server.port}/")
     assert outcome.is_success
     assert b"Host: crm.test:" in server.requests[0]
 
 
-def test_plain_http_to_a_public_address_is_refused():
-    outcome = post(Transport(Guard(), resolve=leads_to("8.8.8.8")), "http://crm.test/")
+def test_a_closed_port_counts_for_more_than_an_address_that_was_passed_over(made):
+    port = free_port()
+    transport = made(names=[f"crm.test:{port}:10.0.0.1,127.0.0.1"])
+    assert post(transport, f"http://crm.test:{port}/").error == "connection_refused"
+
+
+def test_plain_http_to_a_public_address_is_refused(made):
+    outcome = post(made(Guard(), names=["crm.test:80:8.8.8.8"]), "http://crm.test/")
     assert outcome.error == "address_refused"
     assert "https" in outcome.detail
 
 
-def test_a_self_signed_certificate_is_refused(transport, server_tls):
+def test_a_self_signed_certificate_is_refused(made, server_tls):
     with Misbehaving(answers(answer()), tls=server_tls) as server:
-        outcome = post(transport, server.url)
+        transport = made(names=[f"crm.test:{server.port}:127.0.0.1"])
+        outcome = post(transport, f"https://crm.test:{server.port}/")
     assert outcome.error == "tls"
-    assert "self-signed" in outcome.detail
+    assert outcome.detail == (
+        "The receiver's certificate is not accepted: self-signed certificate."
+    )
     assert server.requests == []
 
 
-def test_a_certificate_for_another_name_is_refused(certificate, server_tls):
-    trusting = ssl.create_default_context(cafile=certificate)
-    transport = Transport(LOOPBACK, resolve=leads_to("127.0.0.1"), tls=trusting)
+def trusting(made, server, certificate):
+    """A transport that takes the certificate's word, and finds the server under two names."""
+    names = [f"{host}.test:{server.port}:127.0.0.1" for host in ("crm", "other")]
+    return made(names=names, trusted=str(certificate))
+
+
+def test_a_certificate_for_another_name_is_refused(made, certificate, server_tls):
     with Misbehaving(answers(answer()), tls=server_tls) as server:
+        transport = trusting(made, server, certificate)
         right = post(transport, f"https://crm.test:{server.port}/")
         wrong = post(transport, f"https://other.test:{server.port}/")
     assert right.is_success
@@ -396,19 +495,17 @@ def test_a_certificate_for_another_name_is_refused(certificate, server_tls):
     assert "other.test" in wrong.detail
 
 
-def test_the_deadline_holds_for_a_tls_receiver_that_drips(certificate, server_tls):
-    trusting = ssl.create_default_context(cafile=certificate)
-    transport = Transport(LOOPBACK, resolve=leads_to("127.0.0.1"), tls=trusting)
+def test_the_deadline_holds_for_a_tls_receiver_that_drips(made, certificate, server_tls):
     with Misbehaving(drips(b"HTTP/1.1 200 OK\r\nX: "), tls=server_tls) as server:
+        transport = trusting(made, server, certificate)
         outcome = post(transport, f"https://crm.test:{server.port}/", 1.0)
     assert outcome.error == "timeout"
     assert outcome.duration_seconds < SLOW_MACHINE_SECONDS
 
 
-def test_a_kept_tls_connection_that_dies_is_tried_again_at_once(certificate, server_tls):
-    trusting = ssl.create_default_context(cafile=certificate)
-    transport = Transport(LOOPBACK, resolve=leads_to("127.0.0.1"), tls=trusting)
+def test_a_kept_tls_connection_that_dies_is_tried_again_at_once(made, certificate, server_tls):
     with Misbehaving(closes_the_second_time, tls=server_tls) as server:
+        transport = trusting(made, server, certificate)
         url = f"https://crm.test:{server.port}/"
         assert post(transport, url).is_success
         assert post(transport, url).is_success
@@ -419,6 +516,19 @@ def test_a_receiver_without_tls_is_a_tls_failure(transport):
     with Misbehaving(greets) as server:
         outcome = post(transport, server.url.replace("http:", "https:"))
     assert outcome.error == "tls"
+
+
+def test_a_receiver_that_hangs_up_in_the_handshake_is_lost(transport):
+    with Misbehaving(lambda line, _: line.recv(65536)) as server:
+        outcome = post(transport, server.url.replace("http:", "https:"))
+    assert outcome.error == "connection_lost"
+
+
+def test_the_systems_own_authorities_are_trusted(made, certificate, server_tls, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with Misbehaving(answers(answer()), tls=server_tls) as server:
+        transport = made(names=[f"crm.test:{server.port}:127.0.0.1"])
+        assert post(transport, f"https://crm.test:{server.port}/").is_success
 
 
 @pytest.mark.parametrize("behaviour", [closes_at_once, answers_once(b"nonsense"), never_answers])
@@ -432,25 +542,25 @@ def test_no_failure_tells_the_query_or_the_password(transport, caplog, behaviour
     assert not any(secret in told for secret in ("hunter2", "t0ps3cret", "p4th"))
 
 
-def test_environment_and_cookies_are_ignored(transport, monkeypatch):
+def test_environment_and_cookies_are_ignored(transport, monkeypatch, tmp_path):
     for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    (tmp_path / ".netrc").write_text("default login user password hunter2")
+    monkeypatch.setenv("HOME", str(tmp_path))
     with Misbehaving(answers(answer("200 OK", b"", "Set-Cookie: a=b; Path=/"))) as server:
         assert post(transport, server.url).is_success
         assert post(transport, server.url).is_success
     assert b"cookie" not in server.requests[1].lower()
+    assert b"authorization" not in server.requests[1].lower()
 
 
-def test_many_threads_share_one_transport(transport):
-    def behave(line, server):
-        while server.read_request(line):
-            line.sendall(answer("200 OK", b"ok"))
-
-    with Misbehaving(behave) as server, ThreadPoolExecutor(16) as threads:
-        bodies = [f"body {number}".encode() for number in range(200)]
-        outcomes = list(threads.map(lambda b: transport.post(server.url, b, {}, 30), bodies))
-    assert all(outcome.response_text == "ok" for outcome in outcomes)
-    assert sorted(r.partition(b"\r\n\r\n")[2] for r in server.requests) == sorted(bodies)
+def test_a_login_in_the_url_becomes_a_header(transport):
+    with Misbehaving(answers(answer())) as server:
+        url = f"http://us%40er:pass@127.0.0.1:{server.port}/h%2Fo//ok?q=ä#part"
+        assert post(transport, url).is_success
+    head = server.requests[0]
+    assert head.startswith(b"POST /h%2Fo//ok?q=%C3%A4 HTTP/1.1\r\n")
+    assert b"Authorization: Basic dXNAZXI6cGFzcw==\r\n" in head
 
 
 @pytest.mark.parametrize(

@@ -193,6 +193,7 @@ def test_a_bug_in_one_attempt_stops_no_other(postman, caplog):
         broken = postman.add_endpoint(f"{receiver.url}/broken")
         healthy = postman.add_endpoint(receiver.url)
         postman.tell(6, now=clock.now())
+        postman.carriers.http.close()
         postman.carriers.http = Broken(postman.guard)
         worker = Worker(postman.settings, postman.database, carriers=postman.carriers)
         with running(worker):

@@ -86,5 +86,5 @@ def test_a_traceback_shows_no_values_of_a_statement(written, log_format: str):
 
 def test_libraries_do_not_log_statements_even_at_debug(written):
     written("text")
-    for name in ("sqlalchemy.engine.Engine", "alembic", "urllib3.connectionpool"):
+    for name in ("sqlalchemy.engine.Engine", "alembic"):
         assert not logging.getLogger(name).isEnabledFor(logging.INFO)

@@ -1,0 +1,81 @@
+"""What a request that libcurl could not finish is called, and how that is said to people."""
+
+import errno
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pycurl
+
+from ..addresses import Guard, refusal
+
+TOO_LARGE = 100  # CURLE_TOO_LARGE, which pycurl does not name
+_LOST = "connection_lost", "The receiver closed the connection before it answered."
+_NOT_HTTP = "protocol", "The receiver's answer is not HTTP."
+_OTHER = "connection_failed", "The request could not be made (libcurl's error {code})."
+_CAUSES = {
+    pycurl.E_COULDNT_RESOLVE_HOST: ("dns", "{host} cannot be found: no address in the DNS."),
+    pycurl.E_OK: _LOST,  # libcurl takes a header that breaks off for a whole one
+    pycurl.E_GOT_NOTHING: _LOST,
+    pycurl.E_SEND_ERROR: _LOST,
+    pycurl.E_RECV_ERROR: _LOST,
+    pycurl.E_PEER_FAILED_VERIFICATION: (
+        "tls",
+        "The receiver's certificate is not accepted: {reason}.",
+    ),
+    pycurl.E_SSL_CONNECT_ERROR: ("tls", "No TLS with the receiver: {reason}."),
+    pycurl.E_UNSUPPORTED_PROTOCOL: _NOT_HTTP,
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: _NOT_HTTP,
+    pycurl.E_WRITE_ERROR: _NOT_HTTP,  # more header than we take
+    TOO_LARGE: _NOT_HTTP,
+    pycurl.E_URL_MALFORMAT: ("invalid_url", "The URL cannot be used."),
+}
+_REASON = re.compile(r"(?:.*(?:: |routines::))?(.+?)(?: \(\d+\))?$")
+
+
+@dataclass(frozen=True)
+class Way:
+    """How far a request could get: `refused` are the addresses it may not be sent to, unless `is_open` to another."""
+
+    scheme: str
+    host: str
+    seconds: float
+    refused: Sequence[str]
+    is_open: bool
+
+
+def explained(curl: pycurl.Curl, code: int, why: str, way: Way, guard: Guard) -> tuple[str, str]:
+    """The short class and a sentence, made here: libcurl's own `why` may hold more of the URL than its host."""
+    number = curl.getinfo(pycurl.OS_ERRNO)
+    if code == pycurl.E_OPERATION_TIMEDOUT:
+        return "timeout", _lateness(curl, way)
+    if code == pycurl.E_COULDNT_CONNECT:
+        return _no_connection(number, way, guard)
+    if number in (errno.ECONNRESET, errno.EPIPE) or "unexpected eof" in why:
+        return _LOST  # in the middle of a TLS handshake too
+    error, text = _CAUSES.get(code, _OTHER)
+    return error, text.format(host=way.host, reason=_reason(why), code=code)
+
+
+def _lateness(curl: pycurl.Curl, way: Way) -> str:
+    if not curl.getinfo(pycurl.NAMELOOKUP_TIME):
+        return f"The DNS did not answer in time for {way.host}."
+    if not curl.getinfo(pycurl.CONNECT_TIME):
+        return f"{way.host} did not take the connection in time."
+    return f"No answer within {way.seconds:g} seconds."
+
+
+def _no_connection(number: int, way: Way, guard: Guard) -> tuple[str, str]:
+    if way.refused and not way.is_open:
+        return "address_refused", refusal(way.scheme, way.host, list(way.refused), guard)
+    if number == errno.ECONNREFUSED:
+        return "connection_refused", f"{way.host} refuses connections at this port."
+    why = os.strerror(number) if number else "no route"
+    return "connection_failed", f"{way.host} cannot be reached: {why}."
+
+
+def _reason(why: str) -> str:
+    """What libcurl says of TLS without the places and numbers before and after it."""
+    found = _REASON.search(why)
+    return found.group(1) if found else "the handshake failed"
