@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from ..core import webhooks
 from ..core.retries import FAILURES_TO_OPEN
 from ..core.rows import DELIVERIES
-from ..store.db import is_postgresql
+from ..store.db import is_postgresql, run
 from ..store.models import Delivery, Event, WebhookEndpoint
 
 MOST_IN_FLIGHT = 4
@@ -85,13 +85,13 @@ def take(session: Session, room: Room, lease_until: datetime, now: datetime) -> 
         return []
     claim = secrets.token_hex(16)
     values = {"chosen": chosen, "claimed_by": claim, "until": lease_until}
-    session.connection().execute(_CLAIM, values)
+    run(session, _CLAIM, values)
     return _claimed(session, chosen, claim, now)
 
 
 def _candidates(session: Session, room: Room, now: datetime) -> list[_Candidate]:
     values = {"now": now, "most": room.threads, "has_slow_room": room.slow_threads > 0}
-    return [_candidate(row) for row in session.connection().execute(_BUSY, values)]
+    return [_candidate(row) for row in run(session, _BUSY, values)]
 
 
 def _candidate(row: sa.Row[Any]) -> _Candidate:
@@ -108,7 +108,7 @@ def _candidate(row: sa.Row[Any]) -> _Candidate:
 
 
 def _lock(session: Session, endpoint_ids: Sequence[str]) -> set[str]:
-    return set(session.connection().execute(_LOCK, {"chosen": endpoint_ids}).scalars())
+    return {row.id for row in run(session, _LOCK, {"chosen": endpoint_ids})}
 
 
 def _choose(
@@ -158,7 +158,7 @@ def _firsts(
             *[""] * ((1 << (len(endpoint_ids) - 1).bit_length()) - len(endpoint_ids)),
         ]
         names = {f"endpoint_{place}": endpoint for place, endpoint in enumerate(wanted)}
-        rows = session.connection().execute(arms(len(wanted)), {"now": now, **names})
+        rows = run(session, arms(len(wanted)), {"now": now, **names})
         for row in sorted(rows, key=attrgetter("next_attempt_at")):
             found[row.endpoint_id].append(row.id)
     return found
@@ -167,7 +167,7 @@ def _firsts(
 def _claimed(
     session: Session, delivery_ids: Sequence[str], claim: str, now: datetime
 ) -> list[Claimed]:
-    rows = session.connection().execute(_WHAT_TO_SEND, {"chosen": delivery_ids})
+    rows = run(session, _WHAT_TO_SEND, {"chosen": delivery_ids})
     return [
         Claimed(
             row.delivery_id,
