@@ -9,6 +9,8 @@ from ..store.db import Table, run_many
 from ..store.models import Device
 from . import devices, events, protocols, routing
 
+TOLD_AT_ONCE = 100
+
 _TABLE = Table.metadata.tables[Device.__tablename__]
 _SEEN = (
     sa.update(_TABLE)
@@ -78,13 +80,20 @@ def leave(session: Session, device_id: str, socket_id: str, now: datetime) -> No
     )
 
 
+def have_changed(session: Session, now: datetime, offline_seconds: int) -> bool:
+    """Whether `tell_changes` would find a device. It looks at them all, and nobody has to wait for it."""
+    return session.scalar(sa.select(_changed(now, offline_seconds).exists())) is True
+
+
 def tell_changes(session: Session, now: datetime, offline_seconds: int) -> int:
-    """Tells `device.offline` once for each device that fell silent and `device.online` once when it is back."""
-    is_silent = protocols.is_silent(now, offline_seconds)
+    """Tells `device.offline` once for each device that fell silent and `device.online` once when it is back.
+
+    Some at a time, because others want to write too; returns how many.
+    """
     changed = session.scalars(
-        sa.select(Device)
-        .where(Device.removed_at.is_(None), Device.is_online == is_silent)
+        _changed(now, offline_seconds)
         .order_by(Device.id)
+        .limit(TOLD_AT_ONCE)
         .with_for_update(skip_locked=True, key_share=True)
     ).all()
     for device in changed:
@@ -103,3 +112,8 @@ def tell_changes(session: Session, now: datetime, offline_seconds: int) -> int:
     ]
     events.record(session, happenings, now)
     return len(changed)
+
+
+def _changed(now: datetime, offline_seconds: int) -> sa.Select[Device]:
+    is_silent = protocols.is_silent(now, offline_seconds)
+    return sa.select(Device).where(Device.removed_at.is_(None), Device.is_online == is_silent)

@@ -15,15 +15,21 @@ from ..store.db import Database
 from . import steps
 
 TICK_SECONDS = 1.0
+# Where there is more to do the next round comes sooner, and yet others get their turn to write.
+BUSY_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Chore:
-    """Something to do every so often. `work` returns how much it found; after a find it is due again at once."""
+    """Something to do every so often. `work` returns how much it found; after a find it is due again at once.
+
+    Where finding it takes long, `is_worth_while` looks first, in no transaction.
+    """
 
     name: str
     every_seconds: float
     work: Callable[[Session, datetime], int | None]
+    is_worth_while: Callable[[Session, datetime], bool] | None = None
 
 
 class Chores:
@@ -44,18 +50,25 @@ class Chores:
     def run(self, stop: threading.Event) -> None:
         """Does what is due, each second, until told to stop."""
         while not stop.is_set():
-            self.tick(time.monotonic(), stop)
-            stop.wait(TICK_SECONDS)
+            has_more = self.tick(time.monotonic(), stop)
+            stop.wait(BUSY_SECONDS if has_more else TICK_SECONDS)
 
-    def tick(self, moment: float, stop: threading.Event) -> None:
-        """Does each chore that is due at `moment`, in seconds of any steady clock."""
+    def tick(self, moment: float, stop: threading.Event) -> bool:
+        """Does each chore that is due at `moment`, in seconds of any steady clock; returns whether one is due again."""
+        has_more = False
         for chore in self._chores:
             if stop.is_set() or self._due[chore.name] > moment:
                 continue
-            has_found = steps.attempt(chore.name, partial(self._do, chore))
+            has_found = bool(steps.attempt(chore.name, partial(self._do, chore)))
             self._due[chore.name] = moment + (0 if has_found else chore.every_seconds)
+            has_more |= has_found
+        return has_more
 
     def _do(self, chore: Chore) -> bool:
+        if chore.is_worth_while is not None:
+            with self._database.reading() as session:
+                if not chore.is_worth_while(session, self._clock()):
+                    return False
         with self._database.transaction() as session:
             return bool(chore.work(session, self._clock()))
 
@@ -63,6 +76,9 @@ class Chores:
 def _chores(settings: Settings, worker_id: str) -> tuple[Chore, ...]:
     def beat(session: Session, now: datetime) -> None:
         housekeeping.beat(session, worker_id, now)
+
+    def have_changed(session: Session, now: datetime) -> bool:
+        return presence.have_changed(session, now, settings.device_offline_seconds)
 
     def tell_changes(session: Session, now: datetime) -> int:
         return presence.tell_changes(session, now, settings.device_offline_seconds)
@@ -74,7 +90,7 @@ def _chores(settings: Settings, worker_id: str) -> tuple[Chore, ...]:
         Chore("beat", 5, beat),
         Chore("expire messages", 1, outbound.expire_due),
         Chore("give up unconfirmed messages", 1, housekeeping.give_up_unconfirmed),
-        Chore("tell which devices come and go", 1, tell_changes),
+        Chore("tell which devices come and go", 1, tell_changes, have_changed),
         Chore("look for stuck messages", 30, housekeeping.mark_stuck),
         Chore("remove what is too old", 600, purge),
         Chore("forget idempotent requests", 600, housekeeping.forget_requests),

@@ -14,13 +14,13 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core import housekeeping, outbound, webhooks
+from smsgw.core import housekeeping, outbound, presence, webhooks
 from smsgw.delivery.chores import Chores
 from smsgw.delivery.loop import Worker
 from smsgw.delivery.transport import Transport
 from smsgw.settings import PROJECT_FOLDER
 from smsgw.store.db import Database
-from smsgw.store.models import WorkerHeartbeat
+from smsgw.store.models import Device, WorkerHeartbeat
 from tests.conftest import NOW
 from tests.delivery.receiver import Answer, Receiver
 
@@ -237,7 +237,7 @@ class Clock:
 
     def tick(self, moment):
         self.done.clear()
-        self.chores.tick(moment, threading.Event())
+        self.has_more = self.chores.tick(moment, threading.Event())
         return list(self.done)
 
 
@@ -252,5 +252,22 @@ def test_removing_what_is_old_is_rare_unless_there_is_more(
 ):
     hand = Clock(postman, monkeypatch, finds)
     assert hand.tick(1000.0) == ["purge", "forget"]
+    assert hand.has_more == bool(finds)
     assert hand.tick(1001.0) == after_a_second
     assert hand.tick(1700.0) == ["purge", "forget"]
+
+
+def test_many_devices_that_come_at_once_are_told_some_at_a_time_and_each_once(postman, monkeypatch):
+    endpoint_id = postman.add_endpoint()
+    with postman.database.transaction() as session:
+        for number in range(presence.TOLD_AT_ONCE):
+            name = f"new-{number}"
+            session.add(Device(id=name, secret_hash=name, last_seen_at=NOW, created_at=NOW))
+        session.get_one(Device, "phone-1").last_seen_at = NOW
+    hand = Clock(postman, monkeypatch)
+    told = []
+    for moment in (1000.0, 1000.1, 1000.2):
+        hand.tick(moment)
+        told.append(statuses(postman, endpoint_id).get("pending", 0))
+    assert told == [100, 101, 101]
+    assert not hand.has_more
