@@ -59,9 +59,9 @@ def check_one(
 
 
 def refuse_one(
-    crm: AnyCrm, settings: Settings, draft: Draft, usable: Mapping[str, bool], now: datetime
+    crm: AnyCrm, settings: Settings, draft: Draft, usable: Collection[str], now: datetime
 ) -> None:
-    """The same where it is known whether its device, if it names one, is `usable`."""
+    """The same where it is known that the device it names, if any, is among the `usable` or is not."""
     try:
         _refuse(crm, settings, {0: draft}, usable, now)
     except Invalid as error:
@@ -80,16 +80,16 @@ def check(
     _refuse(crm, settings, drafts, _usable(session, crm, drafts.values()), now)
 
 
-def _usable(session: Session, crm: AnyCrm, drafts: Collection[Draft]) -> dict[str, bool]:
+def _usable(session: Session, crm: AnyCrm, drafts: Collection[Draft]) -> set[str]:
     wanted = {draft.device_id for draft in drafts if draft.device_id is not None}
-    return {device_id: routing.may_use(session, crm, device_id) for device_id in wanted}
+    return routing.usable(session, crm, wanted)
 
 
 def _refuse(
     crm: AnyCrm,
     settings: Settings,
     drafts: Mapping[int, Draft],
-    usable: Mapping[str, bool],
+    usable: Collection[str],
     now: datetime,
 ) -> None:
     faults: dict[int, dict[str, list[str]]] = {}
@@ -105,7 +105,7 @@ def _refuse(
 
 
 def _faults(
-    crm: AnyCrm, settings: Settings, draft: Draft, usable: Mapping[str, bool], now: datetime
+    crm: AnyCrm, settings: Settings, draft: Draft, usable: Collection[str], now: datetime
 ) -> dict[str, list[str]]:
     faults: dict[str, list[str]] = {}
     number_fault = _number_fault(crm, settings, draft.to)
@@ -114,7 +114,7 @@ def _faults(
     content_fault = _content_fault(draft.content)
     if content_fault:
         faults["content"] = [content_fault]
-    if draft.device_id is not None and not usable[draft.device_id]:
+    if draft.device_id is not None and draft.device_id not in usable:
         faults["device_id"] = ["There is no such device, or this CRM may not use it."]
     if not 0 <= draft.priority <= 9:
         faults["priority"] = ["Must be from 0 to 9."]

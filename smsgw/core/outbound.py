@@ -42,10 +42,10 @@ def draw_up(
     database: Database, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
 ) -> New:
     """Checks a draft without a `reference` as `take_one` does, and writes nothing: its rows can go in with others'."""
-    usable = {}
+    usable: set[str] = set()
     if draft.device_id is not None:
         with database.reading() as session:
-            usable[draft.device_id] = routing.may_use(session, crm, draft.device_id)
+            usable = routing.usable(session, crm, {draft.device_id})
     refuse_one(crm, settings, draft, usable, now)
     row = message_row(crm, settings, draft, now)
     message = _made(row)

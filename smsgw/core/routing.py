@@ -1,5 +1,7 @@
 """Which CRMs and which devices go together."""
 
+from collections.abc import Collection
+
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
@@ -21,18 +23,16 @@ def device_ids_of(session: Session, crm: AnyCrm) -> list[str]:
 
 def may_use(session: Session, crm: AnyCrm, device_id: str) -> bool:
     """Whether the device is there and the CRM may use it."""
-    return (
-        session.scalar(
-            sa.select(
-                sa.exists().where(
-                    Device.id == device_id,
-                    Device.removed_at.is_(None),
-                    _is_usable_by(crm.id, crm.uses_all_devices),
-                )
-            )
-        )
-        is True
-    )
+    return device_id in usable(session, crm, {device_id})
+
+
+def usable(session: Session, crm: AnyCrm, device_ids: Collection[str]) -> set[str]:
+    """Which of these devices are there and may be used by the CRM."""
+    if not device_ids:
+        return set()
+    session.flush()
+    wanted = {"device_ids": list(device_ids), "crm_id": crm.id, "uses_all": crm.uses_all_devices}
+    return {row.id for row in run(session, _USABLE, wanted)}
 
 
 def _is_usable_by(crm_id: str, uses_all: bool) -> sa.ColumnElement[bool]:
@@ -61,6 +61,17 @@ def ids_for_device(session: Session, device_id: str) -> list[str]:
     return [row.id for row in run(session, _OF_DEVICE, {"device_id": device_id})]
 
 
+_USABLE = sa.select(Device.id).where(
+    Device.id.in_(sa.bindparam("device_ids", type_=sa.String, expanding=True)),
+    Device.removed_at.is_(None),
+    sa.or_(
+        sa.bindparam("uses_all", type_=sa.Boolean),
+        sa.exists().where(
+            CrmDevice.crm_id == sa.bindparam("crm_id", type_=sa.String),
+            CrmDevice.device_id == Device.id,
+        ),
+    ),
+)
 _OF_DEVICE = (
     sa.select(Crm.id)
     .where(is_of_device(sa.bindparam("device_id", type_=sa.String)))
