@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import re
 import resource
@@ -139,6 +140,7 @@ async def lives(phones: list[Phone], plan: Plan) -> str:
         asyncio.get_running_loop().add_signal_handler(sign, this.cancel)
     if refusal := await phones[0].check():
         return refusal
+    gc.freeze()  # looking through thousands of phones for garbage would halt them all
     await run(phones, plan)
     return ""
 

@@ -15,7 +15,7 @@ from demo.target import Target, next_target, request_bytes
 
 MAX_REDIRECTS = 20
 PIECES = 8
-
+PIECE_BYTES = 1 << 16
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -59,6 +59,7 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self._buffer = b""
 
     async def send(self, data: bytes, pause: float, sleep: Sleep) -> None:
         step = len(data) if not pause else -(-len(data) // PIECES)
@@ -89,10 +90,24 @@ class Connection:
             raise NoAnswer("closed without an answer") from error
 
     async def line(self) -> bytes:
-        line = await self.reader.readline()
-        if not line.endswith(b"\n"):
-            raise asyncio.IncompleteReadError(line, None)
-        return line.strip()
+        while (end := self._buffer.find(b"\n")) < 0:
+            await self._more()
+        return self._take(end + 1).strip()
+
+    async def exactly(self, size: int) -> bytes:
+        while len(self._buffer) < size:
+            await self._more()
+        return self._take(size)
+
+    async def _more(self) -> None:
+        piece = await self.reader.read(PIECE_BYTES)
+        if not piece:
+            raise asyncio.IncompleteReadError(self._buffer, None)
+        self._buffer += piece
+
+    def _take(self, size: int) -> bytes:
+        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        return taken
 
     async def header_lines(self) -> dict[str, str]:
         headers = {}
@@ -108,13 +123,13 @@ class Connection:
         if "chunked" in headers.get("transfer-encoding", "").lower():
             return await self.chunks(), True
         if headers.get("content-length", "").isdecimal():
-            return await self.reader.readexactly(int(headers["content-length"])), True
-        return await self.reader.read(), False
+            return await self.exactly(int(headers["content-length"])), True
+        return self._take(len(self._buffer)) + await self.reader.read(), False
 
     async def chunks(self) -> bytes:
         parts = []
         while size := int((await self.line()).partition(b";")[0], 16):
-            parts.append(await self.reader.readexactly(size))
+            parts.append(await self.exactly(size))
             await self.line()
         await self.header_lines()
         return b"".join(parts)
@@ -169,9 +184,7 @@ class Wire:
 
     async def _open(self, target: Target) -> Connection:
         secure = tls() if target.scheme == "https" else None
-        return Connection(
-            *await asyncio.open_connection(target.host, target.port, ssl=secure, limit=1 << 20)
-        )
+        return Connection(*await asyncio.open_connection(target.host, target.port, ssl=secure))
 
     async def _once(
         self, target: Target, connection: Connection, request: bytes, fault: Fault
