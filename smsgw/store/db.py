@@ -4,7 +4,7 @@ import logging
 import select
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -15,16 +15,15 @@ from sqlalchemy.engine import Connection, Dialect, Engine
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
-from . import insertions, statements
+from . import insertions, statements, wal
 from .looks import Looks
 from .statements import Constant, Rows, Values
 from .together import Together
 from .turns import Turns
+from .wal import WriteAheadLog
 
 CHANNEL = "smsgw"
 RING_SECONDS = 0.05
-# The patience first: switching to WAL already needs it where several processes meet a new file.
-_SQLITE_PRAGMAS = ("busy_timeout=15000", "journal_mode=wal", "synchronous=full", "foreign_keys=on")
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +95,7 @@ class Database:
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", self._begin_sqlite)
         self._turns = Turns(f"{self.url.database}-turn")
+        self._log = WriteAheadLog(str(self.url.database))
         return engine
 
     def _postgresql(self, pool_size: int) -> Engine:
@@ -115,12 +115,12 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """One write transaction: commits at the end, rolls back on any exception.
+        """One write transaction: commits at the end, rolls back on any exception. After it all is on the disk.
 
         After one that left work for workers or sockets (`session.info["has_news"]`), PostgreSQL's listeners are told.
         """
         with (
-            self._turn(),
+            self._durably(),
             Session(self.engine, expire_on_commit=False) as session,
             session.begin(),
         ):
@@ -137,13 +137,20 @@ class Database:
 
     @contextmanager
     def _shared_transaction(self) -> Iterator[Connection]:
-        with self._turn(), self.engine.begin() as connection:
+        with self._durably(), self.engine.begin() as connection:
             yield connection
         if not self.is_sqlite:
             self._ring()
 
-    def _turn(self) -> AbstractContextManager[None]:
-        return self._turns.offered() if self.is_sqlite else nullcontext()
+    @contextmanager
+    def _durably(self) -> Iterator[None]:
+        """Around a write transaction: its turn on SQLite, and at the end its way onto the disk."""
+        if not self.is_sqlite:
+            yield
+            return
+        with self._turns.offered():
+            yield
+        self._log.sync()
 
     def _begin_sqlite(self, connection: Connection) -> None:
         # SQLAlchemy's own way of saying this takes longer than SQLite's of doing it.
@@ -193,8 +200,10 @@ def _keep_private(path: Path) -> None:
 def _prepare_sqlite(dbapi: Any, _record: object) -> None:
     # pysqlite's own transactions begin after the first SELECT, which loses updates: we begin them ourselves.
     dbapi.isolation_level = None
-    for pragma in _SQLITE_PRAGMAS:
-        dbapi.execute(f"pragma {pragma}")
+    # The patience first: switching to the log already needs it where several processes meet a new file.
+    dbapi.execute("pragma busy_timeout=15000")
+    wal.prepare(dbapi)
+    dbapi.execute("pragma foreign_keys=on")
 
 
 def _refuse_dead(dbapi: Any, _record: object, _proxy: object) -> None:

@@ -71,17 +71,6 @@ def test_moments_come_back_as_aware_utc(database):
     assert (moment, moment.tzinfo) == (east, UTC)
 
 
-def test_sqlite_keeps_what_was_committed_through_a_power_cut(database):
-    if not database.is_sqlite:
-        pytest.skip("PostgreSQL does by default")
-    with database.engine.connect() as connection:
-        pragma = {
-            name: connection.exec_driver_sql(f"pragma {name}").scalar()
-            for name in ("journal_mode", "synchronous", "foreign_keys")
-        }
-    assert pragma == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
-
-
 def test_a_new_sqlite_file_is_for_its_owner_alone(tmp_path):
     path = tmp_path / "folder" / "new.db"
     opened = Database(f"sqlite:///{path}")
