@@ -89,9 +89,7 @@ class Database:
 
     def _sqlite(self, pool_size: int) -> Engine:
         _keep_private(Path(str(self.url.database)))
-        engine = sa.create_engine(
-            self.url, pool_size=pool_size, max_overflow=10, hide_parameters=True
-        )
+        engine = sa.create_engine(self.url, **_pool(pool_size))
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", self._begin_sqlite)
         self._turns = Turns(f"{self.url.database}-turn")
@@ -99,12 +97,7 @@ class Database:
         return engine
 
     def _postgresql(self, pool_size: int) -> Engine:
-        engine = sa.create_engine(
-            self.url.set(drivername="postgresql+psycopg"),
-            pool_size=pool_size,
-            max_overflow=10,
-            hide_parameters=True,
-        )
+        engine = sa.create_engine(self.url.set(drivername="postgresql+psycopg"), **_pool(pool_size))
         sa.event.listen(engine, "checkout", _refuse_dead)
         return engine
 
@@ -189,6 +182,16 @@ class Database:
         if self.is_sqlite:
             self._turns.close()
         self.engine.dispose()
+
+
+def _pool(size: int) -> dict[str, Any]:
+    # The connection that was used last is used next: what it has in its memory is of use, and the others need none.
+    return {
+        "pool_size": size,
+        "max_overflow": 10,
+        "pool_use_lifo": True,
+        "hide_parameters": True,
+    }
 
 
 def _keep_private(path: Path) -> None:

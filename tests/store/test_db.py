@@ -80,6 +80,18 @@ def test_a_new_sqlite_file_is_for_its_owner_alone(tmp_path):
     opened.close()
 
 
+def test_the_connection_that_was_used_last_is_used_next(database):
+    with database.reading() as one, database.reading() as two:
+        used = [_driver(one), _driver(two)]
+    for _ in range(3):
+        with database.reading() as session:
+            assert _driver(session) is used[0]
+
+
+def _driver(session):
+    return session.connection().connection.dbapi_connection
+
+
 def test_readers_do_not_wait_for_a_writer(database):
     with database.transaction() as session:
         devices.add_with_password(session, "phone-1", None, None, NOW)
