@@ -18,8 +18,8 @@ class Scope:
 
     folder: Path
     postgresql_url: str
-    rounds: int = 5
-    seconds: int = 3
+    rounds: int = 9
+    seconds: int = 2
     is_quick: bool = False
     is_full: bool = False
 
