@@ -269,7 +269,7 @@ def insert_new(
     return [
         value
         for text, values in insertion.at_once(rows)
-        for (value,) in statements.call(connection, text, values).fetchall()
+        for (value,) in statements.call(connection, text, values)
     ]
 
 

@@ -60,10 +60,8 @@ class Spelling:
 def run(connection: Connection, statement: Constant, values: Values) -> Rows:
     """Runs a constant statement; returns its rows, with their columns as attributes."""
     spelling = spell(connection.dialect, statement, _shape(values))
-    cursor = call(connection, spelling.text, spelling.bind(values))
-    if cursor.description is None:
-        return []
-    return [spelling.read(row) for row in cursor.fetchall()]
+    found = call(connection, spelling.text, spelling.bind(values))
+    return [spelling.read(row) for row in found]
 
 
 def run_many(connection: Connection, statement: sa.UpdateBase, rows: Sequence[Values]) -> None:
@@ -72,8 +70,10 @@ def run_many(connection: Connection, statement: sa.UpdateBase, rows: Sequence[Va
     call(connection, spelling.text, [spelling.bind(values) for values in rows])
 
 
-def call(connection: Connection, text: str, values: tuple[Any, ...] | list[tuple[Any, ...]]) -> Any:
-    """Has the driver run it, once or for each tuple of a list, and returns its cursor; errors are SQLAlchemy's."""
+def call(
+    connection: Connection, text: str, values: tuple[Any, ...] | list[tuple[Any, ...]]
+) -> Sequence[Any]:
+    """Has the driver run it, once or for each tuple of a list, and returns its rows; errors are SQLAlchemy's."""
     dialect: Any = connection.dialect
     cursor = connection.connection.cursor()
     try:
@@ -83,11 +83,12 @@ def call(connection: Connection, text: str, values: tuple[Any, ...] | list[tuple
             cursor.execute(text, values[0])
         else:
             cursor.executemany(text, values)
+        found: Sequence[Any] = () if cursor.description is None else cursor.fetchall()
     except dialect.loaded_dbapi.Error as error:
         raise sa.exc.DBAPIError.instance(
             text, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
         ) from error
-    return cursor
+    return found
 
 
 def _at(values: Sequence[Any], place: int) -> Any:

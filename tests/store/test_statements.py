@@ -43,6 +43,11 @@ MOVE = (
     .values(reason=sa.bindparam("new_reason"), metadata=sa.bindparam("new_metadata"))
 )
 REMOVE = sa.delete(MESSAGES).where(MESSAGES.c.id.in_(sa.bindparam("ids", expanding=True)))
+# The first row is fine, so SQLite finds out while the second is fetched.
+OVERFLOWING = sa.union_all(
+    sa.select(sa.literal_column("1")),
+    sa.select(sa.literal_column("abs(-9223372036854775807 - 1)")),
+)
 OF_DEVICE = sa.select(Device.enabled, Device.last_seen_at).where(Device.id == "phone-1")
 
 
@@ -157,6 +162,13 @@ def test_errors_are_sqlalchemys_and_hold_no_values(world):
     assert "50 % off" not in str(raised.value)
     with world.database.reading() as session:
         assert run(session, OF_IDS, {"ids": IDS}) == []
+
+
+def test_an_error_while_rows_are_fetched_is_sqlalchemys_too(world):
+    with world.database.transaction() as session:
+        with pytest.raises(sa.exc.DBAPIError):
+            run(session, OVERFLOWING, {})
+        session.rollback()
 
 
 def test_what_the_session_has_not_written_is_not_seen(world):
