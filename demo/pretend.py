@@ -72,6 +72,7 @@ class Phone:
         pause: float = SLOW_PAUSE_SECONDS,
         sleep: Sleep = asyncio.sleep,
         watch: Callable[[Poll], None] = lambda poll: None,
+        source: str | None = None,
     ) -> None:
         self.target = typed_url(url)
         self.mode = mode
@@ -80,7 +81,7 @@ class Phone:
         self.handset = Handset(network, ledger, old=self.old, speed=speed)
         self.ledger = self.handset.ledger
         self.silenced = False
-        self._wire = Wire(pause if mode is Mode.SLOW else 0.0, sleep)
+        self._wire = Wire(pause if mode is Mode.SLOW else 0.0, sleep, source)
         self._clock = clock
         self._rng = rng or random.Random()
         self._timeout = timeout

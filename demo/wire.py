@@ -136,11 +136,15 @@ class Connection:
 
 
 class Wire:
-    """The connections of one phone. `pause` is what a slow one waits after each piece, seconds."""
+    """The connections of one phone. `pause` is what a slow one waits after each piece, seconds;
+    `source` the address they come from."""
 
-    def __init__(self, pause: float = 0.0, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self, pause: float = 0.0, sleep: Sleep = asyncio.sleep, source: str | None = None
+    ) -> None:
         self.pause = pause
         self.sleep = sleep
+        self._source = (source, 0) if source else None
         self._idle: list[tuple[tuple[str, str, int], Connection]] = []
 
     async def get(self, target: Target, version: str) -> Reply:
@@ -184,7 +188,11 @@ class Wire:
 
     async def _open(self, target: Target) -> Connection:
         secure = tls() if target.scheme == "https" else None
-        return Connection(*await asyncio.open_connection(target.host, target.port, ssl=secure))
+        return Connection(
+            *await asyncio.open_connection(
+                target.host, target.port, ssl=secure, local_addr=self._source
+            )
+        )
 
     async def _once(
         self, target: Target, connection: Connection, request: bytes, fault: Fault

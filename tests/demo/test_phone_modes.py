@@ -282,6 +282,18 @@ def test_many_phones_have_an_account_each_and_print_a_histogram(server):
     assert len({request.header("Authorization") for request in server.requests}) == 100
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 is all there is")
+@pytest.mark.parametrize(("count", "own"), [(1, {"127.0.0.1"}), (251, None)])
+def test_many_phones_on_this_machine_have_an_address_each(server, count, own):
+    server.otherwise = lambda request: GATEWAY if request.method == "GET" else answer({})
+    done = run_phone(server.url, "--devices", count, "--polls", 1, "--interval", 0.5)
+    assert done.returncode == 0, done.stderr
+    polls = [request for request in server.requests if request.method == "POST"]
+    peers = {request.peer[0] for request in polls}
+    assert len(peers) == len(polls) == count
+    assert own is None or peers == own
+
+
 def test_credentials_come_from_a_file(server, tmp_path):
     server.otherwise = lambda request: GATEWAY if request.method == "GET" else answer({})
     file = tmp_path / "devices"
