@@ -22,10 +22,9 @@ _IS_DUE = sa.and_(IS_QUEUED, Message.due_at <= moment("now"), Message.expires_at
 
 def has_something(device_id: Any) -> sa.ColumnElement[bool]:
     """Whether there may be anything for this device. It wants the values of `window.moments`."""
-    lanes_of_crms = sa.select(_lane_of_crm()).where(routing.is_of_device(device_id))
     return sa.or_(
-        sa.exists().where(_IS_DUE, Message.lane == sa.literal("d:") + device_id),
-        sa.exists().where(_IS_DUE, Message.lane.in_(lanes_of_crms)),
+        _has_due(sa.literal("d:") + device_id),
+        sa.exists().where(routing.is_of_device(device_id), _has_due(_lane_of_crm())),
         sa.exists().where(window.is_unconfirmed(device_id)),
     )
 
@@ -46,12 +45,19 @@ def _lane_of_crm() -> sa.ColumnElement[str]:
     return sa.literal("c:") + Crm.id
 
 
+def _has_due(lane: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    # Not `exists`, which PostgreSQL may join the other way round, from the whole queue to the lanes; and in the order
+    # of the lane's index, so that it takes that one also while it believes the queue to be next to empty.
+    first = sa.select(Message.due_at).where(_IS_DUE, Message.lane == lane)
+    return first.order_by(Message.due_at).limit(1).scalar_subquery().is_not(None)
+
+
 _OWN_LANE = sa.literal("d:") + DEVICE_ID
 _DUE_LANES = sa.union_all(
-    sa.select(_OWN_LANE).where(sa.exists().where(_IS_DUE, Message.lane == _OWN_LANE)),
+    sa.select(_OWN_LANE).where(_has_due(_OWN_LANE)),
     sa.select(_lane_of_crm()).where(
         routing.is_of_device(DEVICE_ID),
-        sa.exists().where(_IS_DUE, Message.lane == _lane_of_crm()),
+        _has_due(_lane_of_crm()),
     ),
 )
 # Two phones may not be at one SMS: what the first one makes of it decides whether the second is needed.

@@ -1,5 +1,6 @@
 """The database: no lost updates, what is committed is on disk, and queries that go by index."""
 
+import re
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -156,6 +157,32 @@ def test_the_look_of_an_idle_poll_goes_by_index_only(world):
     assert lines
     assert not [line for line in lines if "SCAN messages" in line or "Seq Scan on messages" in line]
     assert not [line for line in lines if "SCAN dispatches" in line]
+
+
+@pytest.mark.parametrize("cached", ["force_custom_plan", "force_generic_plan"])
+def test_the_look_of_an_idle_poll_reads_little_also_while_statistics_are_old(world, cached):
+    """PostgreSQL believes for a minute that a queue is as long as it was, and keeps plans made for that."""
+    if world.database.is_sqlite:
+        pytest.skip("SQLite goes by indexes whatever it knows of the tables")
+    with world.database.transaction() as session:
+        devices.add_with_password(session, "phone-2", None, None, NOW)
+        session.execute(sa.text("ANALYZE"))
+    _fill(world, 3000, device_id="phone-2")
+    spelled = world.database._looks.spell(devices._LOGIN_BY_ID)
+    bound = [
+        value.decode()
+        for value in spelled.bind({"device_id": "phone-1", "now": NOW, "oldest": NOW})
+    ]
+    look = world.database._looks._open()._pq
+    look.exec_(f"SET plan_cache_mode = {cached}; PREPARE look AS {spelled.text}".encode())
+    written = ", ".join(f"'{value}'" for value in bound)
+    found = look.exec_(f"EXPLAIN (ANALYZE) EXECUTE look({written})".encode())
+    plan = "\n".join(found.get_value(line, 0).decode() for line in range(found.ntuples))
+    look.finish()
+    read = [int(count) for count in re.findall(r"actual .*?rows=(\d+)", plan)]
+    left_out = [int(count) for count in re.findall(r"Rows Removed by .*?: (\d+)", plan)]
+    assert len(read) > 4
+    assert max(read + left_out) < 10, plan
 
 
 def test_the_next_messages_are_found_without_reading_the_whole_queue(world):
