@@ -80,6 +80,8 @@ def run(settings: Settings, names: list[str]) -> None:
     with _counting_together() as folder:
         port = listener.getsockname()[1]
         os.environ.update(SMSGW_PORT=str(port), PROMETHEUS_MULTIPROC_DIR=folder)
+        # Each thread would else get a heap of its own (glibc), which the interpreter's lock leaves without a use.
+        os.environ.setdefault("MALLOC_ARENA_MAX", "2")
         if "web" in names:
             served.note(settings, port)
         _LOG.info("serving on http://%s:%s", settings.host, port)

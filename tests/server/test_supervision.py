@@ -31,6 +31,17 @@ def test_one_start_serves_and_has_a_worker(database_url: str, tmp_path: Path):
         until(lambda: server.request("GET", "/readyz")[0] == 200, "the worker to be heard of")
 
 
+@pytest.mark.parametrize(("given", "heaps"), [({}, b"2"), ({"MALLOC_ARENA_MAX": "5"}, b"5")])
+def test_its_processes_share_few_heaps_unless_the_operator_says_how_many(tmp_path, given, heaps):
+    with serving(tmp_path, f"sqlite:///{tmp_path}/new.db", **given) as running:
+        pid = running.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        environments = [Path(f"/proc/{child}/environ").read_bytes() for child in children]
+    assert len(environments) >= 2
+    for environment_ in environments:
+        assert b"MALLOC_ARENA_MAX=" + heaps in environment_.split(b"\0")
+
+
 def test_the_web_server_and_the_worker_can_run_apart(tmp_path: Path):
     url = f"sqlite:///{tmp_path}/smsgw.db"
     command = [sys.executable, "-m", "smsgw", "serve", "--no-worker", "--workers", "1"]
