@@ -26,6 +26,8 @@ def noted(database: Database) -> Iterator[list[tuple[str, Any]]]:
         return call(connection, text, values)
 
     sa.event.listen(database.engine, "before_cursor_execute", note)
-    with patch.object(statements, "call", note_and_call):
-        yield seen
-    sa.event.remove(database.engine, "before_cursor_execute", note)
+    try:
+        with patch.object(statements, "call", note_and_call):
+            yield seen
+    finally:
+        sa.event.remove(database.engine, "before_cursor_execute", note)

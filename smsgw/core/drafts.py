@@ -61,7 +61,7 @@ def check_one(
 def refuse_one(
     crm: AnyCrm, settings: Settings, draft: Draft, usable: Collection[str], now: datetime
 ) -> None:
-    """The same where it is known that the device it names, if any, is among the `usable` or is not."""
+    """The same where it is known whether the device it names, if any, is among the `usable`."""
     try:
         _refuse(crm, settings, {0: draft}, usable, now)
     except Invalid as error:

@@ -115,16 +115,11 @@ def _fitting(waiting: Sequence[Any], left: int, settings: Settings) -> list[Any]
 
 
 def _dispatch(
-    session: Session, chosen: Sequence[str], device: Locked, settings: Settings, journal: Journal
+    session: Session, chosen: list[str], device: Locked, settings: Settings, journal: Journal
 ) -> list[Outgoing]:
     if not chosen:
         return []
-    values = {
-        "chosen": list(chosen),
-        "device": device.id,
-        "phone": device.phone,
-        "now": journal.now,
-    }
+    values = {"chosen": chosen, "device": device.id, "phone": device.phone, "now": journal.now}
     taken = {row.id: row for row in run(session, _TAKE, values)}
     pairs = [
         (message, _new(message, device, settings, journal.now))

@@ -1,6 +1,7 @@
 """Which CRMs and which devices go together."""
 
 from collections.abc import Collection
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -12,13 +13,7 @@ from .rows import AnyCrm
 
 def device_ids_of(session: Session, crm: AnyCrm) -> list[str]:
     """The devices the CRM may use, by name."""
-    return list(
-        session.scalars(
-            sa.select(Device.id)
-            .where(Device.removed_at.is_(None), _is_usable_by(crm.id, crm.uses_all_devices))
-            .order_by(Device.id)
-        )
-    )
+    return _found(session, _ALL_USABLE, crm)
 
 
 def may_use(session: Session, crm: AnyCrm, device_id: str) -> bool:
@@ -30,15 +25,13 @@ def usable(session: Session, crm: AnyCrm, device_ids: Collection[str]) -> set[st
     """Which of these devices are there and may be used by the CRM."""
     if not device_ids:
         return set()
+    return set(_found(session, _USABLE, crm, device_ids=list(device_ids)))
+
+
+def _found(session: Session, statement: sa.Select[Any], crm: AnyCrm, **more: Any) -> list[str]:
     session.flush()
-    wanted = {"device_ids": list(device_ids), "crm_id": crm.id, "uses_all": crm.uses_all_devices}
-    return {row.id for row in run(session, _USABLE, wanted)}
-
-
-def _is_usable_by(crm_id: str, uses_all: bool) -> sa.ColumnElement[bool]:
-    if uses_all:
-        return sa.true()
-    return sa.exists().where(CrmDevice.crm_id == crm_id, CrmDevice.device_id == Device.id)
+    values = {"crm_id": crm.id, "uses_all": crm.uses_all_devices, **more}
+    return [row.id for row in run(session, statement, values)]
 
 
 def is_of_device(device_id: str | sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
@@ -61,8 +54,7 @@ def ids_for_device(session: Session, device_id: str) -> list[str]:
     return [row.id for row in run(session, _OF_DEVICE, {"device_id": device_id})]
 
 
-_USABLE = sa.select(Device.id).where(
-    Device.id.in_(sa.bindparam("device_ids", type_=sa.String, expanding=True)),
+_IS_USABLE = sa.and_(
     Device.removed_at.is_(None),
     sa.or_(
         sa.bindparam("uses_all", type_=sa.Boolean),
@@ -71,6 +63,10 @@ _USABLE = sa.select(Device.id).where(
             CrmDevice.device_id == Device.id,
         ),
     ),
+)
+_ALL_USABLE = sa.select(Device.id).where(_IS_USABLE).order_by(Device.id)
+_USABLE = sa.select(Device.id).where(
+    _IS_USABLE, Device.id.in_(sa.bindparam("device_ids", type_=sa.String, expanding=True))
 )
 _OF_DEVICE = (
     sa.select(Crm.id)

@@ -14,12 +14,12 @@ from .. import __version__
 from ..addresses import Guard
 from . import steps
 from .answers import head_of, retry_after, text_of
+from .connections import CONNECT_SECONDS
 from .failures import Way, explained
 from .outcome import Outcome
 
 HEAD_BYTES = 65_536
 KEPT_BYTES = 4096
-CONNECT_SECONDS = 5.0
 OWN_HEADERS = {
     "User-Agent": f"smsgw/{__version__}",
     "Accept-Encoding": "identity",

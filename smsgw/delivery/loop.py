@@ -43,7 +43,7 @@ def run(settings: Settings) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    database = Database(settings.database_url, pool_size=settings.threads + 4)
+    database = Database(settings.database_url)
     Worker(settings, database).run(stop)
     database.close()
 
