@@ -116,7 +116,7 @@ def _note_sighting(login: devices.Login, is_quiet: bool = False) -> None:
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        parsed = json.loads(body.removeprefix(codecs.BOM_UTF8).decode(), parse_int=_whole)
+        parsed = _READER.decode(body.removeprefix(codecs.BOM_UTF8).decode())
     except (ValueError, RecursionError):
         raise BadRequest("the body is not JSON in UTF-8", code="bad_json") from None
     if not isinstance(parsed, dict):
@@ -127,6 +127,9 @@ def _parse(body: bytes) -> dict[str, Any]:
 def _whole(digits: str) -> int | None:
     """Python refuses to read very long numbers, and one of them must not keep a batch on its phone for ever."""
     return int(digits) if len(digits) <= LONGEST_NUMBER else None
+
+
+_READER = json.JSONDecoder(parse_int=_whole)
 
 
 def _items(value: Any) -> list[Any]:

@@ -7,7 +7,8 @@ several times the query, and a poll has ten.
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -39,11 +40,18 @@ class Spelling:
 
     def bind(self, values: Values) -> tuple[Any, ...]:
         """The values as the driver takes them."""
-        bound = dict(self.given)
-        for name, value in values.items():
-            bind = self.binders.get(name)
-            bound[name] = bind(value) if bind else value
-        return tuple(
+        bound = {**self.given, **values}
+        for name, bind in self.binders.items():
+            if name in values:
+                bound[name] = bind(values[name])
+        return self._in_order(bound)
+
+    @cached_property
+    def _in_order(self) -> Callable[[Values], tuple[Any, ...]]:
+        names = [name for name, at in self.places if at is None]
+        if len(names) == len(self.places) > 1:
+            return itemgetter(*names)
+        return lambda bound: tuple(
             [bound[name] if at is None else _at(bound[name], at) for name, at in self.places]
         )
 
