@@ -61,7 +61,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 
 def _scope(options: argparse.Namespace, folder: Path, postgresql_url: str) -> Scope:
     if options.quick:
-        return Scope(folder, postgresql_url, rounds=1, seconds=1, is_quick=True)
+        return Scope(folder, postgresql_url, rounds=1, wrk_rounds=1, is_quick=True)
     return Scope(folder, postgresql_url, is_full=options.full)
 
 

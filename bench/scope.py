@@ -14,12 +14,16 @@ class Wrong(Exception):
 
 @dataclass(frozen=True)
 class Scope:
-    """Paired rounds, seconds of each, the run's folder, its PostgreSQL, and which of the long figures belong to it."""
+    """The run's folder, its PostgreSQL, how many paired rounds, and which of the long figures belong to it.
+
+    Rounds of wrk take a second, and there are more of them: how its connections fall to the server's processes, and how
+    their threads take turns, is different each time.
+    """
 
     folder: Path
     postgresql_url: str
     rounds: int = 9
-    seconds: int = 2
+    wrk_rounds: int = 19
     is_quick: bool = False
     is_full: bool = False
 

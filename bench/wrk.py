@@ -43,11 +43,10 @@ class Requests:
 
     script: Path
 
-    def run(self, url: str, seconds: int, connections: int = CONNECTIONS) -> Load:
+    def run(self, url: str, seconds: int = 1) -> Load:
         """Sends as much as the server takes for so long, over kept connections."""
-        threads = min(2, connections)
         run = subprocess.run(
-            ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "-s", self.script, url],
+            ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", self.script, url],
             capture_output=True,
             text=True,
             check=True,

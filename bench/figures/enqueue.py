@@ -36,8 +36,8 @@ def _measure(scope: Scope, kind: str) -> list[Figure]:
             _batch_round(database, server, taking_part, pattern) for _ in range(scope.rounds)
         ]
         with scope.bare() as bare:
-            load.run(server.url, 1)
-            singles = [_single_round(load, server, bare, scope) for _ in range(scope.rounds)]
+            load.run(server.url)
+            singles = [_single_round(load, server, bare) for _ in range(scope.wrk_rounds)]
     _check(database, scope.rounds * BATCHES * BATCH)
     database.close()
     return [
@@ -47,10 +47,10 @@ def _measure(scope: Scope, kind: str) -> list[Figure]:
 
 
 def _single_round(
-    load: wrk.Requests, server: places.Server, bare: places.Server, scope: Scope
+    load: wrk.Requests, server: places.Server, bare: places.Server
 ) -> tuple[float, float]:
-    reference = load.run(bare.url, scope.seconds)
-    ours = load.run(server.url, scope.seconds)
+    reference = load.run(bare.url)
+    ours = load.run(server.url)
     require(ours.errors == 0, f"{ours.errors} of {ours.requests} messages were not taken")
     return ours.per_second, reference.per_second
 

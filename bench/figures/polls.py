@@ -24,8 +24,8 @@ def _measure(scope: Scope, kind: str) -> list[Figure]:
     with scope.bare() as bare, scope.web(url) as server:
         _check(server, pairs[0][0])
         for one in (bare, server):
-            load.run(one.url, 1)
-        rounds = [_round(load, server, bare, scope.seconds) for _ in range(scope.rounds)]
+            load.run(one.url)
+        rounds = [_round(load, server, bare) for _ in range(scope.wrk_rounds)]
     return _figures(kind, rounds)
 
 
@@ -36,9 +36,9 @@ def _check(server: Server, authorization: str) -> None:
     require(status == 401, f"a stranger was answered {status}")
 
 
-def _round(load: wrk.Requests, server: Server, bare: Server, seconds: int) -> tuple[Load, Load]:
-    reference = load.run(bare.url, seconds)
-    ours = load.run(server.url, seconds)
+def _round(load: wrk.Requests, server: Server, bare: Server) -> tuple[Load, Load]:
+    reference = load.run(bare.url)
+    ours = load.run(server.url)
     require(ours.errors == 0, f"{ours.errors} of {ours.requests} idle polls failed")
     return ours, reference
 
