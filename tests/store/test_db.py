@@ -185,6 +185,17 @@ def test_the_look_of_an_idle_poll_reads_little_also_while_statistics_are_old(wor
     assert max(read + left_out) < 10, plan
 
 
+def test_a_look_is_planned_once_and_not_for_each_device(world):
+    """With many rows PostgreSQL would else make a plan at each look, which takes six times as long as the look."""
+    if world.database.is_sqlite:
+        pytest.skip("SQLite plans a statement when it is compiled")
+    for device_id in ("phone-1", "phone-2", "phone-3"):
+        devices.find_login(world.database, device_id, NOW)
+    look = world.database._looks._connections[-1]._pq
+    found = look.exec_(b"SELECT custom_plans, generic_plans FROM pg_prepared_statements")
+    assert (found.get_value(0, 0), found.get_value(0, 1)) == (b"0", b"3")
+
+
 def test_the_next_messages_are_found_without_reading_the_whole_queue(world):
     _fill(world, 3000, priority=9, send_at=NOW + timedelta(days=7))
     _fill(world, 1000)
