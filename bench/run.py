@@ -5,6 +5,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
     if missing := machine.missing_wrk():
         print(missing, file=sys.stderr)
         return 2
-    with tempfile.TemporaryDirectory(prefix="smsgw-bench-") as name:
-        folder = Path(name)
-        with places.postgresql(folder) as postgresql_url:
-            scope = _scope(options, folder, postgresql_url)
-            try:
-                figures = _measure(scope, options.figures or list(FIGURES), machine.describe())
-            except Wrong as error:
-                print(f"WRONG: {error}", file=sys.stderr)
-                return 1
+    try:
+        figures = _measure_all(options, machine.describe())
+    except Wrong as error:
+        print(f"WRONG: {error}", file=sys.stderr)
+        return 1
     print("\n".join(table.lines(figures)))
     return 0
 
@@ -59,22 +56,28 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return options
 
 
-def _scope(options: argparse.Namespace, folder: Path, postgresql_url: str) -> Scope:
-    if options.quick:
-        return Scope(folder, postgresql_url, rounds=1, wrk_rounds=1, is_quick=True)
-    return Scope(folder, postgresql_url, is_full=options.full)
-
-
-def _measure(scope: Scope, names: list[str], described: dict[str, Any]) -> list[Figure]:
+def _measure_all(options: argparse.Namespace, described: dict[str, Any]) -> list[Figure]:
     """Writes what is known after each figure, so that a run that is broken off was not for nothing."""
     figures: list[Figure] = []
-    for name in names:
+    for name in options.figures or list(FIGURES):
         began = time.monotonic()
         print(f"{name} ...", end=" ", flush=True)
-        figures += FIGURES[name](scope)
+        figures += _measure(name, options)
         print(f"{time.monotonic() - began:.0f} s", flush=True)
         table.write(RESULTS, described, figures)
     return figures
+
+
+def _measure(name: str, options: argparse.Namespace) -> list[Figure]:
+    """One figure, with a folder and a PostgreSQL of its own: the last one's would still be vacuumed."""
+    with (
+        tempfile.TemporaryDirectory(prefix="smsgw-bench-") as folder,
+        places.postgresql(Path(folder)) as postgresql_url,
+    ):
+        scope = Scope(Path(folder), postgresql_url, is_full=options.full)
+        if options.quick:
+            scope = replace(scope, rounds=1, wrk_rounds=1, is_quick=True)
+        return FIGURES[name](scope)
 
 
 if __name__ == "__main__":
