@@ -24,7 +24,8 @@ from ..store.db import Database
 from . import attempt, claim, steps
 from .attempt import Carriers, Tell
 from .chores import Chores
-from .claim import Claimed, Room
+from .claim import Claimed
+from .due import Room
 from .inflight import InFlight
 
 LOOK_SECONDS = 0.5

@@ -17,7 +17,8 @@ from smsgw.core.retries import Result
 from smsgw.core.settling import Finished
 from smsgw.delivery import attempt, claim
 from smsgw.delivery.attempt import Carriers
-from smsgw.delivery.claim import Claimed, Room
+from smsgw.delivery.claim import Claimed
+from smsgw.delivery.due import Room
 from smsgw.settings import Settings
 from smsgw.store.db import Database
 from smsgw.store.models import Delivery, Event, WebhookEndpoint

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from smsgw import ids
 from smsgw.delivery import claim
-from smsgw.delivery.claim import Room
+from smsgw.delivery.due import Room
 from smsgw.store.models import Delivery
 from tests.conftest import NOW
 from tests.delivery.conftest import LEASE

@@ -1,0 +1,163 @@
+"""What is due: the endpoints that could be sent something now, and the deliveries each of them would get next."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from operator import attrgetter
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ..core.retries import FAILURES_TO_OPEN
+from ..store.db import run
+from ..store.models import Delivery, WebhookEndpoint
+
+MOST_IN_FLIGHT = 4
+
+
+@dataclass(frozen=True)
+class Room:
+    """For how many deliveries threads are free or soon will be, and how many of these may be for endpoints that ran
+    into the timeout."""
+
+    threads: int
+    slow_threads: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An endpoint with something due. `room` is how many more requests it may get at the same time; `probe_room`
+    is the same as the breaker sees it, which does not hold up single attempts: somebody waits for their outcome."""
+
+    endpoint_id: str
+    in_flight: int
+    is_slow: bool
+    has_single: bool
+    room: int
+    probe_room: int
+
+
+def endpoints(session: Session, room: Room, now: datetime) -> list[Candidate]:
+    """The endpoints with something due that there is room for, the least loaded first; at most one for each thread."""
+    values = {"now": now, "most": room.threads, "has_slow_room": room.slow_threads > 0}
+    return [_candidate(row) for row in run(session, _BUSY, values)]
+
+
+def deliveries(session: Session, candidates: Sequence[Candidate], now: datetime) -> list[list[str]]:
+    """What each endpoint would get next, single attempts first, then what has been due for longest."""
+    by_hand = [candidate.endpoint_id for candidate in candidates if candidate.has_single]
+    singles = _firsts(session, _HANDED_IN, by_hand, now)
+    longest = _firsts(session, _LONGEST_DUE, [each.endpoint_id for each in candidates], now)
+    return [
+        list(
+            dict.fromkeys(
+                singles[each.endpoint_id][: each.room]
+                + longest[each.endpoint_id][: each.probe_room]
+            )
+        )[: each.room]
+        for each in candidates
+    ]
+
+
+def _candidate(row: sa.Row[Any]) -> Candidate:
+    room = MOST_IN_FLIGHT - row.in_flight
+    is_probed = row.consecutive_failures >= FAILURES_TO_OPEN
+    return Candidate(
+        row.id,
+        row.in_flight,
+        row.has_timed_out,
+        row.has_single,
+        room,
+        0 if not row.is_closed else 1 if is_probed else room,
+    )
+
+
+def _firsts(
+    session: Session, arms: "_Arms", endpoint_ids: Sequence[str], now: datetime
+) -> dict[str, list[str]]:
+    """The first few due deliveries of each endpoint, with one statement for all."""
+    found: dict[str, list[str]] = defaultdict(list)
+    if endpoint_ids:
+        # Up to a power of two, so that there are few statements to make; there is no endpoint called "".
+        wanted = [
+            *endpoint_ids,
+            *[""] * ((1 << (len(endpoint_ids) - 1).bit_length()) - len(endpoint_ids)),
+        ]
+        names = {f"endpoint_{place}": endpoint for place, endpoint in enumerate(wanted)}
+        rows = run(session, arms(len(wanted)), {"now": now, **names})
+        for row in sorted(rows, key=attrgetter("next_attempt_at")):
+            found[row.endpoint_id].append(row.id)
+    return found
+
+
+# Written out, not bound: a partial index is used only where its condition stands in the query.
+_IS_PENDING = Delivery.status == sa.literal_column("'pending'")
+_NOW = sa.bindparam("now", type_=Delivery.created_at.type)
+_IS_DUE = sa.and_(_IS_PENDING, Delivery.next_attempt_at <= _NOW)
+_IS_SINGLE = Delivery.retry_step.is_(None)
+_IS_OF_ENDPOINT = Delivery.endpoint_id == WebhookEndpoint.id
+_IN_FLIGHT = (
+    sa.select(sa.func.count())
+    .where(_IS_OF_ENDPOINT, Delivery.claim.is_not(None), Delivery.next_attempt_at > _NOW)
+    .scalar_subquery()
+)
+_DUE_SINCE = (
+    sa.select(Delivery.next_attempt_at)
+    .where(_IS_OF_ENDPOINT, _IS_DUE)
+    .order_by(Delivery.next_attempt_at)
+    .limit(1)
+    .scalar_subquery()
+)
+_HAS_SINGLE = sa.exists().where(_IS_OF_ENDPOINT, _IS_DUE, _IS_SINGLE)
+_IS_CLOSED = sa.and_(
+    sa.or_(WebhookEndpoint.paused_until.is_(None), WebhookEndpoint.paused_until <= _NOW),
+    sa.or_(WebhookEndpoint.consecutive_failures < FAILURES_TO_OPEN, _IN_FLIGHT == 0),
+)
+_BUSY = (
+    sa.select(
+        WebhookEndpoint.id,
+        WebhookEndpoint.has_timed_out,
+        WebhookEndpoint.consecutive_failures,
+        _IN_FLIGHT.label("in_flight"),
+        _IS_CLOSED.label("is_closed"),
+        _HAS_SINGLE.label("has_single"),
+    )
+    .where(
+        WebhookEndpoint.enabled,
+        WebhookEndpoint.removed_at.is_(None),
+        sa.or_(
+            sa.bindparam("has_slow_room", type_=sa.Boolean),
+            WebhookEndpoint.has_timed_out.is_(False),
+        ),
+        _IN_FLIGHT < MOST_IN_FLIGHT,
+        _DUE_SINCE.is_not(None),
+        sa.or_(_IS_CLOSED, _HAS_SINGLE),
+    )
+    .order_by(_IN_FLIGHT, _DUE_SINCE)
+    .limit(sa.bindparam("most", type_=sa.Integer))
+)
+
+_Arms = Callable[[int], sa.CompoundSelect[Any]]
+
+
+def _arms(*conditions: sa.ColumnElement[bool]) -> _Arms:
+    """Statements that find the first due deliveries of so many endpoints: each looks no further than it must."""
+
+    def one(place: int) -> sa.Select[Any]:
+        first = (
+            sa.select(Delivery.endpoint_id, Delivery.id, Delivery.next_attempt_at)
+            .where(Delivery.endpoint_id == sa.bindparam(f"endpoint_{place}"), *conditions)
+            .order_by(Delivery.next_attempt_at)
+            .limit(MOST_IN_FLIGHT)
+            .subquery()
+        )
+        return sa.select(first)
+
+    return cache(lambda count: sa.union_all(*(one(place) for place in range(count))))
+
+
+_LONGEST_DUE = _arms(_IS_DUE)
+_HANDED_IN = _arms(_IS_DUE, _IS_SINGLE)
