@@ -5,7 +5,7 @@ from datetime import datetime
 import click
 
 from .. import clock
-from ..core import archive, crms, messages, outbound, shapes
+from ..core import archive, crms, endings, messages, outbound, resending, shapes
 from ..core.drafts import Draft
 from ..sms import statuses
 from . import output
@@ -87,7 +87,7 @@ def cancel(message_id: str) -> None:
     """Cancel a message no phone has yet."""
     with opened() as house, house.database.transaction() as session:
         row = archive.get(session, message_id)
-        outbound.cancel(session, row, clock.now())
+        endings.cancel(session, row, clock.now())
         answer = shapes.message(row)
     output.one(answer)
 
@@ -97,7 +97,7 @@ def cancel(message_id: str) -> None:
 @click.option("--may-duplicate", is_flag=True, help="Also where the phone may have sent it.")
 def resend(message_id: str, may_duplicate: bool) -> None:
     """Send a failed, expired or stuck message once more."""
-    again = outbound.resend_anyway if may_duplicate else outbound.resend
+    again = resending.queue_anyway if may_duplicate else resending.queue
     with opened() as house, house.database.transaction() as session:
         row = archive.get(session, message_id)
         again(session, row, house.settings, clock.now())

@@ -13,7 +13,7 @@ from ..clock import rfc3339
 from ..errors import Conflict, Invalid, NotFound
 from ..store.db import Database
 from ..store.models import Crm, CrmDevice, Device, Message
-from . import outbound, webhooks
+from . import endings, webhooks
 from .rows import Caller
 
 
@@ -82,7 +82,7 @@ def rotate(crm: Crm) -> str:
 
 def remove(session: Session, crm: Crm, now: datetime) -> None:
     """Takes the CRM away: its key is void and what it still has in the queue is cancelled; its messages stay."""
-    outbound.cancel_queued(session, crm, now)
+    endings.cancel_queued(session, crm, now)
     for endpoint in webhooks.of_crm(session, crm.id):
         webhooks.remove(session, endpoint, now)
     crm.removed_at = now
@@ -117,7 +117,7 @@ def route(session: Session, crm: Crm, device_ids: Sequence[str] | None, now: dat
         )
     session.add_all(CrmDevice(crm_id=crm.id, device_id=device_id) for device_id in wanted)
     session.flush()
-    outbound.cancel_queued(
+    endings.cancel_queued(
         session,
         crm,
         now,

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from ..errors import Conflict
 from ..store.db import insert_new
 from ..store.models import Crm, CrmDevice, Device, Message
-from . import outbound
+from . import endings
 from .rows import AnyCrm
 
 
@@ -27,7 +27,7 @@ def remove(session: Session, crm: Crm, device: Device, now: datetime) -> None:
     session.execute(
         sa.delete(CrmDevice).where(CrmDevice.crm_id == crm.id, CrmDevice.device_id == device.id)
     )
-    outbound.cancel_queued(session, crm, now, Message.lane == f"d:{device.id}")
+    endings.cancel_queued(session, crm, now, Message.lane == f"d:{device.id}")
 
 
 def find_only_crm(session: Session) -> Crm | None:

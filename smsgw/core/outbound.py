@@ -1,25 +1,23 @@
-"""Outbound messages: queueing, cancelling, sending again, expiring. Handing out is `handout`, reports are `reports`."""
+"""Outbound messages: queueing. Handing out is `handout`, sending again `resending`, what never goes out `endings`."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..errors import Conflict, IllegalTransition, Invalid, NotFound
+from ..errors import Conflict, Invalid, NotFound
 from ..settings import Settings
 from ..store.db import Database, Table, insert, insert_new
-from ..store.models import Crm, Dispatch, HistoryEntry, Message
+from ..store.models import HistoryEntry, Message
 from . import routing, rows
 from .drafts import Draft, check, message_row, refuse_one, without_row
 from .journal import Journal
 from .rows import AnyCrm
 
 MAX_BATCH = 1000
-_EXPIRE_AT_ONCE = 500
-_FINAL_RESENDABLE = ("failed", "expired")
 
 
 @dataclass(frozen=True)
@@ -98,77 +96,6 @@ def take(
     return [Taken(message, message.id in made) for message in result]
 
 
-def cancel(session: Session, message: Message, now: datetime) -> None:
-    """Cancels a message no phone has; `IllegalTransition` once one has it or it has ended."""
-    if message.direction != "outbound" or message.status != "queued":
-        raise IllegalTransition(
-            f"the message is {message.status}; only a queued one can be cancelled",
-            details={"status": message.status},
-        )
-    _end(session, [message], "cancelled", now)
-
-
-def cancel_queued(
-    session: Session, crm: Crm, now: datetime, *which: sa.ColumnElement[bool]
-) -> None:
-    """Cancels all that this CRM has in the queue, or of that only what these conditions name."""
-    queued = sa.select(Message).where(
-        Message.crm_id == crm.id, Message.status == sa.literal_column("'queued'"), *which
-    )
-    messages = session.scalars(queued.order_by(Message.id).with_for_update())
-    _end(session, list(messages), "cancelled", now)
-
-
-def resend(session: Session, message: Message, settings: Settings, now: datetime) -> None:
-    """Queues a message that failed or expired once more, or raises `IllegalTransition`.
-
-    One the phone may have sent all the same (unconfirmed, stuck) needs `resend_anyway`: it may arrive twice.
-    """
-    if message.stuck_at is not None or message.reason_class == "unconfirmed":
-        raise IllegalTransition(
-            'the phone may have sent this message; say {"may_duplicate": true} to send it all the same',
-            code="may_duplicate",
-            details={"status": message.status, "reason_class": message.reason_class},
-        )
-    resend_anyway(session, message, settings, now)
-
-
-def resend_anyway(session: Session, message: Message, settings: Settings, now: datetime) -> None:
-    """The same, also where the SMS may then arrive twice."""
-    is_resendable = message.stuck_at is not None or message.status in _FINAL_RESENDABLE
-    if message.direction != "outbound" or not is_resendable:
-        raise IllegalTransition(
-            f"the message is {message.status}; only a failed, expired or stuck one can be sent again",
-            details={"status": message.status},
-        )
-    if message.content is None:
-        raise IllegalTransition("the message's content was removed after the retention time")
-    _check_device(session, message)
-    session.execute(
-        sa.update(Dispatch)
-        .where(Dispatch.message_id == message.id, Dispatch.superseded_at.is_(None))
-        .values(superseded_at=now)
-    )
-    _requeue(message, settings, now)
-    journal = Journal(now)
-    journal.note(message, "queued")
-    journal.write(session)
-
-
-def expire_due(session: Session, now: datetime) -> int:
-    """Ends queued messages whose time has passed, some hundred at a time; returns how many."""
-    overdue = (
-        sa.select(Message)
-        .where(Message.status == sa.literal_column("'queued'"), Message.expires_at <= now)
-        .order_by(Message.expires_at)
-        .limit(_EXPIRE_AT_ONCE)
-        .with_for_update(skip_locked=True)
-    )
-    messages = list(session.scalars(overdue))
-    _end(session, messages, "expired", now)
-    return len(messages)
-
-
 def get(session: Session, crm: AnyCrm, message_id: str) -> Message:
     """The CRM's own outbound message, locked until the commit; `NotFound` for all others."""
     message = session.scalars(
@@ -179,38 +106,6 @@ def get(session: Session, crm: AnyCrm, message_id: str) -> Message:
     if message is None:
         raise NotFound(f"no outbound message {message_id[:80]!r}")
     return message
-
-
-def _end(session: Session, messages: Sequence[Message], status: str, now: datetime) -> None:
-    journal = Journal(now)
-    for message in messages:
-        message.status = status
-        message.updated_at = now
-        journal.note(message, status)
-        journal.tell(f"message.{status}", message, [message.crm_id or ""])
-    journal.write(session)
-
-
-def _check_device(session: Session, message: Message) -> None:
-    lane = message.lane or ""
-    crm = session.get_one(Crm, message.crm_id)
-    if lane.startswith("d:") and not routing.may_use(session, crm, lane[2:]):
-        raise IllegalTransition(
-            f"the message is for the device {lane[2:]!r} alone, which this CRM may not use any more",
-            code="unknown_device",
-        )
-
-
-def _requeue(message: Message, settings: Settings, now: datetime) -> None:
-    lifetime = timedelta(seconds=settings.default_ttl_seconds)
-    if message.expires_at is not None and message.due_at is not None:
-        lifetime = message.expires_at - message.due_at
-    message.status = "queued"
-    message.reason = message.reason_class = message.stuck_at = None
-    message.due_at = message.updated_at = now
-    message.expires_at = now + lifetime
-    if message.lane is not None and message.lane.startswith("c:"):
-        message.device_id = message.from_number = None
 
 
 _OF_REFERENCES = sa.select(*rows.MESSAGE_COLUMNS).where(

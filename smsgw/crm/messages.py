@@ -8,7 +8,7 @@ from flask import Response
 from sqlalchemy.orm import Session
 
 from .. import clock
-from ..core import messages, outbound, shapes
+from ..core import endings, messages, outbound, resending, shapes
 from ..core import preview as previews
 from ..core.drafts import Draft
 from ..core.messages import Filters
@@ -156,7 +156,7 @@ def cancel(message_id: str) -> Response:
     """
     with house().database.transaction() as session:
         message = outbound.get(session, this_crm(), message_id)
-        outbound.cancel(session, message, clock.now())
+        endings.cancel(session, message, clock.now())
         return answer(shapes.message(message))
 
 
@@ -171,7 +171,7 @@ def resend(body: dict[str, Any], message_id: str) -> Response:
     For one that failed, expired or is stuck. Where the phone may have sent it all the same the answer is 409
     `may_duplicate`, until you say `{"may_duplicate": true}`.
     """
-    act_on = outbound.resend_anyway if body["may_duplicate"] else outbound.resend
+    act_on = resending.queue_anyway if body["may_duplicate"] else resending.queue
 
     def act(session: Session, now: datetime) -> Response:
         message = outbound.get(session, this_crm(), message_id)

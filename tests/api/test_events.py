@@ -4,7 +4,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core import events, outbound
+from smsgw.core import endings, events, outbound
 from smsgw.store.models import Crm, Delivery, Event, Message
 
 from .conftest import Api
@@ -98,7 +98,7 @@ def test_an_event_of_a_transaction_that_ends_later_is_not_skipped(api: Api):
 
 def _cancel(session, api: Api, message_id: str) -> None:
     crm = session.get_one(Crm, api.world.crm_id)
-    outbound.cancel(session, outbound.get(session, crm, message_id), clock.now())
+    endings.cancel(session, outbound.get(session, crm, message_id), clock.now())
 
 
 def test_the_feed_gives_at_most_what_was_asked_for(api: Api):

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core import housekeeping, outbound, presence, webhooks
+from smsgw.core import endings, housekeeping, presence, webhooks
 from smsgw.delivery.chores import Chores
 from smsgw.delivery.loop import Worker
 from smsgw.delivery.transport import Transport
@@ -221,7 +221,7 @@ class Clock:
         self.done = []
         self.finds = finds
         monkeypatch.setattr(housekeeping, "purge", self.purge)
-        monkeypatch.setattr(outbound, "expire_due", self.broken)
+        monkeypatch.setattr(endings, "expire_due", self.broken)
         monkeypatch.setattr(housekeeping, "forget_requests", self.forget)
         self.chores = Chores(postman.settings, postman.database, "w", lambda: NOW)
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 import time_machine
 
 from smsgw import clock
-from smsgw.core import crms, events, housekeeping, outbound
+from smsgw.core import crms, endings, events, housekeeping, outbound, resending
 from smsgw.core.drafts import Draft
 from smsgw.http.flushing import FLUSHER
 from smsgw.store.models import Device, Dispatch, Event, HistoryEntry, Message, QuarantinedItem
@@ -82,7 +82,7 @@ class Stage:
         for chore in (
             housekeeping.give_up_unconfirmed,
             housekeeping.mark_stuck,
-            outbound.expire_due,
+            endings.expire_due,
         ):
             with self.world.database.transaction() as session:
                 chore(session, clock.now())
@@ -91,7 +91,7 @@ class Stage:
         with self.world.database.transaction() as session:
             crm = crms.get(session, self.world.crm_id)
             message = outbound.get(session, crm, message_id)
-            act = outbound.resend_anyway if anyway else outbound.resend
+            act = resending.queue_anyway if anyway else resending.queue
             act(session, message, self.world.settings, clock.now())
 
     def message(self, message_id: str) -> Message:

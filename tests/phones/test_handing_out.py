@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from smsgw import clock
-from smsgw.core import crms, devices, handout, housekeeping, outbound
+from smsgw.core import crms, devices, endings, handout, housekeeping, outbound
 from smsgw.errors import IllegalTransition
 
 from ..conftest import NOW
@@ -189,12 +189,12 @@ def test_a_cancelled_message_is_not_handed_out_and_a_handed_out_one_not_cancelle
     first, second = stage.queue(2)
     with stage.world.database.transaction() as session:
         crm = crms.get(session, stage.world.crm_id)
-        outbound.cancel(session, outbound.get(session, crm, first), clock.now())
+        endings.cancel(session, outbound.get(session, crm, first), clock.now())
     (handed,) = stage.poll()
     with stage.world.database.transaction() as session:
         message = outbound.get(session, crms.get(session, stage.world.crm_id), second)
         with pytest.raises(IllegalTransition):
-            outbound.cancel(session, message, clock.now())
+            endings.cancel(session, message, clock.now())
     assert stage.status(first) == "cancelled"
     assert stage.events(first) == ["message.cancelled"]
     assert handed["id"] == stage.dispatches(second)[0].id

@@ -10,7 +10,7 @@ import pytest
 import time_machine
 
 from smsgw import clock, ids
-from smsgw.core import crms, devices, housekeeping, operators, outbound, presence
+from smsgw.core import crms, devices, endings, housekeeping, operators, outbound, presence
 from smsgw.core.drafts import Draft
 from smsgw.core.protocols import SOCKET
 from smsgw.crm import socket as crm_side
@@ -77,7 +77,7 @@ class Stage:
     def keep_house(self) -> None:
         """What the worker does each second."""
         for chore in (
-            outbound.expire_due,
+            endings.expire_due,
             housekeeping.give_up_unconfirmed,
             housekeeping.mark_stuck,
         ):
