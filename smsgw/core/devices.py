@@ -1,10 +1,9 @@
-"""Devices: who they are, their secret, and how a poll finds and locks its own."""
+"""Devices: who they are, their secret, and how they are shown."""
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -13,102 +12,17 @@ from .. import ids
 from ..clock import rfc3339, rfc3339_or_none
 from ..errors import Conflict, Invalid, NotFound
 from ..sms import numbers
-from ..store.db import Database, Table, run
 from ..store.models import CrmDevice, Device, Dispatch, Message
-from . import lanes, protocols, window
+from . import protocols, window
 
 _DEVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class Login(NamedTuple):
-    """What a request needs to know of its device. `revision` tells later whether another poll was faster.
-
-    `may_have_work` is asked along with the rest, because most requests are polls that find nothing.
-    """
-
-    device_id: str
-    secret_hash: str
-    enabled: bool
-    revision: int
-    may_have_work: bool
-
-
-@dataclass(frozen=True)
-class Locked:
-    """A device that is ours until the commit, as it stands now."""
-
-    id: str
-    phone: str | None
-    protocol: str
-    revision: int
-    socket_id: str | None
-    enabled: bool
-    removed_at: datetime | None
-    quiet_at: datetime | None
-
-    @property
-    def may_take(self) -> bool:
-        """Whether it may be handed messages."""
-        return self.enabled and self.removed_at is None
-
-
-_TABLE = Table.metadata.tables[Device.__tablename__]
-_LOCK = (
-    sa.update(_TABLE)
-    .where(_TABLE.c.id == sa.bindparam("device_id"))
-    .values(
-        revision=_TABLE.c.revision + 1,
-        protocol=sa.func.coalesce(sa.bindparam("spoken"), _TABLE.c.protocol),
-    )
-    .returning(
-        # Columns alone: `removed_at IS NULL` is false here on SQLite 3.40, whatever stands there.
-        _TABLE.c.id,
-        _TABLE.c.phone,
-        _TABLE.c.protocol,
-        _TABLE.c.revision,
-        _TABLE.c.socket_id,
-        _TABLE.c.enabled,
-        _TABLE.c.removed_at,
-        _TABLE.c.quiet_at,
-    )
-)
-_LOGIN = sa.select(
-    Device.id,
-    Device.secret_hash,
-    Device.enabled,
-    Device.revision,
-    lanes.has_something(Device.id),
-).where(Device.removed_at.is_(None))
-_LOGIN_BY_ID = _LOGIN.where(Device.id == sa.bindparam("device_id", type_=sa.String))
-_LOGIN_BY_SECRET = _LOGIN.where(Device.secret_hash == sa.bindparam("secret_hash", type_=sa.String))
-
-
-def find_login(database: Database, device_id: str, now: datetime) -> Login | None:
-    """The login of a device by its name."""
-    row = database.look(_LOGIN_BY_ID, device_id=device_id, **window.moments(now))
-    return Login(*row) if row else None
-
-
-def find_login_by_key(database: Database, key: str, now: datetime) -> Login | None:
-    """The login of the device that owns this key."""
-    row = database.look(_LOGIN_BY_SECRET, secret_hash=ids.hash_secret(key), **window.moments(now))
-    return Login(*row) if row else None
-
-
-def lock(session: Session, device_id: str, protocol: str | None = None) -> Locked:
-    """Takes the device's row until the commit, so that its polls are served one after another, and counts one up.
-
-    Notes the protocol it speaks now, where one is given.
-    """
-    values = {"device_id": device_id, "spoken": protocol}
-    return Locked(*run(session, _LOCK, values)[0])
-
-
-def count_unknown_reports(session: Session, device: Locked, count: int) -> None:
+def count_unknown_reports(session: Session, device_id: str, count: int) -> None:
     """Adds to how often the device spoke of dispatches that are not its own."""
     session.execute(
         sa.update(Device)
-        .where(Device.id == device.id)
+        .where(Device.id == device_id)
         .values(unknown_report_count=Device.unknown_report_count + count)
     )
 
@@ -130,31 +44,6 @@ def add_with_key(
     # Until it speaks: the app that scans a key.
     device.protocol = protocols.MYSMSAPIO
     return device, secret
-
-
-def _add(
-    session: Session,
-    device_id: str,
-    phone: str | None,
-    region: str | None,
-    secret: str,
-    now: datetime,
-) -> Device:
-    if not _DEVICE_ID.fullmatch(device_id):
-        text = "Must have 1 to 64 letters, digits, dots, dashes and underscores."
-        raise Invalid(f"device_id: {text}", details={"device_id": [text]})
-    device = session.get(Device, device_id, with_for_update=True)
-    if device is None:
-        device = Device(id=device_id, created_at=now)
-        session.add(device)
-    elif device.removed_at is None:
-        raise Conflict(f"there is a device {device_id!r} already", code="device_exists")
-    device.removed_at = None
-    device.enabled = True
-    set_phone(device, phone, region)
-    device.secret_hash = ids.hash_secret(secret)
-    session.flush()
-    return device
 
 
 def get(session: Session, device_id: str) -> Device:
@@ -200,11 +89,6 @@ def set_phone(device: Device, phone: str | None, region: str | None) -> None:
         text = "Not a telephone number: digits, with a + before an international one."
         raise Invalid(f"phone: {text}", details={"phone": [text]})
     device.phone = number
-
-
-def _with_secret(device: Device, secret: str) -> str:
-    device.secret_hash = ids.hash_secret(secret)
-    return secret
 
 
 def remove(session: Session, device: Device, now: datetime) -> None:
@@ -270,6 +154,36 @@ def shapes(
         }
         for row in rows
     ]
+
+
+def _add(
+    session: Session,
+    device_id: str,
+    phone: str | None,
+    region: str | None,
+    secret: str,
+    now: datetime,
+) -> Device:
+    if not _DEVICE_ID.fullmatch(device_id):
+        text = "Must have 1 to 64 letters, digits, dots, dashes and underscores."
+        raise Invalid(f"device_id: {text}", details={"device_id": [text]})
+    device = session.get(Device, device_id, with_for_update=True)
+    if device is None:
+        device = Device(id=device_id, created_at=now)
+        session.add(device)
+    elif device.removed_at is None:
+        raise Conflict(f"there is a device {device_id!r} already", code="device_exists")
+    device.removed_at = None
+    device.enabled = True
+    set_phone(device, phone, region)
+    device.secret_hash = ids.hash_secret(secret)
+    session.flush()
+    return device
+
+
+def _with_secret(device: Device, secret: str) -> str:
+    device.secret_hash = ids.hash_secret(secret)
+    return secret
 
 
 def _counts(session: Session, statement: Any, by: Any) -> dict[str, int]:

@@ -18,8 +18,8 @@ from ..settings import Settings
 from ..store.db import Database, insert, run
 from ..store.models import Dispatch, Message
 from . import lanes, protocols, window
-from .devices import Locked
 from .journal import Journal
+from .locking import Locked
 from .rows import DISPATCHES, MESSAGE_COLUMNS, MESSAGES, Row
 from .window import DEVICE_ID, moments
 

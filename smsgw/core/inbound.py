@@ -16,8 +16,8 @@ from ..sms.segments import measure
 from ..store.db import insert, insert_new, run
 from ..store.models import InboxEntry, Message, QuarantinedItem
 from . import routing, rows
-from .devices import Locked
 from .journal import Journal
+from .locking import Locked
 
 MAX_CONTENT_BYTES = 65536
 _LOG = logging.getLogger(__name__)

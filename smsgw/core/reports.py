@@ -13,8 +13,8 @@ from ..sms import reasons, statuses
 from ..store.db import run
 from ..store.models import Dispatch, HistoryEntry, Message
 from . import devices, rows
-from .devices import Locked
 from .journal import Journal
+from .locking import Locked
 from .rows import DISPATCH_COLUMNS, DISPATCHES, MESSAGE_COLUMNS, MESSAGES, Row, Saving
 
 MAX_REASON = 500
@@ -107,7 +107,7 @@ def apply(
     if messages and unknown:
         _warn_of_others(device, by_dispatch, siblings)
     if unknown:
-        devices.count_unknown_reports(session, device, unknown)
+        devices.count_unknown_reports(session, device.id, unknown)
     told: dict[str, Row] = {}
     moved: dict[str, Row] = {}
     quiet_at = device.quiet_at if rule.heeds_quiet else None

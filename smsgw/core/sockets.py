@@ -16,7 +16,7 @@ from .. import ids
 from ..settings import Settings
 from ..store.db import Database
 from ..store.models import Crm, CrmDevice, Device, Dispatch, Message
-from . import devices, handout, lanes, protocols, window
+from . import handout, lanes, locking, protocols, window
 from .handout import Outgoing
 from .journal import writing
 
@@ -43,7 +43,7 @@ def new_id() -> str:
 
 def claim(session: Session, device_id: str, protocol: str, socket_id: str, now: datetime) -> None:
     """Makes this socket the device's only one; the device is locked until the commit."""
-    devices.lock(session, device_id, protocol)
+    locking.lock(session, device_id, protocol)
     session.execute(
         sa.update(Device)
         .where(Device.id == device_id)
@@ -90,7 +90,7 @@ def hand_out(
     session: Session, device_id: str, socket_id: str, settings: Settings, now: datetime
 ) -> list[Outgoing]:
     """Hands the device what it is to send now; nothing when this is not its socket (any more) or it is disabled."""
-    device = devices.lock(session, device_id)
+    device = locking.lock(session, device_id)
     if device.socket_id != socket_id or not device.may_take:
         return []
     with writing(session, now) as journal:

@@ -10,7 +10,8 @@ from flask import Response, g, request
 from flask_httpauth import HTTPBasicAuth
 
 from .. import clock, ids
-from ..core import crms, devices, operators
+from ..core import crms, logins, operators
+from ..core.logins import Login
 from ..core.rows import Caller
 from ..errors import Forbidden
 from .answers import error_answer
@@ -29,7 +30,7 @@ class DeviceDisabled(Forbidden):
     code = "device_disabled"
 
 
-def _find_login() -> devices.Login | None:
+def _find_login() -> Login | None:
     scheme, _, token = asked().environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "bearer":
         return _device_by_key(token.strip())
@@ -39,10 +40,10 @@ def _find_login() -> devices.Login | None:
     return _device_by_password(given.username, given.password) if given else None
 
 
-def _device_by_password(username: str, password: str) -> devices.Login | None:
+def _device_by_password(username: str, password: str) -> Login | None:
     if not username or "\0" in username:
         return None
-    login = devices.find_login(house().database, username, clock.now())
+    login = logins.find(house().database, username, clock.now())
     if login is None:
         # Not its name: where the URL was typed wrongly, that may be the password.
         _LOG.warning("a device with an unknown name was refused")
@@ -53,10 +54,10 @@ def _device_by_password(username: str, password: str) -> devices.Login | None:
     return login
 
 
-def _device_by_key(token: str) -> devices.Login | None:
+def _device_by_key(token: str) -> Login | None:
     if not token.startswith("gw_live_"):
         return None
-    return devices.find_login_by_key(house().database, token, clock.now())
+    return logins.find_by_key(house().database, token, clock.now())
 
 
 def _is_password(password: str, secret_hash: str) -> bool:
@@ -97,9 +98,9 @@ def device_required(view: View) -> View:
     return _marked(guarded, "device")
 
 
-def this_device() -> devices.Login:
+def this_device() -> Login:
     """The device that calls."""
-    login: devices.Login = g._get_current_object().device
+    login: Login = g._get_current_object().device
     return login
 
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from flask import Blueprint, Response, request
 
 from .. import clock
-from ..core import devices
-from ..core.devices import Login
+from ..core import logins
+from ..core.logins import Login
 from ..http.guards import public
 from ..http.wiring import house
 from ..live import upgrade
@@ -49,7 +49,7 @@ def _find_login() -> Login | None:
     key = request.args.get("api_key") or (token.strip() if scheme.lower() == "bearer" else "")
     if not key.startswith("gw_live_"):
         return None
-    return devices.find_login_by_key(house().database, key, clock.now())
+    return logins.find_by_key(house().database, key, clock.now())
 
 
 _STRANGERS = Kind("cable of strangers", look=lambda _database, _all: [])

@@ -11,8 +11,8 @@ from typing import Any, ClassVar
 
 from .. import clock
 from ..core import sockets
-from ..core.devices import Login
 from ..core.handout import Outgoing
+from ..core.logins import Login
 from ..core.protocols import MYSMSAPIO
 from ..errors import GatewayError, Invalid
 from ..live.conversation import Answer, Close, Drop, Kind

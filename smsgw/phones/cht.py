@@ -12,9 +12,10 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from .. import clock
-from ..core import devices, handout, inbound, reports
+from ..core import handout, inbound, locking, reports
 from ..core.inbound import Received, Unreadable
 from ..core.journal import writing
+from ..core.logins import Login
 from ..core.protocols import CHT
 from ..core.reports import Report
 from ..errors import BadRequest
@@ -79,14 +80,14 @@ def _refuse_disabled(error: DeviceDisabled) -> Response:
     return error_answer(status, error.code, error.message)
 
 
-def _has_work(login: devices.Login) -> bool:
+def _has_work(login: Login) -> bool:
     if not login.may_have_work:
         return False
     return handout.has_work(house().database, login.device_id, house().settings, clock.now())
 
 
 def _exchange(
-    login: devices.Login,
+    login: Login,
     received: list[Received],
     updates: list[Report],
     unreadable: list[Unreadable],
@@ -95,7 +96,7 @@ def _exchange(
     """The one write transaction of a poll: keep, apply, hand out; all of it or nothing."""
     settings = house().settings
     with house().database.transaction() as session:
-        device = devices.lock(session, login.device_id, CHT)
+        device = locking.lock(session, login.device_id, CHT)
         # Another poll of this device was committed while this one was on its way: its words may be older.
         has_overlapped = device.revision != login.revision + 1
         rule = reports.out_of_order if has_overlapped else reports.in_order
@@ -108,7 +109,7 @@ def _exchange(
     return [{"id": one.id, "to": one.to, "content": one.content} for one in outgoing]
 
 
-def _note_sighting(login: devices.Login, is_quiet: bool = False) -> None:
+def _note_sighting(login: Login, is_quiet: bool = False) -> None:
     found = _APP_VERSION.search(asked().environ.get("HTTP_USER_AGENT", ""))
     version = found.group(1) if found else None
     flusher().note(login.device_id, clock.now(), version, CHT, is_quiet)

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session
 
-from ..core import devices, inbound, protocols, reports
+from ..core import inbound, locking, protocols, reports
 from ..core.inbound import Received, Unreadable
 from ..core.journal import writing
 from ..core.reports import Report
@@ -68,7 +68,7 @@ def take_sms(session: Session, gateway: Gateway, payload: dict[str, Any], now: d
     if fault is not None:
         raise Invalid(fault)
     received = _received(payload)
-    device = devices.lock(session, gateway.device_id)
+    device = locking.lock(session, gateway.device_id)
     with writing(session, now) as journal:
         inbound.receive(session, device, gateway.settings.default_region, [received], journal)
     return inbound.find_id(session, gateway.device_id, received.phone_id)
@@ -94,7 +94,7 @@ def take_status(session: Session, gateway: Gateway, payload: dict[str, Any], now
     reason = payload.get("error_message")
     reason = storable(reason) if isinstance(reason, str) and reason else None
     report = Report(dispatch.id, word, STATUS[word], reason)
-    device = devices.lock(session, gateway.device_id)
+    device = locking.lock(session, gateway.device_id)
     with writing(session, now) as journal:
         reports.apply(session, device, [report], reports.never_back, journal)
 

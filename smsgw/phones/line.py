@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar
 
 from .. import clock
 from ..core import handout, sockets
-from ..core.devices import Login
 from ..core.handout import Outgoing
+from ..core.logins import Login
 from ..settings import Settings
 from ..store.db import Database
 

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from .. import clock
-from ..core import devices, inbound, presence, reports, sockets
-from ..core.devices import Login
+from ..core import inbound, locking, presence, reports, sockets
 from ..core.handout import Outgoing
 from ..core.inbound import Received, Unreadable
 from ..core.journal import writing
+from ..core.logins import Login
 from ..core.protocols import SOCKET
 from ..core.reports import Report
 from ..http.flushing import Flusher
@@ -122,7 +122,7 @@ class Conversation:
     def _received(self, data: dict[str, Any]) -> None:
         now = clock.now()
         with self._served.database.transaction() as session:
-            device = devices.lock(session, self.key)
+            device = locking.lock(session, self.key)
             fault = _sms_fault(data)
             if fault is None:
                 region = self._served.settings.default_region
@@ -142,7 +142,7 @@ class Conversation:
         reason = storable(reason) if isinstance(reason, str) and reason else None
         report = Report(storable(data["messageId"]).lower(), word.upper(), status, reason)
         with self._served.database.transaction() as session:
-            device = devices.lock(session, self.key)
+            device = locking.lock(session, self.key)
             with writing(session, clock.now()) as journal:
                 reports.apply(session, device, [report], reports.never_back, journal)
         self.line.rests_until = 0.0

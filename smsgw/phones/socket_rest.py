@@ -8,8 +8,8 @@ from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
 from .. import clock
-from ..core import devices, mapping, routing
-from ..core.devices import Login
+from ..core import devices, logins, mapping, routing
+from ..core.logins import Login
 from ..core.protocols import SOCKET
 from ..core.rows import AnyCrm
 from ..errors import Conflict, Forbidden, Invalid
@@ -70,7 +70,7 @@ def open_socket(key: str) -> Response | None:
 def _find_login(key: str) -> Login | None:
     if not key.startswith("gw_live_"):
         return None
-    return devices.find_login_by_key(house().database, key, clock.now())
+    return logins.find_by_key(house().database, key, clock.now())
 
 
 def _check_phone(phone: str | None) -> None:

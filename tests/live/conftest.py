@@ -10,7 +10,7 @@ import sqlalchemy as sa
 import time_machine
 
 from smsgw import clock
-from smsgw.core import crms, devices, housekeeping, outbound, protocols
+from smsgw.core import crms, devices, housekeeping, logins, outbound, protocols
 from smsgw.core.drafts import Draft
 from smsgw.http.flushing import FLUSHER
 from smsgw.phones.channel import Conversation, _inspect, _look
@@ -35,7 +35,7 @@ class Cable:
 
     def conversation(self) -> Conversation:
         """A new socket's conversation, welcomed already."""
-        login = devices.find_login_by_key(self.world.database, self.key, clock.now())
+        login = logins.find_by_key(self.world.database, self.key, clock.now())
         assert login is not None
         flusher = self.world.app.extensions[FLUSHER]
         served = Gateway(self.world.settings, self.world.database, flusher, login.device_id)

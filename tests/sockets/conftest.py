@@ -10,7 +10,7 @@ import pytest
 import time_machine
 
 from smsgw import clock, ids
-from smsgw.core import crms, devices, endings, housekeeping, operators, outbound, presence
+from smsgw.core import crms, devices, endings, housekeeping, logins, operators, outbound, presence
 from smsgw.core.drafts import Draft
 from smsgw.core.protocols import SOCKET
 from smsgw.crm import socket as crm_side
@@ -50,7 +50,7 @@ class Stage:
 
     def device(self, token: str | None = None) -> device_side.Conversation:
         """A conversation of the device's, not opened yet."""
-        login = devices.find_login_by_key(self.world.database, token or self.token, clock.now())
+        login = logins.find_by_key(self.world.database, token or self.token, clock.now())
         assert login is not None
         flusher = self.world.app.extensions[FLUSHER]
         served = device_side.Served(self.world.settings, self.world.database, flusher)

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from smsgw.core import crms, devices, handout, outbound
+from smsgw.core import crms, devices, handout, locking, logins, outbound
 from smsgw.core.drafts import Draft
 from smsgw.core.journal import writing
 from smsgw.store.db import Database, insert, insert_new
@@ -26,7 +26,7 @@ def test_no_update_is_lost_when_many_write_at_once(database):
     def count_up():
         for _ in range(25):
             with database.transaction() as session:
-                devices.lock(session, "phone-1")
+                locking.lock(session, "phone-1")
 
     threads = [threading.Thread(target=count_up) for _ in range(8)]
     for thread in threads:
@@ -141,9 +141,9 @@ def test_the_look_of_an_idle_poll_goes_by_index_only(world):
     _fill(world, 3000, priority=9, send_at=NOW + timedelta(days=7))
     with world.database.transaction() as session:
         session.execute(sa.text("ANALYZE"))
-    assert not devices.find_login(world.database, "phone-1", NOW).may_have_work
+    assert not logins.find(world.database, "phone-1", NOW).may_have_work
     assert not handout.has_work(world.database, "phone-1", world.settings, NOW)
-    look = world.database._looks.spell(devices._LOGIN_BY_ID)
+    look = world.database._looks.spell(logins._BY_ID)
     bound = look.bind({"device_id": "phone-1", "now": NOW, "oldest": NOW})
     raw = world.database.engine.raw_connection()
     if world.database.is_sqlite:
@@ -168,7 +168,7 @@ def test_the_look_of_an_idle_poll_reads_little_also_while_statistics_are_old(wor
         devices.add_with_password(session, "phone-2", None, None, NOW)
         session.execute(sa.text("ANALYZE"))
     _fill(world, 3000, device_id="phone-2")
-    spelled = world.database._looks.spell(devices._LOGIN_BY_ID)
+    spelled = world.database._looks.spell(logins._BY_ID)
     bound = [
         value.decode()
         for value in spelled.bind({"device_id": "phone-1", "now": NOW, "oldest": NOW})
@@ -190,7 +190,7 @@ def test_a_look_is_planned_once_and_not_for_each_device(world):
     if world.database.is_sqlite:
         pytest.skip("SQLite plans a statement when it is compiled")
     for device_id in ("phone-1", "phone-2", "phone-3"):
-        devices.find_login(world.database, device_id, NOW)
+        logins.find(world.database, device_id, NOW)
     look = world.database._looks._connections[-1]._pq
     found = look.exec_(b"SELECT custom_plans, generic_plans FROM pg_prepared_statements")
     assert (found.get_value(0, 0), found.get_value(0, 1)) == (b"0", b"3")
@@ -204,7 +204,7 @@ def test_the_next_messages_are_found_without_reading_the_whole_queue(world):
         session.execute(sa.text("ANALYZE"))
     plans = []
     with world.database.transaction() as session:
-        device = devices.lock(session, "phone-1")
+        device = locking.lock(session, "phone-1")
         with noted(world.database) as seen, writing(session, NOW) as journal:
             assert len(handout.hand_out_new(session, device, world.settings, journal)) == 10
         explain = "EXPLAIN QUERY PLAN " if world.database.is_sqlite else "EXPLAIN "
@@ -219,7 +219,7 @@ def test_the_next_messages_are_found_without_reading_the_whole_queue(world):
 
 
 def test_a_look_asks_again_where_the_server_has_ended_its_connection(world):
-    assert devices.find_login(world.database, "phone-1", NOW)
+    assert logins.find(world.database, "phone-1", NOW)
     if not world.database.is_sqlite:
         with world.database.transaction() as session:
             session.execute(
@@ -228,8 +228,8 @@ def test_a_look_asks_again_where_the_server_has_ended_its_connection(world):
                     "WHERE pid <> pg_backend_pid() AND datname = current_database()"
                 )
             )
-    assert devices.find_login(world.database, "phone-1", NOW)
-    assert devices.find_login(world.database, "nobody", NOW) is None
+    assert logins.find(world.database, "phone-1", NOW)
+    assert logins.find(world.database, "nobody", NOW) is None
 
 
 def test_a_connection_that_the_server_has_ended_is_made_anew(database):

@@ -1,0 +1,47 @@
+"""Logins: which device a request comes from, found in one look, and whether there may be anything for it."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from .. import ids
+from ..store.db import Database
+from ..store.models import Device
+from . import lanes, window
+
+
+class Login(NamedTuple):
+    """What a request needs to know of its device. `revision` tells later whether another poll was faster.
+
+    `may_have_work` is asked along with the rest, because most requests are polls that find nothing.
+    """
+
+    device_id: str
+    secret_hash: str
+    enabled: bool
+    revision: int
+    may_have_work: bool
+
+
+_LOGIN = sa.select(
+    Device.id,
+    Device.secret_hash,
+    Device.enabled,
+    Device.revision,
+    lanes.has_something(Device.id),
+).where(Device.removed_at.is_(None))
+_BY_ID = _LOGIN.where(Device.id == sa.bindparam("device_id", type_=sa.String))
+_BY_SECRET = _LOGIN.where(Device.secret_hash == sa.bindparam("secret_hash", type_=sa.String))
+
+
+def find(database: Database, device_id: str, now: datetime) -> Login | None:
+    """The login of a device by its name."""
+    row = database.look(_BY_ID, device_id=device_id, **window.moments(now))
+    return Login(*row) if row else None
+
+
+def find_by_key(database: Database, key: str, now: datetime) -> Login | None:
+    """The login of the device that owns this key."""
+    row = database.look(_BY_SECRET, secret_hash=ids.hash_secret(key), **window.moments(now))
+    return Login(*row) if row else None
