@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from .. import clock, program
 from ..addresses import Guard
 from ..clock import rfc3339
-from ..core import crms, operators, webhooks
+from ..core import crms, operators, urls, webhooks
 from ..store.models import Crm
 from . import output
 from .entry import group
@@ -29,7 +29,7 @@ def add(name: str, callback_url: str | None, device_ids: tuple[str, ...]) -> Non
     """Add a CRM and print its API key; without --device it may use all devices, future ones too."""
     with opened() as house:
         guard = Guard(house.settings.webhook_allowed_networks)
-        url = None if callback_url is None else webhooks.checked_url(callback_url, guard)
+        url = None if callback_url is None else urls.checked(callback_url, guard)
         with house.database.transaction() as session:
             now = clock.now()
             made, key = crms.add(session, name, list(device_ids) or None, now)
@@ -137,7 +137,7 @@ def _switch(name: str, enabled: bool) -> None:
     output.say(f"{found.name} is {word}.", {"id": found.id, "enabled": enabled})
 
 
-def _webhook(session: Session, made: Crm, url: webhooks.CheckedUrl) -> dict[str, str]:
+def _webhook(session: Session, made: Crm, url: urls.Checked) -> dict[str, str]:
     endpoint, secret = webhooks.add(
         session, made, url, event_types=None, device_ids=None, enabled=True, now=clock.now()
     )

@@ -6,7 +6,7 @@ import click
 
 from .. import clock, program
 from ..addresses import Guard
-from ..core import crms, deliveries, webhooks
+from ..core import crms, deliveries, signing_secrets, urls, webhooks
 from . import output
 from .entry import group
 from .house import opened
@@ -27,7 +27,7 @@ _DELIVERY_COLUMNS = ("id", "event_type", "status", "attempt_count", "next_attemp
 def add(url: str, crm_name: str, event_types: tuple[str, ...], device_ids: tuple[str, ...]) -> None:
     """Add a webhook and print its secret."""
     with opened() as house:
-        checked = webhooks.checked_url(url, Guard(house.settings.webhook_allowed_networks))
+        checked = urls.checked(url, Guard(house.settings.webhook_allowed_networks))
         with house.database.transaction() as session:
             endpoint, secret = webhooks.add(
                 session,
@@ -92,7 +92,7 @@ def remove(endpoint_id: str) -> None:
 def test(endpoint_id: str) -> None:
     """Send webhook.ping to a webhook."""
     with opened() as house, house.database.transaction() as session:
-        delivery_id = webhooks.ping(session, webhooks.get_any(session, endpoint_id), clock.now())
+        delivery_id = deliveries.ping(session, webhooks.get_any(session, endpoint_id), clock.now())
         answer = deliveries.shape(session, deliveries.get_any(session, delivery_id))
     output.one(answer)
 
@@ -148,11 +148,11 @@ def recover(endpoint_id: str, since: datetime, until: datetime | None) -> None:
 
 @output.command(webhook, "rotate-secret")
 @_ID
-@click.option("--grace-seconds", type=int, default=webhooks.GRACE_SECONDS, show_default=True)
+@click.option("--grace-seconds", type=int, default=signing_secrets.GRACE_SECONDS, show_default=True)
 def rotate_secret(endpoint_id: str, grace_seconds: int) -> None:
     """Give a webhook a new secret; the old one signs too for a while, so that nothing is refused."""
     with opened() as house, house.database.transaction() as session:
         endpoint = webhooks.get_any(session, endpoint_id)
-        secret = webhooks.rotate_secret(session, endpoint, grace_seconds, clock.now())
+        secret = signing_secrets.rotate(session, endpoint, grace_seconds, clock.now())
         answer = {**webhooks.shape(session, endpoint), "secret": secret}
     output.one(answer)

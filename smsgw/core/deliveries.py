@@ -1,4 +1,4 @@
-"""Deliveries, one event for one endpoint: looking at them, and sending them again on purpose."""
+"""Deliveries, one event for one endpoint: looking at them, trying an endpoint out, sending again on purpose."""
 
 from datetime import datetime
 from typing import Any
@@ -58,6 +58,19 @@ def shape(session: Session, delivery: Delivery) -> dict[str, Any]:
     }
 
 
+def ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> str:
+    """Sends `webhook.ping` to this endpoint alone, once, also while it is paused; returns the delivery's id."""
+    _must_be_enabled(endpoint)
+    happening = events.Happening("webhook.ping", endpoint.crm_id, {"endpoint_id": endpoint.id})
+    delivery_id = events.record_for(session, endpoint, happening, now)
+    session.execute(
+        sa.update(Delivery)
+        .where(Delivery.id == delivery_id)
+        .values(retry_step=None, is_manual=True)
+    )
+    return delivery_id
+
+
 def replay(session: Session, delivery: Delivery, now: datetime) -> None:
     """Delivers the event again at once under the same `webhook-id`.
 
@@ -67,7 +80,7 @@ def replay(session: Session, delivery: Delivery, now: datetime) -> None:
     endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
     webhooks.lock(session, endpoint)
     session.refresh(delivery, with_for_update=True)
-    webhooks.must_be_enabled(endpoint)
+    _must_be_enabled(endpoint)
     if delivery.claim is not None and delivery.next_attempt_at and delivery.next_attempt_at > now:
         raise Conflict("this delivery is on its way right now", code="in_flight")
     if delivery.status != "pending":
@@ -92,7 +105,7 @@ def recover(
         text = "'since' must lie before 'until'."
         raise wishes.refused("since", text)
     webhooks.lock(session, endpoint)
-    webhooks.must_be_enabled(endpoint)
+    _must_be_enabled(endpoint)
     found = session.execute(_lost(endpoint, since, until).limit(MOST_RECOVERED + 1)).all()
     lost = found[:MOST_RECOVERED]
     missing = [event_id for event_id, delivery_id in lost if delivery_id is None]
@@ -106,6 +119,15 @@ def recover(
         "requeued_count": len(discarded),
         "has_more": len(found) > len(lost),
     }
+
+
+def _must_be_enabled(endpoint: WebhookEndpoint) -> None:
+    """Raises `Conflict` for an endpoint that is switched off."""
+    if not endpoint.enabled:
+        raise Conflict(
+            f"the webhook endpoint is disabled ({endpoint.disabled_reason}): enable it first",
+            code="webhook_disabled",
+        )
 
 
 def _lost(

@@ -1,77 +1,35 @@
-"""Webhook endpoints: where a CRM wants its events, with which secrets, and whether it is switched on."""
+"""Webhook endpoints: where a CRM wants its events, which of them, and whether it is switched on."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any, NewType, TypedDict
+from datetime import datetime
+from typing import Any, TypedDict
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from .. import brokers, ids
-from ..addresses import AddressRefused, Guard, NameUnknown, check_url
-from ..brokers import BrokerRefused
-from ..clock import rfc3339
-from ..errors import Conflict, NotFound
+from .. import ids
+from ..errors import NotFound
 from ..store.models import Delivery, WebhookEndpoint
-from . import events, wishes
+from . import events, urls, wishes
 from . import shapes as json_shapes
 from .rows import AnyCrm
 
-GRACE_SECONDS = 24 * 3600
-LONGEST_GRACE_SECONDS = 30 * 24 * 3600
-LONGEST_URL = 2048
 BY_HAND = "disabled by hand"
-_MOST_SECRETS = 10
-
-# A URL that `checked_url` let through.
-CheckedUrl = NewType("CheckedUrl", str)
 
 
 class Changes(TypedDict, total=False):
     """What may be changed of an endpoint; what is left out stays as it is. `None` means all."""
 
-    url: CheckedUrl
+    url: urls.Checked
     events: list[str] | None
     device_ids: list[str] | None
     enabled: bool
 
 
-def checked_url(url: str, guard: Guard) -> CheckedUrl:
-    """The URL, if a webhook may go there; `Invalid` with the reason if not.
-
-    It asks the DNS, so call it before a transaction is begun.
-    """
-    _check_length(url)
-    try:
-        if brokers.is_broker(url):
-            brokers.check(url)
-        check_url(url, guard)
-    except (BrokerRefused, AddressRefused) as error:
-        raise wishes.refused("url", str(error)) from None
-    return CheckedUrl(url)
-
-
-def checked_callback(url: str, guard: Guard) -> CheckedUrl:
-    """The same for `callbackUrl` of the CRM WebSocket API: no broker, but a name that the DNS will know later.
-
-    Nothing is loosened by that: the guard is asked again at each delivery.
-    """
-    _check_length(url)
-    if not url.lower().startswith(("https://", "http://")):
-        raise wishes.refused("url", "The URL must begin with https:// or http://.")
-    try:
-        check_url(url, guard)
-    except NameUnknown:
-        return CheckedUrl(url)
-    except AddressRefused as error:
-        raise wishes.refused("url", str(error)) from None
-    return CheckedUrl(url)
-
-
 def add(
     session: Session,
     crm: AnyCrm,
-    url: CheckedUrl,
+    url: urls.Checked,
     *,
     event_types: Sequence[str] | None,
     device_ids: Sequence[str] | None,
@@ -179,47 +137,6 @@ def remove(session: Session, endpoint: WebhookEndpoint, now: datetime) -> None:
     )
 
 
-def rotate_secret(
-    session: Session, endpoint: WebhookEndpoint, grace_seconds: int, now: datetime
-) -> str:
-    """Gives the endpoint a new secret and returns it; the old one signs too for `grace_seconds`.
-
-    0 makes the old ones void at once, for a secret that has leaked. Raises `Invalid`.
-    """
-    if not 0 <= grace_seconds <= LONGEST_GRACE_SECONDS:
-        text = f"grace_seconds is 0 to {LONGEST_GRACE_SECONDS}."
-        raise wishes.refused("grace_seconds", text)
-    lock(session, endpoint)
-    last = rfc3339(now + timedelta(seconds=grace_seconds))
-    old = [
-        {"secret": entry["secret"], "expires_at": min(entry["expires_at"] or last, last)}
-        for entry in _live(endpoint, now)
-        if grace_seconds
-    ]
-    secret = ids.new_webhook_secret()
-    new: list[dict[str, str | None]] = [{"secret": secret, "expires_at": None}]
-    endpoint.secrets = new + [dict(entry) for entry in old[: _MOST_SECRETS - 1]]
-    return secret
-
-
-def secrets(endpoint: WebhookEndpoint | sa.Row[Any], now: datetime) -> list[str]:
-    """The secrets that sign at this moment, newest first."""
-    return [str(entry["secret"]) for entry in _live(endpoint, now)]
-
-
-def ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> str:
-    """Sends `webhook.ping` to this endpoint alone, once, also while it is paused; returns the delivery's id."""
-    must_be_enabled(endpoint)
-    happening = events.Happening("webhook.ping", endpoint.crm_id, {"endpoint_id": endpoint.id})
-    delivery_id = events.record_for(session, endpoint, happening, now)
-    session.execute(
-        sa.update(Delivery)
-        .where(Delivery.id == delivery_id)
-        .values(retry_step=None, is_manual=True)
-    )
-    return delivery_id
-
-
 def shape(session: Session, endpoint: WebhookEndpoint) -> dict[str, Any]:
     """The endpoint in JSON, without its secret."""
     return shapes(session, [endpoint])[0]
@@ -247,15 +164,6 @@ def forget_failures(session: Session, endpoint: WebhookEndpoint) -> None:
     endpoint.failing_since = endpoint.paused_until = None
     endpoint.has_timed_out = False
     session.info["has_news"] = True
-
-
-def must_be_enabled(endpoint: WebhookEndpoint) -> None:
-    """Raises `Conflict` for an endpoint that is switched off."""
-    if not endpoint.enabled:
-        raise Conflict(
-            f"the webhook endpoint is disabled ({endpoint.disabled_reason}): enable it first",
-            code="webhook_disabled",
-        )
 
 
 _IS_PENDING = Delivery.status == sa.literal_column("'pending'")
@@ -286,17 +194,3 @@ def _switch_off(endpoint: WebhookEndpoint, reason: str, now: datetime) -> None:
     endpoint.enabled = False
     endpoint.disabled_at = now
     endpoint.disabled_reason = reason
-
-
-def _live(endpoint: WebhookEndpoint | sa.Row[Any], now: datetime) -> list[dict[str, str | None]]:
-    moment = rfc3339(now)
-    return [
-        entry
-        for entry in endpoint.secrets
-        if entry["expires_at"] is None or entry["expires_at"] > moment
-    ]
-
-
-def _check_length(url: str) -> None:
-    if len(url) > LONGEST_URL:
-        raise wishes.refused("url", f"The URL has more than {LONGEST_URL:,} characters.")

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from .. import clock
 from ..addresses import Guard
-from ..core import crms, webhooks
+from ..core import crms, urls, webhooks
 from ..http.answers import answer
 from ..http.guards import operator_required
 from ..http.idempotency import once_with_secret
@@ -40,7 +40,7 @@ def add(body: dict[str, Any]) -> Response:
     """
     callback_url = body.get("callback_url")
     guard = Guard(house().settings.webhook_allowed_networks)
-    url = None if callback_url is None else webhooks.checked_url(callback_url, guard)
+    url = None if callback_url is None else urls.checked(callback_url, guard)
 
     def act(session: Session, now: datetime) -> Response:
         crm, key = crms.add(session, body["name"], body.get("device_ids"), now)
@@ -116,7 +116,7 @@ def rotate(crm_id: str) -> Response:
     return once_with_secret(act)
 
 
-def _webhook(session: Session, crm: Crm, url: webhooks.CheckedUrl, now: datetime) -> dict[str, str]:
+def _webhook(session: Session, crm: Crm, url: urls.Checked, now: datetime) -> dict[str, str]:
     endpoint, secret = webhooks.add(
         session, crm, url, event_types=None, device_ids=None, enabled=True, now=now
     )

@@ -17,6 +17,7 @@ from ..core import (
     outbound,
     positions,
     routing,
+    urls,
     webhooks,
 )
 from ..core import messages as stored_messages
@@ -125,14 +126,14 @@ def open_socket(key: str) -> Response | None:
     return upgrade.accept(conversation, [frames.SUBPROTOCOL])
 
 
-def _checked(url: str) -> webhooks.CheckedUrl:
+def _checked(url: str) -> urls.Checked:
     try:
-        return webhooks.checked_callback(url, Guard(house().settings.webhook_allowed_networks))
+        return urls.checked_callback(url, Guard(house().settings.webhook_allowed_networks))
     except Invalid as error:
         raise frames.reworded(error) from None
 
 
-def _add_webhook(session: Session, crm: AnyCrm, url: webhooks.CheckedUrl, now: datetime) -> str:
+def _add_webhook(session: Session, crm: AnyCrm, url: urls.Checked, now: datetime) -> str:
     _, secret = webhooks.add(
         session, crm, url, event_types=None, device_ids=None, enabled=True, now=now
     )

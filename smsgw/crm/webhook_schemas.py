@@ -5,7 +5,8 @@ from marshmallow import fields, validate
 
 from ..core.deliveries import MOST_RECOVERED, STATUSES
 from ..core.events import TYPES
-from ..core.webhooks import GRACE_SECONDS, LONGEST_GRACE_SECONDS, LONGEST_URL
+from ..core.signing_secrets import GRACE_SECONDS, LONGEST_GRACE_SECONDS
+from ..core.urls import LONGEST_URL
 from .fields import Moment, Whole, Yes
 from .message_schemas import maybe, maybe_moment, moment, text, told
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from .. import clock
 from ..addresses import Guard
-from ..core import deliveries, webhooks
+from ..core import deliveries, signing_secrets, urls, webhooks
 from ..http.answers import answer
 from ..http.guards import crm_required, this_crm
 from ..http.idempotency import once, once_with_secret
@@ -127,7 +127,7 @@ def test(webhook_id: str) -> Response:
     """
 
     def act(session: Session, now: datetime) -> Response:
-        delivery_id = webhooks.ping(session, _get(session, webhook_id), now)
+        delivery_id = deliveries.ping(session, _get(session, webhook_id), now)
         delivery = deliveries.get(session, this_crm().id, delivery_id)
         url = f"/api/v1/deliveries/{delivery_id}"
         return answer(deliveries.shape(session, delivery), 202, url)
@@ -150,14 +150,14 @@ def rotate_secret(body: dict[str, Any], webhook_id: str) -> Response:
 
     def act(session: Session, now: datetime) -> Response:
         endpoint = _get(session, webhook_id)
-        secret = webhooks.rotate_secret(session, endpoint, body["grace_seconds"], now)
+        secret = signing_secrets.rotate(session, endpoint, body["grace_seconds"], now)
         return answer({"id": endpoint.id, "secret": secret})
 
     return once_with_secret(act)
 
 
-def _checked(url: str) -> webhooks.CheckedUrl:
-    return webhooks.checked_url(url, Guard(house().settings.webhook_allowed_networks))
+def _checked(url: str) -> urls.Checked:
+    return urls.checked(url, Guard(house().settings.webhook_allowed_networks))
 
 
 def _get(session: Session, webhook_id: str) -> WebhookEndpoint:

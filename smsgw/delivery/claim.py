@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..core import webhooks
+from ..core import signing_secrets
 from ..core.rows import DELIVERIES
 from ..store.db import is_postgresql, run
 from ..store.models import Delivery, Event, WebhookEndpoint
@@ -99,7 +99,7 @@ def _claimed(
             row.type,
             row.body.encode(),
             row.url,
-            webhooks.secrets(row, now),
+            signing_secrets.live(row, now),
             row.has_timed_out,
             now,
         )

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw.addresses import Guard
-from smsgw.core import crms, deliveries, devices, events, settling, webhooks
+from smsgw.core import crms, deliveries, devices, events, settling, urls, webhooks
 from smsgw.core.outcomes import RetryRule
 from smsgw.core.retries import Result
 from smsgw.core.settling import Finished
@@ -54,7 +54,7 @@ class Postman:
         self, url: str = NOWHERE, now: datetime = NOW, **wanted: Any
     ) -> tuple[str, str]:
         """Makes an endpoint and returns its id and secret."""
-        checked = webhooks.checked_url(url, self.guard)
+        checked = urls.checked(url, self.guard)
         wishes = {"event_types": None, "device_ids": None, "enabled": True, **wanted}
         with self.database.transaction() as session:
             crm = crms.get(session, self.crm_id)

@@ -60,7 +60,7 @@ def test_a_replay_that_fails_has_no_second_attempt_and_what_was_delivered_stays_
 def test_a_replay_of_a_discarded_delivery_is_one_attempt(postman):
     endpoint_id = postman.add_endpoint()
     with postman.database.transaction() as session:
-        webhooks.ping(session, webhooks.get(session, postman.crm_id, endpoint_id), NOW)
+        deliveries.ping(session, webhooks.get(session, postman.crm_id, endpoint_id), NOW)
     postman.fail_all()
     replay(postman, postman.delivery(endpoint_id), NOW + HOUR)
     assert postman.delivery(endpoint_id).status == "pending"
@@ -148,7 +148,7 @@ def test_recover_leaves_alone_what_was_delivered_or_waits_or_was_not_wanted(post
     postman.tell(1, "message.sent", "phone-2")
     other = postman.add_endpoint()
     with postman.database.transaction() as session:
-        webhooks.ping(session, webhooks.get(session, postman.crm_id, other), NOW)
+        deliveries.ping(session, webhooks.get(session, postman.crm_id, other), NOW)
     answer = recover(postman, endpoint_id)
     assert (answer["created_count"], answer["requeued_count"]) == (0, 0)
     # The newer endpoint gets the four messages' events, not its own ping again.

@@ -3,7 +3,7 @@
 import pytest
 
 from smsgw.addresses import SETTING, Guard
-from smsgw.core import crms, webhooks
+from smsgw.core import crms, signing_secrets, urls, webhooks
 from smsgw.errors import Invalid, NotFound
 from tests.conftest import NOW
 from tests.delivery.conftest import NOWHERE
@@ -11,13 +11,13 @@ from tests.delivery.conftest import NOWHERE
 
 def test_a_url_that_cannot_be_delivered_to_is_refused_with_the_setting_that_helps():
     with pytest.raises(Invalid, match=SETTING) as refused:
-        webhooks.checked_url(NOWHERE, Guard())
+        urls.checked(NOWHERE, Guard())
     assert list(refused.value.details) == ["url"]
 
 
 def test_a_url_of_endless_length_is_refused(postman):
     with pytest.raises(Invalid, match="2,048"):
-        webhooks.checked_url(NOWHERE + "x" * 2048, postman.guard)
+        urls.checked(NOWHERE + "x" * 2048, postman.guard)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_at_most_ten_secrets_are_kept_and_grace_is_bounded(postman):
     endpoint_id = postman.add_endpoint()
     with postman.database.transaction() as session:
         endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
-        newest = [webhooks.rotate_secret(session, endpoint, 3600, NOW) for _ in range(15)]
-        assert webhooks.secrets(endpoint, NOW) == newest[:-11:-1]
+        newest = [signing_secrets.rotate(session, endpoint, 3600, NOW) for _ in range(15)]
+        assert signing_secrets.live(endpoint, NOW) == newest[:-11:-1]
         with pytest.raises(Invalid, match="grace_seconds"):
-            webhooks.rotate_secret(session, endpoint, -1, NOW)
+            signing_secrets.rotate(session, endpoint, -1, NOW)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from smsgw.core import events, webhooks
+from smsgw.core import deliveries, events, urls, webhooks
 from smsgw.store.models import Delivery
 from tests.conftest import NOW
 from tests.delivery.receiver import Answer, Receiver
@@ -168,7 +168,7 @@ def test_a_ping_does_not_wait_for_the_breaker(postman):
     postman.fail_all()
     with postman.database.transaction() as session:
         endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
-        delivery_id = webhooks.ping(session, endpoint, NOW + SECOND)
+        delivery_id = deliveries.ping(session, endpoint, NOW + SECOND)
     (claimed,) = postman.take(NOW + SECOND)
     assert claimed.delivery_id == delivery_id
 
@@ -303,7 +303,7 @@ def test_another_url_starts_with_a_clean_record(postman):
     postman.tell(20)
     postman.fail_all()
     postman.fail_all()
-    url = webhooks.checked_url("http://127.0.0.2:9/new", postman.guard)
+    url = urls.checked("http://127.0.0.2:9/new", postman.guard)
     with postman.database.transaction() as session:
         endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
         webhooks.update(session, endpoint, {"url": url}, NOW)

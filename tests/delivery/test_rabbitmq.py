@@ -13,7 +13,7 @@ import pytest
 from smsgw import brokers
 from smsgw.addresses import Guard
 from smsgw.brokers import BrokerRefused
-from smsgw.core import webhooks
+from smsgw.core import urls, webhooks
 from smsgw.delivery import lines
 from smsgw.delivery.attempt import Carriers, begin
 from smsgw.delivery.inflight import InFlight
@@ -260,7 +260,7 @@ def test_the_worker_of_a_server_without_pika_says_what_to_install(
 def test_an_endpoint_needs_pika_installed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(brokers, "find_spec", lambda _name: None)
     with pytest.raises(Invalid, match=r"requirements-rabbitmq\.txt"):
-        webhooks.checked_url("amqp://127.0.0.1/?exchange=smsgw", Guard(LOOPBACK))
+        urls.checked("amqp://127.0.0.1/?exchange=smsgw", Guard(LOOPBACK))
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_an_endpoint_needs_pika_installed(monkeypatch: pytest.MonkeyPatch):
 )
 def test_a_url_that_cannot_work_is_refused_with_the_reason(url: str, said: str):
     with pytest.raises(Invalid) as refusal:
-        webhooks.checked_url(url, Guard(LOOPBACK))
+        urls.checked(url, Guard(LOOPBACK))
     assert said in refusal.value.message
 
 

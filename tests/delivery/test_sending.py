@@ -8,7 +8,7 @@ from standardwebhooks import Webhook
 
 from smsgw import __version__
 from smsgw.addresses import Guard
-from smsgw.core import deliveries, webhooks
+from smsgw.core import deliveries, signing_secrets, webhooks
 from smsgw.delivery.attempt import Carriers
 from smsgw.errors import Conflict
 from tests.conftest import NOW
@@ -54,7 +54,7 @@ def test_during_a_rotation_both_secrets_verify_and_afterwards_only_the_new_one(p
         now = recent()
         with postman.database.transaction() as session:
             endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
-            new = webhooks.rotate_secret(session, endpoint, 60, now)
+            new = signing_secrets.rotate(session, endpoint, 60, now)
         postman.tell(now=now)
         postman.round(now)
         postman.tell(now=now)
@@ -71,9 +71,9 @@ def test_a_rotation_without_grace_makes_all_old_secrets_void(postman):
     endpoint_id = postman.add_endpoint()
     with postman.database.transaction() as session:
         endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
-        webhooks.rotate_secret(session, endpoint, 3600, NOW)
-        newest = webhooks.rotate_secret(session, endpoint, 0, NOW)
-        assert webhooks.secrets(endpoint, NOW) == [newest]
+        signing_secrets.rotate(session, endpoint, 3600, NOW)
+        newest = signing_secrets.rotate(session, endpoint, 0, NOW)
+        assert signing_secrets.live(endpoint, NOW) == [newest]
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])
@@ -162,7 +162,7 @@ def test_a_ping_goes_to_its_endpoint_alone_whatever_it_subscribed_to(postman):
         postman.add_endpoint(other.url)
         with postman.database.transaction() as session:
             endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
-            delivery_id = webhooks.ping(session, endpoint, NOW)
+            delivery_id = deliveries.ping(session, endpoint, NOW)
         postman.round()
     assert len(pinged.requests) == 1
     assert b'"type":"webhook.ping"' in pinged.requests[0].body
@@ -173,7 +173,7 @@ def test_a_ping_goes_to_its_endpoint_alone_whatever_it_subscribed_to(postman):
 def test_a_ping_that_fails_is_not_retried(postman):
     endpoint_id = postman.add_endpoint()
     with postman.database.transaction() as session:
-        webhooks.ping(session, webhooks.get(session, postman.crm_id, endpoint_id), NOW)
+        deliveries.ping(session, webhooks.get(session, postman.crm_id, endpoint_id), NOW)
     postman.fail_all()
     assert postman.delivery(endpoint_id).status == "discarded"
 
@@ -183,7 +183,7 @@ def test_a_disabled_endpoint_cannot_be_pinged(postman):
     with postman.database.transaction() as session:
         endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
         with pytest.raises(Conflict, match="enable it first"):
-            webhooks.ping(session, endpoint, NOW)
+            deliveries.ping(session, endpoint, NOW)
 
 
 def test_the_deliveries_come_in_pages_newest_first_and_by_status(postman):
