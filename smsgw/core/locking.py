@@ -6,8 +6,9 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..store.db import Table, run
+from ..store.db import run
 from ..store.models import Device
+from ..store.tables import Table
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from sqlalchemy.orm import Session
 
 from ..errors import Conflict, Invalid, NotFound
 from ..settings import Settings
-from ..store.db import Database, Table, insert, insert_new
+from ..store.db import Database, insert, insert_new
 from ..store.models import HistoryEntry, Message
+from ..store.tables import Table
 from . import routing, rows
 from .drafts import Draft, check, message_row, refuse_one, without_row
 from .journal import Journal

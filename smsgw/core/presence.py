@@ -5,8 +5,9 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..store.db import Table, run_many
+from ..store.db import run_many
 from ..store.models import Device
+from ..store.tables import Table
 from . import devices, events, protocols, routing
 
 TOLD_AT_ONCE = 100

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..store.db import Table, run, run_many
+from ..store.db import run, run_many
 from ..store.models import Crm, Delivery, Dispatch, Message, WebhookEndpoint
+from ..store.tables import Table
 
 MESSAGES = Table.metadata.tables[Message.__tablename__]
 DISPATCHES = Table.metadata.tables[Dispatch.__tablename__]

@@ -1,23 +1,19 @@
 """The engine, `transaction()` and `reading()`: the only place that begins, commits and rolls back."""
 
 import logging
-import select
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Dialect, Engine
-from sqlalchemy.orm import DeclarativeBase, Session
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.orm import Session
 
-from . import insertions, statements, wal
+from . import engines, insertions, statements
 from .looks import Looks
 from .statements import Constant, Rows, Values
+from .tables import Table
 from .together import Together
 from .turns import Turns
 from .wal import WriteAheadLog
@@ -28,77 +24,25 @@ RING_SECONDS = 0.05
 log = logging.getLogger(__name__)
 
 
-class UtcMoment(TypeDecorator[datetime]):
-    """An aware UTC moment. SQLite keeps it as text without a zone, which sorts as time does."""
-
-    impl = sa.DateTime
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> Any:
-        return dialect.type_descriptor(sa.DateTime(timezone=dialect.name == "postgresql"))
-
-    def bind_processor(self, dialect: Dialect) -> Any:
-        return None if dialect.name == "postgresql" else _as_text
-
-    def result_processor(self, dialect: Dialect, _coltype: object) -> Any:
-        return _as_utc if dialect.name == "postgresql" else _from_text
-
-
-# A transaction has one moment, which goes into many columns and rows.
-@lru_cache(maxsize=256)
-def _as_text(moment: datetime | None) -> str | None:
-    if moment is None:
-        return None
-    return moment.astimezone(UTC).isoformat(" ", "microseconds").removesuffix("+00:00")
-
-
-def _from_text(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(f"{text}+00:00")
-
-
-def _as_utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.astimezone(UTC)
-
-
-class Table(DeclarativeBase):
-    """Where all tables are registered; constraint names follow one rule, so that migrations can name them."""
-
-    metadata = sa.MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcMoment}
-
-
 class Database:
     """One database and its pool of connections. Make it after a fork, never before."""
 
     def __init__(self, url: str, pool_size: int = 20) -> None:
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = self._sqlite(pool_size) if self.is_sqlite else self._postgresql(pool_size)
+        self.engine = (
+            self._sqlite(pool_size) if self.is_sqlite else engines.postgresql(self.url, pool_size)
+        )
         self._readers = self._reading_engine()
         self._looks = Looks(self.engine)
         self._together = Together(self._shared_transaction)
         self._rung_at = 0.0
 
     def _sqlite(self, pool_size: int) -> Engine:
-        _keep_private(Path(str(self.url.database)))
-        engine = sa.create_engine(self.url, **_pool(pool_size))
-        sa.event.listen(engine, "connect", _prepare_sqlite)
+        engine = engines.sqlite(self.url, pool_size)
         sa.event.listen(engine, "begin", self._begin_sqlite)
         self._turns = Turns(f"{self.url.database}-turn")
         self._log = WriteAheadLog(str(self.url.database))
-        return engine
-
-    def _postgresql(self, pool_size: int) -> Engine:
-        engine = sa.create_engine(self.url.set(drivername="postgresql+psycopg"), **_pool(pool_size))
-        sa.event.listen(engine, "checkout", _refuse_dead)
         return engine
 
     def _reading_engine(self) -> Engine:
@@ -182,43 +126,6 @@ class Database:
         if self.is_sqlite:
             self._turns.close()
         self.engine.dispose()
-
-
-def _pool(size: int) -> dict[str, Any]:
-    # The connection that was used last is used next: what it has in its memory is of use, and the others need none.
-    return {
-        "pool_size": size,
-        "max_overflow": 10,
-        "pool_use_lifo": True,
-        "hide_parameters": True,
-    }
-
-
-def _keep_private(path: Path) -> None:
-    """Makes the file before SQLite does, for its owner alone: it holds what people wrote, and webhook secrets."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
-
-
-def _prepare_sqlite(dbapi: Any, _record: object) -> None:
-    # pysqlite's own transactions begin after the first SELECT, which loses updates: we begin them ourselves.
-    dbapi.isolation_level = None
-    # The patience first: switching to the log already needs it where several processes meet a new file.
-    dbapi.execute("pragma busy_timeout=15000")
-    wal.prepare(dbapi)
-    dbapi.execute("pragma foreign_keys=on")
-
-
-def _refuse_dead(dbapi: Any, _record: object, _proxy: object) -> None:
-    """Has a connection made anew that the server has ended: then there is something to read, while it should be idle.
-
-    To ask the server each time would cost as much as a statement.
-    """
-    line = select.poll()
-    if not dbapi.closed:
-        line.register(dbapi.fileno(), select.POLLIN)
-    if dbapi.closed or line.poll(0):
-        raise sa.exc.DisconnectionError("the server has ended this connection")
 
 
 def is_postgresql(session: Session) -> bool:

@@ -9,7 +9,8 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 from smsgw.store import migrations
-from smsgw.store.db import Database, Table
+from smsgw.store.db import Database
+from smsgw.store.tables import Table
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from alembic import context
 
 from smsgw.store import models  # noqa: F401  registers the tables
-from smsgw.store.db import Table, UtcMoment
+from smsgw.store.tables import Table, UtcMoment
 
 
 def _render(kind: str, item: Any, _context: Any) -> str | Literal[False]:

@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ..db import Table
+from ..tables import Table
 
 _IS_QUEUED = sa.text("status = 'queued'")
 _IS_ACTIVE = sa.text("status IN ('dispatched', 'accepted', 'sending')")

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ..db import Table
+from ..tables import Table
 
 
 class WorkerHeartbeat(Table):
