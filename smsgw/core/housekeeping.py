@@ -18,7 +18,7 @@ from ..store.models import (
     QuarantinedItem,
     WorkerHeartbeat,
 )
-from . import devices, limits, protocols, reports, window
+from . import devices, dispatches, limits, protocols, window
 from .journal import Journal
 
 ACCEPTED_IS_STUCK_AFTER = timedelta(hours=14)
@@ -76,12 +76,7 @@ def _give_up(session: Session, condition: sa.ColumnElement[bool], now: datetime)
         dispatch.reason = "the phone never confirmed this message; it may have sent it all the same"
         dispatch.reason_class = "unconfirmed"
         journal.note(message, "failed", dispatch=dispatch, reason=dispatch.reason)
-        siblings = session.scalars(
-            sa.select(Dispatch)
-            .where(Dispatch.message_id == message.id)
-            .order_by(Dispatch.handed_out_at, Dispatch.id)
-        )
-        reports.settle(message, list(siblings), journal)
+        dispatches.settle(message, dispatches.of_message(session, message.id), journal)
     journal.write(session)
     return len(rows)
 

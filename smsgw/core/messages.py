@@ -12,8 +12,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from ..errors import Invalid, NotFound
 from ..settings import Settings
 from ..sms import numbers, statuses
-from ..store.models import Dispatch, HistoryEntry, InboxEntry, Message
-from . import shapes, waiting
+from ..store.models import HistoryEntry, InboxEntry, Message
+from . import dispatches, shapes, waiting
 from .rows import AnyCrm
 
 _ID = re.compile(r"msg_[0-9a-f]{32}")
@@ -83,16 +83,12 @@ def whole_shape(
         .where(HistoryEntry.message_id == message.id)
         .order_by(HistoryEntry.id)
     )
-    dispatches = session.scalars(
-        sa.select(Dispatch)
-        .where(Dispatch.message_id == message.id)
-        .order_by(Dispatch.handed_out_at, Dispatch.id)
-    ).all()
+    found = dispatches.of_message(session, message.id)
     return {
         **shapes.message(message),
         "history": [shapes.history_entry(row) for row in history],
-        "dispatches": [shapes.dispatch(row) for row in dispatches],
-        "waiting_for": waiting.waiting_for(session, message, dispatches, settings, now),
+        "dispatches": [shapes.dispatch(row) for row in found],
+        "waiting_for": waiting.waiting_for(session, message, found, settings, now),
     }
 
 

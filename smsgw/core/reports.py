@@ -11,17 +11,17 @@ from sqlalchemy.orm import Session
 
 from ..sms import reasons, statuses
 from ..store.db import run
-from ..store.models import Dispatch, HistoryEntry, Message
-from . import devices, rows
+from ..store.models import HistoryEntry
+from . import devices, dispatches
 from .journal import Journal
 from .locking import Locked
-from .rows import DISPATCH_COLUMNS, DISPATCHES, MESSAGE_COLUMNS, MESSAGES, Row, Saving
+from .rows import DISPATCHES, Row, Saving
 
 MAX_REASON = 500
 _LOG = logging.getLogger(__name__)
 _NEVER_BACK = {"dispatched": 0, "accepted": 1, "sending": 2, "sent": 3, "failed": 4, "delivered": 5}
-# What a report may change of its dispatch, and then of the message.
-_DISPATCHES_TOLD = Saving(
+# What a report may change of its dispatch.
+_TOLD = Saving(
     DISPATCHES,
     "status",
     "status_at",
@@ -31,18 +31,6 @@ _DISPATCHES_TOLD = Saving(
     "acknowledged_at",
     "retry_count",
 )
-_MESSAGES_MOVED = Saving(
-    MESSAGES,
-    "status",
-    "device_id",
-    "reason",
-    "reason_class",
-    "stuck_at",
-    "updated_at",
-    "sent_at",
-    "delivered_at",
-)
-_TOLD = ("accepted", "sent", "delivered", "failed")
 
 # A word of the phone's and the reason it gave.
 _Said = tuple[str, str | None]
@@ -100,71 +88,27 @@ def apply(
     by_dispatch: dict[str, list[Report]] = defaultdict(list)
     for report in batch:
         by_dispatch[report.dispatch_id].append(report)
-    messages = _lock_messages(session, list(by_dispatch))
-    siblings = _dispatches(session, list(messages))
-    dispatches = _own(device, by_dispatch, siblings)
-    unknown = sum(len(said) for key, said in by_dispatch.items() if key not in dispatches)
+    messages = dispatches.lock_messages(session, list(by_dispatch))
+    siblings = dispatches.of_messages(session, list(messages))
+    own = _own(device, by_dispatch, siblings)
+    unknown = sum(len(said) for key, said in by_dispatch.items() if key not in own)
     if messages and unknown:
         _warn_of_others(device, by_dispatch, siblings)
     if unknown:
         devices.count_unknown_reports(session, device.id, unknown)
     told: dict[str, Row] = {}
-    moved: dict[str, Row] = {}
+    settled: dict[str, Row] = {}
     quiet_at = device.quiet_at if rule.heeds_quiet else None
-    heard = _heard(session, dispatches, quiet_at)
-    for report in _unheard(by_dispatch, heard, dispatches):
-        dispatch = dispatches[report.dispatch_id]
+    heard = _heard(session, own, quiet_at)
+    for report in _unheard(by_dispatch, heard, own):
+        dispatch = own[report.dispatch_id]
         message = messages[dispatch.message_id]
         _take(dispatch, message, report, rule, journal)
         told[dispatch.id] = dispatch
-        if settle(message, siblings[message.id], journal):
-            moved[message.id] = message
-    _DISPATCHES_TOLD.save(session, told.values())
-    _MESSAGES_MOVED.save(session, moved.values())
-
-
-def settle(message: Message | Row, dispatches: Sequence[Dispatch | Row], journal: Journal) -> bool:
-    """Gives the message the status of the dispatch that got furthest, and tells its CRM when that is news.
-
-    Returns whether that changed the message.
-
-    A dispatch that a resend took the place of only speaks when its SMS was sent; then it also cancels the newer one
-    when no phone has that yet.
-    """
-    speaking = _speaking(dispatches)
-    if speaking is None or _word(speaking) == _word(message):
-        return False
-    was = message.status
-    message.status = speaking.status
-    message.device_id = speaking.device_id
-    message.reason = speaking.reason
-    message.reason_class = speaking.reason_class
-    message.stuck_at = None
-    message.updated_at = journal.now
-    if speaking.status in ("sent", "delivered"):
-        message.sent_at = message.sent_at or journal.now
-    if speaking.status == "delivered":
-        message.delivered_at = journal.now
-    is_radio_retry = was == "sending" and speaking.status == "accepted"
-    if speaking.status in _TOLD and not is_radio_retry:
-        journal.tell(f"message.{speaking.status}", message, [message.crm_id or ""])
-    return True
-
-
-def _word(row: Dispatch | Message | Row) -> tuple[str, str | None, str | None]:
-    return row.status, row.reason, row.reason_class
-
-
-def _speaking(dispatches: Sequence[Dispatch | Row]) -> Dispatch | Row | None:
-    candidates = [
-        dispatch
-        for dispatch in dispatches
-        if dispatch.superseded_at is None or dispatch.status in ("sent", "delivered")
-    ]
-    if not candidates:
-        return None
-    best = statuses.furthest([dispatch.status for dispatch in candidates])
-    return next(dispatch for dispatch in reversed(candidates) if dispatch.status == best)
+        if dispatches.settle(message, siblings[message.id], journal):
+            settled[message.id] = message
+    _TOLD.save(session, told.values())
+    dispatches.SETTLED.save(session, settled.values())
 
 
 def _take(dispatch: Row, message: Row, report: Report, rule: Rule, journal: Journal) -> None:
@@ -196,21 +140,6 @@ def _take(dispatch: Row, message: Row, report: Report, rule: Rule, journal: Jour
     dispatch.reason_class = reasons.classify(reason or "") if has_failed else None
 
 
-def _lock_messages(session: Session, dispatch_ids: Sequence[str]) -> dict[str, Row]:
-    """The messages of these dispatches, locked before the dispatches are read: giving up may be at them just now."""
-    found = rows.fetch(session, _LOCK_MESSAGES, dispatch_ids=dispatch_ids)
-    return {row.id: row for row in found}
-
-
-def _dispatches(session: Session, message_ids: Sequence[str]) -> dict[str, list[Row]]:
-    """All dispatches of these messages, oldest first."""
-    siblings: dict[str, list[Row]] = defaultdict(list)
-    if message_ids:
-        for row in rows.fetch(session, _DISPATCHES_OF, message_ids=message_ids):
-            siblings[row.message_id].append(row)
-    return siblings
-
-
 def _own(
     device: Locked, dispatch_ids: Collection[str], siblings: dict[str, list[Row]]
 ) -> dict[str, Row]:
@@ -232,13 +161,13 @@ def _warn_of_others(
 
 
 def _heard(
-    session: Session, dispatches: dict[str, Row], quiet_at: datetime | None
+    session: Session, own: dict[str, Row], quiet_at: datetime | None
 ) -> dict[str, list[_Said]]:
     """What the phone has said about each dispatch so far and may be repeating now, in its order."""
     heard: dict[str, list[_Said]] = defaultdict(list)
     last_at: dict[str, datetime] = {}
-    if dispatches:
-        for row in run(session, _HEARD, {"dispatch_ids": list(dispatches)}):
+    if own:
+        for row in run(session, _HEARD, {"dispatch_ids": list(own)}):
             heard[str(row.dispatch_id)].append((str(row.reported), row.reason))
             last_at[str(row.dispatch_id)] = row.at
     if quiet_at is None:
@@ -249,11 +178,11 @@ def _heard(
 def _unheard(
     by_dispatch: dict[str, list[Report]],
     heard: dict[str, list[_Said]],
-    dispatches: dict[str, Row],
+    own: dict[str, Row],
 ) -> list[Report]:
     """The reports that are no repeats, dispatch by dispatch."""
     news: list[Report] = []
-    for dispatch_id in dispatches:
+    for dispatch_id in own:
         reports = by_dispatch[dispatch_id]
         said = [_said(report) for report in reports]
         count = len(statuses.unheard(heard.get(dispatch_id, []), said))
@@ -265,24 +194,6 @@ def _said(report: Report) -> _Said:
     return report.word, report.reason[:MAX_REASON] if report.reason else None
 
 
-# Not limited to the device: SQLite would then walk through all it ever had, by their index, and not go by their ids.
-_LOCK_MESSAGES = (
-    sa.select(*MESSAGE_COLUMNS)
-    .where(
-        MESSAGES.c.id.in_(
-            sa.select(DISPATCHES.c.message_id).where(
-                DISPATCHES.c.id.in_(sa.bindparam("dispatch_ids", expanding=True))
-            )
-        )
-    )
-    .order_by(MESSAGES.c.id)
-    .with_for_update()
-)
-_DISPATCHES_OF = (
-    sa.select(*DISPATCH_COLUMNS)
-    .where(DISPATCHES.c.message_id.in_(sa.bindparam("message_ids", expanding=True)))
-    .order_by(DISPATCHES.c.handed_out_at, DISPATCHES.c.id)
-)
 _HEARD = (
     sa.select(HistoryEntry.dispatch_id, HistoryEntry.reported, HistoryEntry.reason, HistoryEntry.at)
     .where(

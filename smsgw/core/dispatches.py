@@ -1,0 +1,114 @@
+"""Dispatches: a message's handings to devices, and which of them gives the message its status."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ..sms import statuses
+from ..store.models import Dispatch, Message
+from . import rows
+from .journal import Journal
+from .rows import DISPATCH_COLUMNS, DISPATCHES, MESSAGE_COLUMNS, MESSAGES, Row, Saving
+
+_NEWS = ("accepted", "sent", "delivered", "failed")
+# What settling may change of a message.
+SETTLED = Saving(
+    MESSAGES,
+    "status",
+    "device_id",
+    "reason",
+    "reason_class",
+    "stuck_at",
+    "updated_at",
+    "sent_at",
+    "delivered_at",
+)
+_OLDEST_FIRST = (DISPATCHES.c.handed_out_at, DISPATCHES.c.id)
+
+
+def of_message(session: Session, message_id: str) -> Sequence[Dispatch]:
+    """All dispatches of the message, oldest first."""
+    return session.scalars(
+        sa.select(Dispatch).where(Dispatch.message_id == message_id).order_by(*_OLDEST_FIRST)
+    ).all()
+
+
+def of_messages(session: Session, message_ids: Sequence[str]) -> dict[str, list[Row]]:
+    """The same of each of these messages, as plain rows."""
+    siblings: dict[str, list[Row]] = defaultdict(list)
+    if message_ids:
+        for row in rows.fetch(session, _OF_MESSAGES, message_ids=message_ids):
+            siblings[row.message_id].append(row)
+    return siblings
+
+
+def lock_messages(session: Session, dispatch_ids: Sequence[str]) -> dict[str, Row]:
+    """The messages of these dispatches, locked before the dispatches are read: giving up may be at them just now."""
+    found = rows.fetch(session, _LOCK_MESSAGES, dispatch_ids=dispatch_ids)
+    return {row.id: row for row in found}
+
+
+def settle(message: Message | Row, dispatches: Sequence[Dispatch | Row], journal: Journal) -> bool:
+    """Gives the message the status of the dispatch that got furthest, and tells its CRM when that is news.
+
+    Returns whether that changed the message.
+
+    A dispatch that a resend took the place of only speaks when its SMS was sent; then it also cancels the newer one
+    when no phone has that yet.
+    """
+    speaking = _speaking(dispatches)
+    if speaking is None or _word(speaking) == _word(message):
+        return False
+    was = message.status
+    message.status = speaking.status
+    message.device_id = speaking.device_id
+    message.reason = speaking.reason
+    message.reason_class = speaking.reason_class
+    message.stuck_at = None
+    message.updated_at = journal.now
+    if speaking.status in ("sent", "delivered"):
+        message.sent_at = message.sent_at or journal.now
+    if speaking.status == "delivered":
+        message.delivered_at = journal.now
+    is_radio_retry = was == "sending" and speaking.status == "accepted"
+    if speaking.status in _NEWS and not is_radio_retry:
+        journal.tell(f"message.{speaking.status}", message, [message.crm_id or ""])
+    return True
+
+
+def _word(row: Dispatch | Message | Row) -> tuple[str, str | None, str | None]:
+    return row.status, row.reason, row.reason_class
+
+
+def _speaking(dispatches: Sequence[Dispatch | Row]) -> Dispatch | Row | None:
+    candidates = [
+        dispatch
+        for dispatch in dispatches
+        if dispatch.superseded_at is None or dispatch.status in ("sent", "delivered")
+    ]
+    if not candidates:
+        return None
+    best = statuses.furthest([dispatch.status for dispatch in candidates])
+    return next(dispatch for dispatch in reversed(candidates) if dispatch.status == best)
+
+
+# Not limited to the device: SQLite would then walk through all it ever had, by their index, and not go by their ids.
+_LOCK_MESSAGES = (
+    sa.select(*MESSAGE_COLUMNS)
+    .where(
+        MESSAGES.c.id.in_(
+            sa.select(DISPATCHES.c.message_id).where(
+                DISPATCHES.c.id.in_(sa.bindparam("dispatch_ids", expanding=True))
+            )
+        )
+    )
+    .order_by(MESSAGES.c.id)
+    .with_for_update()
+)
+_OF_MESSAGES = (
+    sa.select(*DISPATCH_COLUMNS)
+    .where(DISPATCHES.c.message_id.in_(sa.bindparam("message_ids", expanding=True)))
+    .order_by(*_OLDEST_FIRST)
+)
