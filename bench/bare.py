@@ -1,23 +1,36 @@
-"""A bare Flask route under the server's own gunicorn settings: what everything over HTTP is measured against."""
+"""A bare Flask route under the server's own gunicorn settings: what everything over HTTP is measured against.
+
+`python -m bench.bare DESCRIPTOR [look | insert]`. With a deed it does that to the database before it answers, and
+nothing else that a server must.
+"""
 
 import inspect
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
 
+from smsgw import clock, ids, web
 from smsgw import settings as settings_module
-from smsgw import web
+from smsgw.core import crms, logins, outbound
+from smsgw.core.drafts import Draft
+from smsgw.settings import Settings
+from smsgw.store.db import Database
+from smsgw.store.models import HistoryEntry, Message
+
+Deed = Callable[[], object]
 
 
-def create_app() -> Flask:
+def create_app(deed: Deed) -> Flask:
     """One view that answers with the JSON an idle poll gets, under the paths that are measured."""
     app = Flask("bare", static_folder=None)
 
     @app.route("/api/sms", methods=["GET", "POST"])
     @app.route("/api/v1/messages", methods=["POST"])
     def poll() -> dict[str, list[str]]:
+        deed()
         return {"messages": []}
 
     return app
@@ -26,14 +39,48 @@ def create_app() -> Flask:
 class BareServer(web.WebServer):
     """gunicorn as the server configures it, without the server's own hooks, with the bare app."""
 
+    def __init__(self, settings: Settings, descriptor: int, deed: str) -> None:
+        super().__init__(settings, descriptor)
+        self._deed = deed
+
     def _config(self) -> dict[str, Any]:
         config = super()._config().items()
         return {name: value for name, value in config if not inspect.isfunction(value)}
 
     def load(self) -> Flask:
-        return create_app()
+        return create_app(DEEDS[self._deed](self._settings))
+
+
+def _nothing(_settings: Settings) -> Deed:
+    return lambda: None
+
+
+def _look(settings: Settings) -> Deed:
+    """What an idle poll asks: who the device is, and whether there is anything for it."""
+    database = Database(settings.database_url)
+    return lambda: logins.find(database, "phone-0", clock.now())
+
+
+def _insert(settings: Settings) -> Deed:
+    """A message's rows, on the disk before the answer, in one transaction with those of others."""
+    database = Database(settings.database_url)
+    with database.reading() as session:
+        crm = crms.everyone(session)[0]
+    draft = Draft(to="+447700900123", content="Reminder: see you at ten tomorrow")
+    rows = outbound.draw_up(database, crm, settings, draft, clock.now()).rows
+    (message,), (entry,) = rows[Message], rows[HistoryEntry]
+
+    def insert() -> None:
+        new = ids.new_message_id()
+        both = {Message: [message | {"id": new}], HistoryEntry: [entry | {"message_id": new}]}
+        database.insert_together(both)
+
+    return insert
+
+
+DEEDS = {"nothing": _nothing, "look": _look, "insert": _insert}
 
 
 if __name__ == "__main__":
     os.environ.setdefault("SMSGW_DATABASE_URL", "sqlite:///unused.db")
-    BareServer(settings_module.load(), int(sys.argv[1])).run()
+    BareServer(settings_module.load(), int(sys.argv[1]), sys.argv[2]).run()

@@ -106,14 +106,15 @@ def _serving(
 
 
 @contextmanager
-def bare(folder: Path) -> Iterator[Server]:
-    """The bare route."""
+def bare(folder: Path, deed: str = "nothing", url: str = "") -> Iterator[Server]:
+    """The bare route, which does a deed of `bare.py` to this database where one is named."""
     listener = supervisor.listen(HOST, 0)
     port = listener.getsockname()[1]
-    command = [sys.executable, "-m", "bench.bare", str(listener.fileno())]
+    command = [sys.executable, "-m", "bench.bare", str(listener.fileno()), deed]
+    settings = {"SMSGW_DATABASE_URL": url} if url else {}
     with (
         listener,
-        _running(command, folder, port, "/api/sms", {}, (listener.fileno(),)) as server,
+        _running(command, folder, port, "/api/sms", settings, (listener.fileno(),)) as server,
     ):
         yield server
 

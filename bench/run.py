@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from . import machine, places, table
-from .figures import enqueue, exchange, fleet, growth, memory, polls, sockets, start, webhooks
+from .figures import (
+    enqueue,
+    exchange,
+    fleet,
+    floors,
+    growth,
+    memory,
+    polls,
+    sockets,
+    start,
+    webhooks,
+)
 from .scope import Scope, Wrong
 from .table import Figure
 
@@ -19,6 +30,7 @@ FIGURES: dict[str, Callable[[Scope], list[Figure]]] = {
     "polls": polls.measure,
     "exchange": exchange.measure,
     "enqueue": enqueue.measure,
+    "floors": floors.measure,
     "webhooks": webhooks.measure,
     "fleet": fleet.measure,
     "memory": memory.measure,

@@ -50,9 +50,9 @@ class Scope:
             yield server
 
     @contextmanager
-    def bare(self) -> Iterator[places.Server]:
-        """The bare route."""
-        with places.bare(self.folder) as server:
+    def bare(self, deed: str = "nothing", url: str = "") -> Iterator[places.Server]:
+        """The bare route, which does a deed of `bare.py` to this database where one is named."""
+        with places.bare(self.folder, deed, url) as server:
             yield server
 
 
