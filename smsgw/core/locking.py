@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from ..store.db import run
 from ..store.models import Device
-from ..store.tables import Table
+from ..store.tables import plain
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Locked:
         return self.enabled and self.removed_at is None
 
 
-_TABLE = Table.metadata.tables[Device.__tablename__]
+_TABLE = plain(Device)
 _LOCK = (
     sa.update(_TABLE)
     .where(_TABLE.c.id == sa.bindparam("device_id"))

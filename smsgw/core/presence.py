@@ -7,12 +7,12 @@ from sqlalchemy.orm import Session
 
 from ..store.db import run_many
 from ..store.models import Device
-from ..store.tables import Table
+from ..store.tables import plain
 from . import devices, events, protocols, routing
 
 TOLD_AT_ONCE = 100
 
-_TABLE = Table.metadata.tables[Device.__tablename__]
+_TABLE = plain(Device)
 _SEEN = (
     sa.update(_TABLE)
     .where(_TABLE.c.id == sa.bindparam("device_id"))

@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 
 from ..store.db import run, run_many
 from ..store.models import Crm, Delivery, Dispatch, Message, WebhookEndpoint
-from ..store.tables import Table
+from ..store.tables import Table, plain
 
-MESSAGES = Table.metadata.tables[Message.__tablename__]
-DISPATCHES = Table.metadata.tables[Dispatch.__tablename__]
-DELIVERIES = Table.metadata.tables[Delivery.__tablename__]
-ENDPOINTS = Table.metadata.tables[WebhookEndpoint.__tablename__]
+MESSAGES = plain(Message)
+DISPATCHES = plain(Dispatch)
+DELIVERIES = plain(Delivery)
+ENDPOINTS = plain(WebhookEndpoint)
 
 
 class Row(SimpleNamespace):

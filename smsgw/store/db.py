@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from . import engines, insertions, statements
 from .looks import Looks
 from .statements import Constant, Rows, Values
-from .tables import Table
+from .tables import Table, plain
 from .together import Together
 from .turns import Turns
 from .wal import WriteAheadLog
@@ -70,7 +70,7 @@ class Database:
 
         Tables in the order they are written in; the rows of each as for `insert`.
         """
-        self._together.insert({_core(table): some for table, some in rows.items()})
+        self._together.insert({plain(table): some for table, some in rows.items()})
 
     @contextmanager
     def _shared_transaction(self) -> Iterator[Connection]:
@@ -151,7 +151,7 @@ def insert(session: Session, table: type[Table], rows: Sequence[dict[str, Any]])
     """Inserts the rows, all with the same keys, which are the columns' names in the database."""
     if rows:
         connection = session.connection()
-        insertion = insertions.plain(connection.dialect, _core(table), tuple(rows[0]))
+        insertion = insertions.plain(connection.dialect, plain(table), tuple(rows[0]))
         statements.call(connection, insertion.text, [insertion.values(row) for row in rows])
 
 
@@ -171,15 +171,10 @@ def insert_new(
         return []
     connection = session.connection()
     insertion = insertions.of_new(
-        connection.dialect, _core(table), tuple(rows[0]), returning.name, tuple(conflict_on)
+        connection.dialect, plain(table), tuple(rows[0]), returning.name, tuple(conflict_on)
     )
     return [
         value
         for text, values in insertion.at_once(rows)
         for (value,) in statements.call(connection, text, values)
     ]
-
-
-def _core(table: type[Table]) -> sa.Table:
-    """The table without its class: the ORM would look at each row one by one."""
-    return Table.metadata.tables[table.__tablename__]

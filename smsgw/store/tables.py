@@ -41,6 +41,11 @@ class Table(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcMoment}
 
 
+def plain(table: type[Table]) -> sa.Table:
+    """The table without its class, whose rows the ORM would look at one by one."""
+    return Table.metadata.tables[table.__tablename__]
+
+
 # A transaction has one moment, which goes into many columns and rows.
 @lru_cache(maxsize=256)
 def _as_text(moment: datetime | None) -> str | None:
