@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,10 +64,8 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
 @pytest.fixture
 def new_postgresql_url(postgresql_server: str) -> Iterator[str]:
     """An empty database without tables, for one test."""
-    name = f"t{uuid.uuid4().hex}"
-    _execute(postgresql_server, f"CREATE DATABASE {name}")
-    yield _renamed(postgresql_server, name)
-    _execute(postgresql_server, f"DROP DATABASE {name} WITH (FORCE)")
+    with new_database(postgresql_server) as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -170,6 +169,17 @@ def world(settings: Settings) -> Iterator[World]:
     yield World(app, settings, database, password, crm_id, key)
     app.extensions[FLUSHER].stop()
     database.close()
+
+
+@contextmanager
+def new_database(server: str) -> Iterator[str]:
+    """An empty database without tables on the server with this URL, dropped afterwards."""
+    name = f"t{uuid.uuid4().hex}"
+    _execute(server, f"CREATE DATABASE {name}")
+    url = _renamed(server, name)
+    yield url
+    note_path(url).unlink(missing_ok=True)
+    _execute(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def missing(what: str) -> NoReturn:
