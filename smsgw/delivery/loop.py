@@ -28,6 +28,7 @@ from .claim import Claimed
 from .due import Room
 from .inflight import InFlight
 
+TABLES_SECONDS = 1.0
 LOOK_SECONDS = 0.5
 CONTENDED_SECONDS = 0.05
 FAREWELL_SECONDS = 1.5
@@ -45,8 +46,19 @@ def run(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     database = Database(settings.database_url)
+    _wait_for_tables(database, stop)
     Worker(settings, database).run(stop)
     database.close()
+
+
+def _wait_for_tables(database: Database, stop: threading.Event) -> None:
+    """A worker alone makes no tables, and may be there before whoever does."""
+    is_told = False
+    while not stop.is_set() and not steps.attempt("find the tables", database.has_tables):
+        if not is_told:
+            log.warning("the database is new: `serve` or `init` makes its tables")
+        is_told = True
+        stop.wait(TABLES_SECONDS)
 
 
 class Worker:

@@ -108,6 +108,11 @@ class Database:
         """The first row of a statement that is asked thousands of times a second, `None` when there is none."""
         return self._looks.first(statement, values)
 
+    def has_tables(self) -> bool:
+        """Whether somebody has made the tables."""
+        with self._readers.connect() as connection:
+            return bool(sa.inspect(connection).get_table_names())
+
     def _ring(self) -> None:
         """A hint, at most one in 50 ms: the work is in the tables, and who misses the hint finds it a second later."""
         moment = time.monotonic()

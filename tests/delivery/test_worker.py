@@ -19,6 +19,7 @@ from smsgw.delivery.chores import Chores
 from smsgw.delivery.loop import Worker
 from smsgw.delivery.transport import Transport
 from smsgw.settings import PROJECT_FOLDER
+from smsgw.store import migrations
 from smsgw.store.db import Database
 from smsgw.store.models import Device, WorkerHeartbeat
 from tests.conftest import NOW
@@ -99,6 +100,34 @@ def test_what_is_recorded_while_the_worker_runs_is_delivered(postman):
         second = postman.tell(now=clock.now())
         wait_until(lambda: statuses(postman, endpoint_id) == {"delivered": 2})
     assert receiver.event_ids == first + second
+
+
+def test_a_worker_that_is_there_before_the_tables_waits_for_them(tmp_path):
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("SMSGW_")}
+    log_file = tmp_path / "worker.log"
+    with log_file.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "smsgw", "worker"],
+            env={**clean, "SMSGW_DATABASE_URL": url},
+            cwd=PROJECT_FOLDER,
+            stderr=log,
+        )
+    database = Database(url)
+    try:
+        wait_until(lambda: "the database is new" in log_file.read_text())
+        migrations.upgrade(database)
+        wait_until(lambda: heartbeats(database))
+    finally:
+        process.terminate()
+        process.wait()
+        database.close()
+    assert "could not" not in log_file.read_text()
+
+
+def heartbeats(database):
+    with database.reading() as session:
+        return list(session.scalars(sa.select(WorkerHeartbeat)))
 
 
 def test_two_workers_on_one_database_deliver_each_event_once(postman):
