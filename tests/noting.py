@@ -21,9 +21,9 @@ def noted(database: Database) -> Iterator[list[tuple[str, Any]]]:
         if not statement.startswith("NOTIFY"):
             seen.append((statement, values))
 
-    def note_and_call(connection: Any, text: str, values: Any) -> Any:
+    def note_and_call(connection: Any, text: str, values: Any, **more: Any) -> Any:
         seen.append((text, values))
-        return call(connection, text, values)
+        return call(connection, text, values, **more)
 
     sa.event.listen(database.engine, "before_cursor_execute", note)
     try:

@@ -181,5 +181,5 @@ def insert_new(
     return [
         value
         for text, values in insertion.at_once(rows)
-        for (value,) in statements.call(connection, text, values)
+        for (value,) in statements.call(connection, text, values, gives_rows=True)
     ]

@@ -37,6 +37,7 @@ class Spelling:
     binders: Mapping[str, Convert]
     row: Convert
     readers: Sequence[tuple[int, Convert]]
+    gives_rows: bool
 
     def bind(self, values: Values) -> tuple[Any, ...]:
         """The values as the driver takes them."""
@@ -68,7 +69,8 @@ class Spelling:
 def run(connection: Connection, statement: Constant, values: Values) -> Rows:
     """Runs a constant statement; returns its rows, with their columns as attributes."""
     spelling = spell(connection.dialect, statement, _shape(values))
-    found = call(connection, spelling.text, spelling.bind(values))
+    bound = spelling.bind(values)
+    found = call(connection, spelling.text, bound, gives_rows=spelling.gives_rows)
     return [spelling.read(row) for row in found]
 
 
@@ -79,9 +81,16 @@ def run_many(connection: Connection, statement: sa.UpdateBase, rows: Sequence[Va
 
 
 def call(
-    connection: Connection, text: str, values: tuple[Any, ...] | list[tuple[Any, ...]]
+    connection: Connection,
+    text: str,
+    values: tuple[Any, ...] | list[tuple[Any, ...]],
+    *,
+    gives_rows: bool = False,
 ) -> Sequence[Any]:
-    """Has the driver run it, once or for each tuple of a list, and returns its rows; errors are SQLAlchemy's."""
+    """Has the driver run it, once or for each tuple of a list; errors are SQLAlchemy's.
+
+    Returns its rows where it `gives_rows`, which psycopg would take longer to say than to fetch them.
+    """
     dialect: Any = connection.dialect
     cursor = connection.connection.cursor()
     try:
@@ -91,7 +100,7 @@ def call(
             cursor.execute(text, values[0])
         else:
             cursor.executemany(text, values)
-        found: Sequence[Any] = () if cursor.description is None else cursor.fetchall()
+        found: Sequence[Any] = cursor.fetchall() if gives_rows else ()
     except dialect.loaded_dbapi.Error as error:
         raise sa.exc.DBAPIError.instance(
             text, None, error, dialect.loaded_dbapi.Error, hide_parameters=True, dialect=dialect
@@ -152,6 +161,7 @@ def spell(
             for place, column in enumerate(columns)
             if (read := column.type.dialect_impl(dialect).result_processor(dialect, None))
         ],
+        gives_rows=bool(columns),
     )
 
 
