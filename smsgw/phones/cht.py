@@ -10,11 +10,14 @@ import re
 from typing import Any
 
 from flask import Blueprint, Response, request
+from sqlalchemy.orm import Session
 
 from .. import clock
 from ..core import handout, inbound, locking, reports
+from ..core.handout import Outgoing
 from ..core.inbound import Received, Unreadable
-from ..core.journal import writing
+from ..core.journal import Journal, writing
+from ..core.locking import Locked
 from ..core.logins import Login
 from ..core.protocols import CHT
 from ..core.reports import Report
@@ -67,7 +70,6 @@ def poll() -> Response:
     unreadable += bad_updates
     if not (received or updates or unreadable or _has_work(login)):
         return json_answer(NOTHING)
-    # With so many updates there may be more, among them the confirmation of what we would hand out again.
     is_full = len(updates) + len(bad_updates) >= UPDATES_IN_A_FULL_POLL
     outgoing = _exchange(login, received, updates, unreadable, is_full)
     return bodies.pack(json_answer(json.dumps({"messages": outgoing})))
@@ -104,9 +106,16 @@ def _exchange(
             inbound.receive(session, device, settings.default_region, received, journal)
             inbound.quarantine(session, device.id, unreadable, journal.now)
             reports.apply(session, device, updates, rule, journal)
-            hand_out = handout.hand_out_new if is_full else handout.hand_out
-            outgoing = hand_out(session, device, settings, journal)
+            # Where there was nothing for it at its login: what it reports makes nothing due.
+            may_take = login.may_have_work or has_overlapped
+            outgoing = _hand_out(session, device, is_full, journal) if may_take else []
     return [{"id": one.id, "to": one.to, "content": one.content} for one in outgoing]
+
+
+def _hand_out(session: Session, device: Locked, is_full: bool, journal: Journal) -> list[Outgoing]:
+    # With so many updates there may be more, among them the confirmation of what we would hand out again.
+    hand_out = handout.hand_out_new if is_full else handout.hand_out
+    return hand_out(session, device, house().settings, journal)
 
 
 def _note_sighting(login: Login, is_quiet: bool = False) -> None:

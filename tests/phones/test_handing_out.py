@@ -426,6 +426,13 @@ def test_a_full_poll_takes_no_more_statements_than_a_small_one(stage):
     assert 10 < len(full) <= len(small) <= 22
 
 
+def test_a_poll_that_only_reports_is_asked_once_whether_anything_waits(stage):
+    _, dispatch_id = stage.send()
+    with noted(stage.world.database) as seen:
+        assert stage.poll(updates=[update(dispatch_id, "PENDING")]) == []
+    assert 5 < len(seen) <= 8
+
+
 def exchange(stage, handed):
     """One poll with an SMS and two reports for each of these; its statements, and what was handed out."""
     said = [update(one["id"], word) for one in handed for word in ("PENDING", "SENT")]

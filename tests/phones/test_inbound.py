@@ -222,6 +222,7 @@ def test_nothing_is_kept_when_the_transaction_fails(stage, monkeypatch):
     def broken(*_args):
         raise RuntimeError("disk full")
 
+    stage.queue(1)
     monkeypatch.setattr("smsgw.core.handout.hand_out_new", broken)
     answer = stage.post({"messages": [sms()], "updates": []})
     assert answer.status_code == 500
