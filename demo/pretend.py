@@ -138,15 +138,17 @@ class Phone:
         return polls
 
     async def receive(self, content: str, sender: str) -> Poll | None:
-        """An SMS arrives: one poll at once, without a loop; None where the app makes none."""
+        """An SMS arrives: one poll at once, without a loop; None where the app makes none.
+
+        In Mode.DUPLICATE it is two polls, and the second is returned."""
         self.handset.receive(content, sender, self.now())
         if self.old or self.silenced:
             return None
-        poll = await self.poll_once()
-        if poll.ok:
+        polls = await self._round()
+        if any(poll.ok for poll in polls):
             self._send()
-        self._fall_silent([poll])
-        return poll
+        self._fall_silent(polls)
+        return polls[-1]
 
     def close(self) -> None:
         self._wire.close()

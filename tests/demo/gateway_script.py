@@ -19,6 +19,9 @@ def hand_out(*ids, to="+447700900123", content="hi"):
     return answer({"messages": [{"id": id_, "to": to, "content": content} for id_ in ids]})
 
 
+GATEWAY = answer({"medic-gateway": True})
+
+
 class Request:
     def __init__(self, handler, body):
         self.method, self.path, self.raw = handler.command, handler.path, body
