@@ -24,6 +24,7 @@ from demo.rows import (
     Report,
     Update,
     good_network,
+    leaves,
 )
 
 SEND_AT_ONCE = 10
@@ -104,6 +105,10 @@ class Handset:
         for number, _ in batch.updates:
             self.needs_forwarding.pop(number, None)
 
+    def unreported(self) -> int:
+        """How many messages have changed in a way that the server has not been told."""
+        return len({row.message_id for row in self.needs_forwarding.values()})
+
     def store(self, messages: Any, now: int) -> int:
         """Takes what the server hands out; how many items were new or known.
 
@@ -155,7 +160,7 @@ class Handset:
         if not message.content:
             return self._fail(message, EMPTY_CONTENT, now)
         reports = self.network(message)
-        if not reports or reports[0].event not in ("failed", "retry"):
+        if leaves(reports):
             self.ledger.messages[message.id].sent += 1
         for report in reports:
             due = now + report.after_ms / self.speed

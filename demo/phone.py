@@ -6,12 +6,13 @@ import argparse
 import asyncio
 import gc
 import json
+import math
 import re
 import resource
 import signal
 import sys
 from collections import Counter
-from datetime import datetime
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `python d
 from demo.fleet import Plan, Tally, run, summary
 from demo.handset import Handset
 from demo.pretend import Mode, Phone, PhoneInHand, Poll
-from demo.rows import Ledger, Network, Outgoing, Report, good_network, radio_off
+from demo.rows import Ledger, Network, Outgoing, Report, good_network, leaves, radio_off
 from demo.target import typed_url
+from demo.terminal import safe, say, write
 
 __all__ = ["Handset", "Ledger", "Mode", "Outgoing", "Phone", "PhoneInHand", "Poll", "Report"]
 
@@ -39,9 +41,13 @@ def arriving(text: str) -> tuple[str, str]:
 
 
 def positive(text: str) -> float:
-    if not (value := float(text)) > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    if not 0 < (value := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is no number above 0")
     return value
+
+
+def rate(text: str) -> float:
+    return positive(text) if float(text) else 0.0
 
 
 def count(text: str) -> int:
@@ -56,7 +62,7 @@ def parsed_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add("--credentials", type=Path, metavar="FILE", help="a line device_id:password per phone")
     add("--mode", type=Mode, choices=list(Mode), default=Mode.OK, help="how the phone behaves")
     add("--receive", type=arriving, action="append", default=[], metavar='"TEXT from NUMBER"')
-    add("--rate", type=float, default=0.0, metavar="R", help="SMS arriving per minute and phone")
+    add("--rate", type=rate, default=0.0, metavar="R", help="SMS arriving per minute and phone")
     add("--interval", type=positive, default=60.0, metavar="S", help="seconds between wake-ups")
     add("--speed", type=positive, default=1.0, metavar="F", help="shortens retries and reports")
     add("--polls", type=count, metavar="N", help="end after so many wake-ups of each phone")
@@ -70,11 +76,14 @@ def parsed_arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def urls(options: argparse.Namespace) -> list[str]:
-    """One URL per phone. ValueError when there are fewer credentials than phones."""
+    """One URL per phone. ValueError when there are fewer credentials than phones, or none to read."""
     if not options.credentials:
         return [options.url.replace("{n}", str(n + 1)) for n in range(options.devices or 1)]
-    lines = [line.strip() for line in options.credentials.read_text().splitlines()]
-    users = [line for line in lines if line]
+    try:
+        lines = options.credentials.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{options.credentials} cannot be read: {error}") from error
+    users = [line.strip() for line in lines if line.strip()]
     if not users or len(users) < (options.devices or 1):
         raise ValueError(f"{options.credentials} has {len(users)} lines, too few")
     scheme, _, rest = options.url.partition("://")
@@ -84,6 +93,7 @@ def urls(options: argparse.Namespace) -> list[str]:
 
 def built(options: argparse.Namespace, plan: Plan, tally: Tally, ledger: Ledger) -> list[Phone]:
     addresses = urls(options)
+    more_files(len(addresses) * 2 + SPARE_FILES)
     alone = len(addresses) == 1
     return [
         Phone(
@@ -115,8 +125,10 @@ def told(mode: Mode) -> Network:
     network = radio_off if mode is Mode.RADIO_OFF else good_network
 
     def telling(message: Outgoing) -> list[Report]:
-        say(f"sends SMS to {message.to}: {json.dumps(message.content, ensure_ascii=False)}")
-        return network(message)
+        reports = network(message)
+        does = "sends" if leaves(reports) else f"cannot send ({reports[0].reason})"
+        say(f"{does} SMS to {message.to}: {json.dumps(message.content, ensure_ascii=False)}")
+        return reports
 
     return telling
 
@@ -131,10 +143,6 @@ def tell_and(tally: Tally) -> Any:
     return telling
 
 
-def say(text: str) -> None:
-    print(f"{datetime.now():%H:%M:%S} {text}", flush=True)
-
-
 def more_files(wanted: int) -> None:
     """One connection per phone: raises the limit of open files as far as it may be raised."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -145,19 +153,26 @@ def more_files(wanted: int) -> None:
 
 
 async def lives(phones: list[Phone], plan: Plan) -> str:
-    """Saves the URL in the first phone's app, then lets all live; what the app refused it for."""
+    """Saves the URL in the first phone's app, then lets all live; why not, if they cannot."""
     this = asyncio.current_task()
     assert this is not None
     for sign in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(sign, this.cancel)
-    if refusal := await phones[0].check():
-        return refusal
-    gc.freeze()  # looking through thousands of phones for garbage would halt them all
-    await run(phones, plan)
-    return ""
+    refusal = f"no answer in {plan.seconds} s"
+    with suppress(TimeoutError):
+        async with asyncio.timeout(plan.seconds):
+            if not (refusal := await phones[0].check()):
+                gc.freeze()  # looking through thousands of phones for garbage would halt them all
+                await run(phones, plan)
+    return refusal and f"The phone cannot use {phones[0].target.url}: {refusal}"
 
 
-def shown(result: dict[str, Any]) -> str:
+def as_json(result: dict[str, Any]) -> str:
+    """DEL escaped as well, which JSON allows to stand and no terminal should get."""
+    return json.dumps(result, indent=2).replace("\x7f", "\\u007f")
+
+
+def as_text(result: dict[str, Any]) -> str:
     messages: dict[str, dict[str, Any]] = result["messages"]
     late = result["latency_ms"]
     lines = [f"{result['devices']} phone(s), {result['polls']} polls, {result['errors']} failed"]
@@ -165,10 +180,12 @@ def shown(result: dict[str, Any]) -> str:
     if result["polls"]:
         lines.append(f"an answer took {late['p50']} ms, the slowest hundredth {late['p99']} ms")
     lines.append(f"{result['received_forwarded']} received SMS forwarded")
+    if unreported := result["unreported"]:
+        lines.append(f"{unreported} message(s) unreported: no poll told the server how they stand")
     lines += table(messages) if len(messages) <= TABLE_ROWS else histogram(messages)
     if result["sent_twice"]:
         lines.append(f"SENT MORE THAN ONCE: {' '.join(result['sent_twice'])}")
-    return "\n".join(lines)
+    return "\n".join(map(safe, lines))
 
 
 def table(messages: dict[str, dict[str, Any]]) -> list[str]:
@@ -196,20 +213,20 @@ def main(arguments: list[str] | None = None) -> int:
         options.seconds,
         options.seed,
     )
+    phones: list[Phone] = []
     tally, ledger, refusal = Tally(), Ledger(), ""
     try:
         phones = built(options, plan, tally, ledger)
-        more_files(len(phones) * 2 + SPARE_FILES)
         refusal = asyncio.run(lives(phones, plan))
     except (KeyboardInterrupt, asyncio.CancelledError):
         print(file=sys.stderr)
     except (ValueError, OSError) as error:
         refusal = str(error)
     if refusal:
-        print(f"The phone cannot use {options.url.rpartition('@')[2]}: {refusal}", file=sys.stderr)
+        print(safe(refusal), file=sys.stderr)
         return 2
-    result = summary(len(phones), tally, ledger)
-    print(json.dumps(result, indent=2) if options.json else shown(result))
+    result = summary(phones, tally, ledger)
+    write(as_json(result) if options.json else as_text(result))
     return 1 if result["sent_twice"] else 0
 
 

@@ -87,6 +87,11 @@ class Report:
 Network = Callable[[Outgoing], list[Report]]
 
 
+def leaves(reports: list[Report]) -> bool:
+    """Whether an SMS with these reports has left the phone."""
+    return not reports or reports[0].event not in ("failed", "retry")
+
+
 def good_network(message: Outgoing) -> list[Report]:
     return [Report(500, "sent"), Report(3000, "delivered")]
 

@@ -9,6 +9,7 @@ from urllib.parse import quote, urljoin, urlsplit
 
 USER_AGENT = "Dalvik/2.1.0 (Linux; U; Android 9; Pretend Build/DEMO) medic.gateway.alert.generic/{}"
 APP_URL = re.compile(r"https?://[^/:]*(:\d*)?.*")
+NO_URL = "The phone's URL must be a valid URL, like http://DEVICE_ID:PASSWORD@HOST:PORT/PATH"
 PASSWORD_SAFE = "_-!.~'()*"
 PATH_SAFE = "%/:=&?~+!$,;'@()*[]"
 
@@ -43,7 +44,7 @@ def typed_url(url: str) -> Target:
 
     ValueError where the app says that it must be a valid URL."""
     if not APP_URL.fullmatch(url):
-        raise ValueError("must be a valid URL")
+        raise ValueError(NO_URL)
     scheme, _, rest = url.partition("://")
     user, mark, place = rest.rpartition("@")
     return replace(
@@ -52,12 +53,17 @@ def typed_url(url: str) -> Target:
 
 
 def plain_url(url: str) -> Target:
-    parts = urlsplit(url)
-    if not parts.hostname:
-        raise ValueError("must be a valid URL")
+    """A URL without user and password. ValueError, which shows none of it, where it is none."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:  # its text may show a password: behind a forgotten host it reads as a port
+        raise ValueError(NO_URL) from None
+    if not host:
+        raise ValueError(NO_URL)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return Target(parts.scheme, parts.hostname, port, quote(path, safe=PATH_SAFE))
+    usual = 443 if parts.scheme == "https" else 80
+    return Target(parts.scheme, host, port or usual, quote(path, safe=PATH_SAFE))
 
 
 def basic_header(user_info: str) -> str:
