@@ -1,4 +1,4 @@
-"""Passes one phone request on to another server and shows both sides, passwords masked."""
+"""Passes phones' requests on to another server and shows both sides, what is secret masked."""
 
 from __future__ import annotations
 
@@ -6,52 +6,74 @@ import base64
 import binascii
 import gzip
 import http.client
+import itertools
+import re
 import zlib
 from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
-from urllib.parse import SplitResult
+from urllib.parse import SplitResult, quote
 
+from demo.exchange import Answer, Headers
 from demo.shapes import compact, indented, readable
+from demo.terminal import safe, write
 
-Headers = list[tuple[str, str]]
 HOP_HEADERS = {"host", "connection", "keep-alive", "transfer-encoding", "content-length"}
+# WWW-Authenticate tells no secret
+SECRET_NAME = re.compile(
+    "auth(?!enticate)|cookie|jwt|key|passw|secret|session|token", re.IGNORECASE
+)
+SCHEMES = ("basic", "bearer", "digest")
 ANSWER_WAIT_SECONDS = 60
 
 
-class Answer(NamedTuple):
-    status: int
+class Request(NamedTuple):
+    phone: str
+    method: str
+    path: str
     headers: Headers
     body: bytes
 
 
-def relay(target: SplitResult, method: str, path: str, headers: Headers, body: bytes) -> Answer:
-    """Takes the phone's request to `target` and brings that server's answer, showing both.
+class Relay:
+    """The way to one server. Each request has a number, which its answer is shown with."""
 
-    A server that does not answer becomes a 502 in the protocol's own error shape, whose text the
-    app writes into its event log."""
-    say(f"phone -> {method} {path.partition('?')[0]}")
-    show([(name, masked(name, value)) for name, value in headers], body)
-    try:
-        answer = fetched(target, method, path, headers, body)
-    except (OSError, http.client.HTTPException) as error:
-        problem = f"{target.hostname} does not answer: {error or type(error).__name__}"
-        answer = Answer(502, [], compact({"error": True, "message": problem}))
-    say(f"phone <- {answer.status}")
-    show(answer.headers, plain(answer))
-    if 300 <= answer.status < 400:
-        say("  A redirect! A phone repeats its POST as a GET then, and loses what it carried.")
-    return answer
+    def __init__(self, target: SplitResult) -> None:
+        self.target = target
+        self.numbers = itertools.count(1)
+
+    def answer(self, request: Request) -> Answer:
+        """Takes the phone's request to the server and brings its answer, showing both.
+
+        A server that does not answer becomes a 502 in the protocol's own error shape, whose text
+        the app writes into its event log."""
+        phone = f"#{next(self.numbers)} phone {request.phone}"
+        about = f"{phone} -> {request.method} {request.path.partition('?')[0]}"
+        show(about, request.headers, request.body)
+        try:
+            answer = fetched(self.target, request)
+        except (OSError, http.client.HTTPException) as error:
+            name = self.target.hostname
+            problem = f"{name} does not answer: {error or type(error).__name__}"
+            answer = Answer(502, [], compact({"error": True, "message": problem}))
+        about = f"{phone} <- {answer.status}"
+        if 300 <= answer.status < 400:
+            about += ", a redirect! A phone repeats its POST as a GET and loses what it carried."
+        show(about, answer.headers, plain(answer))
+        return answer
 
 
-def fetched(target: SplitResult, method: str, path: str, headers: Headers, body: bytes) -> Answer:
+def fetched(target: SplitResult, request: Request) -> Answer:
     secure = target.scheme == "https"
     kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
     connection = kind(target.hostname or "", target.port, timeout=ANSWER_WAIT_SECONDS)
-    query = target.query or path.partition("?")[2]
+    query = target.query or request.path.partition("?")[2]
     url = (target.path or "/") + (f"?{query}" if query else "")
+    url = quote(url, safe="".join(map(chr, range(33, 127))), encoding="latin-1")
     try:
-        connection.request(method, url, body or None, dict(end_to_end(headers)))
+        connection.request(
+            request.method, url, request.body or None, dict(end_to_end(request.headers))
+        )
         response = connection.getresponse()
         return Answer(response.status, end_to_end(response.getheaders()), response.read())
     finally:
@@ -74,29 +96,34 @@ def plain(answer: Answer) -> bytes:
 
 def credentials(header: str) -> tuple[str, str]:
     """User and password; the scheme's name does not matter, only the first colon separates."""
-    try:
-        raw = base64.b64decode(header.partition(" ")[2], validate=True)
-    except (binascii.Error, ValueError):
-        return "", ""
-    try:
-        user, _, password = raw.decode().partition(":")
-    except UnicodeDecodeError:
-        user, _, password = raw.decode("latin-1").partition(":")
+    user, _, password = login(header).partition(":")
     return user, password
 
 
+def login(header: str) -> str:
+    """What Base64 hides behind the scheme, empty where there is none."""
+    try:
+        raw = base64.b64decode(header.partition(" ")[2], validate=True)
+    except (binascii.Error, ValueError):
+        return ""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
 def masked(name: str, value: str) -> str:
-    if name.lower() != "authorization":
+    """Of a secret only what helps to find a mistake: the scheme, and of user:password the user."""
+    if not SECRET_NAME.search(name):
         return value
     scheme = value.partition(" ")[0]
-    return f"{scheme} {credentials(value)[0]}:***" if scheme.lower() == "basic" else f"{scheme} ***"
+    if scheme.lower() not in SCHEMES:
+        return "***"
+    user, colon, _ = login(value).partition(":")
+    return f"{scheme} {user}:***" if scheme.lower() == "basic" and colon else f"{scheme} ***"
 
 
-def say(text: str) -> None:
-    print(f"{datetime.now():%H:%M:%S} {text}", flush=True)
-
-
-def show(headers: Headers, body: bytes) -> None:
-    lines = [f"{name}: {value}" for name, value in headers]
-    lines += (indented(readable(body)).decode() if body else "(no body)").splitlines()
-    print("\n".join(f"    {line}" for line in lines), flush=True)
+def show(about: str, headers: Headers, body: bytes) -> None:
+    lines = [safe(f"{name}: {masked(name, value)}") for name, value in headers]
+    lines += indented(readable(body)).decode().split("\n") if body else ["(no body)"]
+    write("\n    ".join([f"{datetime.now():%H:%M:%S} {safe(about)}", *lines]))

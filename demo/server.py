@@ -5,19 +5,22 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import socket
 import sys
 import threading
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `python demo/server.py`
 
-from demo.relay import Answer, credentials, relay, say
-from demo.shapes import Failed, as_text, compact, indented, listed, parsed_json, readable, url_parts
+from demo.addresses import leads_to, own_address, web_address
+from demo.exchange import Answer, Exchange
+from demo.relay import Relay, Request, credentials
+from demo.shapes import Failed, as_text, compact, indented, lists, parsed_json, readable, url_parts
+from demo.terminal import safe, say, write
 
 APP_HEADERS = {
     "Accept": "application/json",
@@ -35,6 +38,14 @@ one error:         curl --data '"Something failed!"' {url}/error
 as the phone does: curl {url}/app {headers} --data '{{}}'
 set a password:    curl --data '{{"username":"alice", "password":"secret"}}' {url}/auth
 clear everything:  curl -X DELETE {url}"""
+RELAY_GREETING = """Demo server on port {port}. Ctrl-C ends it. /app leads to {target}
+and is shown here. DEVICE_ID and PASSWORD are those of a device there: put them in everywhere.
+Into the phone (generic build), WebappUrl: http://DEVICE_ID:PASSWORD@{address}:{port}/app
+(Android 9 and newer refuse plain http: those phones need an https address in front of it.)
+as the app does when it saves its URL: curl -u DEVICE_ID:PASSWORD {url}/app
+as it polls, which takes waiting SMS:  curl -u DEVICE_ID:PASSWORD {url}/app {headers} --data '{{}}'
+what was passed on:                    curl {url}
+forget that:                           curl -X DELETE {url}"""
 
 
 def empty_datastore() -> dict[str, Any]:
@@ -56,31 +67,27 @@ class DemoServer(ThreadingHTTPServer):
         super().__init__(address, Handler)
         self.datastore = empty_datastore()
         self.lock = threading.Lock()
-        self.forward = forward
+        self.relay = Relay(forward) if forward else None
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         say(f"{client_address[0]}: {sys.exception()!r}")
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # head and body leave in one packet
+class Handler(Exchange):
     server: DemoServer
 
-    def handle_any(self) -> None:
-        body = self.read_body()
+    def serve(self, body: bytes) -> None:
         path = self.path.partition("?")[0]
-        if path == "/app" and self.server.forward:
+        if path == "/app" and self.server.relay:
             with self.server.lock:
                 self.record(body)
-            headers = self.headers.items()
-            self.reply(relay(self.server.forward, self.command, self.path, headers, body))
+            phone, headers = self.client_address[0], self.headers.items()
+            request = Request(phone, self.command, self.path, headers, body)
+            self.reply(self.server.relay.answer(request))
         else:
             answer = self.routed(path, body)
-            say(f"{self.command} {path} {answer.status}")
             self.reply(answer)
-
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = handle_any
+            say(f"{self.command} {path} {answer.status}")
 
     def routed(self, path: str, body: bytes) -> Answer:
         routes = {"/": self.root, "/app": self.app, "/error": self.error, "/auth": self.auth}
@@ -130,9 +137,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "GET":
             return ok(**{"medic-gateway": True})
         self.check_headers()
-        if self.server.datastore["errors"]:
+        messages, updates = lists(parsed_json(body), "messages", "updates")
+        if self.server.datastore["errors"]:  # the next good request meets it, and no other
             raise Failed(as_text(self.server.datastore["errors"].pop(0)))
-        return Answer(200, [], compact({"messages": self.swap(parsed_json(body))}))
+        return Answer(200, [], compact({"messages": self.swap(messages, updates)}))
 
     def allowed(self) -> bool:
         auth = self.server.datastore.get("auth")
@@ -156,11 +164,8 @@ class Handler(BaseHTTPRequestHandler):
             if (got := self.headers.get(name, "undefined")) != wanted:
                 raise Failed(f'Bad value for header "{name}": expected "{wanted}", but got "{got}"')
 
-    def swap(self, body: Any) -> list[Any]:
+    def swap(self, messages: list[Any], updates: list[Any]) -> list[Any]:
         """Keeps what the phone brings; every waiting message is handed out once, never again."""
-        if body is None:
-            raise Failed('The body is null, an object with "messages" and "updates" was expected.')
-        messages, updates = listed(body, "messages"), listed(body, "updates")
         data = self.server.datastore
         data["webapp_terminating"] += messages
         data["status_updates"] += updates
@@ -169,76 +174,36 @@ class Handler(BaseHTTPRequestHandler):
         data["webapp_originating"]["waiting"] = []
         return waiting
 
-    def read_body(self) -> bytes:
-        if "chunked" not in self.headers.get("Transfer-Encoding", "").lower():
-            length = self.headers.get("Content-Length", "0")
-            return self.rfile.read(int(length) if length.isdecimal() else 0)
-        chunks = []
-        while size := int(self.rfile.readline().partition(b";")[0], 16):
-            chunks.append(self.rfile.read(size))
-            self.rfile.readline()
-        while self.rfile.readline().strip():
-            continue
-        return b"".join(chunks)
 
-    def reply(self, answer: Answer) -> None:
-        self.send_response_only(answer.status)
-        for name, value in answer.headers or [("Date", self.date_time_string())]:
-            self.send_header(name, value)
-        if answer.status not in (204, 304):
-            self.send_header("Content-Length", str(len(answer.body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(answer.body)
-        self.wfile.flush()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        say(f"{self.client_address[0]}: {format % args}")
-
-
-def own_address() -> str:
-    """This machine's address in its network; choosing a route sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:
-            return "127.0.0.1"
-        return str(probe.getsockname()[0])
-
-
-def greeting(port: int) -> str:
+def greeting(port: int, forward: SplitResult | None) -> str:
     headers = " ".join(f'-H "{name}: {value}"' for name, value in APP_HEADERS.items())
-    url, id_ = f"http://localhost:{port}", "3E105262-070C-4913-949B-E7ACA4F42B71"
-    return GREETING.format(port=port, address=own_address(), url=url, id=id_, headers=headers)
-
-
-def web_address(text: str) -> SplitResult:
-    url = urlsplit(text)
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise argparse.ArgumentTypeError(f"{text!r} is no http:// or https:// address")
-    return url
+    about = {"port": port, "address": own_address(), "url": f"http://localhost:{port}"}
+    if forward:
+        return RELAY_GREETING.format(**about, headers=headers, target=forward.geturl())
+    return GREETING.format(**about, headers=headers, id="3E105262-070C-4913-949B-E7ACA4F42B71")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("port", nargs="?", type=int, default=os.environ.get("PORT") or "8000")
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on")
-    parser.add_argument("--forward", type=web_address, metavar="URL", help="show and pass on /app")
+    forward = partial(web_address, login="they go into the URL that the phone gets")
+    parser.add_argument("--forward", type=forward, metavar="URL", help="show and pass on /app")
     options = parser.parse_args()
     try:
         server = DemoServer((options.host, options.port), options.forward)
     except (OSError, OverflowError) as error:
-        print(f"Cannot listen on port {options.port}: {error}", file=sys.stderr)
+        print(safe(f"Cannot listen on port {options.port}: {error}"), file=sys.stderr)
         return 1
+    if options.forward and leads_to(options.forward, server.socket.getsockname()):
+        parser.error("argument --forward: this is the demo server itself")
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, signal.default_int_handler)
     try:
-        print(greeting(server.server_port), flush=True)
-        if options.forward:
-            print(f"What phones send to /app goes to {options.forward.hostname}, shown here.")
+        write(greeting(server.server_port, options.forward))
         server.serve_forever()
     except KeyboardInterrupt:
-        print("\nStopped. What it held is gone.", flush=True)
+        write("\nStopped. What it held is gone.")
     finally:
         server.server_close()
     return 0

@@ -31,6 +31,13 @@ def readable(body: bytes) -> Any:
         return body.decode("utf-8", "replace")
 
 
+def lists(body: Any, *keys: str) -> list[list[Any]]:
+    """What a phone brings under each of these keys."""
+    if body is None:
+        raise Failed(f"The body is null, an object with {' and '.join(keys)} was expected.")
+    return [listed(body, key) for key in keys]
+
+
 def listed(body: Any, key: str) -> list[Any]:
     """The list under `key`; absent, null and an object count as empty, as in the original."""
     value = body.get(key) if isinstance(body, dict) else None

@@ -5,8 +5,11 @@ import gzip
 import http.client
 import json
 import queue
+import re
 import shlex
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
+from demo.relay import masked
 
 PROGRAM = Path(__file__).parents[2] / "demo" / "server.py"
 APP_HEADERS = {
@@ -53,10 +58,18 @@ class Demo:
 
     def __init__(self, *arguments: str) -> None:
         command = [sys.executable, str(PROGRAM), "0", "--host", "127.0.0.1", *arguments]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        first = self.process.stdout.readline()
-        self.port = int(first.split("port ")[1].split(".")[0])
-        self.greeting = [first, *(self.process.stdout.readline() for _ in range(8))]
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.greeting = self.lines_until("curl -X DELETE")
+        self.port = int(self.greeting[0].split("port ")[1].split(".")[0])
+
+    def lines_until(self, words: str) -> list[str]:
+        lines = [self.process.stdout.readline()]
+        while words not in lines[-1]:
+            assert lines[-1], f"{words!r} was not printed, but {lines}"
+            lines.append(self.process.stdout.readline())
+        return lines
 
     def curl(self, command: str, *more: str) -> str:
         words = shlex.split(command.replace("localhost:8000", f"localhost:{self.port}"))
@@ -77,6 +90,13 @@ class Demo:
         body = None if value is None else json.dumps(value)
         status, text, _ = self.ask(method, path, body, headers)
         return status, json.loads(text)
+
+    def raw(self, request: bytes) -> bytes:
+        """Everything that comes back when this is sent and nothing more will be."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as line:
+            line.sendall(request)
+            line.shutdown(socket.SHUT_WR)
+            return line.makefile("rb").read()
 
     def post_app(self, text, **headers):
         return self.ask("POST", "/app", text, APP_HEADERS | headers)
@@ -164,10 +184,11 @@ def test_an_error_names_the_method_and_the_twelve_parts_of_the_url(demo):
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [(m, "/") for m in ("PUT", "PATCH", "OPTIONS", "HEAD")]
+    [(m, "/") for m in ("PUT", "PATCH", "OPTIONS", "HEAD", "TRACE", "PROPFIND")]
     + [(m, "/app") for m in ("PATCH", "PUT", "DELETE", "HEAD", "OPTIONS")]
     + [("GET", "/auth"), ("PUT", "/auth"), ("GET", "/error")]
-    + [("GET", "/app/"), ("POST", "/app/"), ("GET", "/nowhere"), ("GET", "/APP")],
+    + [(m, path) for m in ("GET", "POST") for path in ("/app/", "//app")]
+    + [("GET", "/nowhere"), ("GET", "/APP"), ("GET", "//")],
 )
 def test_everything_else_is_a_500_without_a_content_type(demo, method, path):
     status, text, headers = demo.ask(method, path)
@@ -175,7 +196,7 @@ def test_everything_else_is_a_500_without_a_content_type(demo, method, path):
     assert "Content-Type" not in headers
     if method == "HEAD":
         assert text == ""
-    elif path in ("/app/", "/nowhere", "/APP"):
+    elif path in ("/app/", "//app", "/nowhere", "/APP", "//"):
         assert json.loads(text)["err"] == f"Path not found for URL: {path}"
     else:
         assert json.loads(text)["err"]
@@ -195,7 +216,9 @@ def test_delete_clears_everything_the_password_included(demo):
     assert demo.ask("GET", "/app")[0] == 200
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "GET", "PATCH"])
+@pytest.mark.parametrize(
+    "method", ["POST", "PUT", "DELETE", "GET", "PATCH", "TRACE", "PROPFIND", "BREW"]
+)
 def test_any_method_queues_an_error(demo, method):
     assert demo.json(method, "/error", "x") == (200, {"added_error": "x", "ok": True})
 
@@ -268,10 +291,67 @@ def test_a_post_without_lists_is_answered(demo, body):
 )
 def test_a_post_with_a_wrong_body_is_a_500_that_stores_nothing(demo, body):
     demo.json("POST", "/", HI)
+    demo.json("POST", "/error", "for a good request")
     status, text, _ = demo.post_app(body)
     assert status == 500
-    assert json.loads(text)["err"]
-    assert demo.datastore()["webapp_originating"]["waiting"] == [HI]
+    assert json.loads(text)["err"] != "for a good request"
+    data = demo.datastore()
+    assert data["webapp_originating"]["waiting"] == [HI]
+    assert data["errors"] == ["for a good request"]
+
+
+def head_of(method, path, **headers):
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
+    return "\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode("latin-1")
+
+
+@pytest.mark.parametrize(
+    ("head", "rest"),
+    [
+        (head_of("POST", "/app", Content_Length=100), b'{"mess'),
+        (head_of("POST", "/app", Transfer_Encoding="chunked"), b"9\r\n{}"),
+        (head_of("POST", "/app", Transfer_Encoding="chunked"), b"2\r\n{}\r\n"),
+    ],
+)
+def test_a_request_that_was_cut_off_never_came(demo, head, rest):
+    demo.json("POST", "/error", "for a good request")
+    assert demo.raw(head + rest) == b""
+    assert demo.datastore() == EMPTY | {"errors": ["for a good request"]}
+    assert "127.0.0.1: POST /app was cut off: " in demo.lines_until("cut off")[-1]
+
+
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (head_of("POST", "/", Transfer_Encoding="chunked") + b"zz\r\n", "chunk"),
+        (head_of("POST", "/", Transfer_Encoding="chunked") + b"-2\r\n", "chunk"),
+        (head_of("POST", "/", Transfer_Encoding="chunked") + b"2\r\n{}{}\r\n", "chunk"),
+        (head_of("POST", "/", Content_Length="abc"), "Content-Length"),
+        (head_of("POST", "/", Content_Length="-5"), "Content-Length"),
+        (head_of("POST", "/", Content_Length="9" * 15), "too many"),
+        (b"\x16\x03\x01 no HTTP \x1b[31m\r\n\r\n", "Bad request"),
+    ],
+)
+def test_what_is_no_http_is_a_400_in_json(demo, request_, words):
+    head, _, body = demo.raw(request_).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert words in json.loads(body)["err"]
+    assert demo.datastore() == EMPTY
+    assert "\x1b" not in "".join(demo.lines_until("127.0.0.1: 400 "))
+
+
+def test_a_path_cannot_steer_the_terminal(demo):
+    assert b" 500 " in demo.raw(head_of("GET", "/\x1b[31mred\x9b2J", Connection="close"))
+    assert demo.lines_until("GET /")[-1].endswith(r" GET /\x1b[31mred\x9b2J 500" + "\n")
+
+
+def test_whoever_reads_its_lines_may_leave(demo):
+    demo.process.stdout.close()
+    for _ in range(3):
+        assert demo.ask("GET", "/app")[0] == 200
+    demo.process.send_signal(signal.SIGINT)
+    assert demo.process.stderr.read() == ""
+    assert demo.process.wait(30) == 0
 
 
 def test_requests_are_recorded_newest_first_but_not_refused_ones(demo):
@@ -370,27 +450,44 @@ def test_ctrl_c_ends_with_a_line_even_while_a_phone_is_connected(demo):
     connection.close()
 
 
+def refused_start(*arguments):
+    command = [sys.executable, str(PROGRAM), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=30)
+
+
 def test_a_taken_port_is_one_clear_line(demo):
-    command = [sys.executable, str(PROGRAM), str(demo.port), "--host", "127.0.0.1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    done = refused_start(demo.port, "--host", "127.0.0.1")
     assert done.returncode == 1
     assert f"Cannot listen on port {demo.port}" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_files_that_the_readme_names_are_enough(tmp_path):
+    readme = (PROGRAM.parent / "README.md").read_text()
+    needed = re.search(r"`server.py` needs\s([^:]*):", readme)[1]
+    (tmp_path / "demo").mkdir()
+    for name in ["server.py", *re.findall(r"`(\w+\.py)`", needed)]:
+        shutil.copy(PROGRAM.parent / name, tmp_path / "demo")
+    command = [sys.executable, str(tmp_path / "demo" / "server.py"), "--help"]
+    assert subprocess.run(command, capture_output=True, timeout=30).returncode == 0
 
 
 class Upstream(BaseHTTPRequestHandler):
     """Stands for the real server behind --forward: tells what came, answers what it is told."""
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
         self.server.came.put((self.path, dict(self.headers), body))
-        status, headers, answer = self.server.says
+        says = self.server.says
+        status, headers, answer = says(self, body) if callable(says) else says
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
+
+    do_GET = do_POST
 
     def log_message(self, *args):
         pass
@@ -428,6 +525,8 @@ def test_forward_gives_the_phone_the_other_servers_answer_and_shows_both(relay, 
     assert {name: sent[name] for name in APP_HEADERS} == APP_HEADERS
     assert [r["method"] for r in relay.datastore()["requests"]] == ["POST"]
     printed = relay.end()
+    assert "#1 phone 127.0.0.1 -> POST /app\n    " in printed
+    assert "#1 phone 127.0.0.1 <- 202\n    " in printed
     assert "Authorization: Basic phone-1:***" in printed
     assert '"id": "in"' in printed
     assert '"id": "out"' in printed
@@ -461,3 +560,114 @@ def test_forward_to_a_dead_server_is_an_error_the_app_can_show():
         assert "does not answer" in answer["message"]
     finally:
         relay.end()
+
+
+def test_the_greeting_of_forward_has_commands_that_work_when_pasted(relay, upstream):
+    account = "phone-1:top-secret"
+
+    def guarded(request, body):
+        known = request.headers["Authorization"] == basic(account)["Authorization"]
+        return (200, {}, b'{"medic-gateway": true}') if known else (401, {}, b"{}")
+
+    upstream.says = guarded
+    app = f"http://DEVICE_ID:PASSWORD@[^ ]+:{relay.port}/app"
+    assert [line for line in relay.greeting if re.search(app, line) and "phone" in line]
+    commands = [line[line.index("curl ") :] for line in relay.greeting if "curl " in line]
+    answers = [
+        json.loads(relay.curl(command.replace("DEVICE_ID:PASSWORD", account)))
+        for command in commands
+    ]
+    assert answers[:2] == [{"medic-gateway": True}] * 2
+    assert [entry["method"] for entry in answers[2]["datastore"]["requests"]] == ["POST", "GET"]
+    assert answers[3:] == [{"ok": True}]
+
+
+def test_forward_passes_no_stump_on(relay, upstream):
+    assert relay.raw(head_of("POST", "/app", Content_Length=100) + b'{"mess') == b""
+    assert "cut off: 6 of 100 bytes came" in relay.lines_until("cut off")[-1]
+    assert upstream.came.empty()
+    assert relay.datastore()["requests"] == []
+
+
+def test_forward_shows_which_answer_belongs_to_which_request(relay, upstream):
+    both_here = threading.Barrier(2, timeout=30)
+
+    def echoed(request, body):
+        both_here.wait()
+        return 200, {}, body
+
+    upstream.says = echoed
+    with ThreadPoolExecutor(2) as pool:
+        assert [a[0] for a in pool.map(relay.post_app, ('{"n":"first"}', '{"n":"second"}'))]
+    blocks = re.findall(r"#(\d) phone 127.0.0.1 (->|<-)[^#]*\"n\": \"(\w+)\"", relay.end())
+    assert {arrow for _, arrow, _ in blocks[:2]} == {"->"}
+    assert len({(number, body) for number, _, body in blocks}) == 2
+    assert len(blocks) == 4
+
+
+def test_forward_shows_no_secret_and_lets_nothing_steer_the_terminal(relay, upstream):
+    upstream.says = (200, {"Set-Cookie": "session=geheim1", "X-Odd": "a\x9b2J"}, b"{}")
+    user = basic("\x1b[31mred\nline:geheim2")
+    assert relay.post_app("{}", **user, Cookie="a=geheim3", **{"X-Api-Key": "geheim4"})[0] == 200
+    printed = relay.end()
+    assert "geheim" not in printed
+    assert r"Authorization: Basic \x1b[31mred\nline:***" in printed
+    assert r"X-Odd: a\x9b2J" in printed
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("Authorization", basic("phone-1:pw:pw")["Authorization"], "Basic phone-1:***"),
+        ("Authorization", basic("s3crettoken")["Authorization"], "Basic ***"),
+        ("Authorization", "Basic %%%", "Basic ***"),
+        ("authorization", "Bearer s3cret", "Bearer ***"),
+        ("Authorization", "s3cret", "***"),
+        ("Authorization", "s3cret s3cret", "***"),
+        ("Proxy-Authorization", basic("user:pw")["Authorization"], "Basic user:***"),
+        ("X-API-Key", "s3cret", "***"),
+        ("X-Auth-Token", "s3cret", "***"),
+        ("Cookie", "session=s3cret", "***"),
+        ("Set-Cookie", "session=s3cret", "***"),
+        ("WWW-Authenticate", 'Basic realm="x"', 'Basic realm="x"'),
+        ("Keep-Alive", "timeout=5", "timeout=5"),
+        ("User-Agent", "Dalvik", "Dalvik"),
+    ],
+)
+def test_of_a_secret_header_only_the_scheme_and_the_user_are_shown(name, value, shown):
+    assert masked(name, value) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("127.0.0.1:8000/api/sms", "http:// or https:// is missing"),
+        ("http://127.0.0.1:99999/api/sms", "no such host or port"),
+        ("http://127.0.0.1:0/", "no such host or port"),
+        ("http://127.0.0.1:abc/", "no such host or port"),
+        ("http://:8000/", "no such host or port"),
+        ("http://a..b/", "no such host or port"),
+        ("http://127.0.0.1/\u00e9", "%C3%A9"),
+        ("http://127.0.0.1/a b", "%20"),
+        ("http://phone-1:s3cret@127.0.0.1:8000/api/sms", "URL that the phone gets"),
+    ],
+)
+def test_forward_to_a_url_that_cannot_be_is_a_usage_error_at_the_start(url, words):
+    done = refused_start(0, "--forward", url)
+    assert done.returncode == 2
+    assert "argument --forward: " in done.stderr
+    assert words in done.stderr
+    assert "s3cret" not in done.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("listening", ["127.0.0.1", "0.0.0.0"])
+def test_forward_to_the_demo_server_itself_is_a_usage_error(host, listening):
+    with socket.socket() as kept:  # a port that the server can have and nobody else takes
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        kept.bind((listening, 0))
+        port = kept.getsockname()[1]
+        url = f"http://{host}:{port}/app"
+        done = refused_start(port, "--host", listening, "--forward", url)
+    assert done.returncode == 2
+    assert "this is the demo server itself" in done.stderr
