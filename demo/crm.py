@@ -4,66 +4,42 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import signal
 import sys
-import urllib.error
-import urllib.request
-from datetime import datetime
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `python demo/crm.py`
 
+from demo.addresses import web_address
+from demo.api import Api, Refused
+from demo.exchange import CutOff, Malformed, read_body
+from demo.terminal import safe, say
 from demo.verify import Forged, verify
-
-API_TIMEOUT_SECONDS = 30
-
-
-class Refused(Exception):
-    """A call that the server did not accept, in its own words."""
-
-
-def said(content: bytes) -> str:
-    """The server's message and details, or its text where it sends none."""
-    try:
-        error = json.loads(content)
-        return f"{error['message']} {json.dumps(error.get('details') or '')}".removesuffix(' ""')
-    except (ValueError, KeyError, TypeError):
-        return content.decode("utf-8", "replace").strip()[:500]
 
 
 class Crm(ThreadingHTTPServer):
     daemon_threads = False  # what has been thanked for is finished before the end
 
-    def __init__(self, address: tuple[str, int], server: str, key: str) -> None:
+    def __init__(self, address: tuple[str, int], api: Api) -> None:
         super().__init__(address, Receiver)
-        self.server = server.rstrip("/")
-        self.key = key
+        self.api = api
         self.secret = ""
         self.seen: dict[str, object] = {}  # a real CRM keeps these in its database
 
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.server}/api/v1{path}", data, method=method)
-        request.add_header("Authorization", f"Bearer {self.key}")
-        request.add_header("Content-Type", "application/json")
-        try:
-            with urllib.request.urlopen(request, timeout=API_TIMEOUT_SECONDS) as response:
-                content = response.read()
-        except urllib.error.HTTPError as error:
-            raise Refused(f"{method} {path}: {error.code} {said(error.read())}") from error
-        except OSError as error:
-            raise Refused(f"{self.server} does not answer: {error}") from error
-        return json.loads(content) if content else None
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        say(f"{client_address[0]}: {sys.exception()!r}")
 
     def act_on(self, event: dict[str, Any]) -> None:
         data = event["data"]
-        if event["type"] != "message.received" or data["content"].strip().upper() != "PING":
+        if event["type"] != "message.received" or (data["content"] or "").strip().upper() != "PING":
             return
         answer = {"to": data["from"], "content": "PONG", "device_id": data["device_id"]}
         try:  # the reference keeps a repeated PONG from being sent twice
-            self.call("POST", "/messages", answer | {"reference": f"pong-{data['id']}"})
+            self.api.call("POST", "/messages", answer | {"reference": f"pong-{data['id']}"})
             say(f"PONG queued for {data['from']}")
         except Refused as error:
             say(f"no PONG for {data['from']}: {error}")
@@ -74,10 +50,12 @@ class Receiver(BaseHTTPRequestHandler):
     timeout = 30  # seconds for a caller that says nothing
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         try:
+            body = read_body(self.headers, self.rfile)
             verify(self.server.secret, self.headers, body)
-        except Forged as error:
+        except CutOff as error:
+            return say(f"a webhook was cut off: {error}")
+        except (Malformed, Forged) as error:
             say(f"refused a webhook: {error}")
             return self.answer(error.status)
         id_, mark = self.headers["webhook-id"], object()
@@ -95,38 +73,67 @@ class Receiver(BaseHTTPRequestHandler):
     def log_request(self, *args: Any) -> None:
         """Silent: what matters is printed where it happens."""
 
+    def log_message(self, format: str, *args: Any) -> None:
+        say(f"{self.client_address[0]}: {format % args}")
+
 
 def in_a_line(data: dict[str, Any]) -> str:
     if "content" not in data:
         return json.dumps(data)
-    place = f"{data.get('from')} -> {data.get('to')} on {data.get('device_id')}"
-    # as JSON, so that no SMS can play tricks with the terminal
-    return f"{place} ({data.get('status')}): {json.dumps(data['content'], ensure_ascii=False)}"
-
-
-def say(text: str) -> None:
-    print(f"{datetime.now():%H:%M:%S} {text}", flush=True)
+    device = data.get("device_id") or "any phone"
+    place = f"{data.get('from') or device} -> {data.get('to') or device}"
+    text = json.dumps(data["content"], ensure_ascii=False)
+    return f"{place} ({data.get('status')}): {text}"
 
 
 def serve(crm: Crm, url: str) -> None:
     """Registers the webhook, receives until Ctrl-C, and takes the webhook away again."""
-    endpoint = crm.call("POST", "/webhooks", {"url": url})
+    endpoint = crm.api.call("POST", "/webhooks", {"url": url}, wanted=("id", "url", "secret"))
     try:
         crm.secret = endpoint["secret"]
+        remove_older(crm, endpoint)
         say(f"webhook {endpoint['id']} goes to {url}; send PING to a phone of yours. Ctrl-C ends.")
         crm.serve_forever()
     except KeyboardInterrupt:
         say("stopping")
     finally:
-        crm.call("DELETE", f"/webhooks/{endpoint['id']}")
-        say(f"webhook {endpoint['id']} removed")
+        remove(crm, endpoint["id"])
+
+
+def remove_older(crm: Crm, endpoint: dict[str, Any]) -> None:
+    """Takes away what earlier runs left at this address; nobody knows its secret any more."""
+    for old in crm.api.call("GET", "/webhooks", wanted=["data"])["data"]:
+        if old["url"] == endpoint["url"] and old["id"] != endpoint["id"]:
+            remove(crm, old["id"])
+
+
+def remove(crm: Crm, id_: str) -> None:
+    try:
+        crm.api.call("DELETE", f"/webhooks/{id_}")
+    except (Refused, KeyboardInterrupt) as error:
+        if isinstance(error, Refused) and error.status == 404:
+            return say(f"webhook {id_} was removed by somebody else")
+        raise Refused(
+            f"webhook {id_} is still at the server ({str(error) or 'interrupted'}). "
+            "The next start at this address removes it, or: "
+            f"curl -X DELETE {crm.api.server}/api/v1/webhooks/{id_} -H 'Authorization: Bearer KEY'"
+        ) from error
+    return say(f"webhook {id_} removed")
+
+
+def api_key(text: str) -> str:
+    """For argparse, whose message must not show it: pasted white space does no harm."""
+    if not re.fullmatch("[!-~]+", text.strip()):
+        raise argparse.ArgumentTypeError("a key is one word of ASCII characters")
+    return text.strip()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--server", default="http://127.0.0.1:8000", help="the gateway server")
-    add("--key", required=True, help="crm_live_…")
+    server = partial(web_address, login="the key is all that it takes")
+    add("--server", type=server, default="http://127.0.0.1:8000", help="the gateway server")
+    add("--key", type=api_key, required=True, help="crm_live_…")
     add("--port", type=int, default=9000, help="where this CRM listens")
     add("--public-url", help="how the server reaches it, if not on this machine")
     options = parser.parse_args()
@@ -134,12 +141,22 @@ def main() -> int:
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, signal.default_int_handler)
     try:
-        with Crm((host, options.port), options.server, options.key) as crm:
+        crm = Crm((host, options.port), Api(options.server.geturl(), options.key))
+    except (OSError, OverflowError) as error:
+        return failed(f"Cannot listen on port {options.port}: {error}")
+    try:
+        with crm:
             serve(crm, options.public_url or f"http://127.0.0.1:{crm.server_port}/")
-    except (Refused, OSError, OverflowError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    except Refused as error:
+        return failed(str(error))
+    except KeyboardInterrupt:
+        return failed("Stopped. If the server took the webhook, the next start removes it.")
     return 0
+
+
+def failed(why: str) -> int:
+    print(safe(why), file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":
