@@ -445,7 +445,8 @@ def test_ctrl_c_ends_with_a_line_even_while_a_phone_is_connected(demo):
     connection = http.client.HTTPConnection("127.0.0.1", demo.port, timeout=30)
     connection.request("GET", "/")
     connection.getresponse().read()
-    assert demo.end().endswith("Stopped. What it held is gone.\n")
+    demo.lines_until("GET / 200")
+    assert demo.end() == "\nStopped. What it held is gone.\n"
     assert demo.process.returncode == 0
     connection.close()
 
