@@ -1,7 +1,6 @@
 """Looks: single rows, read thousands of times a second, at the cost of the query alone."""
 
 from dataclasses import replace
-from threading import Semaphore
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,15 +12,13 @@ from sqlalchemy.engine import Dialect, Engine
 from . import statements
 from .statements import Spelling
 
-MOST_CONNECTIONS = 4
-
 Row = tuple[Any, ...]
 
 
 class Looks:
     """Statements that are compiled once, and connections that wait in a pool of their own.
 
-    A session would cost ten times the query. A look is over so soon that few connections do for many threads.
+    A session would cost ten times the query.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -29,7 +26,6 @@ class Looks:
         self._kind = _Sqlite if engine.dialect.name == "sqlite" else _Postgresql
         self._driver_error: type[Exception] = engine.dialect.dbapi.Error  # type: ignore[union-attr]
         self._connections: list[_Sqlite | _Postgresql] = []
-        self._places = Semaphore(MOST_CONNECTIONS)
         self._spelled: dict[int, Spelling] = {}
 
     def first(self, statement: sa.SelectBase, values: dict[str, Any]) -> Row | None:
@@ -55,13 +51,12 @@ class Looks:
             self._connections.pop().close()
 
     def _ask(self, text: str, bound: Row) -> Row | None:
-        with self._places:
-            try:
-                connection = self._connections.pop()
-            except IndexError:
-                connection = self._open()
-            row = connection.ask(text, bound)
-            self._connections.append(connection)
+        try:
+            connection = self._connections.pop()
+        except IndexError:
+            connection = self._open()
+        row = connection.ask(text, bound)
+        self._connections.append(connection)
         return row
 
     def _open(self) -> "_Sqlite | _Postgresql":

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from smsgw.core import crms, devices, handout, locking, logins, outbound
 from smsgw.core.drafts import Draft
 from smsgw.core.journal import writing
-from smsgw.store import looks
 from smsgw.store.db import Database, insert, insert_new
 from smsgw.store.models import Device, Dispatch, Message, Operator
 from smsgw.store.turns import Turns
@@ -184,19 +183,6 @@ def test_the_look_of_an_idle_poll_reads_little_also_while_statistics_are_old(wor
     left_out = [int(count) for count in re.findall(r"Rows Removed by .*?: (\d+)", plan)]
     assert len(read) > 4
     assert max(read + left_out) < 10, plan
-
-
-def test_many_threads_look_by_few_connections(database):
-    """PostgreSQL has a hundred for all its clients."""
-    if database.is_sqlite:
-        pytest.skip("a file has no limit")
-    slow = sa.select(sa.func.pg_sleep(0.05))
-    threads = [threading.Thread(target=database.look, args=(slow,)) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(database._looks._connections) == looks.MOST_CONNECTIONS
 
 
 def test_a_look_is_planned_once_and_not_for_each_device(world):
