@@ -16,10 +16,12 @@ from . import steps
 from .answers import head_of, retry_after, text_of
 from .connections import CONNECT_SECONDS
 from .failures import Way, explained
+from .kept import KeptConnections
 from .outcome import Outcome
 
 HEAD_BYTES = 65_536
 KEPT_BYTES = 4096
+REUSED_WITHIN_SECONDS = 1
 OWN_HEADERS = {
     "User-Agent": f"smsgw/{__version__}",
     "Accept-Encoding": "identity",
@@ -34,6 +36,9 @@ OPTIONS = {
     pycurl.PROXY: "",  # and none from the environment
     pycurl.CONNECTTIMEOUT_MS: int(1000 * CONNECT_SECONDS),
     pycurl.DNS_CACHE_TIMEOUT: 0,
+    # Servers close idle connections after 2 s (gunicorn), 5 s (Node, uvicorn, Apache) or more; a request sent at
+    # that moment is lost.
+    pycurl.MAXAGE_CONN: REUSED_WITHIN_SECONDS,
 }
 
 
@@ -50,7 +55,10 @@ class Request:
 
 
 class Exchange:
-    """A request, what has come of it so far, and whom to tell in the end. `options` come on top of `OPTIONS`."""
+    """A request, what has come of it so far, and whom to tell in the end. `options` come on top of `OPTIONS`.
+
+    `is_unsent`: nothing was sent, because the kept connection had ended, and it is to begin again with a new one.
+    """
 
     def __init__(
         self,
@@ -58,9 +66,11 @@ class Exchange:
         guard: Guard,
         options: Mapping[int, Any],
         now: Callable[[], datetime],
+        kept: KeptConnections,
         tell: Callable[[Outcome | None], None],
     ) -> None:
         self.tell = tell
+        self.is_unsent = False
         self._request = request
         self._guard = guard
         self._options = options
@@ -69,11 +79,14 @@ class Exchange:
         self._heads = bytearray()
         self._body = bytearray()
         self._refused: list[str] = []
+        self._kept = kept
         self._is_open = False
+        self._is_sent = False
 
     def begin(self) -> pycurl.Curl:
         """A handle with all that libcurl has to know."""
         request, curl = self._request, pycurl.Curl()
+        begins_again, self.is_unsent = self.is_unsent, False
         headers = {**OWN_HEADERS, **request.headers}
         for option, value in {
             **OPTIONS,
@@ -81,8 +94,10 @@ class Exchange:
             pycurl.URL: request.url,
             pycurl.HTTPHEADER: [f"{name}: {value}" for name, value in headers.items()],
             pycurl.POSTFIELDS: request.body,
-            pycurl.TIMEOUT_MS: max(1, int(1000 * request.seconds)),
+            pycurl.TIMEOUT_MS: max(1, int(1000 * (request.seconds - self._seconds()))),
+            pycurl.FRESH_CONNECT: begins_again,
             pycurl.OPENSOCKETFUNCTION: self._open,
+            pycurl.PREREQFUNCTION: self._permit_once,
             pycurl.HEADERFUNCTION: self._keep_head,
             pycurl.WRITEFUNCTION: self._keep_body,
         }.items():
@@ -91,7 +106,8 @@ class Exchange:
 
     def outcome(self, curl: pycurl.Curl, code: int, why: str) -> Outcome:
         """What came of it. With a whole header the status counts, whatever became of the body."""
-        seconds = time.monotonic() - self._began
+        self._kept.note(curl)
+        seconds = self._seconds()
         head = head_of(bytes(self._heads))
         if head is None:
             request = self._request
@@ -112,6 +128,22 @@ class Exchange:
             return None
         self._is_open = True
         return _Lent(address.family, address.socktype, address.protocol)
+
+    def _permit_once(self, *addresses: Any) -> int:
+        """Called before libcurl sends the request: lets it be sent once, and not on a connection that has ended.
+
+        Where a kept connection ends before the answer begins, libcurl repeats the request on the next one, up to five
+        times and without a word, although the receiver may have read each. One attempt is one request.
+        """
+        is_kept = not self._is_open
+        self.is_unsent = not self._is_sent and is_kept and self._kept.has_ended(addresses)
+        is_refused = self._is_sent or self.is_unsent
+        self._is_sent = not self.is_unsent
+        word: int = pycurl.PREREQFUNC_ABORT if is_refused else pycurl.PREREQFUNC_OK
+        return word
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
 
     def _keep_head(self, line: bytes) -> int:
         """Takes a line of the header; by taking none it ends the transfer."""

@@ -20,6 +20,7 @@ _CAUSES = {
     pycurl.E_GOT_NOTHING: _LOST,
     pycurl.E_SEND_ERROR: _LOST,
     pycurl.E_RECV_ERROR: _LOST,
+    pycurl.E_ABORTED_BY_CALLBACK: _LOST,  # a kept connection ended, and nothing is sent twice
     pycurl.E_PEER_FAILED_VERIFICATION: (
         "tls",
         "The receiver's certificate is not accepted: {reason}.",

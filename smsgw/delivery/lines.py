@@ -89,8 +89,6 @@ class Line:
 
     def publish(self, letter: Letter, seconds: float) -> None:
         """Publishes, persistent and mandatory, and waits for the confirmation; raises `CallFailed`."""
-        if not self._channel.is_open:
-            raise LineLost
         self._returned = None
         self._channel.basic_publish(
             self._broker.exchange,
@@ -108,6 +106,12 @@ class Line:
             mandatory=True,
         )
         self._run(seconds)
+
+    def is_usable(self) -> bool:
+        """Whether nothing has ended the connection or its channel since it was used last."""
+        with contextlib.suppress(CallFailed):
+            self._run(0)
+        return bool(self._channel.is_open)
 
     def close(self) -> None:
         """Says goodbye, gives the broker a second to hear it, and hangs up."""

@@ -11,7 +11,7 @@ from ..addresses import Guard, Resolve
 from ..brokers import Broker, BrokerRefused
 from . import authorities
 from .connections import Attempt, CallFailed
-from .lines import Letter, Line, LineLost, is_installed
+from .lines import Letter, Line, is_installed
 from .outcome import Outcome
 from .watchdog import Watchdog
 
@@ -83,17 +83,12 @@ class Publisher:
         return TAKEN, None, None
 
     def _exchange(self, attempt: Attempt, url: str, broker: Broker, letter: Letter) -> None:
+        # Once in an attempt: what breaks off after the event was sent may be in the queue already.
         kept = self._take(url)
-        if kept is not None:
-            try:
-                self._send(attempt, url, kept, letter)
-                return
-            except LineLost:
-                # The broker ended a connection that nobody used; that says nothing about it now. Whatever it may
-                # have taken comes a second time under the same message id.
-                if attempt.is_over:
-                    raise
-        self._send(attempt, url, self._open(attempt, broker), letter)
+        if kept is not None and not kept.is_usable():
+            kept.hang_up()
+            kept = None
+        self._send(attempt, url, kept or self._open(attempt, broker), letter)
 
     def _open(self, attempt: Attempt, broker: Broker) -> Line:
         sock = attempt.connect(broker.scheme, broker.host, broker.port)

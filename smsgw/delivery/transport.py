@@ -13,6 +13,7 @@ from .. import clock
 from ..addresses import Guard
 from . import authorities
 from .exchange import Exchange, Request
+from .kept import KeptConnections
 from .outcome import Outcome
 from .wire import Wire
 
@@ -39,6 +40,7 @@ class Transport:
         self._authorities = authorities.file()
         trusts = trusted or f"/dev/fd/{self._authorities.fileno()}"
         self._options = {pycurl.CAINFO: trusts, pycurl.RESOLVE: list(names)}
+        self._kept = KeptConnections()
         self._wire = Wire()
 
     def post(
@@ -68,7 +70,8 @@ class Transport:
             body,
             timeout_seconds,
         )
-        self._wire.send(Exchange(request, self._guard, self._options, self._now, tell))
+        exchange = Exchange(request, self._guard, self._options, self._now, self._kept, tell)
+        self._wire.send(exchange)
 
     def close(self) -> None:
         """Break off what still runs, without a word to those who wait for it, and close all connections."""

@@ -18,7 +18,12 @@ GOODBYE_SECONDS = 1.0
 
 
 class Exchange(Protocol):
-    """A request and its answer. The wire's thread calls it, so nothing in it may wait."""
+    """A request and its answer. The wire's thread calls it, so nothing in it may wait.
+
+    `is_unsent` says after `outcome` that nothing was sent: it begins again instead of being told of.
+    """
+
+    is_unsent: bool
 
     def begin(self) -> pycurl.Curl:
         """A handle with all that libcurl has to know."""
@@ -119,10 +124,13 @@ class Wire:
 
     def _end(self, curl: pycurl.Curl, code: int, why: str) -> None:
         exchange = self._running.pop(curl)
-        self._multi.remove_handle(curl)
         outcome = steps.attempt("read an answer", partial(exchange.outcome, curl, code, why))
+        self._multi.remove_handle(curl)
         curl.close()
-        _tell(exchange, outcome)
+        if exchange.is_unsent:
+            self._begin(exchange)
+        else:
+            _tell(exchange, outcome)
 
     def _watch(self, events: int, descriptor: int, _multi: object, _data: object) -> None:
         # libcurl and selectors have the same numbers for reading and writing.

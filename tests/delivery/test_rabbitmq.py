@@ -3,6 +3,7 @@
 import os
 import ssl
 import subprocess
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -186,6 +187,19 @@ def test_a_connection_is_used_again_and_one_that_broke_meanwhile_is_replaced_at_
     assert publisher.publish(url, LETTER, PATIENT_SECONDS).is_success
     assert gate.connection_count == 2
     assert len(broker.messages("all")) == 3
+
+
+def test_one_attempt_publishes_once_where_the_broker_dies_before_it_confirms(
+    publisher: Publisher, broker: Broker, gate: Gate
+):
+    broker.bind("all")
+    url = broker.url(gate.port)
+    assert publisher.publish(url, LETTER, PATIENT_SECONDS).is_success
+    gate.is_frozen = True
+    threading.Timer(0.3, gate.cut).start()
+    outcome = publisher.publish(url, LETTER, PATIENT_SECONDS)
+    assert outcome.error == "connection_lost"
+    assert gate.connection_count == 1
 
 
 def test_idle_connections_are_bounded(publisher: Publisher, broker: Broker):

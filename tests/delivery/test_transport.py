@@ -4,8 +4,11 @@ import re
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import sys
+import threading
+import time
 from datetime import UTC, datetime
 from ipaddress import ip_network
 from queue import SimpleQueue
@@ -357,28 +360,116 @@ def test_what_comes_before_the_answer_is_not_the_answer(transport):
     assert (outcome.status_code, outcome.retry_after_seconds) == (503, 9)
 
 
-def test_a_new_connection_that_dies_is_not_tried_again(transport):
-    with Misbehaving(closes_at_once) as server:
-        outcome = post(transport, server.url)
-    assert outcome.error == "connection_lost"
-    assert len(server.requests) == 1
+def resets(line):
+    """Make closing the connection a reset."""
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    line.close()
 
 
-def test_a_kept_connection_that_dies_is_tried_again_at_once(transport):
-    with Misbehaving(closes_the_second_time) as server:
-        assert post(transport, server.url).is_success
-        assert post(transport, server.url).is_success
-    assert server.requests == [server.requests[0]] * 3
+def dies_at_once(line, server):
+    pass
 
 
-def test_it_is_tried_again_only_once(transport):
-    lines = iter([closes_the_second_time, closes_at_once, answers(answer())])
+def dies_in_the_head(line, server):
+    line.recv(1)
+    resets(line)
 
-    with Misbehaving(lambda line, server: next(lines)(line, server)) as server:
-        assert post(transport, server.url).is_success
-        outcome = post(transport, server.url)
-    assert outcome.error == "connection_lost"
+
+def dies_in_the_body(line, server):
+    while b"\r\n\r\n" not in line.recv(65536, socket.MSG_PEEK):
+        server.stopping.wait(0.01)
+    line.recv(200)
+    resets(line)
+
+
+def dies_after_the_request(line, server):
+    server.read_request(line)
+
+
+def resets_after_the_request(line, server):
+    server.read_request(line)
+    resets(line)
+
+
+def dies_in_the_answer(line, server):
+    server.read_request(line)
+    line.sendall(b"HTTP/1.1 200 O")
+
+
+DEATHS = [
+    dies_at_once,
+    dies_in_the_head,
+    dies_in_the_body,
+    dies_after_the_request,
+    resets_after_the_request,
+    dies_in_the_answer,
+]
+
+
+@pytest.mark.parametrize("death", DEATHS)
+@pytest.mark.parametrize("is_kept", [False, True], ids=["new", "kept"])
+@pytest.mark.parametrize("body", [BODY, b"x" * 3_000_000], ids=["short", "long"])
+def test_one_attempt_is_one_request_wherever_the_connection_dies(made, death, is_kept, body):
+    heads = []
+
+    def behave(line, server):
+        for _ in range(is_kept):
+            server.read_request(line)
+            come.wait(SLOW_MACHINE_SECONDS)
+            line.sendall(answer())
+        if line.recv(1, socket.MSG_PEEK):
+            heads.append(line)
+            death(line, server)
+
+    # Six kept connections: libcurl would use up one after the other.
+    transport, come = made(), threading.Barrier(6)
+    with Misbehaving(behave) as server:
+        told = SimpleQueue()
+        for _ in range(6 * is_kept):
+            transport.post(server.url, BODY, {}, 10.0, told.put)
+        assert all(told.get(timeout=15).is_success for _ in range(6 * is_kept))
+        outcome = post(transport, server.url, body=body)
+    assert outcome.error == "connection_lost", outcome
+    assert len(heads) == 1
+    assert len(server.requests) <= 6 * is_kept + 1
+
+
+def test_a_connection_that_ended_between_two_requests_is_replaced_without_a_failure(transport):
+    ended = threading.Event()
+
+    def behave(line, server):
+        server.read_request(line)
+        line.sendall(answer())
+        line.close()
+        ended.set()
+
+    with Misbehaving(behave) as server:
+        for number in range(3):
+            assert post(transport, server.url).is_success, number
+            assert ended.wait(SLOW_MACHINE_SECONDS)
+            ended.clear()
     assert len(server.requests) == 3
+
+
+def test_a_receiver_that_has_gone_refuses_the_connection_once(transport):
+    with Misbehaving(answers_once(answer())) as server:
+        url = server.url
+        assert post(transport, url).is_success
+    assert post(transport, url).error == "connection_refused"
+
+
+def test_a_connection_that_was_idle_for_seconds_is_not_used_again(transport):
+    opened = []
+
+    def behave(line, server):
+        opened.append(line)
+        answers(answer())(line, server)
+
+    with Misbehaving(behave) as server:
+        assert post(transport, server.url).is_success
+        time.sleep(2.2)
+        assert post(transport, server.url).is_success
+    assert len(opened) == 2
 
 
 def test_a_closed_port_refuses_the_connection(transport):
@@ -503,13 +594,13 @@ def test_the_deadline_holds_for_a_tls_receiver_that_drips(made, certificate, ser
     assert outcome.duration_seconds < SLOW_MACHINE_SECONDS
 
 
-def test_a_kept_tls_connection_that_dies_is_tried_again_at_once(made, certificate, server_tls):
+def test_a_kept_tls_connection_that_dies_is_one_request(made, certificate, server_tls):
     with Misbehaving(closes_the_second_time, tls=server_tls) as server:
         transport = trusting(made, server, certificate)
         url = f"https://crm.test:{server.port}/"
         assert post(transport, url).is_success
-        assert post(transport, url).is_success
-    assert len(server.requests) == 3
+        assert post(transport, url).error == "connection_lost"
+    assert len(server.requests) == 2
 
 
 def test_a_receiver_without_tls_is_a_tls_failure(transport):
