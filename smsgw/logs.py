@@ -18,6 +18,11 @@ _SECRETS = re.compile(
     re.IGNORECASE,
 )
 _NUMBERS = re.compile(r"(?<![\w.-])(\+?\d{2})\d{4,11}(\d{2})(?![\w-])")
+_LAST_WORD = re.compile(r"[^\s/]*\Z")
+# A line says what happened, not all of what somebody sent.
+MOST_CHARACTERS = 4096
+MOST_FIELD_CHARACTERS = 1024
+MOST_TRACE_LINES = 100
 # A database's own words about a failed row repeat the row; SQLAlchemy's repeat the statement's values.
 _ROWS = re.compile(r"^(DETAIL|CONTEXT|\[parameters): .*$", re.MULTILINE)
 
@@ -30,7 +35,7 @@ class Redaction(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         if not getattr(record, "is_clean", False):
-            record.msg, record.args = redact(record.getMessage()), None
+            record.msg, record.args = redact(shorten(record.getMessage())), None
         record.request_id = request_id.get()
         return True
 
@@ -94,6 +99,13 @@ def redact(text: str) -> str:
     return _NUMBERS.sub(lambda found: f"{found.group(1)}…{found.group(2)}", text)
 
 
+def shorten(text: str, most: int = MOST_CHARACTERS) -> str:
+    """The beginning of a long text, and how long it was; never half of a word, which `redact` might not know."""
+    if len(text) <= most:
+        return text
+    return f"{_LAST_WORD.sub('', text[:most])}… ({len(text):,} characters)"
+
+
 def _moment(record: logging.LogRecord) -> str:
     return f"{_second(int(record.created))}.{int(record.msecs):03d}Z"
 
@@ -106,7 +118,7 @@ def _second(epoch_second: int) -> str:
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
     """What the caller gave as `extra={"fields": {…}}`, and the request's id; absent values are left out."""
     fields = {
-        name: redact(value) if isinstance(value, str) else value
+        name: redact(shorten(value, MOST_FIELD_CHARACTERS)) if isinstance(value, str) else value
         for name, value in getattr(record, "fields", {}).items()
         if value is not None
     }
@@ -117,7 +129,12 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
 def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
     if not record.exc_info:
         return ""
-    return redact(_ROWS.sub(r"\1: …", formatter.formatException(record.exc_info)))
+    lines = formatter.formatException(record.exc_info).splitlines()
+    if len(lines) > MOST_TRACE_LINES:
+        half = MOST_TRACE_LINES // 2
+        lines[half:-half] = [f"… ({len(lines) - 2 * half:,} lines)"]
+    trace = "\n".join(shorten(line) for line in lines)
+    return redact(_ROWS.sub(r"\1: …", trace))
 
 
 def _one_line(text: str) -> str:

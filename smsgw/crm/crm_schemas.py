@@ -3,18 +3,17 @@
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from .fields import Yes
+from ..http.parsing import Taken
+from .fields import Several, Yes
 from .message_schemas import moment, text, told
 
 _DEVICE_IDS = told("The devices it may use; null means all, future ones too.", example=["phone-1"])
-_MOST_DEVICES = validate.Length(max=1000)
+_DEVICE_ID = fields.String(validate=validate.Length(max=64))
+MOST_DEVICES = 1000
 
 
-class NewCrm(ma.Schema):
+class NewCrm(Taken):
     """A CRM to be added."""
-
-    class Meta:
-        unknown = ma.RAISE
 
     name = fields.String(
         required=True,
@@ -26,16 +25,11 @@ class NewCrm(ma.Schema):
         validate=validate.Length(min=1, max=2048),
         metadata=told("Where it wants all its events: makes a webhook endpoint.", format="uri"),
     )
-    device_ids = fields.List(
-        fields.String(), allow_none=True, validate=_MOST_DEVICES, metadata=_DEVICE_IDS
-    )
+    device_ids = Several(_DEVICE_ID, most=MOST_DEVICES, allow_none=True, metadata=_DEVICE_IDS)
 
 
-class CrmChanges(ma.Schema):
+class CrmChanges(Taken):
     """What to change of a CRM; what is left out stays."""
-
-    class Meta:
-        unknown = ma.RAISE
 
     name = fields.String(
         validate=validate.Length(min=1, max=100), metadata=told("What people call it.")
@@ -44,9 +38,7 @@ class CrmChanges(ma.Schema):
     strict_numbers = Yes(
         metadata=told("Refuse numbers that are not complete international ones (E.164).")
     )
-    device_ids = fields.List(
-        fields.String(), allow_none=True, validate=_MOST_DEVICES, metadata=_DEVICE_IDS
-    )
+    device_ids = Several(_DEVICE_ID, most=MOST_DEVICES, allow_none=True, metadata=_DEVICE_IDS)
 
 
 class Crm(ma.Schema):

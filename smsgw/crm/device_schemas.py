@@ -3,17 +3,15 @@
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from ..http.parsing import Taken
 from .fields import Yes
 from .message_schemas import maybe, maybe_moment, moment, text, told
 
 _PHONE = told("Its own number, shown as `to` of what it receives.", example="+4930123456")
 
 
-class NewDevice(ma.Schema):
+class NewDevice(Taken):
     """A device to be added."""
-
-    class Meta:
-        unknown = ma.RAISE
 
     device_id = fields.String(
         required=True,
@@ -30,21 +28,15 @@ class NewDevice(ma.Schema):
     )
 
 
-class DeviceChanges(ma.Schema):
+class DeviceChanges(Taken):
     """What to change of a device; what is left out stays."""
-
-    class Meta:
-        unknown = ma.RAISE
 
     phone = fields.String(allow_none=True, validate=validate.Length(max=64), metadata=_PHONE)
     enabled = Yes(metadata=told("Whether it is let in; its queue waits meanwhile."))
 
 
-class NewSecret(ma.Schema):
+class NewSecret(Taken):
     """Which kind of secret to make."""
-
-    class Meta:
-        unknown = ma.RAISE
 
     key = Yes(load_default=False, metadata=told("A `gw_live_…` key instead of a password."))
 

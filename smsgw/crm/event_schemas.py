@@ -4,6 +4,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from ..core.events import TYPES
+from ..http.parsing import Taken
 from ..sms import statuses
 from .fields import Moment
 from .message_schemas import maybe, maybe_moment, moment, text, told
@@ -11,7 +12,7 @@ from .message_schemas import maybe, maybe_moment, moment, text, told
 MOST_EVENTS = 1000
 
 
-class EventQuery(ma.Schema):
+class EventQuery(Taken):
     """Where to go on, and how far."""
 
     after = fields.String(
@@ -43,7 +44,7 @@ class Feed(ma.Schema):
     next_cursor = maybe("Give it as `after` next time, also when nothing is new.")
 
 
-class StatsQuery(ma.Schema):
+class StatsQuery(Taken):
     """Of which time."""
 
     since = Moment(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import marshmallow as ma
-from marshmallow import fields
+from marshmallow import fields, validate
 
 MAX_METADATA_BYTES = 8192
 MAX_METADATA_LEVELS = 10
@@ -65,6 +65,23 @@ class Metadata(fields.Dict):
 def _is_shallow(value: Any, levels: int) -> bool:
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return levels >= 0 and all(_is_shallow(item, levels - 1) for item in items)
+
+
+class Several(fields.List[Any]):
+    """A list of at most `most` items, whose length is checked before any of them is read."""
+
+    def __init__(
+        self, item: fields.Field[Any], *, most: int, least: int | None = None, **options: Any
+    ) -> None:
+        self.length = validate.Length(min=least, max=most)
+        super().__init__(item, validate=self.length, **options)
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> list[Any]:
+        if isinstance(value, list):
+            self.length(value)
+        return super()._deserialize(value, attr, data, **kwargs)
 
 
 class Yes(fields.Boolean):

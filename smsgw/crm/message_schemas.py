@@ -7,8 +7,9 @@ from marshmallow import fields, validate
 
 from ..core.drafts import MAX_UNITS
 from ..core.outbound import MAX_BATCH
+from ..http.parsing import Taken
 from ..sms import statuses
-from .fields import Metadata, Moment, Whole, Yes
+from .fields import Metadata, Moment, Several, Whole, Yes
 
 LONGEST_TTL_SECONDS = 366 * 24 * 3600
 DIRECTIONS = ("inbound", "outbound")
@@ -43,11 +44,8 @@ def maybe_moment(description: str) -> fields.String:
     )
 
 
-class Draft(ma.Schema):
+class Draft(Taken):
     """A message to be sent."""
-
-    class Meta:
-        unknown = ma.RAISE
 
     to = fields.String(
         required=True,
@@ -102,25 +100,20 @@ class Draft(ma.Schema):
     )
 
 
-class Batch(ma.Schema):
+class Batch(Taken):
     """Messages to be sent, all or none."""
 
-    class Meta:
-        unknown = ma.RAISE
-
-    messages = fields.List(
+    messages = Several(
         fields.Nested(Draft),
+        least=1,
+        most=MAX_BATCH,
         required=True,
-        validate=validate.Length(min=1, max=MAX_BATCH),
         metadata=told("1 to 1,000 messages."),
     )
 
 
-class Resend(ma.Schema):
+class Resend(Taken):
     """Whether to send again what may have been sent."""
-
-    class Meta:
-        unknown = ma.RAISE
 
     may_duplicate = Yes(
         load_default=False,
@@ -128,7 +121,7 @@ class Resend(ma.Schema):
     )
 
 
-class MessageQuery(ma.Schema):
+class MessageQuery(Taken):
     """Which messages to list."""
 
     direction = fields.String(
@@ -139,17 +132,27 @@ class MessageQuery(ma.Schema):
         validate=validate.OneOf((*statuses.OUTBOUND, *statuses.INBOUND)),
         metadata=told("In this status now."),
     )
-    device_id = fields.String(metadata=told("Of this device."))
-    from_ = fields.String(data_key="from", metadata=told("From this number, in any spelling."))
-    to = fields.String(metadata=told("To this number, in any spelling."))
-    reference = fields.String(metadata=told("With this reference."))
+    device_id = fields.String(validate=validate.Length(max=64), metadata=told("Of this device."))
+    from_ = fields.String(
+        data_key="from",
+        validate=validate.Length(max=100),
+        metadata=told("From this number, in any spelling."),
+    )
+    to = fields.String(
+        validate=validate.Length(max=100), metadata=told("To this number, in any spelling.")
+    )
+    reference = fields.String(
+        validate=validate.Length(max=255), metadata=told("With this reference.")
+    )
     q = fields.String(
         validate=validate.Length(min=1, max=200),
         metadata=told("With this in the content, a number or the reference, in capitals or not."),
     )
     since = Moment(metadata=told("Made at this time or later.", format="date-time"))
     until = Moment(metadata=told("Made before this time.", format="date-time"))
-    cursor = fields.String(metadata=told("The `next_cursor` of the page before."))
+    cursor = fields.String(
+        validate=validate.Length(max=200), metadata=told("The `next_cursor` of the page before.")
+    )
     limit = fields.Integer(
         load_default=50,
         validate=validate.Range(min=1, max=200),

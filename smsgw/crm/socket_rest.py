@@ -64,6 +64,8 @@ def register_crm() -> Response:
 @public
 def send_message() -> Response:
     """Queues an SMS; the key stands in the body or in the header."""
+    if keys.bearer():
+        keys.crm_of(keys.bearer())
     body = keys.json_body()
     key = body.get("apiKey")
     crm = keys.crm_of(key if isinstance(key, str) else keys.bearer())
@@ -160,22 +162,21 @@ def _find_message(session: Session, crm: AnyCrm, message_id: str) -> Message:
     try:
         return stored_messages.get(session, crm, message_id)
     except NotFound:
-        found = session.scalars(_by_phone_id(session, crm, message_id)).first()
+        found = session.scalars(_by_phone_id(crm, message_id)).first()
         if found is None:
             raise
         return found
 
 
-def _by_phone_id(session: Session, crm: AnyCrm, phone_id: str) -> sa.Select[Message]:
+def _by_phone_id(crm: AnyCrm, phone_id: str) -> sa.Select[Message]:
     """The newest incoming SMS of this CRM to which some device gave this id."""
     # Of all devices, not only those it may use now: what came in for it stays its own.
-    wanted = [f"{device_id}:{phone_id}" for device_id in session.scalars(sa.select(Device.id))]
-    if ids.is_uuid(phone_id):
-        wanted.append(phone_id.lower())
+    of_device = Message.inbound_key.in_(sa.select(Device.id.concat(f":{phone_id}")))
+    is_it = sa.or_(of_device, Message.inbound_key == phone_id.lower())
     return (
         sa.select(Message)
         .join(InboxEntry, InboxEntry.message_id == Message.id)
-        .where(InboxEntry.crm_id == crm.id, Message.inbound_key.in_(wanted))
+        .where(InboxEntry.crm_id == crm.id, is_it if ids.is_uuid(phone_id) else of_device)
         .order_by(Message.id.desc())
         .limit(1)
     )

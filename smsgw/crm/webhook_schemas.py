@@ -7,7 +7,8 @@ from ..core.deliveries import MOST_RECOVERED, STATUSES
 from ..core.events import TYPES
 from ..core.signing_secrets import GRACE_SECONDS, LONGEST_GRACE_SECONDS
 from ..core.urls import LONGEST_URL
-from .fields import Moment, Whole, Yes
+from ..http.parsing import Taken
+from .fields import Moment, Several, Whole, Yes
 from .message_schemas import maybe, maybe_moment, moment, text, told
 
 _EVENTS = told("Which events it wants; null or left out means all, future ones too.")
@@ -18,21 +19,26 @@ _URL = told(
     format="uri",
     example="https://crm.example.org/sms",
 )
+MOST_EVENT_TYPES = 100
+MOST_DEVICES = 1000
 _LENGTH = validate.Length(min=1, max=LONGEST_URL)
 
 
-class WebhookChanges(ma.Schema):
+class WebhookChanges(Taken):
     """What to change of an endpoint; what is left out stays."""
 
-    class Meta:
-        unknown = ma.RAISE
-
     url = fields.String(validate=_LENGTH, metadata=_URL)
-    events = fields.List(
-        fields.String(validate=validate.OneOf(TYPES)), allow_none=True, metadata=_EVENTS
+    events = Several(
+        fields.String(validate=validate.OneOf(TYPES)),
+        most=MOST_EVENT_TYPES,
+        allow_none=True,
+        metadata=_EVENTS,
     )
-    device_ids = fields.List(
-        fields.String(), allow_none=True, validate=validate.Length(max=1000), metadata=_DEVICE_IDS
+    device_ids = Several(
+        fields.String(validate=validate.Length(max=64)),
+        most=MOST_DEVICES,
+        allow_none=True,
+        metadata=_DEVICE_IDS,
     )
     enabled = Yes(
         metadata=told("Whether it gets anything; true starts it again with a clean record.")
@@ -46,11 +52,8 @@ class NewWebhook(WebhookChanges):
     enabled = Yes(load_default=True, metadata=told("Whether it gets anything yet."))
 
 
-class Rotation(ma.Schema):
+class Rotation(Taken):
     """How long the old secret still signs."""
-
-    class Meta:
-        unknown = ma.RAISE
 
     grace_seconds = Whole(
         load_default=GRACE_SECONDS,
@@ -59,11 +62,8 @@ class Rotation(ma.Schema):
     )
 
 
-class Recovery(ma.Schema):
+class Recovery(Taken):
     """Which time to make up for."""
-
-    class Meta:
-        unknown = ma.RAISE
 
     since = Moment(required=True, metadata=told("Events from this time on.", format="date-time"))
     until = Moment(
@@ -72,7 +72,7 @@ class Recovery(ma.Schema):
     )
 
 
-class DeliveryQuery(ma.Schema):
+class DeliveryQuery(Taken):
     """Which deliveries to list."""
 
     status = fields.String(validate=validate.OneOf(STATUSES), metadata=told("In this status now."))

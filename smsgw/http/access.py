@@ -49,7 +49,8 @@ def _end(answer: Response) -> Response:
     level = logging.DEBUG if endpoint in _PROBES and status < 400 else logging.INFO
     if _LOG.isEnabledFor(level):
         # The path alone: a query may carry a key.
-        text = f"{request.method} {request.path} {status}"
+        path = logs.shorten(request.path, logs.MOST_FIELD_CHARACTERS)
+        text = f"{request.method} {path} {status}"
         _LOG.handle(_line(level, text, rule, {**_who(given), "ms": round(seconds * 1000, 1)}))
     return answer
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 from flask import Flask, Response, current_app, request
@@ -19,6 +20,10 @@ from ..errors import (
 
 # Status, code, message and details of an error, as a protocol's JSON.
 Dialect = Callable[[int, str, str, dict[str, Any]], dict[str, Any]]
+
+MOST_DETAILS = 1000
+MOST_DETAIL_BYTES = 64 * 1024
+MOST_MESSAGE_CHARACTERS = 1000
 
 _DIALECTS = "smsgw.dialects"
 _STATUS_CODES: dict[type[GatewayError], int] = {
@@ -65,11 +70,47 @@ def error_answer(
 ) -> Response:
     """What every caller sees when something is wrong; a protocol with errors of its own `speak`s those."""
     write = _dialect() or _house_words
+    message, details = message[:MOST_MESSAGE_CHARACTERS], bounded(details or {})
     # ASCII, so that half of a surrogate pair that somebody sent can be shown to them.
-    made = json_answer(json.dumps(write(status, code, message, details or {})), status)
+    made = json_answer(json.dumps(write(status, code, message, details)), status)
     if status == 401:
         made.headers["WWW-Authenticate"] = 'Basic realm="smsgw", charset="UTF-8"'
     return made
+
+
+def bounded(details: dict[str, Any]) -> dict[str, Any]:
+    """The details, or the first of them with `"truncated": true` where there are too many to be of use."""
+    kept = _Kept()
+    found: dict[str, Any] = kept.copy(details)
+    return {**found, "truncated": True} if kept.is_full else found
+
+
+class _Kept:
+    """How much of an error's details has been copied."""
+
+    def __init__(self) -> None:
+        self._left = MOST_DETAILS
+        self._bytes_left = MOST_DETAIL_BYTES
+
+    @property
+    def is_full(self) -> bool:
+        return self._left < 0 or self._bytes_left < 0
+
+    def copy(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            pairs = takewhile(self._fits, value.items())
+            return {str(key)[:MOST_MESSAGE_CHARACTERS]: self.copy(item) for key, item in pairs}
+        if isinstance(value, list | tuple):
+            return [self.copy(item) for item in takewhile(self._fits, value)]
+        return value[:MOST_MESSAGE_CHARACTERS] if isinstance(value, str) else value
+
+    def _fits(self, item: Any) -> bool:
+        """Counts a list's item or an object's key and value, where these are no objects or lists themselves."""
+        parts = item if isinstance(item, tuple) else (item,)
+        size = sum(len(part) if isinstance(part, str) else 8 for part in parts)
+        self._bytes_left -= min(size, MOST_MESSAGE_CHARACTERS)
+        self._left -= not isinstance(parts[-1], dict | list | tuple)
+        return not self.is_full
 
 
 def _house_words(_status: int, code: str, message: str, details: dict[str, Any]) -> dict[str, Any]:

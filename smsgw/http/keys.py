@@ -12,7 +12,7 @@ from ..core.limits import Limit
 from ..core.rows import Caller
 from ..errors import BadRequest, Forbidden, Invalid, Unauthorized
 from ..settings import Settings
-from . import bodies
+from . import bodies, json_limits
 from .wiring import house
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -74,8 +74,10 @@ def check_open(now: datetime) -> None:
 
 def json_body() -> dict[str, Any]:
     """The body's JSON object; unknown fields are for nobody. Raises `BadRequest`."""
+    raw = bodies.read(MAX_BODY_BYTES)
+    json_limits.check(raw)
     try:
-        parsed = json.loads(bodies.read(MAX_BODY_BYTES).decode("utf-8-sig"))
+        parsed = json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise BadRequest("the body is not JSON in UTF-8", code="bad_json") from None
     if not isinstance(parsed, dict):

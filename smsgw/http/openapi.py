@@ -10,7 +10,7 @@ from flask import Flask
 from flask_smorest.utils import prepare_response
 
 from . import bodies
-from .parsing import StrictParser
+from .parsing import StrictParser, Taken
 
 View = Callable[..., Any]
 Decorator = Callable[[View], View]
@@ -90,7 +90,10 @@ class Error(ma.Schema):
     message = ma.fields.String(required=True, metadata={"description": "For people, in English."})
     details = ma.fields.Dict(
         required=True,
-        metadata={"description": "More for programs: what is wrong with each field, for one."},
+        metadata={
+            "description": "More for programs: what is wrong with each field, for one. "
+            "At most 1,000 things and 64 KiB; `truncated` is true where there was more."
+        },
     )
 
 
@@ -109,9 +112,7 @@ class Door(flask_smorest.Blueprint):  # type: ignore[misc]
         decorate: Decorator = self.route(rule, methods=[method])
         return decorate
 
-    def takes(
-        self, schema: type[ma.Schema], location: str = "json", examples: Any = None
-    ) -> Decorator:
+    def takes(self, schema: type[Taken], location: str = "json", examples: Any = None) -> Decorator:
         """Hands the view what the schema read from the body, or with `location="query"` from the URL."""
         wanted = {"examples": examples} if examples else {}
         decorate: Decorator = self.arguments(schema(), location=location, **wanted)

@@ -12,19 +12,33 @@ from webargs.flaskparser import FlaskParser
 from werkzeug.exceptions import LengthRequired
 
 from ..errors import BadRequest, Invalid, NotFound
-from . import bodies
+from . import bodies, json_limits
 from .answers import first_fault
 from .wiring import asked
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
+# Far more than any schema has; an error for each of a million unknown fields would take minutes.
+MAX_FIELDS = 50
 MAX_DEPTH = 20
-
 
 _UNKNOWN: dict[str, str | None] = {
     **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
     "json": ma.RAISE,
     "query": ma.RAISE,
 }
+
+
+class Taken(ma.Schema):
+    """What a schema for bodies and queries inherits from: nothing unknown is taken, and nothing of any size read."""
+
+    class Meta:
+        unknown = ma.RAISE
+
+    def load(self, data: Any, **options: Any) -> Any:
+        """Read the data; the number of its fields is checked before any of them."""
+        if isinstance(data, dict) and len(data) > MAX_FIELDS:
+            raise ma.ValidationError(f"Has {len(data):,} fields; at most {MAX_FIELDS} are read.")
+        return super().load(data, **options)
 
 
 class StrictParser(FlaskParser):
@@ -72,6 +86,7 @@ def refuse_unfit() -> None:
 
 def parse_json(body: bytes) -> Any:
     """The JSON in `body`; `BadRequest` where it is none, `Invalid` where it holds text no database keeps."""
+    json_limits.check(body)
     try:
         parsed = json.loads(
             body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite

@@ -17,7 +17,7 @@ from ..core import devices, limits, outbound, protocols, registration
 from ..core.drafts import Draft
 from ..core.limits import Limit, Standing
 from ..errors import BadRequest, Conflict, Invalid
-from ..http import answers, bodies
+from ..http import answers, bodies, json_limits
 from ..http.flushing import flusher
 from ..http.guards import crm_required, device_required, public, this_crm, this_device
 from ..http.idempotency import once
@@ -204,6 +204,7 @@ _ERRORS = {401: "Invalid or missing API key", 413: "The request is too large"}
 def _body() -> dict[str, Any]:
     """The body's JSON object, whatever its content type says; none at all is an empty one."""
     text = bodies.read(MAX_BODY_BYTES)
+    json_limits.check(text)
     try:
         parsed = json.loads(text.decode("utf-8-sig")) if text else {}
     except (ValueError, RecursionError):

@@ -32,15 +32,15 @@ blueprint = Blueprint("device_sockets", __name__)
 @public
 def register_device() -> Response:
     """Makes a device, or gives one a new token: for operators, CRMs, the device itself, and all while it is open."""
-    body = keys.json_body()
-    device_id, phone = keys.text(body, "deviceId"), keys.optional_text(body, "phoneNumber")
-    _check_phone(phone)
     key = keys.bearer()
     crm, login = keys.find_crm(key), _find_login(key)
     is_operator = keys.is_operator(key)
     now = clock.now()
     if crm is None and login is None and not is_operator:
         keys.check_open(now)
+    body = keys.json_body()
+    device_id, phone = keys.text(body, "deviceId"), keys.optional_text(body, "phoneNumber")
+    _check_phone(phone)
     with house().database.transaction() as session:
         known = session.get(Device, device_id, with_for_update=True)
         if known is None or known.removed_at is not None:

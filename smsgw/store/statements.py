@@ -5,9 +5,10 @@ several times the query, and a poll has ten.
 """
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import product
 from operator import itemgetter
 from typing import Any
 
@@ -19,6 +20,9 @@ Rows = list[Any]
 Convert = Callable[[Any], Any]
 # The lists among the values: their names and lengths.
 Shape = tuple[tuple[str, int], ...]
+# The longest list of one statement: SQLite bounds the values of a statement to 32,766, PostgreSQL to 65,535, and a list
+# is filled up to a power of two.
+MOST_IN_LIST = 8192
 # What SQLAlchemy makes: SELECTs, and INSERTs, UPDATEs and DELETEs.
 Constant = sa.SelectBase | sa.UpdateBase
 
@@ -67,7 +71,33 @@ class Spelling:
 
 
 def run(connection: Connection, statement: Constant, values: Values) -> Rows:
-    """Runs a constant statement; returns its rows, with their columns as attributes."""
+    """Runs a constant statement; returns its rows, with their columns as attributes.
+
+    Longer lists than one statement can hold are run in slices, the rows of one slice after those of another.
+    """
+    if not _is_long(values):
+        return _run(connection, statement, values)
+    if getattr(statement, "_limit_clause", None) is not None:
+        raise TypeError("a statement with a LIMIT cannot be run in slices")
+    return [row for part in _slices(values) for row in _run(connection, statement, part)]
+
+
+def _is_long(values: Values) -> bool:
+    return any(isinstance(value, list) and len(value) > MOST_IN_LIST for value in values.values())
+
+
+def _slices(values: Values) -> Iterator[Values]:
+    """The values with each long list cut into slices, in all combinations."""
+    slices = {
+        name: [value[start : start + MOST_IN_LIST] for start in range(0, len(value), MOST_IN_LIST)]
+        for name, value in values.items()
+        if isinstance(value, list) and value
+    }
+    for parts in product(*slices.values()):
+        yield {**values, **dict(zip(slices, parts, strict=True))}
+
+
+def _run(connection: Connection, statement: Constant, values: Values) -> Rows:
     spelling = spell(connection.dialect, statement, _shape(values))
     bound = spelling.bind(values)
     found = call(connection, spelling.text, bound, gives_rows=spelling.gives_rows)

@@ -88,3 +88,24 @@ def test_libraries_do_not_log_statements_even_at_debug(written):
     written("text")
     for name in ("sqlalchemy.engine.Engine", "alembic"):
         assert not logging.getLogger(name).isEnabledFor(logging.INFO)
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_line_of_the_log_has_a_bounded_length_whatever_is_put_into_it(written, log_format: str):
+    stream = written(log_format)
+    try:
+        raise ValueError("INSERT " + "?, " * 100_000 + "\n" + "a line\n" * 100_000)
+    except ValueError:
+        extra = {"fields": {"path": "/x" * 100_000}}
+        logging.getLogger("x").exception("could not %s", "insert " * 100_000, extra=extra)
+    assert len(stream.getvalue()) < 32_000
+    assert "(700,010 characters)" in stream.getvalue()
+
+
+def test_a_secret_or_number_at_the_cut_of_a_long_line_is_left_out_whole(written):
+    stream = written("text")
+    for filler in range(logs.MOST_CHARACTERS - 60, logs.MOST_CHARACTERS + 1):
+        text = "x " * (filler // 2) + " " * (filler % 2)
+        logging.getLogger("x").warning("%s", f"{text}to +4915112345678 http://u:secret@h/ {text}")
+    assert "15112" not in stream.getvalue()
+    assert "secr" not in stream.getvalue()
