@@ -121,6 +121,12 @@ class _Stored(Collector):
             labels,
             [([one.device_id], one.unknown_report_count) for one in devices],
         )
+        yield _gauge(
+            "smsgw_device_quarantine_dropped",
+            "Items dropped from the quarantine for newer ones, since it was cleared.",
+            labels,
+            [([one.device_id], one.quarantine_dropped_count) for one in devices],
+        )
 
 
 def _gauge(

@@ -20,7 +20,10 @@ def show_all(limit: int, before: int | None) -> None:
     """List the newest items."""
     with opened() as house, house.database.reading() as session:
         found = [quarantine.shape(item) for item in quarantine.page(session, limit, before)]
+        dropped = quarantine.dropped_count(session)
     output.rows(found, _COLUMNS, "The quarantine is empty.")
+    if dropped:
+        click.echo(f"{dropped} older items were dropped for newer ones of their device.", err=True)
 
 
 @output.command(items, "show")

@@ -11,7 +11,7 @@ from .. import program
 from ..settings import Settings
 from ..store.db import Database, is_postgresql
 from ..store.models import Device, Message, QuarantinedItem, WebhookEndpoint, WorkerHeartbeat
-from . import archive, devices, health, protocols, webhooks, wording
+from . import archive, devices, health, protocols, quarantine, webhooks, wording
 from .health import Finding
 
 CLOCKS_AGREE_WITHIN = timedelta(seconds=60)
@@ -140,7 +140,11 @@ def _quarantine(session: Session) -> Finding:
     if count == 0:
         return Finding("quarantine", "ok", "empty")
     advice = f"see {program.line('quarantine list')}, then {program.line('quarantine clear')}"
-    return Finding("quarantine", "warning", f"{count} items no one could read", advice)
+    dropped = quarantine.dropped_count(session)
+    text = f"{count} items no one could read"
+    if dropped:
+        text += f", and {dropped} older ones were dropped for them"
+    return Finding("quarantine", "warning", text, advice)
 
 
 def is_well(findings: Sequence[Finding]) -> bool:

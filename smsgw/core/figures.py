@@ -36,6 +36,7 @@ class Seen:
     silent_seconds: float | None
     in_flight_count: int
     unknown_report_count: int
+    quarantine_dropped_count: int
 
 
 @dataclass(frozen=True)
@@ -102,13 +103,18 @@ def _devices(session: Session, now: datetime) -> list[Seen]:
     )
     in_flight = {row[0]: row[1] for row in held}
     rows = session.execute(
-        sa.select(Device.id, Device.last_seen_at, Device.unknown_report_count)
+        sa.select(
+            Device.id,
+            Device.last_seen_at,
+            Device.unknown_report_count,
+            Device.quarantine_dropped_count,
+        )
         .where(Device.removed_at.is_(None))
         .order_by(Device.id)
     )
     return [
-        Seen(device_id, _age(seen_at, now), in_flight.get(device_id, 0), unknown)
-        for device_id, seen_at, unknown in rows
+        Seen(device_id, _age(seen_at, now), in_flight.get(device_id, 0), *counts)
+        for device_id, seen_at, *counts in rows
     ]
 
 

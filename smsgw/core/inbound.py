@@ -1,6 +1,5 @@
 """Inbound SMS: kept once, for ever, however often and by whichever way a phone brings them."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from .. import ids
 from ..sms import numbers
 from ..sms.segments import measure
 from ..store.db import insert, insert_new, run
-from ..store.models import InboxEntry, Message, QuarantinedItem
+from ..store.models import InboxEntry, Message
 from . import routing, rows
 from .journal import Journal
 from .locking import Locked
@@ -32,14 +31,6 @@ class Received:
     content: str
     device_received_at: datetime | None = None
     sms_sent_at: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """An item of a phone's batch that cannot be taken: as it came, and why."""
-
-    raw: str
-    reason: str
 
 
 def receive(
@@ -71,30 +62,6 @@ def find_id(session: Session, device_id: str, phone_id: str) -> str:
     return session.scalars(
         sa.select(Message.id).where(Message.inbound_key == _key(device_id, phone_id))
     ).one()
-
-
-def quarantine(
-    session: Session, device_id: str, items: Sequence[Unreadable], now: datetime
-) -> list[int]:
-    """Keeps items that cannot be taken, each once, for the operator to look at; returns the ids of the new ones."""
-    found = {
-        digest: {
-            "device_id": device_id,
-            "item_hash": digest,
-            "reason": item.reason,
-            "raw": item.raw,
-            "received_at": now,
-        }
-        for item in items
-        for digest in [hashlib.sha256(item.raw.encode()).hexdigest()]
-    }
-    return insert_new(
-        session,
-        QuarantinedItem,
-        list(found.values()),
-        QuarantinedItem.id,
-        ["device_id", "item_hash"],
-    )
 
 
 def _key(device_id: str, phone_id: str) -> str:

@@ -1,6 +1,9 @@
 """Quarantine: what devices sent that could not be understood, for an operator to look at and clear away."""
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -8,7 +11,39 @@ from sqlalchemy.orm import Session
 
 from ..clock import rfc3339
 from ..errors import NotFound
-from ..store.models import QuarantinedItem
+from ..store.db import insert_new
+from ..store.models import Device, QuarantinedItem
+
+# The largest item, and the most of one device: an app gone wrong must not fill the disk.
+MAX_RAW = 1024 * 1024
+MOST_ITEMS = 1000
+MOST_BYTES = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An item of a phone's batch that cannot be taken: as it came, and why."""
+
+    raw: str
+    reason: str
+
+
+def keep(session: Session, device_id: str, items: Sequence[Unreadable], now: datetime) -> None:
+    """Keep items that cannot be taken, each once, for the operator to look at.
+
+    Of a device that has more than 1,000 or 16 MiB here, the oldest are dropped and counted.
+    """
+    found = {row["item_hash"]: row for row in (_row(device_id, item, now) for item in items)}
+    # The newest are inserted last and stay.
+    new = insert_new(
+        session,
+        QuarantinedItem,
+        list(found.values()),
+        QuarantinedItem.id,
+        ["device_id", "item_hash"],
+    )
+    if new:
+        _drop_oldest(session, device_id)
 
 
 def page(session: Session, limit: int, before: int | None = None) -> list[QuarantinedItem]:
@@ -37,7 +72,17 @@ def clear(session: Session, item_ids: Sequence[int]) -> int:
 def clear_all(session: Session) -> int:
     """Removes everything; returns how much there was."""
     cleared = session.scalars(sa.delete(QuarantinedItem).returning(QuarantinedItem.id)).all()
+    session.execute(
+        sa.update(Device)
+        .where(Device.quarantine_dropped_count > 0)
+        .values(quarantine_dropped_count=0)
+    )
     return len(cleared)
+
+
+def dropped_count(session: Session) -> int:
+    """Return how many items were dropped for newer ones since the quarantine was cleared."""
+    return session.scalar(sa.select(sa.func.sum(Device.quarantine_dropped_count))) or 0
 
 
 def shape(item: QuarantinedItem) -> dict[str, Any]:
@@ -49,3 +94,42 @@ def shape(item: QuarantinedItem) -> dict[str, Any]:
         "reason": item.reason,
         "raw": item.raw,
     }
+
+
+def _row(device_id: str, item: Unreadable, now: datetime) -> dict[str, Any]:
+    raw = item.raw.encode()
+    return {
+        "device_id": device_id,
+        "item_hash": hashlib.sha256(raw).hexdigest(),
+        "reason": item.reason,
+        "raw": item.raw,
+        "size": len(raw),
+        "received_at": now,
+    }
+
+
+def _drop_oldest(session: Session, device_id: str) -> None:
+    sizes = session.execute(
+        sa.select(QuarantinedItem.id, QuarantinedItem.size)
+        .where(QuarantinedItem.device_id == device_id)
+        .order_by(QuarantinedItem.id.desc())
+    )
+    total = 0
+    for number, (item_id, size) in enumerate(sizes, start=1):
+        total += size
+        if number > MOST_ITEMS or total > MOST_BYTES:
+            _drop_from(session, device_id, item_id)
+            return
+
+
+def _drop_from(session: Session, device_id: str, newest_id: int) -> None:
+    dropped = session.scalars(
+        sa.delete(QuarantinedItem)
+        .where(QuarantinedItem.device_id == device_id, QuarantinedItem.id <= newest_id)
+        .returning(QuarantinedItem.id)
+    ).all()
+    session.execute(
+        sa.update(Device)
+        .where(Device.id == device_id)
+        .values(quarantine_dropped_count=Device.quarantine_dropped_count + len(dropped))
+    )

@@ -13,27 +13,28 @@ from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
 from .. import clock
-from ..core import handout, inbound, locking, reports
+from ..core import handout, inbound, locking, quarantine, reports
 from ..core.handout import Outgoing
-from ..core.inbound import Received, Unreadable
+from ..core.inbound import Received
 from ..core.journal import Journal, writing
 from ..core.locking import Locked
 from ..core.logins import Login
 from ..core.protocols import CHT
+from ..core.quarantine import Unreadable
 from ..core.reports import Report
 from ..errors import BadRequest
-from ..http import bodies
+from ..http import bodies, json_limits
 from ..http.answers import error_answer, json_answer
 from ..http.flushing import flusher
 from ..http.guards import DeviceDisabled, device_required, this_device
 from ..http.wiring import asked, house
+from . import batches
 from .texts import storable
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 UPDATES_IN_A_FULL_POLL = 20
 MAX_ID = 36
 LONGEST_NUMBER = 30
-MAX_RAW = 1024 * 1024
 
 KNOWN = b'{"medic-gateway": true}'
 NOTHING = b'{"messages": []}'
@@ -63,14 +64,15 @@ def check() -> Response:
 def poll() -> Response:
     """Takes the phone's messages and updates, and answers with the messages it is to send."""
     login = this_device()
-    body = _parse(bodies.read(MAX_BODY_BYTES))
+    body, unread = _read()
     received, unreadable = _messages(body.get("messages"))
     updates, bad_updates = _updates(body.get("updates"))
+    bad_updates += unread
     _note_sighting(login, is_quiet=not (updates or bad_updates))
     unreadable += bad_updates
     if not (received or updates or unreadable or _has_work(login)):
         return json_answer(NOTHING)
-    is_full = len(updates) + len(bad_updates) >= UPDATES_IN_A_FULL_POLL
+    is_full = bool(unread) or len(updates) + len(bad_updates) >= UPDATES_IN_A_FULL_POLL
     outgoing = _exchange(login, received, updates, unreadable, is_full)
     return bodies.pack(json_answer(json.dumps({"messages": outgoing})))
 
@@ -104,7 +106,7 @@ def _exchange(
         rule = reports.out_of_order if has_overlapped else reports.in_order
         with writing(session, clock.now()) as journal:
             inbound.receive(session, device, settings.default_region, received, journal)
-            inbound.quarantine(session, device.id, unreadable, journal.now)
+            quarantine.keep(session, device.id, unreadable, journal.now)
             reports.apply(session, device, updates, rule, journal)
             # Where there was nothing for it at its login: what it reports makes nothing due.
             may_take = login.may_have_work or has_overlapped
@@ -122,6 +124,15 @@ def _note_sighting(login: Login, is_quiet: bool = False) -> None:
     found = _APP_VERSION.search(asked().environ.get("HTTP_USER_AGENT", ""))
     version = found.group(1) if found else None
     flusher().note(login.device_id, clock.now(), version, CHT, is_quiet)
+
+
+def _read() -> tuple[dict[str, Any], list[Unreadable]]:
+    """The body's JSON; nothing and the whole body for the quarantine where there is too much in it to be read."""
+    raw = bodies.read(MAX_BODY_BYTES)
+    excess = json_limits.find_excess(raw)
+    if excess is not None and raw.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{":
+        return {}, [batches.unread(raw, excess)]
+    return _parse(raw), []
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -151,11 +162,11 @@ def _items(value: Any) -> list[Any]:
 
 def _messages(value: Any) -> tuple[list[Received], list[Unreadable]]:
     good: list[Received] = []
-    bad: list[Unreadable] = []
-    for item in _items(value):
+    items, bad = batches.split(_items(value), "messages")
+    for item in items:
         fault = _message_fault(item)
         if fault:
-            bad.append(_unreadable(item, fault))
+            bad.append(batches.unreadable(item, fault))
         else:
             good.append(_received(item))
     return good, bad
@@ -188,12 +199,12 @@ def _received(item: dict[str, Any]) -> Received:
 
 def _updates(value: Any) -> tuple[list[Report], list[Unreadable]]:
     good: list[Report] = []
-    bad: list[Unreadable] = []
-    for item in _items(value):
+    items, bad = batches.split(_items(value), "updates")
+    for item in items:
         if isinstance(item, dict) and isinstance(item.get("id"), str) and item["id"]:
             good.append(_report(item))
         else:
-            bad.append(_unreadable(item, "the update is not an object with an id"))
+            bad.append(batches.unreadable(item, "the update is not an object with an id"))
     return good, bad
 
 
@@ -206,7 +217,3 @@ def _report(item: dict[str, Any]) -> Report:
         status=STATUS.get(word),
         reason=storable(reason) if isinstance(reason, str) else None,
     )
-
-
-def _unreadable(item: Any, reason: str) -> Unreadable:
-    return Unreadable(storable(json.dumps(item, ensure_ascii=True))[:MAX_RAW], reason)

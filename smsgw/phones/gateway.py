@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session
 
-from ..core import inbound, locking, protocols, reports
-from ..core.inbound import Received, Unreadable
+from ..core import inbound, locking, protocols, quarantine, reports
+from ..core.inbound import Received
 from ..core.journal import writing
 from ..core.reports import Report
 from ..errors import Invalid, NotFound
@@ -19,10 +19,10 @@ from ..http.flushing import Flusher
 from ..settings import Settings
 from ..store.db import Database
 from ..store.models import Dispatch
+from . import batches
 from .texts import storable
 
 MAX_SENDER = 100
-MAX_RAW = 1024 * 1024
 HIGH_PRIORITY_ABOVE = 4
 
 STATUS = {"sent": "sent", "delivered": "delivered", "failed": "failed", "error": "failed"}
@@ -78,8 +78,7 @@ def keep_unreadable(
     session: Session, gateway: Gateway, payload: Any, reason: str, now: datetime
 ) -> None:
     """Puts an SMS aside that could not be read: the app will not bring it again."""
-    raw = storable(json.dumps(payload, ensure_ascii=True))[:MAX_RAW]
-    inbound.quarantine(session, gateway.device_id, [Unreadable(raw, reason)], now)
+    quarantine.keep(session, gateway.device_id, [batches.unreadable(payload, reason)], now)
 
 
 def take_status(session: Session, gateway: Gateway, payload: dict[str, Any], now: datetime) -> None:

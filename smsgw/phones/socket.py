@@ -3,16 +3,15 @@
 The id a device sees of an outgoing SMS is the dispatch's. The conversation is pure: a frame comes in, frames go out.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from .. import clock
-from ..core import inbound, locking, presence, reports, sockets
+from ..core import inbound, locking, presence, quarantine, reports, sockets
 from ..core.handout import Outgoing
-from ..core.inbound import Received, Unreadable
+from ..core.inbound import Received
 from ..core.journal import writing
 from ..core.logins import Login
 from ..core.protocols import SOCKET
@@ -23,6 +22,7 @@ from ..live.conversation import Answer, Close, Drop, Kind
 from ..live.frames import Frame, FrameError
 from ..settings import Settings
 from ..store.db import Database
+from . import batches
 from .line import Line, Standing, look
 from .texts import storable
 
@@ -129,7 +129,7 @@ class Conversation:
                 with writing(session, now) as journal:
                     inbound.receive(session, device, region, [_received(data, now)], journal)
             else:
-                inbound.quarantine(session, self.key, [_unreadable(data, fault)], now)
+                quarantine.keep(session, self.key, [batches.unreadable(data, fault)], now)
         if fault is not None:
             raise FrameError("invalid_payload", fault)
 
@@ -195,7 +195,3 @@ def _moment(text: str | None) -> datetime | None:
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
-
-
-def _unreadable(data: dict[str, Any], fault: str) -> Unreadable:
-    return Unreadable(storable(json.dumps(data, ensure_ascii=True)), fault)

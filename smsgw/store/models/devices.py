@@ -15,6 +15,7 @@ class Device(Table):
     `protocol` is the one it spoke last: `cht`, `mysmsapio` or `socket`. `socket_id` names the socket that gets its
     messages: the one that was opened last, in whatever process. `revision` goes up with every write transaction of
     a poll, so a poll can tell that another one of the same device was committed while it was on its way.
+    `quarantine_dropped_count` counts the items that made room in the quarantine for newer ones.
     `quiet_at` is when it last polled without a report: all our answers to earlier ones had arrived by then.
     """
 
@@ -33,6 +34,7 @@ class Device(Table):
     socket_id: Mapped[str | None]
     revision: Mapped[int] = mapped_column(default=0)
     unknown_report_count: Mapped[int] = mapped_column(default=0)
+    quarantine_dropped_count: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime]
     removed_at: Mapped[datetime | None]
 
@@ -41,7 +43,10 @@ class QuarantinedItem(Table):
     """One item of a device's batch that could not be taken, as it came. Equal items of a device count once."""
 
     __tablename__ = "quarantine"
-    __table_args__ = (sa.UniqueConstraint("device_id", "item_hash"),)
+    __table_args__ = (
+        sa.UniqueConstraint("device_id", "item_hash"),
+        sa.Index("ix_quarantine_device_id_id_size", "device_id", "id", "size"),
+    )
 
     id: Mapped[int] = mapped_column(
         sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True
@@ -50,4 +55,5 @@ class QuarantinedItem(Table):
     item_hash: Mapped[str]
     reason: Mapped[str]
     raw: Mapped[str] = mapped_column(sa.Text)
+    size: Mapped[int] = mapped_column(server_default="0")
     received_at: Mapped[datetime]
