@@ -84,11 +84,10 @@ def rotate_key(device: Device) -> str:
 
 def set_phone(device: Device, phone: str | None, region: str | None) -> None:
     """Sets which number the device has; `None` where it is not known, `Invalid` for what is no number."""
-    number = None if phone is None else numbers.normalise(phone, region)
-    if number is not None and not numbers.is_dialable(number):
-        text = "Not a telephone number: digits, with a + before an international one."
-        raise Invalid(f"phone: {text}", details={"phone": [text]})
-    device.phone = number
+    fault = None if phone is None else numbers.refusal(phone, region)
+    if fault is not None:
+        raise Invalid(f"phone: {fault}", details={"phone": [fault]})
+    device.phone = None if phone is None else numbers.normalise(phone, region)
 
 
 def remove(session: Session, device: Device, now: datetime) -> None:

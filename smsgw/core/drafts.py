@@ -127,10 +127,12 @@ def _faults(
 
 def _number_fault(crm: AnyCrm, settings: Settings, number: str) -> str | None:
     """Why a phone cannot send to this number, or why this CRM does not want it; `None` when it can."""
-    wanted = numbers.normalise(number, settings.default_region)
-    if not numbers.is_dialable(wanted):
-        return "Not a number a phone can send to: digits, with a + before an international one."
-    if crm.strict_numbers and not numbers.is_e164(wanted):
+    fault = numbers.refusal(number, settings.default_region)
+    if fault is not None:
+        return fault
+    if crm.strict_numbers and not numbers.is_e164(
+        numbers.normalise(number, settings.default_region)
+    ):
         return "Not a complete international number, which this CRM insists on (strict_numbers)."
     return None
 

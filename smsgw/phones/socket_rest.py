@@ -74,10 +74,9 @@ def _find_login(key: str) -> Login | None:
 
 
 def _check_phone(phone: str | None) -> None:
-    region = house().settings.default_region
-    if phone is not None and not numbers.is_dialable(numbers.normalise(phone, region)):
-        text = "phoneNumber is no telephone number"
-        raise Invalid(text, details={"phoneNumber": [text]})
+    fault = None if phone is None else numbers.refusal(phone, house().settings.default_region)
+    if fault is not None:
+        raise Invalid(f"phoneNumber: {fault}", details={"phoneNumber": [fault]})
 
 
 def _make(
