@@ -4,7 +4,7 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from ..http.parsing import Taken
-from .fields import Yes
+from .fields import PhoneNumber, Yes
 from .message_schemas import maybe, maybe_moment, moment, text, told
 
 _PHONE = told("Its own number, shown as `to` of what it receives.", example="+4930123456")
@@ -21,7 +21,7 @@ class NewDevice(Taken):
         ),
         metadata=told("Its name.", pattern="^[A-Za-z0-9._-]{1,64}$"),
     )
-    phone = fields.String(allow_none=True, validate=validate.Length(max=64), metadata=_PHONE)
+    phone = PhoneNumber(allow_none=True, validate=validate.Length(max=64), metadata=_PHONE)
     key = Yes(
         load_default=False,
         metadata=told("Make a `gw_live_…` key instead of a password, for apps that ask for one."),
@@ -31,7 +31,7 @@ class NewDevice(Taken):
 class DeviceChanges(Taken):
     """What to change of a device; what is left out stays."""
 
-    phone = fields.String(allow_none=True, validate=validate.Length(max=64), metadata=_PHONE)
+    phone = PhoneNumber(allow_none=True, validate=validate.Length(max=64), metadata=_PHONE)
     enabled = Yes(metadata=told("Whether it is let in; its queue waits meanwhile."))
 
 

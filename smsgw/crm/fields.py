@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import marshmallow as ma
 from marshmallow import fields, validate
@@ -33,6 +33,14 @@ class Moment(fields.Field[datetime]):
         if not _EARLIEST <= moment < _LATEST:
             raise ma.ValidationError("Must lie between 1970 and 2999.")
         return moment
+
+
+class PhoneNumber(fields.String):
+    """A telephone number as a text; as a JSON number it would have lost its `+` and its zeros."""
+
+    default_error_messages: ClassVar[dict[str, str]] = {
+        "invalid": 'Must be a text in quotes, such as "+12025550123": a number loses its + and zeros.'
+    }
 
 
 class Whole(fields.Integer):

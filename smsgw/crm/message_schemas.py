@@ -9,7 +9,7 @@ from ..core.drafts import MAX_UNITS
 from ..core.outbound import MAX_BATCH
 from ..http.parsing import Taken
 from ..sms import statuses
-from .fields import Metadata, Moment, Several, Whole, Yes
+from .fields import Metadata, Moment, PhoneNumber, Several, Whole, Yes
 
 LONGEST_TTL_SECONDS = 366 * 24 * 3600
 DIRECTIONS = ("inbound", "outbound")
@@ -47,12 +47,13 @@ def maybe_moment(description: str) -> fields.String:
 class Draft(Taken):
     """A message to be sent."""
 
-    to = fields.String(
+    to = PhoneNumber(
         required=True,
         validate=validate.Length(min=1, max=64),
         metadata=told(
             "Who is to get it: an international number with `+`, a number as dialled in the server's region, or a "
-            "short code. Blanks, hyphens and brackets do not matter.",
+            "short code, as a text. Blanks, hyphens, brackets and the dots between groups do not matter; what a person "
+            "would not read as one number, such as a spreadsheet's `4.93E+11`, is refused.",
             example="+12025550123",
         ),
     )

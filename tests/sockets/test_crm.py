@@ -35,6 +35,8 @@ def receive(stage: Stage, *ids: str) -> None:
         ({"deviceId": "phone-1"}, "forbidden"),
         ({"deviceId": None}, "invalid_payload"),
         ({"receiver": "hello"}, "invalid_payload"),
+        ({"receiver": "+11234567890.0"}, "invalid_payload"),
+        ({"receiver": 11234567890}, "invalid_payload"),
         ({"content": ""}, "invalid_payload"),
         ({"content": "x" * 1601}, "invalid_payload"),
     ],

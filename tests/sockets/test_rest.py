@@ -103,6 +103,7 @@ def test_the_only_crm_gets_the_devices_that_nobody_claims(stage: Stage):
         (b'{"deviceId": "a b/\\u00fc"}', 422),
         (b'{"deviceId": "new", "phoneNumber": "hello"}', 422),
         (b'{"deviceId": "new", "phoneNumber": 5}', 422),
+        (b'{"deviceId": "new", "phoneNumber": "+49302312500.0"}', 422),
         (b'{"deviceId": "new", "phoneNumber": null, "model": "x"}', 201),
     ],
 )
