@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any
 
 import marshmallow as ma
 from marshmallow import fields, validate
@@ -38,9 +38,14 @@ class Moment(fields.Field[datetime]):
 class PhoneNumber(fields.String):
     """A telephone number as a text; as a JSON number it would have lost its `+` and its zeros."""
 
-    default_error_messages: ClassVar[dict[str, str]] = {
-        "invalid": 'Must be a text in quotes, such as "+12025550123": a number loses its + and zeros.'
-    }
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> str:
+        if not isinstance(value, str):
+            raise ma.ValidationError(
+                'Must be a text in quotes, such as "+12025550123": a number loses its + and zeros.'
+            )
+        return value
 
 
 class Whole(fields.Integer):
