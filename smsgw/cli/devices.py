@@ -3,7 +3,7 @@
 import click
 
 from .. import clock, program
-from ..core import devices, housekeeping, registration
+from ..core import devices, registration
 from ..settings import Settings
 from . import output, qr
 from .entry import group
@@ -93,12 +93,28 @@ def disable(device_id: str) -> None:
     _switch(device_id, False)
 
 
+@output.command(device, "reset")
+@_NAME
+def reset(device_id: str) -> None:
+    """Tell the server that a phone has forgotten everything.
+
+    For a phone whose app was reinstalled, whose data was cleared, or that was replaced. What it has in hand fails as
+    unconfirmed, because it may have sent it all the same, and it gets new messages at once.
+    """
+    with opened() as house, house.database.transaction() as session:
+        count = devices.reset(session, devices.get(session, device_id), clock.now())
+    text = (
+        f"{device_id} has nothing in hand any more; {count} of its messages failed as unconfirmed."
+    )
+    output.say(text, {"device_id": device_id, "unconfirmed_count": count})
+
+
 @output.command(device, "remove")
 @_NAME
 def remove(device_id: str) -> None:
-    """Take a phone away; its messages stay."""
+    """Take a phone away; its messages stay, and what it has in hand fails as unconfirmed."""
     with opened() as house, house.database.transaction() as session:
-        housekeeping.remove_device(session, devices.get(session, device_id), clock.now())
+        devices.remove(session, devices.get(session, device_id), clock.now())
     output.say(f"{device_id} was removed.", {"device_id": device_id, "removed": True})
 
 

@@ -13,7 +13,8 @@ from ..clock import rfc3339, rfc3339_or_none
 from ..errors import Conflict, Invalid, NotFound
 from ..sms import numbers
 from ..store.models import CrmDevice, Device, Dispatch, Message
-from . import protocols, window
+from . import locking, protocols, unconfirmed, window
+from .locking import Locked
 
 _DEVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -90,12 +91,35 @@ def set_phone(device: Device, phone: str | None, region: str | None) -> None:
     device.phone = None if phone is None else numbers.normalise(phone, region)
 
 
+def reset(session: Session, device: Device, now: datetime) -> int:
+    """Frees the device of all it has in hand, because its phone has forgotten everything; returns how many it was.
+
+    Those messages fail as `unconfirmed`: the phone may have sent them all the same.
+    """
+    _lock(session, device)
+    return unconfirmed.forget(session, device.id, now)
+
+
 def remove(session: Session, device: Device, now: datetime) -> None:
-    """Takes the device away. Its messages and ids stay, so nothing it sends later comes in twice."""
+    """Takes the device away, and all it had in hand ends as with `reset`.
+
+    Its messages and ids stay, so nothing it sends later comes in twice, and a phone that gets its name later is not
+    handed what this one may have sent.
+    """
+    reset(session, device, now)
     session.execute(sa.delete(CrmDevice).where(CrmDevice.device_id == device.id))
     device.removed_at = now
     device.enabled = False
     device.secret_hash = ids.hash_secret(ids.new_device_key())
+
+
+def _lock(session: Session, device: Device) -> Locked:
+    """Waits for the device's polls, so that none of them hands anything out meanwhile."""
+    session.flush()
+    locked = locking.lock(session, device.id)
+    if locked.removed_at is not None:
+        raise NotFound(f"no device {device.id!r}")
+    return locked
 
 
 def is_online(device: Device, now: datetime, offline_seconds: int) -> bool:

@@ -25,6 +25,9 @@ SETTLED = Saving(
     "sent_at",
     "delivered_at",
 )
+_NOT_NEEDED = (
+    "the message was sent by an earlier dispatch; the phone may send this one all the same"
+)
 _OLDEST_FIRST = (DISPATCHES.c.handed_out_at, DISPATCHES.c.id)
 
 
@@ -76,6 +79,37 @@ def settle(message: Message | Row, dispatches: Sequence[Dispatch | Row], journal
     if speaking.status in _NEWS and not is_radio_retry:
         journal.tell(f"message.{speaking.status}", message, [message.crm_id or ""])
     return True
+
+
+def end_unconfirmed(
+    message: Message | Row, dispatches: Sequence[Row], journal: Journal
+) -> list[Row]:
+    """Ends what no phone has confirmed of a message that was sent, so that it is not handed out again.
+
+    Returns the dispatches it changed. A later report still lifts them.
+    """
+    if message.status not in ("sent", "delivered"):
+        return []
+    ended = [
+        dispatch
+        for dispatch in dispatches
+        if dispatch.status == "dispatched" and dispatch.acknowledged_at is None
+    ]
+    for dispatch in ended:
+        fail_unconfirmed(message, dispatch, _NOT_NEEDED, journal)
+    return ended
+
+
+def fail_unconfirmed(
+    message: Message | Row, dispatch: Dispatch | Row, reason: str, journal: Journal
+) -> None:
+    """Fails a dispatch as `unconfirmed`: its phone may have sent it all the same, so a later report lifts that."""
+    dispatch.status = "failed"
+    dispatch.status_at = journal.now
+    dispatch.reason = reason
+    dispatch.reason_class = "unconfirmed"
+    dispatch.stuck_at = None
+    journal.note(message, "failed", dispatch=dispatch, reason=reason)
 
 
 def _word(row: Dispatch | Message | Row) -> tuple[str, str | None, str | None]:

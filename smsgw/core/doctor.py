@@ -11,10 +11,12 @@ from .. import program
 from ..settings import Settings
 from ..store.db import Database, is_postgresql
 from ..store.models import Device, Message, QuarantinedItem, WebhookEndpoint, WorkerHeartbeat
-from . import archive, devices, health, protocols, quarantine, webhooks, wording
+from . import archive, devices, health, protocols, quarantine, webhooks, window, wording
 from .health import Finding
+from .window import Load
 
 CLOCKS_AGREE_WITHIN = timedelta(seconds=60)
+FULL_IS_WRONG_AFTER = timedelta(minutes=10)
 OLDEST_GOOD_APP = (1, 8)
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _BATTERY = "open the app, look at its log; switch battery optimisation off for it"
@@ -70,8 +72,11 @@ def _devices(session: Session, settings: Settings, now: datetime) -> Iterator[Fi
     found = devices.everyone(session)
     if not found:
         yield Finding("devices", "wrong", "there is none", program.line("device add NAME"))
+    loads = window.loads(session, now)
     for device in found:
         yield _presence(device, settings, now)
+        if device.id in loads and _is_blocked(loads[device.id], settings, now):
+            yield _blocked(device, loads[device.id])
         if _has_old_app(device):
             yield Finding(
                 f"device {device.id}",
@@ -79,6 +84,22 @@ def _devices(session: Session, settings: Settings, now: datetime) -> Iterator[Fi
                 f"runs cht-gateway {device.app_version}, which loses track of what it sent",
                 "install version 1.8 or newer",
             )
+
+
+def _is_blocked(load: Load, settings: Settings, now: datetime) -> bool:
+    is_full = load.in_hand >= settings.in_flight_per_device
+    return is_full and load.moved_at <= now - FULL_IS_WRONG_AFTER
+
+
+def _blocked(device: Device, load: Load) -> Finding:
+    return Finding(
+        f"device {device.id}",
+        "wrong",
+        f"has had {load.in_hand} messages in hand since {load.moved_at:%Y-%m-%d %H:%M} UTC "
+        "and gets no more until they move",
+        "look at the app: is it sending, has it reception and credit? If it was reinstalled, replaced or its data "
+        f"cleared: {program.line(f'device reset {device.id}')}",
+    )
 
 
 def _has_old_app(device: Device) -> bool:

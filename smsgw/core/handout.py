@@ -158,10 +158,17 @@ _ANY_UNCONFIRMED = sa.select(sa.exists().where(window.is_unconfirmed(DEVICE_ID))
 _UNCONFIRMED = (
     sa.select(Dispatch.id, Message.segments, Message.to_number, Message.content, Message.priority)
     .join(Message, Message.id == Dispatch.message_id)
-    .where(window.is_unconfirmed(DEVICE_ID), Message.expires_at > window.moment("now"))
+    .where(
+        window.is_unconfirmed(DEVICE_ID),
+        # Asked again once the message is locked: another phone may have sent it meanwhile.
+        Message.status == sa.literal_column("'dispatched'"),
+        Message.expires_at > window.moment("now"),
+        lanes.IS_FREE,
+    )
     .order_by(Dispatch.lease_until, Dispatch.id)
     .limit(MOST_PER_ANSWER)
-    .with_for_update()
+    # Messages before dispatches, as everybody locks them; what somebody else changes just now can wait for a poll.
+    .with_for_update(of=Message, skip_locked=True)
 )
 _LEASE_AGAIN = (
     sa.update(DISPATCHES)
@@ -174,8 +181,8 @@ _LEASE_AGAIN = (
 )
 _LOCK_QUEUED = (
     sa.select(Message.id, Message.segments)
-    .where(Message.id.in_(sa.bindparam("wanted", expanding=True)), lanes.IS_QUEUED)
-    .with_for_update(skip_locked=True)
+    .where(Message.id.in_(sa.bindparam("wanted", expanding=True)), lanes.IS_QUEUED, lanes.IS_FREE)
+    .with_for_update(of=Message, skip_locked=True)
 )
 _TAKE = (
     sa.update(MESSAGES)

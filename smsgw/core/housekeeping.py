@@ -1,4 +1,4 @@
-"""What the worker does every few seconds: expire, give up, watch for what is stuck, and remove what is too old."""
+"""What the worker does every few seconds: watch for what is stuck, and remove what is too old."""
 
 from datetime import datetime, timedelta
 
@@ -9,7 +9,6 @@ from ..settings import Settings
 from ..store.models import (
     Attempt,
     Delivery,
-    Device,
     Dispatch,
     Event,
     HistoryEntry,
@@ -18,67 +17,13 @@ from ..store.models import (
     QuarantinedItem,
     WorkerHeartbeat,
 )
-from . import devices, dispatches, limits, protocols, window
+from . import limits, window
 from .journal import Journal
 
 ACCEPTED_IS_STUCK_AFTER = timedelta(hours=14)
 SENDING_IS_STUCK_AFTER = timedelta(hours=24)
 IDEMPOTENCY_LASTS = timedelta(hours=24)
 _AT_ONCE = 500
-
-
-def give_up_unconfirmed(session: Session, now: datetime) -> int:
-    """Fails, as `unconfirmed`, what no phone confirmed: after the last hand-out, three days, or its time to live.
-
-    The phone may have sent it all the same, so a later report still lifts it.
-    """
-    return _give_up(
-        session,
-        sa.and_(
-            Dispatch.lease_until <= now,
-            sa.or_(
-                sa.not_(protocols.has_hand_outs_left()),
-                Dispatch.handed_out_at <= now - window.NEVER_AFTER,
-                Message.expires_at <= now,
-            ),
-        ),
-        now,
-    )
-
-
-def remove_device(session: Session, device: Device, now: datetime) -> None:
-    """Takes the device away. What it never confirmed fails as `unconfirmed`: a phone that gets its name later must not
-    be handed what this one may have sent."""
-    devices.remove(session, device, now)
-    while _give_up(session, Dispatch.device_id == device.id, now):
-        continue
-
-
-def _give_up(session: Session, condition: sa.ColumnElement[bool], now: datetime) -> int:
-    rows = session.execute(
-        sa.select(Dispatch, Message)
-        .join(Message, Message.id == Dispatch.message_id)
-        .where(
-            window.is_active(),
-            Dispatch.status == sa.literal_column("'dispatched'"),
-            Dispatch.acknowledged_at.is_(None),
-            Dispatch.superseded_at.is_(None),
-            condition,
-        )
-        .order_by(Message.id)
-        .limit(_AT_ONCE)
-        .with_for_update(skip_locked=True)
-    ).all()
-    journal = Journal(now)
-    for dispatch, message in rows:
-        dispatch.status = "failed"
-        dispatch.status_at = now
-        dispatch.reason = "the phone never confirmed this message; it may have sent it all the same"
-        dispatch.reason_class = "unconfirmed"
-        journal.note(message, "failed", dispatch=dispatch, reason=dispatch.reason)
-        dispatches.settle(message, dispatches.of_message(session, message.id), journal)
-    journal.write(session)
-    return len(rows)
 
 
 def mark_stuck(session: Session, now: datetime) -> int:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from ..store.db import run
 from ..store.models import Crm, Dispatch, Message
@@ -17,6 +17,9 @@ from .window import DEVICE_ID, moment, moments
 _PRIORITIES = range(9, -1, -1)
 
 IS_QUEUED = Message.status == sa.literal_column("'queued'")
+_EARLIER = aliased(Dispatch)
+# Two phones may not be at one SMS: what the first one makes of it decides whether the second is needed.
+IS_FREE = ~sa.exists().where(_EARLIER.message_id == Message.id, window.is_tried_again(_EARLIER))
 _IS_DUE = sa.and_(IS_QUEUED, Message.due_at <= moment("now"), Message.expires_at > moment("now"))
 
 
@@ -60,8 +63,6 @@ _DUE_LANES = sa.union_all(
         _has_due(_lane_of_crm()),
     ),
 )
-# Two phones may not be at one SMS: what the first one makes of it decides whether the second is needed.
-_IS_FREE = ~sa.exists().where(Dispatch.message_id == Message.id, window.is_tried_again())
 _NEXT_IN_LANE = sa.union_all(
     *(
         sa.select(
@@ -70,7 +71,7 @@ _NEXT_IN_LANE = sa.union_all(
                 _IS_DUE,
                 Message.lane == sa.bindparam("lane"),
                 Message.priority == priority,
-                _IS_FREE,
+                IS_FREE,
             )
             .order_by(Message.due_at, Message.id)
             .limit(sa.bindparam("most", type_=sa.Integer))

@@ -107,6 +107,8 @@ def apply(
         told[dispatch.id] = dispatch
         if dispatches.settle(message, siblings[message.id], journal):
             settled[message.id] = message
+        for ended in dispatches.end_unconfirmed(message, siblings[message.id], journal):
+            told[ended.id] = ended
     _TOLD.save(session, told.values())
     dispatches.SETTLED.save(session, settled.values())
 

@@ -49,6 +49,24 @@ def _room(in_use: Any, settings: Settings) -> Room:
     )
 
 
+@dataclass(frozen=True)
+class Load:
+    """How many messages a device has in hand, and when one of them moved last."""
+
+    in_hand: int
+    moved_at: datetime
+
+
+def loads(session: Session, now: datetime) -> dict[str, Load]:
+    """What the devices have in hand, by their names; those with nothing are left out."""
+    found = session.execute(
+        sa.select(Dispatch.device_id, sa.func.count(), sa.func.max(Dispatch.status_at))
+        .where(is_in_flight(now))
+        .group_by(Dispatch.device_id)
+    )
+    return {device_id: Load(count, moved_at) for device_id, count, moved_at in found}
+
+
 def is_in_flight(now: datetime) -> sa.ColumnElement[bool]:
     """A condition on `Dispatch`: it takes a place in the device's window.
 
@@ -66,30 +84,37 @@ def _takes_a_place(sending_since: Any) -> sa.ColumnElement[bool]:
     )
 
 
-def is_active() -> sa.ColumnElement[bool]:
-    """A condition on `Dispatch`: its phone may still be at it."""
+def is_active(dispatch: type[Dispatch] = Dispatch) -> sa.ColumnElement[bool]:
+    """A condition on `Dispatch`, or an alias of it: its phone may still be at it."""
     # Written out, not bound: a partial index is used only where its condition stands in the query.
-    return Dispatch.status.in_([sa.literal_column(f"'{status}'") for status in ACTIVE])
+    return dispatch.status.in_([sa.literal_column(f"'{status}'") for status in ACTIVE])
 
 
-def is_tried_again() -> sa.ColumnElement[bool]:
-    """A condition on `Dispatch`: a resend took its place, but its phone is at it again and may yet send the SMS."""
+def is_tried_again(dispatch: type[Dispatch] = Dispatch) -> sa.ColumnElement[bool]:
+    """The same: a resend took its place, but its phone is at it again and may yet send the SMS."""
+    return sa.and_(
+        is_active(dispatch),
+        dispatch.superseded_at.is_not(None),
+        dispatch.acknowledged_at.is_not(None),
+        dispatch.stuck_at.is_(None),
+    )
+
+
+def is_never_confirmed() -> sa.ColumnElement[bool]:
+    """The same: it was handed out, no report about it has come, and no resend took its place."""
     return sa.and_(
         is_active(),
-        Dispatch.superseded_at.is_not(None),
-        Dispatch.acknowledged_at.is_not(None),
-        Dispatch.stuck_at.is_(None),
+        Dispatch.status == sa.literal_column("'dispatched'"),
+        Dispatch.acknowledged_at.is_(None),
+        Dispatch.superseded_at.is_(None),
     )
 
 
 def is_unconfirmed(device_id: Any) -> sa.ColumnElement[bool]:
     """A condition on `Dispatch`: it may be handed to this device once more. It wants the values of `moments`."""
     return sa.and_(
-        is_active(),
+        is_never_confirmed(),
         Dispatch.device_id == device_id,
-        Dispatch.status == sa.literal_column("'dispatched'"),
-        Dispatch.acknowledged_at.is_(None),
-        Dispatch.superseded_at.is_(None),
         Dispatch.lease_until <= moment("now"),
         protocols.is_of_devices_protocol(),
         protocols.has_hand_outs_left(),

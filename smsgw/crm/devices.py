@@ -7,7 +7,7 @@ from flask import Response
 from sqlalchemy.orm import Session
 
 from .. import clock
-from ..core import devices, housekeeping, routing
+from ..core import devices, routing
 from ..errors import NotFound
 from ..http.answers import answer
 from ..http.guards import crm_or_operator_required, find_crm, operator_required
@@ -94,12 +94,32 @@ def change(body: dict[str, Any], device_id: str) -> Response:
 def remove(device_id: str) -> Response:
     """Remove a device
 
-    Its messages stay. What it sends later under the same ids is still not taken in twice. What it was handed and never
-    confirmed fails as `unconfirmed`, because it may have sent it all the same.
+    Its messages stay. What it sends later under the same ids is still not taken in twice. What it has in hand fails as
+    `unconfirmed`, because it may have sent it all the same.
     """
     with house().database.transaction() as session:
-        housekeeping.remove_device(session, devices.get(session, device_id), clock.now())
+        devices.remove(session, devices.get(session, device_id), clock.now())
     return Response(status=204)
+
+
+@door.on("POST", "/devices/<device_id>/reset")
+@door.answers(
+    200, device_schemas.Device, "The device with nothing in hand.", example=examples.DEVICE
+)
+@door.fails(404)
+@operator_required
+def reset(device_id: str) -> Response:
+    """Free a device of all it has in hand
+
+    For a phone that has forgotten everything: its app was reinstalled, its data cleared, or it was replaced. What it
+    has in hand (`dispatched`, `accepted`, `sending`) fails as `unconfirmed`, because it may have sent it all the same:
+    a later report of the phone still lifts that, and a resend has to say `may_duplicate`. The device gets new messages
+    at once.
+    """
+    with house().database.transaction() as session:
+        device = devices.get(session, device_id)
+        devices.reset(session, device, clock.now())
+        return answer(_shape(session, device))
 
 
 @door.on("POST", "/devices/<device_id>/rotate")

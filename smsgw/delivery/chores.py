@@ -9,7 +9,7 @@ from functools import partial
 
 from sqlalchemy.orm import Session
 
-from ..core import endings, housekeeping, presence
+from ..core import endings, housekeeping, presence, unconfirmed
 from ..settings import Settings
 from ..store.db import Database
 from . import steps
@@ -89,7 +89,7 @@ def _chores(settings: Settings, worker_id: str) -> tuple[Chore, ...]:
     return (
         Chore("beat", 5, beat),
         Chore("expire messages", 1, endings.expire_due),
-        Chore("give up unconfirmed messages", 1, housekeeping.give_up_unconfirmed),
+        Chore("give up unconfirmed messages", 1, unconfirmed.give_up),
         Chore("tell which devices come and go", 1, tell_changes, have_changed),
         Chore("look for stuck messages", 30, housekeeping.mark_stuck),
         Chore("remove what is too old", 600, purge),

@@ -105,6 +105,7 @@ def test_a_device_is_online_until_it_is_silent_too_long(api: Api):
         ("PATCH", "/devices/phone-1"),
         ("DELETE", "/devices/phone-1"),
         ("POST", "/devices/phone-1/rotate"),
+        ("POST", "/devices/phone-1/reset"),
     ],
 )
 def test_a_crm_changes_no_device(api: Api, method, path):
@@ -155,3 +156,15 @@ def test_a_removed_device_is_gone_and_its_messages_stay(api: Api):
 @pytest.mark.parametrize("name", ["phone-9", "é", "a b"])
 def test_an_unknown_device_is_not_found(api: Api, method, name):
     assert api.call(method, f"/devices/{name}", api.operator, json={}).status_code == 404
+
+
+def test_a_reset_device_has_nothing_in_hand_and_the_crm_is_told(api: Api):
+    message_id = api.send()
+    api.poll()
+    shown = api.post("/devices/phone-1/reset", None, api.operator)
+    assert (shown.status_code, shown.json["in_flight_count"]) == (200, 0)
+    message = api.get(f"/messages/{message_id}").json
+    assert (message["status"], message["reason_class"]) == ("failed", "unconfirmed")
+    refused = api.post(f"/messages/{message_id}/resend", {})
+    assert (refused.status_code, refused.json["code"]) == (409, "may_duplicate")
+    assert api.post("/devices/nobody/reset", None, api.operator).status_code == 404

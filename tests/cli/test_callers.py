@@ -149,3 +149,10 @@ def test_without_json_it_is_columns_or_a_word_that_there_is_nothing(run: Run, as
     assert "no CRM yet" in run("crm", "list").stderr
     ask("crm", "add", "clinic")
     assert run("crm", "list").stdout.split("\t")[0] == "clinic"
+
+
+def test_a_phone_that_has_forgotten_everything_is_reset(run: Run, ask: Ask):
+    ask("device", "add", "mine")
+    assert ask("device", "reset", "mine") == {"device_id": "mine", "unconfirmed_count": 0}
+    assert "mine has nothing in hand any more" in run("device", "reset", "mine").output
+    assert run("device", "reset", "nobody").exit_code == 1

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 import time_machine
 
 from smsgw import clock
-from smsgw.core import crms, devices, housekeeping, logins, outbound, protocols
+from smsgw.core import crms, devices, logins, outbound, protocols, unconfirmed
 from smsgw.core.drafts import Draft
 from smsgw.http.flushing import FLUSHER
 from smsgw.phones.channel import Conversation, _inspect, _look
@@ -77,7 +77,7 @@ class Cable:
 
     def keep_house(self) -> None:
         with self.world.database.transaction() as session:
-            housekeeping.give_up_unconfirmed(session, clock.now())
+            unconfirmed.give_up(session, clock.now())
 
     def flush(self) -> None:
         """Writes the sightings, which takes some seconds otherwise."""

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 import time_machine
 
 from smsgw import clock
-from smsgw.core import crms, endings, events, housekeeping, outbound, resending
+from smsgw.core import crms, endings, events, housekeeping, outbound, resending, unconfirmed
 from smsgw.core.drafts import Draft
 from smsgw.http.flushing import FLUSHER
 from smsgw.store.models import Device, Dispatch, Event, HistoryEntry, Message, QuarantinedItem
@@ -80,7 +80,7 @@ class Stage:
     def keep_house(self) -> None:
         """What the worker does every second."""
         for chore in (
-            housekeeping.give_up_unconfirmed,
+            unconfirmed.give_up,
             housekeeping.mark_stuck,
             endings.expire_due,
         ):

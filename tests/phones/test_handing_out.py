@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from smsgw import clock
-from smsgw.core import crms, devices, endings, handout, housekeeping, outbound
+from smsgw.core import crms, devices, endings, handout, outbound
 from smsgw.errors import IllegalTransition
 
 from ..conftest import NOW
@@ -456,7 +456,7 @@ def test_a_new_phone_under_a_removed_name_does_not_get_what_the_old_one_may_have
     message_id, _ = stage.send()
     world = stage.world
     with world.database.transaction() as session:
-        housekeeping.remove_device(session, devices.get(session, "phone-1"), clock.now())
+        devices.remove(session, devices.get(session, "phone-1"), clock.now())
     message = stage.message(message_id)
     assert (message.status, message.reason_class) == ("failed", "unconfirmed")
     headers = world.add_device("phone-1")

@@ -10,7 +10,17 @@ import pytest
 import time_machine
 
 from smsgw import clock, ids
-from smsgw.core import crms, devices, endings, housekeeping, logins, operators, outbound, presence
+from smsgw.core import (
+    crms,
+    devices,
+    endings,
+    housekeeping,
+    logins,
+    operators,
+    outbound,
+    presence,
+    unconfirmed,
+)
 from smsgw.core.drafts import Draft
 from smsgw.core.protocols import SOCKET
 from smsgw.crm import socket as crm_side
@@ -78,7 +88,7 @@ class Stage:
         """What the worker does each second."""
         for chore in (
             endings.expire_due,
-            housekeeping.give_up_unconfirmed,
+            unconfirmed.give_up,
             housekeeping.mark_stuck,
         ):
             with self.world.database.transaction() as session:

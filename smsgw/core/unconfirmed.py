@@ -1,0 +1,90 @@
+"""Fails what a phone was handed and never confirmed, or what it has forgotten.
+
+The phone may have sent it all the same: the class of such a failure is `unconfirmed`, a later report still lifts it,
+and a resend has to say that the SMS may arrive twice.
+"""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ..store.models import Dispatch, Message
+from . import dispatches, protocols, window
+from .journal import Journal, writing
+
+_AT_ONCE = 500
+_NEVER_CONFIRMED = "the phone never confirmed this message; it may have sent it all the same"
+_FORGOTTEN = (
+    "the phone was reset or removed while it had this message; it may have sent it all the same"
+)
+
+
+def give_up(session: Session, now: datetime) -> int:
+    """Fails what no phone confirmed: after the last hand-out, three days, or its time to live.
+
+    Some hundred at a time; returns how many. What somebody else changes just now is left for the next time.
+    """
+    has_ended = sa.or_(
+        sa.not_(protocols.has_hand_outs_left()),
+        Dispatch.handed_out_at <= now - window.NEVER_AFTER,
+        Message.expires_at <= now,
+        Message.status.in_(["sent", "delivered"]),
+    )
+    condition = sa.and_(window.is_never_confirmed(), Dispatch.lease_until <= now, has_ended)
+    with writing(session, now) as journal:
+        return _fail(session, condition, _NEVER_CONFIRMED, journal, skip_locked=True)
+
+
+def forget(session: Session, device_id: str, now: datetime) -> int:
+    """Fails all that the device has in hand, because its phone knows nothing of it any more; returns how many.
+
+    The device must be locked.
+    """
+    condition = sa.and_(window.is_active(), Dispatch.device_id == device_id)
+    count = 0
+    with writing(session, now) as journal:
+        while failed := _fail(session, condition, _FORGOTTEN, journal):
+            count += failed
+    return count
+
+
+def _fail(
+    session: Session,
+    condition: sa.ColumnElement[bool],
+    reason: str,
+    journal: Journal,
+    *,
+    skip_locked: bool = False,
+) -> int:
+    """Fails the dispatches that fulfil the condition; returns how many it was."""
+    session.flush()
+    wanted = (
+        sa.select(Message)
+        .where(
+            Message.id.in_(
+                sa.select(Dispatch.message_id)
+                .join(Message, Message.id == Dispatch.message_id)
+                .where(condition)
+                .order_by(Dispatch.message_id)
+                .limit(_AT_ONCE)
+            )
+        )
+        .order_by(Message.id)
+        .with_for_update(skip_locked=skip_locked)
+        .execution_options(populate_existing=True)
+    )
+    messages = {message.id: message for message in session.scalars(wanted)}
+    # Read once their messages are locked, as everybody does who changes a dispatch.
+    found = session.scalars(
+        sa.select(Dispatch)
+        .join(Message, Message.id == Dispatch.message_id)
+        .where(Dispatch.message_id.in_(messages), condition)
+        .order_by(Dispatch.message_id, Dispatch.id)
+        .execution_options(populate_existing=True)
+    ).all()
+    for dispatch in found:
+        message = messages[dispatch.message_id]
+        dispatches.fail_unconfirmed(message, dispatch, reason, journal)
+        dispatches.settle(message, dispatches.of_message(session, message.id), journal)
+    return len(found)
