@@ -113,9 +113,6 @@ def _table(name: str) -> sa.Table:
 def insert(database: Database, batches: Sequence[Batch], writers: int) -> float:
     """Inserts each batch in a transaction of its own, as durably as the server does; returns the seconds taken."""
     connections = [database.engine.raw_connection() for _ in range(writers)]
-    if database.is_sqlite:
-        for connection in connections:
-            connection.cursor().execute("PRAGMA synchronous=full")
     shares = [batches[number::writers] for number in range(writers)]
     began = time.perf_counter()
     with ThreadPoolExecutor(writers) as pool:

@@ -25,9 +25,12 @@ def noted(database: Database) -> Iterator[list[tuple[str, Any]]]:
         seen.append((text, values))
         return call(connection, text, values, **more)
 
-    sa.event.listen(database.engine, "before_cursor_execute", note)
+    engines = {database.engine, database._writers}
+    for engine in engines:
+        sa.event.listen(engine, "before_cursor_execute", note)
     try:
         with patch.object(statements, "call", note_and_call):
             yield seen
     finally:
-        sa.event.remove(database.engine, "before_cursor_execute", note)
+        for engine in engines:
+            sa.event.remove(engine, "before_cursor_execute", note)

@@ -7,16 +7,16 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from . import engines, insertions, statements
+from .group_commit import GroupCommit
 from .looks import Looks
 from .statements import Constant, Rows, Values
 from .tables import Table, plain
 from .together import Together
-from .turns import Turns
-from .wal import WriteAheadLog
+from .write_lock import WriteLock
 
 CHANNEL = "smsgw"
 RING_SECONDS = 0.05
@@ -30,25 +30,29 @@ class Database:
     def __init__(self, url: str, pool_size: int = 20) -> None:
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = (
-            self._sqlite(pool_size) if self.is_sqlite else engines.postgresql(self.url, pool_size)
-        )
-        self._readers = self._reading_engine()
+        if self.is_sqlite:
+            self._connect_sqlite(pool_size)
+        else:
+            self._connect_postgresql(pool_size)
         self._looks = Looks(self.engine)
         self._together = Together(self._shared_transaction)
         self._rung_at = 0.0
 
-    def _sqlite(self, pool_size: int) -> Engine:
-        engine = engines.sqlite(self.url, pool_size)
-        sa.event.listen(engine, "begin", self._begin_sqlite)
-        self._turns = Turns(f"{self.url.database}-turn")
-        self._log = WriteAheadLog(str(self.url.database))
-        return engine
+    def _connect_sqlite(self, pool_size: int) -> None:
+        self.engine = engines.sqlite(self.url, pool_size)
+        self._readers = self.engine.execution_options(reading=True)
+        self._group_commit = GroupCommit(self._own_sqlite, WriteLock(str(self.url.database)))
+        self._writers = engines.sqlite_writers(self.url, pool_size, self._group_commit)
 
-    def _reading_engine(self) -> Engine:
-        if self.is_sqlite:
-            return self.engine.execution_options(reading=True)
-        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
+    def _own_sqlite(self) -> Any:
+        pooled = self.engine.raw_connection()
+        connection = pooled.dbapi_connection
+        pooled.detach()
+        return connection
+
+    def _connect_postgresql(self, pool_size: int) -> None:
+        self.engine = self._writers = engines.postgresql(self.url, pool_size)
+        self._readers = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -56,11 +60,7 @@ class Database:
 
         After one that left work for workers or sockets (`session.info["has_news"]`), PostgreSQL's listeners are told.
         """
-        with (
-            self._durably(),
-            Session(self.engine, expire_on_commit=False) as session,
-            session.begin(),
-        ):
+        with Session(self._writers, expire_on_commit=False) as session, session.begin():
             yield session
         if session.info.get("has_news") and not self.is_sqlite:
             self._ring()
@@ -74,29 +74,10 @@ class Database:
 
     @contextmanager
     def _shared_transaction(self) -> Iterator[Connection]:
-        with self._durably(), self.engine.begin() as connection:
+        with self._writers.begin() as connection:
             yield connection
         if not self.is_sqlite:
             self._ring()
-
-    @contextmanager
-    def _durably(self) -> Iterator[None]:
-        """Around a write transaction: its turn on SQLite, and at the end its way onto the disk."""
-        if not self.is_sqlite:
-            yield
-            return
-        with self._turns.offered():
-            yield
-        self._log.sync()
-
-    def _begin_sqlite(self, connection: Connection) -> None:
-        # SQLAlchemy's own way of saying this takes longer than SQLite's of doing it.
-        driver: Any = connection.connection.dbapi_connection
-        if connection.get_execution_options().get("reading"):
-            driver.execute("BEGIN")
-            return
-        self._turns.begin()
-        driver.execute("BEGIN IMMEDIATE")
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -129,7 +110,8 @@ class Database:
         """Ends all connections."""
         self._looks.close()
         if self.is_sqlite:
-            self._turns.close()
+            self._group_commit.close()
+            self._writers.dispose()
         self.engine.dispose()
 
 

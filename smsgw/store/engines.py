@@ -1,20 +1,33 @@
 """Engines: how each database is reached, and what makes its connections fit for use."""
 
 import select
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL, Engine
+from sqlalchemy.engine import URL, Connection, Engine
 
-from . import wal
+from .group_commit import GroupCommit
+from .members import Member
 
 
 def sqlite(url: URL, pool_size: int) -> Engine:
-    """For a database in a file, made where there is none yet. Whoever makes the engine begins its transactions."""
+    """For a database in a file, made where there is none yet. Its transactions write, unless `reading` is an option."""
     _keep_private(Path(str(url.database)))
     engine = sa.create_engine(url, **_pool(pool_size))
     sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "first_connect", _sync_log)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def sqlite_writers(url: URL, pool_size: int, group_commit: GroupCommit) -> Engine:
+    """For the same file: its transactions are committed in groups."""
+    engine = sa.create_engine(url, creator=lambda: Member(group_commit), **_pool(pool_size))
+    sa.event.listen(engine, "begin", _begin_member)
     return engine
 
 
@@ -46,8 +59,37 @@ def _prepare_sqlite(dbapi: Any, _record: object) -> None:
     dbapi.isolation_level = None
     # The patience first: switching to the log already needs it where several processes meet a new file.
     dbapi.execute("pragma busy_timeout=15000")
-    wal.prepare(dbapi)
+    dbapi.execute("pragma journal_mode=wal")
+    # A commit is on the disk before anybody sees it: SQLite syncs the log, and then moves the end that readers go by.
+    dbapi.execute("pragma synchronous=full")
     dbapi.execute("pragma foreign_keys=on")
+
+
+def _sync_log(dbapi: Any, _record: object) -> None:
+    # What a process that was killed has left in the log was seen by nobody, and may not be on the disk yet.
+    dbapi.execute("pragma wal_checkpoint(passive)")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # SQLAlchemy's own way of saying this takes longer than SQLite's of doing it.
+    driver: Any = connection.connection.dbapi_connection
+    is_reading = connection.get_execution_options().get("reading")
+    with _errors_of_begin():
+        driver.execute("BEGIN" if is_reading else "BEGIN IMMEDIATE")
+
+
+def _begin_member(connection: Connection) -> None:
+    driver: Any = connection.connection.dbapi_connection
+    with _errors_of_begin():
+        driver.begin()
+
+
+@contextmanager
+def _errors_of_begin() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise sa.exc.OperationalError("BEGIN", None, error) from error
 
 
 def _refuse_dead(dbapi: Any, _record: object, _proxy: object) -> None:

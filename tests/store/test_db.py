@@ -2,6 +2,7 @@
 
 import re
 import threading
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import psycopg
@@ -13,7 +14,7 @@ from smsgw.core.drafts import Draft
 from smsgw.core.journal import writing
 from smsgw.store.db import Database, insert, insert_new
 from smsgw.store.models import Device, Dispatch, Message, Operator
-from smsgw.store.turns import Turns
+from smsgw.store.write_lock import WriteLock
 
 from ..conftest import NOW
 from ..noting import noted
@@ -37,16 +38,12 @@ def test_no_update_is_lost_when_many_write_at_once(database):
         assert session.get_one(Device, "phone-1").revision == 200
 
 
-def test_a_writer_that_hangs_in_its_turn_is_not_waited_for_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr("smsgw.store.turns.PATIENCE_SECONDS", 0.2)
-    path = str(tmp_path / "turn")
-    hanging, other = Turns(path), Turns(path)
-    with hanging.offered():
-        hanging.begin()
-        with other.offered():
-            other.begin()
-    with other.offered():
-        other.begin()
+def test_a_process_that_hangs_with_the_write_lock_is_not_waited_for_for_ever(tmp_path):
+    path = str(tmp_path / "smsgw.db")
+    hanging, other = WriteLock(path), WriteLock(path)
+    hanging.acquire(time.monotonic() + 60)
+    other.acquire(time.monotonic() + 0.2)
+    other.acquire(time.monotonic() + 0.2)
     hanging.close()
     other.close()
 

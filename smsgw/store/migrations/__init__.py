@@ -51,7 +51,6 @@ def _upgrade_sqlite(connection: Connection, revision: str) -> None:
     assert raw is not None
     raw.execute("pragma foreign_keys=off")
     raw.execute("pragma busy_timeout=60000")
-    raw.execute("pragma synchronous=full")
     try:
         with connection.begin():
             _run(connection, revision)
