@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,6 @@ from .settings import Settings, SettingsError
 from .store import migrations
 from .store.db import Database
 
-RECEIVE_SECONDS = 20
 STOP_SECONDS = 12
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
@@ -89,16 +87,14 @@ def run(settings: Settings, names: list[str]) -> None:
     _LOG.info("stopped")
 
 
-def listen(host: str, port: int, receive_seconds: int = RECEIVE_SECONDS) -> socket.socket:
-    """A listening socket. Connections inherit its timeouts, so that a slow client cannot hold a thread for ever."""
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; connections wait in it while the web server starts again."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            listener.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", receive_seconds, 0))
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError as error:

@@ -13,6 +13,7 @@ from . import settings as settings_module
 from .factory import create_app
 from .live import upgrade
 from .settings import Settings
+from .web_worker import WebWorker
 
 GRACEFUL_SECONDS = 8
 
@@ -35,7 +36,7 @@ class WebServer(BaseApplication):  # type: ignore[misc]
     def _config(self) -> dict[str, Any]:
         return {
             "bind": f"fd://{self._descriptor}",
-            "worker_class": "gthread",
+            "worker_class": WebWorker,
             "workers": self._settings.workers,
             "threads": self._settings.threads,
             "worker_connections": 10000,
@@ -64,13 +65,6 @@ class WebLogger(Logger):  # type: ignore[misc]
         self.cfg = cfg
         self._access_log_enabled = False
         self.error_log.propagate = True
-
-    def exception(self, msg: str, *args: object, **kwargs: Any) -> None:
-        # How the receive timeout of the listening socket shows.
-        if isinstance(sys.exc_info()[1], BlockingIOError):
-            self.info("a connection was closed: the client was too slow")
-        else:
-            super().exception(msg, *args, **kwargs)
 
 
 def _settle_in(worker: Any) -> None:

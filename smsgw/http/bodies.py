@@ -4,7 +4,7 @@ import gzip
 import zlib
 
 from flask import Request, Response, request
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import LengthRequired, RequestEntityTooLarge, UnsupportedMediaType
 
 from ..errors import BadRequest
 from .wiring import asked
@@ -17,14 +17,7 @@ _PIECE_BYTES = 64 * 1024
 def read(limit_bytes: int) -> bytes:
     """The body, unpacked when it is gzip; never more than `limit_bytes`, and never cut."""
     asking = asked()
-    # Without a chunked body, which `parsing.refuse_unfit` has refused, this is all there is to a body's length.
-    said = asking.environ.get("CONTENT_LENGTH", "")
-    length = int(said) if said.isdecimal() else asking.content_length
-    body = _read_all(asking, length, limit_bytes)
-    if len(body) > limit_bytes:
-        raise RequestEntityTooLarge
-    if length is not None and len(body) != length:
-        raise BadRequest("the body ended early", code="incomplete_body")
+    body = _read_all(asking, limit_bytes)
     encoding = asking.environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     if encoding in ("identity", ""):
         return body
@@ -33,15 +26,32 @@ def read(limit_bytes: int) -> bytes:
     return _unpack(body, limit_bytes)
 
 
-def _read_all(asking: Request, length: int | None, limit_bytes: int) -> bytes:
-    if length is None or length > limit_bytes:
-        return asking.get_data(cache=False)
-    # Werkzeug's own way takes as long as looking the device up.
+def _read_all(asking: Request, limit_bytes: int) -> bytes:
+    length = _length(asking)
+    if length is not None and length > limit_bytes:
+        raise RequestEntityTooLarge
     try:
-        body: bytes = asking.environ["wsgi.input"].read(length)
-    except OSError:  # the receive timeout of the listening socket, or a broken line
+        # Werkzeug's own way takes as long as looking the device up.
+        body: bytes = asking.environ["wsgi.input"].read(
+            limit_bytes + 1 if length is None else length
+        )
+    except OSError:
         raise BadRequest("the body ended early", code="incomplete_body") from None
+    if len(body) > limit_bytes:
+        raise RequestEntityTooLarge
+    if length is not None and len(body) != length:
+        raise BadRequest("the body ended early", code="incomplete_body")
     return body
+
+
+def _length(asking: Request) -> int | None:
+    """The body's length; `None` for a chunked one, which our own web server never passes on as such."""
+    if "HTTP_TRANSFER_ENCODING" not in asking.environ:
+        said = asking.environ.get("CONTENT_LENGTH", "")
+        return int(said) if said.isdecimal() else asking.content_length or 0
+    if not asking.environ.get("wsgi.input_terminated"):
+        raise LengthRequired("send the body with a Content-Length, not chunked")
+    return None
 
 
 def _unpack(body: bytes, limit_bytes: int) -> bytes:

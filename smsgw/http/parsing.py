@@ -9,7 +9,6 @@ import marshmallow as ma
 from flask import Request, g
 from webargs import core
 from webargs.flaskparser import FlaskParser
-from werkzeug.exceptions import LengthRequired
 
 from ..errors import BadRequest, Invalid, NotFound
 from . import bodies, json_limits
@@ -70,13 +69,8 @@ def parsed_body() -> Any:
 
 
 def refuse_unfit() -> None:
-    """Refuses a URL with the character NUL, which no database looks up, and a body without a length.
-
-    A chunked one would be cut at the limit without a word.
-    """
+    """Refuses a URL with the character NUL, which no database looks up."""
     asking = asked()
-    if asking.environ.get("HTTP_TRANSFER_ENCODING"):
-        raise LengthRequired("send the body with a Content-Length, not chunked")
     if "\0" in asking.path:
         raise NotFound("there is nothing under a name with the character NUL")
     query = asking.query_string

@@ -223,13 +223,26 @@ def test_another_encoding_is_415(stage):
     assert send(stage, b"{}", **{"Content-Encoding": "br"}).status_code == 415
 
 
-def test_a_chunked_body_is_refused_and_not_cut(stage):
+@pytest.mark.parametrize(("tells_the_end", "status"), [(True, 200), (False, 411)])
+def test_a_chunked_body_is_taken_from_a_server_that_tells_its_end(stage, tells_the_end, status):
     answer = stage.world.client.post(
         "/api/sms",
         data=b"{}",
         headers={**stage.world.as_device(), "Transfer-Encoding": "chunked"},
+        environ_overrides={"wsgi.input_terminated": tells_the_end},
     )
-    assert (answer.status_code, answer.json["error"]) == (411, True)
+    assert answer.status_code == status
+    assert (answer.json.get("error") is None) == tells_the_end
+
+
+def test_a_chunked_body_above_the_limit_is_413_and_not_cut(stage):
+    answer = stage.world.client.post(
+        "/api/sms",
+        data=b" " * (8 * 1024 * 1024 + 1),
+        headers={**stage.world.as_device(), "Transfer-Encoding": "chunked"},
+        environ_overrides={"wsgi.input_terminated": True},
+    )
+    assert answer.status_code == 413
 
 
 def test_an_answer_above_a_kibibyte_is_packed_when_asked(stage):

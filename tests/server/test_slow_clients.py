@@ -1,0 +1,202 @@
+"""Clients that send or read slowly, or connect and say nothing, hold no thread, and not for long."""
+
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.running import until
+
+from .web import Web, answers, basic, head, serving_web
+
+IMPATIENT = "head_seconds=2, body_seconds=2, send_seconds=2, linger_seconds=2"
+SLOW_CLIENTS = 100
+LARGE_ANSWER = b"GET /docs/static/swagger-ui-bundle.js"
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """One process with two threads and the times as they come."""
+    with serving_web(tmp_path_factory.mktemp("web")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """The same that waits two seconds for everything."""
+    with serving_web(tmp_path_factory.mktemp("web"), IMPATIENT) as running:
+        yield running
+
+
+def poll(web: Web) -> int:
+    status, _, _ = web.request(
+        "POST", "/api/sms", {}, {"Authorization": basic().decode(), "Content-Type": "text/plain"}
+    )
+    return status
+
+
+HALF = {
+    "nothing": b"",
+    "one byte": b"G",
+    "half a head": b"GET /healthz HTTP/1.1\r\nHost: ",
+    "half a body": head(b"POST /api/sms", Content_Length="100") + b"{",
+    "half a chunk": head(b"POST /api/sms", Transfer_Encoding="chunked") + b"64\r\n{",
+    "half a chunk's size": head(b"POST /api/sms", Transfer_Encoding="chunked") + b"6",
+}
+
+
+@pytest.mark.parametrize("sent", HALF.values(), ids=HALF)
+def test_phones_are_served_while_many_clients_send_slowly(web: Web, sent: bytes):
+    with ExitStack() as stack:
+        slow = [stack.enter_context(web.connect()) for _ in range(SLOW_CLIENTS)]
+        for sock in slow:
+            sock.sendall(sent)
+        assert poll(web) == 200
+        for sock in slow:
+            sock.sendall(b"G")
+        assert poll(web) == 200
+
+
+def test_phones_are_served_while_many_clients_do_not_read(web: Web):
+    with ExitStack() as stack:
+        for _ in range(4 * SLOW_CLIENTS // 10):
+            sock = stack.enter_context(socket.socket())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            sock.connect(("127.0.0.1", web.port))
+            sock.sendall(head(LARGE_ANSWER) * 4)
+        assert poll(web) == 200
+
+
+def test_a_client_that_reads_slowly_gets_the_whole_answer(web: Web):
+    whole = web.exchange(head(LARGE_ANSWER, Connection="close"))[0].body
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        sock.connect(("127.0.0.1", web.port))
+        sock.sendall(head(LARGE_ANSWER) + head(LARGE_ANSWER, Connection="close"))
+        time.sleep(0.5)
+        assert [answer.body == whole for answer in answers(sock)] == [True, True]
+
+
+@pytest.mark.parametrize("sent", list(HALF.values())[2:], ids=list(HALF)[2:])
+def test_half_a_request_is_answered_408_when_its_time_is_over(impatient: Web, sent: bytes):
+    (answer,) = impatient.exchange(sent)
+    assert (answer.status, answer.json["code"]) == (408, "request_timeout")
+
+
+def test_sending_a_byte_now_and_then_gives_no_more_time(impatient: Web):
+    with impatient.connect() as sock:
+        sock.settimeout(0.2)
+        sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: ")
+        assert b" 408 " in until(lambda: trickle(sock), "the deadline")
+
+
+def trickle(sock: socket.socket) -> bytes:
+    try:
+        sock.sendall(b"x")
+        return sock.recv(1000)
+    except TimeoutError:
+        return b""
+
+
+def test_a_body_that_comes_at_the_least_rate_is_taken_however_long_it_takes(impatient: Web):
+    body = b" " * 2998 + b"{}"
+    with impatient.connect() as sock:
+        sock.sendall(head(b"POST /api/sms", Authorization=basic(), Content_Length="3000"))
+        for at in range(0, 3000, 500):
+            sock.sendall(body[at : at + 500])
+            time.sleep(0.45)
+        assert next(answers(sock)).status == 200
+
+
+@pytest.mark.parametrize("sent", [b"", b"\r\n"])
+def test_a_connection_without_a_request_is_closed_without_a_word(impatient: Web, sent: bytes):
+    assert [answer.status for answer in impatient.exchange(sent)] in ([], [408])
+
+
+def test_an_answer_that_nobody_reads_is_dropped(impatient: Web):
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        sock.connect(("127.0.0.1", impatient.port))
+        sock.sendall(head(LARGE_ANSWER) * 20)
+        until(lambda: is_reset(sock), "the server to close")
+
+
+def is_reset(sock: socket.socket) -> bool:
+    """Whether the server has ended the connection, without reading what it sent."""
+    try:
+        sock.send(b"x")
+    except OSError:
+        return True
+    return False
+
+
+def test_requests_that_come_together_are_answered_in_order(web: Web):
+    missing = head(b"GET /nowhere")
+    body = head(b"POST /api/sms", Authorization=basic(), Content_Length="2") + b"{}"
+    last = head(b"GET /healthz", Connection="close")
+    got = web.exchange(missing + body + missing + last)
+    assert [answer.status for answer in got] == [404, 200, 404, 200]
+
+
+MALFORMED = {
+    "no request": (b"hello\r\n\r\n", 400),
+    "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 40, 400),
+    "bare line feeds": (b"GET / HTTP/1.1\nHost: x\n\n", 400),
+    "two lengths": (b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\nx", 400),
+    "length and chunked": (
+        head(b"POST /", Content_Length="5", Transfer_Encoding="chunked") + b"0\r\n\r\n",
+        400,
+    ),
+    "a folded header": (b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", 400),
+    "a blank before the colon": (b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400),
+    "a signed length": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\nx", 400),
+    "two hosts": (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+    "chunked in HTTP/1.0": (
+        b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    "an unknown version": (b"GET / HTTP/3.0\r\n\r\n", 400),
+    "a long line": (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
+    "a long header": (head(b"GET /", A=b"x" * 9000), 431),
+    "many headers": (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
+    "a long head without an end": (b"GET / HTTP/1.1\r\n" + b"A: " + b"x" * 70_000, 431),
+    "an unknown expectation": (head(b"GET /", Expect="tea"), 417),
+}
+
+
+@pytest.mark.parametrize(("sent", "status"), MALFORMED.values(), ids=MALFORMED)
+def test_what_is_no_request_is_refused_in_json_and_nothing_after_it_is_one(
+    web: Web, sent: bytes, status: int
+):
+    got = web.exchange(sent + head(b"GET /healthz"))
+    assert [answer.status for answer in got] == [status]
+    assert got[0].headers["content-type"] == "application/json"
+    assert got[0].headers["connection"] == "close"
+    assert set(got[0].json) == {"error", "code", "message", "details"}
+
+
+def test_the_log_has_a_line_for_what_is_refused(web: Web):
+    web.exchange(b"hello\r\n\r\n")
+    until(lambda: re.search("a request from 127.0.0.1 was refused: .+", web.log), "the line")
+
+
+@pytest.fixture
+def cramped(tmp_path: Path) -> Iterator[Web]:
+    """A web process that may have few descriptors."""
+    program = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))"
+    with serving_web(tmp_path, before=program) as running:
+        yield running
+
+
+def test_clients_that_wait_longest_make_room_for_new_ones(cramped: Web):
+    with ExitStack() as stack:
+        slow = [stack.enter_context(cramped.connect()) for _ in range(3 * SLOW_CLIENTS)]
+        for sock in slow[: SLOW_CLIENTS // 2]:
+            sock.sendall(b"GET ")
+        assert poll(cramped) == 200
+        assert poll(cramped) == 200
+    assert "were closed to make room" in cramped.log
