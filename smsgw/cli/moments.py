@@ -1,8 +1,9 @@
 """Moments as people write them on a command line and in a file."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
@@ -10,10 +11,12 @@ from .. import clock
 
 _AGO = re.compile(r"(\d{1,6})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_EXAMPLE = "2026-01-31T12:00:00Z"
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 
 class Moment(click.ParamType[datetime]):
-    """RFC 3339, a date (UTC), or how long ago: `90m`, `24h`, `7d`."""
+    """RFC 3339 with a zone, a date (from midnight UTC), or how long ago: `90m`, `24h`, `7d`."""
 
     name = "moment"
 
@@ -23,13 +26,64 @@ class Moment(click.ParamType[datetime]):
         ago = _AGO.fullmatch(value)
         if ago:
             return clock.now() - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+        if _is_date(value):
+            return datetime.fromisoformat(value).replace(tzinfo=UTC)
         try:
             return parse(value)
-        except ValueError:
-            self.fail(f"{value!r} is not like 2026-01-31, 2026-01-31T12:00:00Z or 7d", param, ctx)
+        except ValueError as error:
+            self.fail(f"{value!r} {error}, nor like 2026-01-31 or 7d", param, ctx)
 
 
-def parse(text: str) -> datetime:
-    """An RFC 3339 moment or a date; UTC where no zone is given. Raises `ValueError`."""
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+class Zone(click.ParamType[ZoneInfo]):
+    """The name of a time zone, such as `Europe/Berlin`."""
+
+    name = "zone"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: Any) -> ZoneInfo:
+        if isinstance(value, ZoneInfo):
+            return value
+        try:
+            return ZoneInfo(value)
+        except (OSError, ValueError, KeyError):
+            self.fail(f"{value!r} is no time zone like Europe/Berlin", param, ctx)
+
+
+def parse(text: str, zone: ZoneInfo | None = None) -> datetime:
+    """The moment in UTC: RFC 3339, or without a zone the time that clocks in `zone` show.
+
+    Raises `ValueError`, whose text goes on after the moment's own, where it is not one moment for sure.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"is not like {_EXAMPLE}") from None
+    if _is_date(text):
+        raise ValueError(f"has no time: it is not like {_EXAMPLE}")
+    if moment.tzinfo is None:
+        moment = _local(moment, zone)
+    try:
+        found = moment.astimezone(UTC)
+    except OverflowError:
+        found = _LATEST
+    if not _EARLIEST <= found < _LATEST:
+        raise ValueError("must lie between 1970 and 2999")
+    return found
+
+
+def _local(moment: datetime, zone: ZoneInfo | None) -> datetime:
+    if zone is None:
+        raise ValueError(f"has no time zone: it is not like {_EXAMPLE}")
+    early, late = (moment.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+    if early.utcoffset() == late.utcoffset():
+        return early
+    back = early.astimezone(UTC).astimezone(zone).replace(tzinfo=None)
+    fault = "comes twice" if back == moment else "does not exist"
+    raise ValueError(f"{fault} in {zone.key}, where clocks are changed then")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

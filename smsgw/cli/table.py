@@ -1,11 +1,14 @@
-"""Messages in a CSV file: read with the row named where one is wrong, written as they are."""
+"""Messages in a CSV file: read with all wrong rows named, written as they are."""
 
+import codecs
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from ..core.drafts import Draft
 from ..errors import Invalid
@@ -13,35 +16,40 @@ from . import moments
 
 NEEDED = ("to", "content")
 OPTIONAL = ("reference", "device_id", "send_at", "priority")
-_DELIMITERS = ",;\t"
+_DELIMITERS = ",;\t|"
+_LOST = "\ufffd"
+_NOT_UTF8 = "the file is not UTF-8; a spreadsheet saves it so as 'CSV UTF-8'"
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A row of the file: `row` as a spreadsheet counts it, from 1 and the header included, `line` where it ends."""
+
+    row: int
+    line: int
 
 
 @dataclass(frozen=True)
-class Row:
-    """A row of the file: `number` counts what follows the header from 1, `line` is where it ends in the file."""
+class Sheet:
+    """What a file holds: the drafts with their places, and what is wrong with other rows."""
 
-    number: int
-    line: int
-    draft: Draft
-
-    def fault(self, text: str) -> Invalid:
-        """What is wrong with it, as an error that names it."""
-        return _fault(self.number, self.line, text)
+    drafts: Sequence[Draft]
+    places: Sequence[Place]
+    faults: Mapping[Place, str]
 
 
-def read(data: bytes) -> list[Row]:
-    """The drafts of a whole file; `Invalid` names the first row or column that is wrong.
+def read(data: bytes, zone: ZoneInfo | None = None) -> Sheet:
+    """The whole file; `Invalid` where it cannot be read at all or its columns are wrong.
 
-    UTF-8, with or without a byte order mark; commas, semicolons or tabs; quoted texts may hold line breaks.
+    UTF-8, or UTF-16 with its byte order mark; commas, semicolons, tabs or bars, as a first line `sep=;` says or the
+    header shows; quoted texts may hold line breaks. Times without a zone are those of `zone`.
     """
+    text, delimiter = _without_separator_line(_decoded(data))
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter or _delimiter(text), strict=True
+    )
     try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Invalid("the file is not UTF-8; a spreadsheet saves it so as 'CSV UTF-8'") from None
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text), strict=True)
-    try:
-        columns = _columns(next(reader, []))
-        return list(_rows(reader, columns))
+        return _sheet(_places(reader), zone)
     except csv.Error as error:
         raise Invalid(f"line {reader.line_num}: {error}") from None
 
@@ -56,62 +64,105 @@ def write_row(file: Any, row: Mapping[str, Any], columns: list[str]) -> None:
     csv.writer(file).writerow([_cell(row.get(column)) for column in columns])
 
 
+def _decoded(data: bytes) -> str:
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise Invalid(_NOT_UTF8) from None
+    if "\0" in text[:1000]:
+        raise Invalid(_NOT_UTF8)
+    return text
+
+
+def _without_separator_line(text: str) -> tuple[str, str | None]:
+    """The text after a first line such as `sep=;`, which spreadsheets read and do not show, and its delimiter."""
+    first, _, rest = text.partition("\n")
+    line = first.rstrip("\r").strip('"').lower()
+    if line.startswith("sep=") and len(line) == 5 and line[4] in _DELIMITERS:
+        return rest, line[4]
+    return text, None
+
+
 def _delimiter(text: str) -> str:
-    header = text.split("\n", 1)[0]
+    header = next((line for line in text.splitlines() if line.strip()), "")
     return max(_DELIMITERS, key=header.count)
 
 
-def _columns(header: list[str]) -> list[str]:
-    columns = [name.strip().lower() for name in header]
-    for name in NEEDED:
-        if name not in columns:
-            raise Invalid(f"the first row names no column {name!r}; it names {', '.join(columns)}")
+def _places(reader: Any) -> Iterator[tuple[Place, list[str]]]:
+    """The rows that are not blank."""
+    for row, cells in enumerate(reader, 1):
+        stripped = [cell.strip() for cell in cells]
+        if any(stripped):
+            yield Place(row, reader.line_num), cells
+
+
+def _sheet(rows: Iterator[tuple[Place, list[str]]], zone: ZoneInfo | None) -> Sheet:
+    _, header = next(rows, (None, []))
+    columns = _columns(header)
+    drafts, places, faults = [], [], {}
+    for place, cells in rows:
+        try:
+            drafts.append(_draft(_values(columns, cells), zone))
+            places.append(place)
+        except ValueError as error:
+            faults[place] = str(error)
+    return Sheet(drafts, places, faults)
+
+
+def _columns(header: Sequence[str]) -> list[str]:
+    """The columns' names; empty ones at the end, which spreadsheets leave behind, are none."""
+    columns = ["_".join(name.lower().split()) for name in header]
+    while columns and not columns[-1]:
+        columns.pop()
     for name in columns:
         if name not in NEEDED + OPTIONAL:
-            known = ", ".join(NEEDED + OPTIONAL)
-            raise Invalid(f"there is no column {name!r}; there are {known}")
+            raise Invalid(f"unknown column {name!r}; there are {', '.join(NEEDED + OPTIONAL)}")
         if columns.count(name) > 1:
-            raise Invalid(f"the column {name!r} is there twice")
+            raise Invalid(f"duplicate column {name!r}")
+    for name in NEEDED:
+        if name not in columns:
+            raise Invalid(f"missing column {name!r}; the first row has {', '.join(columns)}")
     return columns
 
 
-def _rows(reader: Any, columns: list[str]) -> Iterator[Row]:
-    number = 0
-    for cells in reader:
-        if not any(cells):
-            continue
-        number += 1
-        if len(cells) != len(columns):
-            text = f"has {len(cells)} columns, the first row {len(columns)}"
-            raise _fault(number, reader.line_num, text)
-        values = dict(zip(columns, cells, strict=True))
-        yield Row(number, reader.line_num, _draft(values, number, reader.line_num))
+def _values(columns: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    """The cells by column. Spreadsheets leave out empty ones at the end of a row, and write some too many."""
+    if any(cell.strip() for cell in cells[len(columns) :]):
+        raise ValueError(f"has {len(cells)} columns, the first row {len(columns)}")
+    if _LOST in "".join(cells):
+        raise ValueError("has U+FFFD in it, which stands for a character that was lost")
+    return dict(zip(columns, cells, strict=False))
 
 
-def _draft(values: dict[str, str], number: int, line: int) -> Draft:
+def _draft(values: Mapping[str, str], zone: ZoneInfo | None) -> Draft:
     def optional(name: str) -> str | None:
         return values.get(name, "").strip() or None
 
-    priority, send_at = optional("priority"), optional("send_at")
-    try:
-        when = None if send_at is None else moments.parse(send_at)
-    except ValueError:
-        text = f"send_at: {send_at!r} is not like 2026-01-31T12:00:00Z"
-        raise _fault(number, line, text) from None
-    if priority is not None and not (priority.isascii() and priority.isdigit()):
-        raise _fault(number, line, f"priority: {priority!r} is not a number from 0 to 9")
     return Draft(
-        to=values["to"].strip(),
-        content=values["content"],
+        to=values.get("to", "").strip(),
+        content=values.get("content", ""),
         reference=optional("reference"),
         device_id=optional("device_id"),
-        send_at=when,
-        priority=4 if priority is None else int(priority),
+        send_at=_send_at(optional("send_at"), zone),
+        priority=_priority(optional("priority")),
     )
 
 
-def _fault(number: int, line: int, text: str) -> Invalid:
-    return Invalid(f"row {number}: {text} (line {line} of the file)")
+def _send_at(text: str | None, zone: ZoneInfo | None) -> datetime | None:
+    try:
+        return None if text is None else moments.parse(text, zone)
+    except ValueError as error:
+        hint = "" if zone else " (or give --timezone)"
+        raise ValueError(f"send_at: {text!r} {error}{hint}") from None
+
+
+def _priority(text: str | None) -> int:
+    if text is None:
+        return Draft.priority
+    if not (text.isascii() and text.isdigit() and len(text) < 3):
+        raise ValueError(f"priority: {text!r} is not a number from 0 to 9")
+    return int(text)
 
 
 def _cell(value: Any) -> Any:

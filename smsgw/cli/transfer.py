@@ -3,26 +3,26 @@
 import io
 import json
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from pathlib import Path
 from typing import Any, TextIO
+from zoneinfo import ZoneInfo
 
 import click
-from sqlalchemy.orm import Session
 
 from .. import clock
-from ..core import archive, crms, outbound, shapes
-from ..errors import Conflict, Invalid
-from ..settings import Settings
+from ..core import archive, crms, imports, shapes
+from ..errors import GatewayError
 from ..store.models import Crm
-from . import output, table
+from . import output, private_files, table
 from .entry import group
-from .house import opened
-from .moments import Moment
-from .table import Row
+from .house import Opened, opened
+from .moments import Moment, Zone
+from .table import Place
 
-_AT_ONCE = 1000
+MAX_FAULTS = 50
 COLUMNS = [
     "id",
     "direction",
@@ -59,63 +59,106 @@ take_in = group("import", "Read from a file.")
 @click.option(
     "--format", "form", type=click.Choice(["csv", "jsonl"]), default="jsonl", show_default=True
 )
-@click.option("--output", "file", type=click.File("w", encoding="utf-8"), default="-")
-def export_messages(since: datetime | None, form: str, file: TextIO) -> None:
+@click.option("--output", "path", type=click.Path(dir_okay=False, path_type=Path), default="-")
+def export_messages(since: datetime | None, form: str, path: Path) -> None:
     """Write all messages, oldest first.
 
     Texts are written as they came, also those that begin with = + - or @: a spreadsheet may take these for formulas,
     so import the columns as text there.
     """
-    filters = archive.Filters(since=since)
-    write = _csv_writer(file) if form == "csv" else _jsonl_writer(file)
-    count = 0
-    with opened() as house:
-        with house.database.reading() as session:
-            total = archive.count(session, filters)
-        with _progress(total, "Exporting") as bar:
-            for page in archive.walk(house.database, filters):
-                for row in page:
-                    write(shapes.message(row))
-                count += len(page)
-                bar.update(len(page))
+    filters, is_shown = archive.Filters(since=since), str(path) == "-"
+    writing = nullcontext(sys.stdout) if is_shown else private_files.replacing(path)
+    with opened() as house, writing as file:
+        count = _write(house, filters, _csv_writer(file) if form == "csv" else _jsonl_writer(file))
     # The count must not come between the messages.
     click.echo(
         json.dumps({"exported_count": count}) if output.wants_json() else f"{count} exported.",
-        err=file is sys.stdout or file.name == "<stdout>",
+        err=is_shown,
     )
+
+
+def _write(house: Opened, filters: archive.Filters, write: Callable[[dict[str, Any]], None]) -> int:
+    count = 0
+    with house.database.reading() as session:
+        total = archive.count(session, filters)
+    with _progress(total, "Exporting") as bar:
+        for page in archive.walk(house.database, filters):
+            for row in page:
+                write(shapes.message(row))
+            count += len(page)
+            bar.update(len(page))
+    return count
 
 
 @output.command(take_in, "messages")
 @click.argument("file", type=click.File("rb"))
 @click.option("--crm", "crm_name", required=True, metavar="NAME", help="On behalf of this CRM.")
-def import_messages(file: io.BufferedReader, crm_name: str) -> None:
-    """Queue the messages of a CSV file, all or none.
-
-    The first row names the columns: to, content and, if wanted, reference, device_id, send_at, priority.
-    """
-    rows = table.read(file.read())
-    with opened() as house, house.database.transaction() as session:
-        crm = crms.get(session, crm_name)
-        now = clock.now()
-        with _progress(len(rows), "Importing") as bar:
-            for start in range(0, len(rows), _AT_ONCE):
-                part = rows[start : start + _AT_ONCE]
-                _queue(session, crm, house.settings, part, now)
-                bar.update(len(part))
-    output.say(f"{len(rows)} imported.", {"imported_count": len(rows)})
-
-
-def _queue(
-    session: Session, crm: Crm, settings: Settings, rows: Sequence[Row], now: datetime
+@click.option(
+    "--timezone", "zone", type=Zone(), help="Of times without a zone, such as Europe/Berlin."
+)
+@click.option("--again", "is_again", is_flag=True, help="Also a file that was imported before.")
+def import_messages(
+    file: io.BufferedReader, crm_name: str, zone: ZoneInfo | None, is_again: bool
 ) -> None:
-    try:
-        outbound.queue(session, crm, settings, [row.draft for row in rows], now)
-    except Invalid as error:
-        position, fields = next(iter(error.details["messages"].items()))
-        name, texts = next(iter(fields.items()))
-        raise rows[position].fault(f"{name}: {texts[0]}") from None
-    except Conflict as error:
-        raise rows[error.details["rows"][0]].fault(error.message) from None
+    """Queue the messages of a CSV file, each once.
+
+    The first row names the columns: to, content and, if wanted, reference, device_id, send_at, priority. Nothing is
+    queued while any row is wrong. If it is interrupted, the same command goes on where it stopped.
+    """
+    sheet = table.read(file.read(), zone)
+    with opened() as house:
+        now = clock.now()
+        with house.database.reading() as session:
+            crm = crms.get(session, crm_name)
+            wanted = imports.file_of(sheet.drafts)
+            found = imports.faults(session, crm, house.settings, wanted, now)
+        _refuse({**sheet.faults, **{sheet.places[place]: text for place, text in found.items()}})
+        with house.database.transaction() as session:
+            done_count = imports.begin(session, crm, wanted, now, is_again)
+        new_count = _queue(house, crm, wanted, done_count)
+    known_count = len(sheet.drafts) - new_count
+    output.say(
+        f"{new_count} new, {known_count} already there.",
+        {"imported_count": new_count, "already_there_count": known_count},
+    )
+
+
+def _refuse(faults: Mapping[Place, str]) -> None:
+    """Ends with all wrong rows named, or the first of very many."""
+    if not faults:
+        return
+    lines = [
+        f"row {place.row}: {text}" + (f" (line {place.line})" if place.line != place.row else "")
+        for place, text in sorted(faults.items())
+    ]
+    if len(lines) > 1:
+        more = [f"… and {len(lines) - MAX_FAULTS} more"] if len(lines) > MAX_FAULTS else []
+        head = f"{len(lines)} rows are wrong, so nothing was queued:"
+        lines = [head, *lines[:MAX_FAULTS], *more]
+    raise click.ClickException("\n".join(lines))
+
+
+def _queue(house: Opened, crm: Crm, wanted: imports.File, done_count: int) -> int:
+    """Queues what is left of the file, some rows at a time, and returns how many messages are new."""
+    new_count, row_count = 0, len(wanted.drafts)
+    with _progress(row_count, "Importing") as bar:
+        bar.update(done_count)
+        while done_count < row_count:
+            try:
+                with house.database.transaction() as session:
+                    now = clock.now()
+                    step = imports.step(session, crm, house.settings, wanted, done_count, now)
+            except (GatewayError, KeyboardInterrupt) as error:
+                raise _interrupted(error, done_count, row_count) from None
+            done_count, new_count = done_count + step[0], new_count + step[1]
+            bar.update(step[0])
+    return new_count
+
+
+def _interrupted(error: BaseException, done_count: int, row_count: int) -> click.ClickException:
+    reason = str(error) or "interrupted"
+    rest = f"{done_count} of {row_count} rows are queued, the same command goes on with the rest"
+    return click.ClickException(f"{reason}: {rest}")
 
 
 def _csv_writer(file: TextIO) -> Callable[[dict[str, Any]], None]:

@@ -3,6 +3,12 @@
 import csv
 import io
 import json
+import os
+import shlex
+import sqlite3
+import stat
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +16,10 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core import devices, housekeeping, presence, protocols
+from smsgw import settings as settings_module
+from smsgw.core import crms, devices, housekeeping, imports, presence, protocols
+from smsgw.core.drafts import Draft
+from smsgw.errors import Conflict
 from smsgw.store.db import Database
 from smsgw.store.models import Message
 from tests.cli.conftest import Ask, Run
@@ -75,7 +84,7 @@ def test_a_file_of_a_spreadsheet_is_imported(ask: Ask, crm: str, tmp_path: Path)
         "+12025550124;=1+1;;2030-01-01T00:00:00Z;\r\n"
     )
     answer = ask("import", "messages", _file(tmp_path, text), "--crm", crm)
-    assert answer == {"imported_count": 2}
+    assert answer == {"imported_count": 2, "already_there_count": 0}
     second, first = ask("messages")
     assert first["content"] == 'two\nlines; and "quotes"'
     assert (first["reference"], first["priority"]) == ("r-1", 9)
@@ -89,27 +98,34 @@ def test_a_bad_row_is_named_and_nothing_is_imported(run: Run, ask: Ask, crm: str
     path = _file(tmp_path, "\n".join(["to\tcontent", *rows]))
     result = run("import", "messages", path, "--crm", crm)
     assert result.exit_code == 1
-    assert "row 1101: to: " in result.output
-    assert "line 1102" in result.output
+    assert "row 1102: to: " in result.output
     assert ask("messages") == []
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("number,content\n1,2\n", "no column 'to'"),
-        ("to,content,colour\n1,2,3\n", "no column 'colour'"),
-        ("to,content,to\n1,2,3\n", "'to' is there twice"),
-        ("to,content\n+12025550123,a,b\n", "row 1: has 3 columns"),
-        ("to,content\n+12025550123,a\n+12025550123,\n", "row 2: content"),
-        ("to,content,priority\n+12025550123,a,high\n", "row 1: priority"),
-        ("to,content,priority\n+12025550123,a,12\n", "row 1: priority"),
-        ("to,content,send_at\n+12025550123,a,soon\n", "row 1: send_at"),
-        ("to,content,device_id\n+12025550123,a,nobody\n", "row 1: device_id"),
-        ("to,content,reference\n+12025550123,a,r\n+12025550123,b,r\n", "row 2: the reference"),
+        ("number,content\n1,2\n", "unknown column 'number'"),
+        ("content\n2\n", "missing column 'to'"),
+        ("to,content,colour\n1,2,3\n", "unknown column 'colour'"),
+        ("to,content,to\n1,2,3\n", "duplicate column 'to'"),
+        ("to,content\n+12025550123,a,b\n", "row 2: has 3 columns"),
+        ("to,content\n+12025550123,a\n\n+12025550123,\n", "row 4: content"),
+        ('to,content\n+12025550123,"a\nb"\n+12025550123,\n', "row 3: content: "),
+        ("to,content\n+49302312500.0,a\n", "row 2: to: Looks like a number from a spreadsheet"),
+        ("to,content,priority\n+12025550123,a,high\n", "row 2: priority"),
+        ("to,content,priority\n+12025550123,a,12\n", "row 2: priority"),
+        ("to,content,send_at\n+12025550123,a,soon\n", "row 2: send_at"),
+        ("to,content,send_at\n+12025550123,a,2027-07-01 08:00\n", "has no time zone"),
+        ("to,content,send_at\n+12025550123,a,2027-07-01\n", "has no time"),
+        ("to,content,send_at\n+12025550123,a,9999-12-31T23:59:59-14:00\n", "between 1970"),
+        ("to,content,device_id\n+12025550123,a,nobody\n", "row 2: device_id"),
+        ("to,content,reference\n+12025550123,a,r\n+12025550123,b,r\n", "row 3: reference"),
+        ("to,content\n+12025550123,caf\ufffd\n", "row 2: has U+FFFD"),
         ('to,content\n+12025550123,"a', "line 2"),
         ("to,content\n+12025550123,ü\n".encode("latin-1"), "CSV UTF-8"),
-        ("", "no column 'to'"),
+        ("to,content\n+12025550123,a\n".encode("utf-16-le"), "CSV UTF-8"),
+        ("", "missing column 'to'"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_told(run: Run, ask: Ask, crm, tmp_path, text, words):
@@ -120,11 +136,165 @@ def test_what_is_wrong_in_a_file_is_told(run: Run, ask: Ask, crm, tmp_path, text
     assert ask("messages") == []
 
 
+def test_all_wrong_rows_are_named_at_once(run: Run, ask: Ask, crm, tmp_path: Path):
+    text = (
+        "to,content,send_at,reference\n+12025550123,a,,r\nMPESA,,,\n+12025550123,a,soon,\n"
+        "+12025550123,a,,\n+12025550123,b,,r\n+12025550123,a,,,x\n"
+    )
+    result = run("import", "messages", _file(tmp_path, text), "--crm", crm)
+    lines = result.output.splitlines()
+    assert lines[0].endswith("4 rows are wrong, so nothing was queued:")
+    assert [line.split(":")[0] for line in lines[1:]] == ["row 3", "row 4", "row 6", "row 7"]
+    assert "to: " in lines[1]
+    assert "content: " in lines[1]
+    assert ask("messages") == []
+
+
+def test_of_very_many_wrong_rows_the_first_are_named(run: Run, crm, tmp_path: Path):
+    rows = "\n".join(f"{number},x" for number in ["4.93E+11"] * 2000)
+    result = run("import", "messages", _file(tmp_path, f"to,content\n{rows}\n"), "--crm", crm)
+    lines = result.output.splitlines()
+    assert len(lines) == 52
+    assert "2000 rows are wrong" in lines[0]
+    assert lines[-1] == "… and 1950 more"
+
+
+ROW = "+12025550123{0}Grüße{0}r-1{0}2030-01-01T08:00:00+01:00"
+HEADER = "to{0}content{0}reference{0}send_at"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        f"{HEADER}\n{ROW}\n".format(",").encode(),
+        f"{HEADER}\n{ROW}".format(";").encode(),
+        f"{HEADER}\r\n{ROW}\r\n".format("\t").encode(),
+        f"{HEADER}\r{ROW}\r".format(";").encode(),
+        f"sep=;\r\n{HEADER}\r\n{ROW}\r\n".format(";").encode("utf-8-sig"),
+        f'"sep=|"\n{HEADER}\n{ROW}\n'.format("|").encode(),
+        f"sep=\t\n{HEADER}\n{ROW}\n".format("\t").encode("utf-16"),
+        f"{HEADER}\r\n{ROW}\r\n".format("\t").encode("utf-16"),
+        f"{HEADER}{{0}}{{0}}\n{ROW}{{0}}{{0}}\n{{0}}{{0}}{{0}}\n".format(";").encode(),
+        f"{HEADER}\n{ROW}{{0}}{{0}} \n \n  {{0}} {{0}}\u00a0{{0}}\n".format(",").encode(),
+        f"\n{{0}}{{0}}\n{HEADER}\n\n{ROW}\n\n".format(";").encode(),
+        f" TO {{0}}Content{{0}}REFERENCE{{0}}Send At{{0}}Device ID\n{ROW}\n".format(",").encode(),
+    ],
+)
+def test_a_file_is_taken_as_spreadsheets_write_it(ask: Ask, crm, tmp_path: Path, data: bytes):
+    ask("import", "messages", _file(tmp_path, data), "--crm", crm)
+    (message,) = ask("messages")
+    assert (message["content"], message["reference"]) == ("Grüße", "r-1")
+    assert message["send_at"] == "2030-01-01T07:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("local", "moment"),
+    [
+        ("2027-07-01 08:00", "2027-07-01T06:00:00.000Z"),
+        ("2027-12-01T08:00:30", "2027-12-01T07:00:30.000Z"),
+        ("2027-07-01T08:00Z", "2027-07-01T08:00:00.000Z"),
+        ("2027-03-28 02:30", "does not exist"),
+        ("2027-10-31 02:30", "comes twice"),
+        ("2027-07-01", "has no time"),
+    ],
+)
+def test_a_time_without_a_zone_is_taken_with_the_zone_that_was_given(
+    run: Run, ask: Ask, crm, tmp_path: Path, local: str, moment: str
+):
+    path = _file(tmp_path, f"to,content,send_at\n+12025550123,a,{local}\n")
+    result = run("import", "messages", path, "--crm", crm, "--timezone", "Europe/Berlin")
+    if moment.endswith("Z"):
+        assert result.exit_code == 0
+        assert ask("messages")[0]["send_at"] == moment
+    else:
+        assert result.exit_code == 1
+        assert "row 2: send_at" in result.output
+        assert moment in result.output
+
+
+@pytest.mark.parametrize("option", [["--since", "2026-01-31T12:00"], ["--since", "31.01.2026"]])
+def test_a_time_without_a_zone_is_refused_on_the_command_line(run: Run, crm, option: list[str]):
+    result = run("messages", *option)
+    assert result.exit_code == 2
+    assert "2026-01-31T12:00:00Z" in result.output
+
+
+def test_an_unknown_zone_is_refused(run: Run, crm, tmp_path: Path):
+    for name in ("Mars", "../etc/passwd", ""):
+        path = _file(tmp_path, "to,content\n")
+        assert run("import", "messages", path, "--crm", crm, "--timezone", name).exit_code == 2
+
+
 def test_an_import_can_be_repeated_where_rows_have_references(ask: Ask, crm, tmp_path: Path):
     path = _file(tmp_path, "to,content,reference\n+12025550123,a,r-1\n")
     ask("import", "messages", path, "--crm", crm)
-    ask("import", "messages", path, "--crm", crm)
+    for more in ([], ["--again"]):
+        answer = ask("import", "messages", path, "--crm", crm, *more)
+        assert answer == {"imported_count": 0, "already_there_count": 1}
     assert len(ask("messages")) == 1
+
+
+def test_a_file_is_imported_once_unless_again_is_said(ask: Ask, run: Run, crm, tmp_path: Path):
+    rows = "".join(f"+12025550123,{number}\n" for number in range(1200))
+    path = _file(tmp_path, f"to,content\n{rows}")
+    result = run("import", "messages", path, "--crm", crm)
+    assert result.output == "1200 new, 0 already there.\n"
+    # Saved by another program, it is the same file.
+    path = _file(tmp_path, f"\ufeffTo;Content;;\r\n{rows.replace(',', ';')}")
+    result = run("import", "messages", path, "--crm", crm)
+    assert result.exit_code == 1
+    assert "0 new, 1200 already there" in result.output
+    assert "--again" in result.output
+    other = ask("crm", "add", "other")["name"]
+    assert ask("import", "messages", path, "--crm", other)["imported_count"] == 1200
+    assert ask("import", "messages", path, "--crm", crm, "--again") == {
+        "imported_count": 1200,
+        "already_there_count": 0,
+    }
+    assert run("import", "messages", path, "--crm", crm).exit_code == 1
+    assert len(ask("messages", "--crm", crm, "--limit", "9999")) == 2400
+
+
+def test_an_interrupted_import_goes_on_where_it_stopped(
+    ask: Ask, run: Run, crm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rows = "".join(f"+12025550123,{number}\n" for number in range(1200))
+    path = _file(tmp_path, f"to,content\n{rows}")
+    taken = []
+
+    def interrupt(*arguments: object) -> object:
+        taken.append(take(*arguments))
+        if len(taken) == 2:
+            raise KeyboardInterrupt
+        return taken[-1]
+
+    take = imports.outbound.take
+    monkeypatch.setattr(imports.outbound, "take", interrupt)
+    result = run("import", "messages", path, "--crm", crm)
+    assert result.exit_code == 1
+    assert "500 of 1200 rows are queued" in result.output
+    answer = ask("import", "messages", path, "--crm", crm)
+    assert answer == {"imported_count": 700, "already_there_count": 500}
+    contents = [one["content"] for one in ask("messages", "--limit", "9999")]
+    assert sorted(map(int, contents)) == list(range(1200))
+
+
+def test_of_two_imports_of_a_file_at_once_none_queues_a_row_twice(
+    ask: Ask, crm, database: Database
+):
+    file = imports.file_of([Draft(to="+12025550123", content="x")] * 600)
+    settings = settings_module.load()
+    with database.transaction() as session:
+        row = crms.get(session, crm)
+        assert imports.begin(session, row, file, clock.now(), is_again=False) == 0
+    with database.transaction() as session:
+        assert imports.begin(session, row, file, clock.now(), is_again=True) == 0
+        assert imports.step(session, row, settings, file, 0, clock.now()) == (500, 500)
+    with pytest.raises(Conflict), database.transaction() as session:
+        imports.step(session, row, settings, file, 0, clock.now())
+    with database.transaction() as session:
+        assert imports.step(session, row, settings, file, 500, clock.now()) == (100, 100)
+    assert len(ask("messages", "--limit", "9999")) == 600
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
@@ -157,6 +327,49 @@ def test_an_export_goes_over_many_pages_and_begins_where_it_is_told(
     assert ask("export", "messages", "--since", "2099-01-01", "--output", str(file)) == {
         "exported_count": 0
     }
+
+
+def test_only_the_owner_can_read_what_is_exported(ask: Ask, crm, tmp_path: Path):
+    before = os.umask(0)
+    try:
+        for name in ("new", "there"):
+            file = tmp_path / name
+            if name == "there":
+                file.touch()
+                file.chmod(0o666)
+            ask("export", "messages", "--output", str(file))
+            assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+    assert sorted(one.name for one in tmp_path.iterdir() if "db" not in one.name) == [
+        "new",
+        "there",
+    ]
+
+
+def test_an_export_writes_through_no_link(ask: Ask, run: Run, crm, tmp_path: Path):
+    other, link = tmp_path / "other", tmp_path / "link"
+    other.write_text("keep")
+    link.symlink_to(other)
+    ask("export", "messages", "--output", str(link))
+    assert other.read_text() == "keep"
+    assert not link.is_symlink()
+    assert run("export", "messages", "--output", "/dev/null").exit_code == 0
+    missing = run("export", "messages", "--output", str(tmp_path / "no" / "file"))
+    assert missing.exit_code == 1
+    assert len(missing.output.splitlines()) == 1
+
+
+def test_the_backup_of_the_readme_is_for_its_owner_alone(tmp_path: Path):
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (line,) = [line for line in readme.splitlines() if line.startswith("install -m 600")]
+    (tmp_path / "data").mkdir()
+    sqlite3.connect(tmp_path / "data" / "smsgw.db").execute("create table t (x)")
+    (tmp_path / "backup.db").touch(0o666)
+    command = line.replace(".venv/bin/python", shlex.quote(sys.executable))
+    subprocess.run(f"umask 0; {command}", shell=True, cwd=tmp_path, check=True)
+    assert stat.S_IMODE((tmp_path / "backup.db").stat().st_mode) == 0o600
+    assert sqlite3.connect(tmp_path / "backup.db").execute("select * from t").fetchall() == []
 
 
 def test_the_doctor_finds_nothing_wrong_where_all_is_well(

@@ -3,6 +3,7 @@
 from .callers import Crm, CrmDevice, Operator
 from .devices import Device, QuarantinedItem
 from .events import Event, FeedBase
+from .imports import Import
 from .limits import Pairing, RateLimit
 from .messages import Dispatch, HistoryEntry, InboxEntry, Message
 from .requests import IdempotentRequest
@@ -20,6 +21,7 @@ __all__ = [
     "FeedBase",
     "HistoryEntry",
     "IdempotentRequest",
+    "Import",
     "InboxEntry",
     "Message",
     "Operator",
