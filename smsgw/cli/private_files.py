@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -34,6 +34,6 @@ def _new(path: Path) -> Iterator[TextIO]:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
             yield file
         os.replace(made, path)
-    except BaseException:
-        os.unlink(made)
-        raise
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(made)
