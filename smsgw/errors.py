@@ -53,6 +53,22 @@ class IllegalTransition(Conflict):
     code = "illegal_transition"
 
 
+class TooMany(GatewayError):
+    """More than is allowed now; `retry_after_seconds` says when to come back."""
+
+    code = "rate_limited"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: int,
+        code: str | None = None,
+    ) -> None:
+        super().__init__(message, code=code)
+        self.retry_after_seconds = retry_after_seconds
+
+
 class Invalid(GatewayError):
     """Understood, but a value is wrong; `details` names the field."""
 

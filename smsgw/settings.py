@@ -12,6 +12,7 @@ from environs import Env, EnvError, validate
 
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 DATA_FOLDER = PROJECT_FOLDER / "data"
+HIGHEST_LIMIT = 1_000_000_000
 RETRY_SCHEDULE = (0, 5, 30, 120, 600, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -43,6 +44,10 @@ class Settings:
     webhook_retry_schedule: tuple[float, ...]
     webhook_allowed_networks: tuple[Network, ...]
     retention_days: int
+    queue_limit: int | None
+    device_queue_limit: int | None
+    requests_per_minute: int | None
+    webhooks_per_crm: int
     open_registration: bool
     metrics_public: bool
     log_format: str
@@ -100,12 +105,22 @@ def _read(env: Env) -> Settings:
         webhook_retry_schedule=_retry_schedule(env),
         webhook_allowed_networks=_networks(env.list("WEBHOOK_ALLOWED_NETWORKS", [])),
         retention_days=env.int("RETENTION_DAYS", 0, validate=validate.Range(min=0)),
+        queue_limit=_limit(env, "QUEUE_LIMIT"),
+        device_queue_limit=_limit(env, "DEVICE_QUEUE_LIMIT"),
+        requests_per_minute=_limit(env, "REQUESTS_PER_MINUTE"),
+        webhooks_per_crm=env.int("WEBHOOKS_PER_CRM", 50, validate=positive),
         open_registration=env.bool("OPEN_REGISTRATION", False),
         metrics_public=env.bool("METRICS_PUBLIC", False),
         log_format=env.str("LOG_FORMAT", "text", validate=validate.OneOf(["text", "json"])),
         log_level=_log_level(env.str("LOG_LEVEL", "INFO")),
         trusted_proxies=env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0)),
     )
+
+
+def _limit(env: Env, name: str) -> int | None:
+    if _text(env, name) is None:
+        return None
+    return env.int(name, validate=validate.Range(min=1, max=HIGHEST_LIMIT))
 
 
 def _text(env: Env, name: str) -> str | None:

@@ -7,6 +7,7 @@ from .. import clock, program
 from ..addresses import Guard
 from ..clock import rfc3339
 from ..core import crms, operators, urls, webhooks
+from ..settings import HIGHEST_LIMIT, Settings
 from ..store.models import Crm
 from . import output
 from .entry import group
@@ -16,6 +17,7 @@ crm = group("crm", "Programs that send and receive SMS through this server.")
 operator = group("operator", "People who run this server.")
 
 _NAME = click.argument("name")
+_LIMIT = click.IntRange(0, HIGHEST_LIMIT)
 _DEVICES = click.option(
     "--device", "device_ids", multiple=True, metavar="ID", help="A device it may use; repeatable."
 )
@@ -33,7 +35,7 @@ def add(name: str, callback_url: str | None, device_ids: tuple[str, ...]) -> Non
         with house.database.transaction() as session:
             now = clock.now()
             made, key = crms.add(session, name, list(device_ids) or None, now)
-            webhook = None if url is None else _webhook(session, made, url)
+            webhook = None if url is None else _webhook(session, made, url, house.settings)
             answer = {"id": made.id, "name": made.name, "api_key": key, "webhook": webhook}
     output.one(answer)
 
@@ -100,6 +102,25 @@ def route(name: str, device_ids: tuple[str, ...], all_devices: bool) -> None:
     output.one(answer)
 
 
+@output.command(crm, "limit")
+@_NAME
+@click.option("--queue", type=_LIMIT, help="Messages that may wait; 0: the server's setting.")
+@click.option("--requests", type=_LIMIT, help="Requests per minute; 0: the server's setting.")
+def limit(name: str, queue: int | None, requests: int | None) -> None:
+    """Set how much a CRM may queue and ask for."""
+    if queue is None and requests is None:
+        raise click.UsageError("give --queue or --requests")
+    with opened() as house, house.database.transaction() as session:
+        found = crms.get(session, name)
+        if queue is not None:
+            found.queue_limit = queue or None
+        if requests is not None:
+            found.requests_per_minute = requests or None
+        session.flush()
+        (answer,) = crms.shapes(session, [found])
+    output.one(answer)
+
+
 @output.command(operator, "add")
 @_NAME
 def add_operator(name: str) -> None:
@@ -137,8 +158,15 @@ def _switch(name: str, enabled: bool) -> None:
     output.say(f"{found.name} is {word}.", {"id": found.id, "enabled": enabled})
 
 
-def _webhook(session: Session, made: Crm, url: urls.Checked) -> dict[str, str]:
+def _webhook(session: Session, made: Crm, url: urls.Checked, settings: Settings) -> dict[str, str]:
     endpoint, secret = webhooks.add(
-        session, made, url, event_types=None, device_ids=None, enabled=True, now=clock.now()
+        session,
+        made,
+        url,
+        event_types=None,
+        device_ids=None,
+        enabled=True,
+        most=settings.webhooks_per_crm,
+        now=clock.now(),
     )
     return {"id": endpoint.id, "secret": secret}

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from .. import clock
-from ..core import archive, crms, imports, shapes
+from ..core import archive, crms, imports, limits, shapes
 from ..errors import GatewayError
 from ..store.models import Crm
 from . import output, private_files, table
@@ -114,6 +114,7 @@ def import_messages(
             found = imports.faults(session, crm, house.settings, wanted, now)
         _refuse({**sheet.faults, **{sheet.places[place]: text for place, text in found.items()}})
         with house.database.transaction() as session:
+            limits.check_request(session, crm, house.settings, now)
             done_count = imports.begin(session, crm, wanted, now, is_again)
         new_count = _queue(house, crm, wanted, done_count)
     known_count = len(sheet.drafts) - new_count

@@ -36,6 +36,7 @@ def add(url: str, crm_name: str, event_types: tuple[str, ...], device_ids: tuple
                 event_types=event_types or None,
                 device_ids=device_ids or None,
                 enabled=True,
+                most=house.settings.webhooks_per_crm,
                 now=clock.now(),
             )
             answer = {**webhooks.shape(session, endpoint), "secret": secret}

@@ -59,9 +59,15 @@ def everyone(session: Session) -> list[Crm]:
     return list(session.scalars(sa.select(Crm).where(Crm.removed_at.is_(None)).order_by(Crm.id)))
 
 
-_CALLER = sa.select(Crm.id, Crm.name, Crm.uses_all_devices, Crm.strict_numbers, Crm.enabled).where(
-    Crm.key_hash == sa.bindparam("key_hash", type_=sa.String), Crm.removed_at.is_(None)
-)
+_CALLER = sa.select(
+    Crm.id,
+    Crm.name,
+    Crm.uses_all_devices,
+    Crm.strict_numbers,
+    Crm.enabled,
+    Crm.queue_limit,
+    Crm.requests_per_minute,
+).where(Crm.key_hash == sa.bindparam("key_hash", type_=sa.String), Crm.removed_at.is_(None))
 
 
 def find_caller(database: Database, key: str) -> Caller | None:
@@ -69,8 +75,9 @@ def find_caller(database: Database, key: str) -> Caller | None:
     row = database.look(_CALLER, key_hash=ids.hash_secret(key))
     if row is None:
         return None
-    crm_id, name, *flags = row
-    return Caller(crm_id, name, *map(bool, flags))
+    crm_id, name, uses_all_devices, strict_numbers, enabled, *own_limits = row
+    flags = bool(uses_all_devices), bool(strict_numbers), bool(enabled)
+    return Caller(crm_id, name, *flags, *own_limits)
 
 
 def rotate(crm: Crm) -> str:
@@ -141,6 +148,8 @@ def shapes(session: Session, rows: Sequence[Crm]) -> list[dict[str, Any]]:
             "name": row.name,
             "enabled": row.enabled,
             "strict_numbers": row.strict_numbers,
+            "queue_limit": row.queue_limit,
+            "requests_per_minute": row.requests_per_minute,
             "device_ids": None if row.uses_all_devices else routes[row.id],
             "created_at": rfc3339(row.created_at),
         }

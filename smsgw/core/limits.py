@@ -8,8 +8,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from ..errors import TooMany
+from ..settings import Settings
 from ..store.db import is_postgresql
 from ..store.models import RateLimit
+from .rows import AnyCrm
 
 UNUSED_AFTER = timedelta(days=1)
 # Sums of doubles near 2e9 are some tenths of a microsecond off.
@@ -42,6 +45,30 @@ class Standing:
     remaining: int
     reset_at: int
     retry_after_seconds: int
+
+
+def count_request(
+    session: Session, crm: AnyCrm, settings: Settings, now: datetime
+) -> Standing | None:
+    """Count a request of the CRM against its own rate or the setting; `None` where it has no limit."""
+    most = crm.requests_per_minute
+    most = settings.requests_per_minute if most is None else most
+    return None if most is None else count(session, Limit("requests", most, 60), crm.id, now)
+
+
+def check_request(session: Session, crm: AnyCrm, settings: Settings, now: datetime) -> None:
+    """Count a request of the CRM; `TooMany` where its rate is used up."""
+    standing = count_request(session, crm, settings, now)
+    if standing is not None and not standing.is_allowed:
+        raise refusal(standing)
+
+
+def refusal(standing: Standing) -> TooMany:
+    """Return the error for a request that is not allowed."""
+    return TooMany(
+        f"at most {standing.limit:,} requests a minute",
+        retry_after_seconds=standing.retry_after_seconds,
+    )
 
 
 def count(session: Session, limit: Limit, caller: str, now: datetime) -> Standing:

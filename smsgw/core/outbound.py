@@ -13,10 +13,10 @@ from ..settings import Settings
 from ..store.db import Database, insert, insert_new
 from ..store.models import HistoryEntry, Message
 from ..store.tables import Table
-from . import routing, rows
+from . import queue_limits, routing, rows
 from .drafts import Draft, check, message_row, refuse_one, without_row
 from .journal import Journal
-from .rows import AnyCrm
+from .rows import AnyCrm, Caller
 
 MAX_BATCH = 1000
 
@@ -53,6 +53,12 @@ def draw_up(
     return New(message, {Message: [row], HistoryEntry: journal.entries})
 
 
+def may_draw_up(crm: Caller, settings: Settings, draft: Draft) -> bool:
+    """Whether the draft can be drawn up: it has no `reference`, and no limit that has to be asked first."""
+    is_limited = crm.refusal is not None or queue_limits.apply_to(crm, settings, draft.device_id)
+    return draft.reference is None and not is_limited
+
+
 def queue(
     session: Session, crm: AnyCrm, settings: Settings, drafts: Sequence[Draft], now: datetime
 ) -> list[rows.Row]:
@@ -77,12 +83,17 @@ def take(
     """Queues all drafts or none, and returns their messages in the same order.
 
     A `reference` this CRM has used before gives the message it made then, as it stands now; with another body it is
-    a `Conflict`. Raises `Invalid` with `details["messages"][row][field]`, rows counted from 0.
+    a `Conflict`. Raises `TooMany` where a queue is full, and `Invalid` with `details["messages"][row][field]`, rows
+    counted from 0.
     """
     known = _of_references(session, crm, {draft.reference for draft in drafts})
     # A repeat is answered as it was, also when its time or its device is gone by now.
     fresh = {row: draft for row, draft in enumerate(drafts) if draft.reference not in known}
+    if fresh and isinstance(crm, Caller) and crm.refusal is not None:
+        raise crm.refusal
     check(session, crm, settings, fresh, now)
+    device_ids = [draft.device_id for draft in fresh.values()]
+    queue_limits.take_room(session, crm, settings, device_ids, now)
     wanted = [message_row(crm, settings, draft, now) for draft in drafts]
     made = _insert(session, [wanted[row] for row in fresh])
     known |= {message.reference: message for message in made.values()}

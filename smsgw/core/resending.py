@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from ..errors import IllegalTransition
 from ..settings import Settings
 from ..store.models import Crm, Dispatch, Message
-from . import routing
+from . import queue_limits, routing
 from .journal import Journal
 
 _FINAL_RESENDABLE = ("failed", "expired")
@@ -38,7 +38,9 @@ def queue_anyway(session: Session, message: Message, settings: Settings, now: da
         )
     if message.content is None:
         raise IllegalTransition("the message's content was removed after the retention time")
-    _check_device(session, message)
+    crm = session.get_one(Crm, message.crm_id)
+    device_id = _device_of(session, crm, message)
+    queue_limits.take_room(session, crm, settings, [device_id], now)
     session.execute(
         sa.update(Dispatch)
         .where(Dispatch.message_id == message.id, Dispatch.superseded_at.is_(None))
@@ -50,14 +52,17 @@ def queue_anyway(session: Session, message: Message, settings: Settings, now: da
     journal.write(session)
 
 
-def _check_device(session: Session, message: Message) -> None:
+def _device_of(session: Session, crm: Crm, message: Message) -> str | None:
+    """The device it is for alone, `None` where any of its CRM's may have it."""
     lane = message.lane or ""
-    crm = session.get_one(Crm, message.crm_id)
-    if lane.startswith("d:") and not routing.may_use(session, crm, lane[2:]):
+    if not lane.startswith("d:"):
+        return None
+    if not routing.may_use(session, crm, lane[2:]):
         raise IllegalTransition(
             f"the message is for the device {lane[2:]!r} alone, which this CRM may not use any more",
             code="unknown_device",
         )
+    return lane[2:]
 
 
 def _requeue(message: Message, settings: Settings, now: datetime) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ..errors import TooMany
 from ..store.db import run, run_many
 from ..store.models import Crm, Delivery, Dispatch, Message, WebhookEndpoint
 from ..store.tables import Table, plain
@@ -31,6 +32,10 @@ class Caller(NamedTuple):
     uses_all_devices: bool
     strict_numbers: bool
     enabled: bool
+    queue_limit: int | None = None
+    requests_per_minute: int | None = None
+    # Where its rate is used up: why nothing new is taken. What it repeats under a `reference` it still gets.
+    refusal: TooMany | None = None
 
 
 AnyCrm = Crm | Caller

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from .. import ids
-from ..errors import NotFound
-from ..store.models import Delivery, WebhookEndpoint
+from ..errors import Conflict, NotFound
+from ..store.models import Crm, Delivery, WebhookEndpoint
 from . import events, urls, wishes
 from . import shapes as json_shapes
 from .rows import AnyCrm
@@ -34,12 +34,16 @@ def add(
     event_types: Sequence[str] | None,
     device_ids: Sequence[str] | None,
     enabled: bool,
+    most: int,
     now: datetime,
 ) -> tuple[WebhookEndpoint, str]:
     """Makes an endpoint and returns it with its secret, which REST shows only now.
 
+    `Conflict` where the CRM has `most` endpoints already.
+
     `event_types` and `device_ids` are what it wants; `None` means all, future ones too. Raises `Invalid`.
     """
+    _check_count(session, crm.id, most)
     secret = ids.new_webhook_secret()
     endpoint = WebhookEndpoint(
         id=ids.new_endpoint_id(),
@@ -167,6 +171,16 @@ def forget_failures(session: Session, endpoint: WebhookEndpoint) -> None:
 
 
 _IS_PENDING = Delivery.status == sa.literal_column("'pending'")
+
+
+def _check_count(session: Session, crm_id: str, most: int) -> None:
+    # Of two at once one waits for the other.
+    lock = sa.select(Crm.id).where(Crm.id == crm_id).with_for_update(key_share=True)
+    session.execute(lock)
+    is_of_crm = sa.and_(WebhookEndpoint.crm_id == crm_id, WebhookEndpoint.removed_at.is_(None))
+    if session.scalars(sa.select(sa.func.count()).where(is_of_crm)).one() >= most:
+        text = f"there are {most:,} webhook endpoints already, which is the most a CRM may have"
+        raise Conflict(text, code="too_many_webhooks")
 
 
 def _one(session: Session, endpoint_id: str, condition: sa.ColumnElement[bool]) -> WebhookEndpoint:

@@ -4,7 +4,8 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from ..http.parsing import Taken
-from .fields import Several, Yes
+from ..settings import HIGHEST_LIMIT
+from .fields import Several, Whole, Yes
 from .message_schemas import moment, text, told
 
 _DEVICE_IDS = told("The devices it may use; null means all, future ones too.", example=["phone-1"])
@@ -28,6 +29,14 @@ class NewCrm(Taken):
     device_ids = Several(_DEVICE_ID, most=MOST_DEVICES, allow_none=True, metadata=_DEVICE_IDS)
 
 
+def _limit(description: str) -> Whole:
+    return Whole(
+        allow_none=True,
+        validate=validate.Range(min=1, max=HIGHEST_LIMIT),
+        metadata=told(f"{description}; null means the server's setting."),
+    )
+
+
 class CrmChanges(Taken):
     """What to change of a CRM; what is left out stays."""
 
@@ -35,6 +44,8 @@ class CrmChanges(Taken):
         validate=validate.Length(min=1, max=100), metadata=told("What people call it.")
     )
     enabled = Yes(metadata=told("Whether its key is accepted."))
+    queue_limit = _limit("How many of its messages may wait in the queue")
+    requests_per_minute = _limit("How many requests it may make in a minute")
     strict_numbers = Yes(
         metadata=told("Refuse numbers that are not complete international ones (E.164).")
     )
@@ -49,6 +60,16 @@ class Crm(ma.Schema):
     enabled = fields.Boolean(required=True, metadata=told("Whether its key is accepted."))
     strict_numbers = fields.Boolean(
         required=True, metadata=told("Whether it sends to complete international numbers only.")
+    )
+    queue_limit = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata=told("How many of its messages may wait; null: `SMSGW_QUEUE_LIMIT`."),
+    )
+    requests_per_minute = fields.Integer(
+        required=True,
+        allow_none=True,
+        metadata=told("How many requests it may make; null: `SMSGW_REQUESTS_PER_MINUTE`."),
     )
     device_ids = fields.List(
         fields.String(),

@@ -71,14 +71,16 @@ def show(crm_id: str) -> Response:
 def change(body: dict[str, Any], crm_id: str) -> Response:
     """Change a CRM
 
-    Its name, whether it is let in, and which devices it may use. What it has queued for a device that is left out by
-    name is cancelled.
+    Its name, whether it is let in, its limits, and which devices it may use. What it has queued for a device that is
+    left out by name is cancelled.
     """
     with house().database.transaction() as session:
         crm = crms.get(session, crm_id)
         crms.rename(session, crm, body.get("name", crm.name))
         crm.enabled = body.get("enabled", crm.enabled)
         crm.strict_numbers = body.get("strict_numbers", crm.strict_numbers)
+        crm.queue_limit = body.get("queue_limit", crm.queue_limit)
+        crm.requests_per_minute = body.get("requests_per_minute", crm.requests_per_minute)
         if "device_ids" in body:
             crms.route(session, crm, body["device_ids"], clock.now())
         session.flush()
@@ -118,7 +120,14 @@ def rotate(crm_id: str) -> Response:
 
 def _webhook(session: Session, crm: Crm, url: urls.Checked, now: datetime) -> dict[str, str]:
     endpoint, secret = webhooks.add(
-        session, crm, url, event_types=None, device_ids=None, enabled=True, now=now
+        session,
+        crm,
+        url,
+        event_types=None,
+        device_ids=None,
+        enabled=True,
+        most=house().settings.webhooks_per_crm,
+        now=now,
     )
     return {"id": endpoint.id, "secret": secret}
 

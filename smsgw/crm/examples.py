@@ -184,6 +184,8 @@ CRM: dict[str, Any] = {
     "name": "clinic",
     "enabled": True,
     "strict_numbers": False,
+    "queue_limit": None,
+    "requests_per_minute": None,
     "device_ids": None,
     "created_at": "2026-02-01T09:00:00.000Z",
 }

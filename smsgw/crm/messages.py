@@ -14,7 +14,7 @@ from ..core.drafts import Draft
 from ..core.messages import Filters
 from ..core.rows import AnyMessage
 from ..http.answers import answer
-from ..http.guards import crm_required, this_crm
+from ..http.guards import crm_required, sender_required, this_crm
 from ..http.idempotency import is_asked_for, once
 from ..http.openapi import Door
 from ..http.wiring import house
@@ -35,7 +35,7 @@ _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where to
 @door.answers(
     202, message_schemas.Message, "It is queued.", example=examples.MESSAGE, headers=_LOCATION
 )
-@crm_required
+@sender_required
 @door.takes(message_schemas.Draft, examples=examples.DRAFTS)
 def send(body: dict[str, Any]) -> Response:
     """Send an SMS
@@ -45,7 +45,7 @@ def send(body: dict[str, Any]) -> Response:
     """
 
     draft = _draft(body)
-    if draft.reference is None and not is_asked_for():
+    if not is_asked_for() and outbound.may_draw_up(this_crm(), house().settings, draft):
         return _send_with_others(draft)
 
     def act(session: Session, now: datetime) -> Response:
@@ -70,7 +70,7 @@ def _send_with_others(draft: Draft) -> Response:
     "They are queued, in the order they were given.",
     example=examples.MESSAGES,
 )
-@crm_required
+@sender_required
 @door.takes(message_schemas.Batch, examples={"batch": {"value": examples.BATCH}})
 def send_batch(body: dict[str, Any]) -> Response:
     """Send up to 1,000 SMS

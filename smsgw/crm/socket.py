@@ -14,7 +14,7 @@ from .. import clock, ids
 from ..core import limits, outbound, positions, routing
 from ..core.drafts import Draft
 from ..core.limits import Limit
-from ..errors import Invalid
+from ..errors import Invalid, TooMany
 from ..live import frames
 from ..live.conversation import Answer, Close, Kind
 from ..live.frames import Frame, FrameError
@@ -24,6 +24,8 @@ from ..store.models import Crm, Device
 from . import socket_events
 
 MOST_EVENTS = 100
+# Of one CRM in one process: each is told everything.
+MOST_SOCKETS = 50
 # The hub drops who has 256 KiB to read; the largest SMS has 64 KiB.
 MOST_BYTES = 64 * 1024
 MAX_ID = 200
@@ -56,6 +58,7 @@ KIND = Kind(
     "crm sockets",
     look=_look,
     inspect=_inspect,
+    most=MOST_SOCKETS,
     too_big=Close(frames.CLOSE_TOO_BIG, "a frame has at most 64 KiB"),
 )
 
@@ -168,9 +171,12 @@ class Conversation:
             raise FrameError("rate_limited", f"at most {SENDS.count:,} messages a minute")
         _check_device(session, crm, str(draft.device_id))
         try:
+            limits.check_request(session, crm, self._settings, now)
             return outbound.take_one(session, crm, self._settings, draft, now).message.id
         except Invalid as error:
             raise FrameError("invalid_payload", frames.reworded(error).message) from None
+        except TooMany as error:
+            raise FrameError(error.code, error.message) from None
 
 
 def _online(session: Session, crm: Crm) -> list[str]:

@@ -64,11 +64,12 @@ def register_crm() -> Response:
 @public
 def send_message() -> Response:
     """Queues an SMS; the key stands in the body or in the header."""
-    if keys.bearer():
-        keys.crm_of(keys.bearer())
+    header = keys.bearer()
+    crm = keys.crm_of(header) if header else None
     body = keys.json_body()
     key = body.get("apiKey")
-    crm = keys.crm_of(key if isinstance(key, str) else keys.bearer())
+    if crm is None or (isinstance(key, str) and key != header):
+        crm = keys.crm_of(key if isinstance(key, str) else "")
     draft = Draft(
         to=keys.text(body, "receiver"),
         content=keys.text(body, "content"),
@@ -137,7 +138,14 @@ def _checked(url: str) -> urls.Checked:
 
 def _add_webhook(session: Session, crm: AnyCrm, url: urls.Checked, now: datetime) -> str:
     _, secret = webhooks.add(
-        session, crm, url, event_types=None, device_ids=None, enabled=True, now=now
+        session,
+        crm,
+        url,
+        event_types=None,
+        device_ids=None,
+        enabled=True,
+        most=house().settings.webhooks_per_crm,
+        now=now,
     )
     return secret
 

@@ -58,6 +58,7 @@ def add(body: dict[str, Any]) -> Response:
             event_types=body.get("events"),
             device_ids=body.get("device_ids"),
             enabled=body["enabled"],
+            most=house().settings.webhooks_per_crm,
             now=now,
         )
         shape = webhooks.shape(session, endpoint)

@@ -10,6 +10,7 @@ from flask import Flask, Response, g
 from werkzeug.routing import Rule
 
 from .. import logs, metrics
+from . import rates
 from .wiring import asked
 
 _LOG = logging.getLogger("smsgw.access")
@@ -46,6 +47,9 @@ def _end(answer: Response) -> Response:
     endpoint = rule.endpoint if rule else "none"
     metrics.count_request(endpoint, status, seconds)
     answer.headers.add("X-Request-ID", given.request_id)
+    standing = given.get("standing")
+    if standing is not None:
+        rates.tell(answer, standing)
     level = logging.DEBUG if endpoint in _PROBES and status < 400 else logging.INFO
     if _LOG.isEnabledFor(level):
         # The path alone: a query may carry a key.

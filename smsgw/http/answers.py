@@ -15,6 +15,7 @@ from ..errors import (
     GatewayError,
     Invalid,
     NotFound,
+    TooMany,
     Unauthorized,
 )
 
@@ -33,6 +34,7 @@ _STATUS_CODES: dict[type[GatewayError], int] = {
     NotFound: 404,
     Conflict: 409,
     Invalid: 422,
+    TooMany: 429,
 }
 
 
@@ -138,7 +140,10 @@ def register(app: Flask) -> None:
 
 
 def _on_gateway_error(error: GatewayError) -> Response:
-    return error_answer(status_code(error), error.code, error.message, error.details)
+    made = error_answer(status_code(error), error.code, error.message, error.details)
+    if isinstance(error, TooMany):
+        made.headers.update({"Retry-After": str(error.retry_after_seconds)})
+    return made
 
 
 def _on_http_exception(error: HTTPException) -> Response:

@@ -14,6 +14,7 @@ from ..core import crms, logins, operators
 from ..core.logins import Login
 from ..core.rows import Caller
 from ..errors import Forbidden
+from . import rates
 from .answers import error_answer
 from .wiring import asked, house
 
@@ -107,12 +108,21 @@ def this_device() -> Login:
 def crm_required(view: View) -> View:
     """Lets a CRM in, with `Authorization: Bearer crm_live_…` or `X-API-Key`; the view finds it with `this_crm()`."""
 
+    return _for_crm(view)
+
+
+def sender_required(view: View) -> View:
+    """The same for a view that gives a repeated `reference` its message, also where the CRM's rate is used up."""
+    return _for_crm(view, may_repeat=True)
+
+
+def _for_crm(view: View, *, may_repeat: bool = False) -> View:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         crm = _find_crm(_key())
         if crm is None:
             return _refuse_key()
-        _admit(crm)
+        _admit(crm, may_repeat=may_repeat)
         return view(*args, **kwargs)
 
     return _marked(guarded, "crm")
@@ -172,10 +182,10 @@ def caller() -> str:
     return crm.id if crm is not None else f"op:{g.operator_name}"
 
 
-def _admit(crm: Caller) -> None:
+def _admit(crm: Caller, *, may_repeat: bool = False) -> None:
     if not crm.enabled:
         raise Forbidden("this API key is disabled", code="crm_disabled")
-    g.crm = crm
+    g.crm = rates.count(crm, may_repeat=may_repeat)
 
 
 def _key() -> str:

@@ -12,7 +12,7 @@ from ..core.limits import Limit
 from ..core.rows import Caller
 from ..errors import BadRequest, Forbidden, Invalid, Unauthorized
 from ..settings import Settings
-from . import bodies, json_limits
+from . import bodies, json_limits, rates
 from .wiring import house
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -31,7 +31,7 @@ def find_crm(key: str) -> Caller | None:
     if crm is not None:
         if not crm.enabled:
             raise Forbidden("this API key is disabled", code="crm_disabled")
-        g.crm = crm
+        g.crm = rates.count(crm)
     return crm
 
 

@@ -77,6 +77,11 @@ ERRORS = {
         "invalid",
         "content: Missing data for required field.",
     ),
+    429: (
+        "The CRM's queue or rate is full; `Retry-After` says when to come back, in seconds.",
+        "queue_full",
+        "the queue of this CRM is full: 10,000 of at most 10,000 messages wait in it",
+    ),
 }
 
 
@@ -181,7 +186,7 @@ def _document_guard(
     guard = doc_info["guard"]
     doc["security"] = SECURITY[guard]
     responses = {str(status): response for status, response in doc["responses"].items()}
-    common = {400, 401, 403} if "crm" in guard else {400, 401}
+    common = {400, 401, 403, 429} if "crm" in guard else {400, 401}
     for status in common:
         responses.setdefault(str(status), http.HTTPStatus(status).name)
     responses.setdefault("default", "DEFAULT_ERROR")

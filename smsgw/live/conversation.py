@@ -68,6 +68,7 @@ class Kind:
     work: one query for all of them, because it is asked at each hint that something was written and once a second.
     `inspect` is asked each five seconds in the same way, for what is not urgent (a revoked key, a newer socket).
     `beat` is a text that is sent to all of them each `beat_seconds`, at the same moment.
+    `most` is how many sockets one key may have in this process, `None` where newer ones take the place of older ones.
     `too_big` is what follows a message above 64 KiB.
     """
 
@@ -77,3 +78,4 @@ class Kind:
     beat: Callable[[], str] | None = None
     beat_seconds: float = 0.0
     too_big: Close | Drop = Drop()
+    most: int | None = None

@@ -37,7 +37,7 @@ _LOG = logging.getLogger("smsgw.live")
 
 
 class Hub:
-    """All sockets of this process. Only `adopt`, `stop`, `close` and `count` are for other threads."""
+    """All sockets of this process. Only `is_full`, `adopt`, `stop`, `close` and `count` are for other threads."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -62,6 +62,11 @@ class Hub:
     def count(self) -> int:
         """How many sockets there are."""
         return sum(len(room) for room in list(self._rooms.values()))
+
+    def is_full(self, conversation: Conversation) -> bool:
+        """Whether the conversation's key has as many sockets in this process as it may have."""
+        most, key = conversation.kind.most, (conversation.kind, conversation.key)
+        return most is not None and len(self._by_key.get(key, ())) >= most
 
     def adopt(self, client: socket.socket, conversation: Conversation) -> None:
         """Takes a connected socket whose handshake was answered; from now on it is the hub's."""

@@ -70,6 +70,10 @@ def accept(conversation: Conversation, subprotocols: Sequence[str] = ()) -> Resp
         raise exceptions.BadRequest("this is no WebSocket handshake of version 13")
     if not isinstance(_socket(request.environ), socket.socket):
         raise exceptions.NotImplemented("this server cannot hold WebSockets")
+    hub: Hub = current_app.extensions[EXTENSION]
+    if hub.is_full(conversation):
+        text = f"there are {conversation.kind.most} sockets of this key already"
+        raise exceptions.TooManyRequests(text, retry_after=PEER_SECONDS)
     headers = {
         "Upgrade": "websocket",
         "Connection": "Upgrade",
@@ -78,7 +82,7 @@ def accept(conversation: Conversation, subprotocols: Sequence[str] = ()) -> Resp
     chosen = next((name for name in _offered() if name in subprotocols), None)
     if chosen is not None:
         headers["Sec-WebSocket-Protocol"] = chosen
-    return Upgraded(current_app.extensions[EXTENSION], conversation, headers)
+    return Upgraded(hub, conversation, headers)
 
 
 def is_handshake() -> bool:

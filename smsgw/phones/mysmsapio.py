@@ -17,7 +17,7 @@ from ..core import devices, limits, outbound, protocols, registration
 from ..core.drafts import Draft
 from ..core.limits import Limit, Standing
 from ..errors import BadRequest, Conflict, Invalid
-from ..http import answers, bodies, json_limits
+from ..http import answers, bodies, json_limits, rates
 from ..http.flushing import flusher
 from ..http.guards import crm_required, device_required, public, this_crm, this_device
 from ..http.idempotency import once
@@ -101,7 +101,7 @@ def heartbeat() -> Response:
     _body()
     _gateway().note_sighting(now)
     shown = {"success": True, "message": "Heartbeat received", "gateway_status": "online"}
-    return _told(answers.answer(shown), standing)
+    return rates.tell(answers.answer(shown), standing)
 
 
 @blueprint.post("/api/v1/gateway/sms/received")
@@ -123,7 +123,7 @@ def sms_received() -> Response:
         "message": "SMS received and processed",
         "message_id": message_id,
     }
-    return _told(answers.answer(shown, 201), standing)
+    return rates.tell(answers.answer(shown, 201), standing)
 
 
 @blueprint.post("/api/v1/gateway/sms/status")
@@ -135,7 +135,7 @@ def sms_status() -> Response:
     payload = _body()
     with house().database.transaction() as session:
         gateway.take_status(session, _gateway(), payload, now)
-    return _told(answers.answer({"success": True, "message": "Status updated"}), standing)
+    return rates.tell(answers.answer({"success": True, "message": "Status updated"}), standing)
 
 
 @blueprint.post("/api/v1/sms/send")
@@ -179,17 +179,10 @@ def _count(limit: Limit, caller: str, now: datetime) -> Standing:
         return limits.count(session, limit, caller, now)
 
 
-def _told(answer: Response, standing: Standing) -> Response:
-    answer.headers["X-RateLimit-Limit"] = str(standing.limit)
-    answer.headers["X-RateLimit-Remaining"] = str(standing.remaining)
-    answer.headers["X-RateLimit-Reset"] = str(standing.reset_at)
-    return answer
-
-
 def _refuse(standing: Standing) -> Response:
     seconds = standing.retry_after_seconds
     text = f"Too many requests; try again in {seconds} seconds"
-    answer = _told(answers.error_answer(429, "rate_limited", text), standing)
+    answer = rates.tell(answers.error_answer(429, "rate_limited", text), standing)
     answer.headers["Retry-After"] = str(seconds)
     return answer
 

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from smsgw import clock
-from smsgw.core import inbound, registration
-from smsgw.core.inbound import Unreadable
+from smsgw.core import quarantine, registration
+from smsgw.core.quarantine import Unreadable
 from smsgw.store.db import Database
 from tests.cli.conftest import Ask, Run
 from tests.conftest import NOW
@@ -133,7 +133,7 @@ def test_the_quarantine_is_listed_shown_and_cleared(ask: Ask, run: Run, database
     ask("device", "add", "p")
     with database.transaction() as session:
         bad = [Unreadable(f'{{"id": {number}}}', "no text") for number in range(3)]
-        inbound.quarantine(session, "p", bad, NOW)
+        quarantine.keep(session, "p", bad, NOW)
     listed = ask("quarantine", "list")
     assert set(listed[0]) == {"id", "device_id", "received_at", "reason", "raw"}
     assert listed[0]["id"] > listed[-1]["id"]
@@ -156,3 +156,11 @@ def test_a_phone_that_has_forgotten_everything_is_reset(run: Run, ask: Ask):
     assert ask("device", "reset", "mine") == {"device_id": "mine", "unconfirmed_count": 0}
     assert "mine has nothing in hand any more" in run("device", "reset", "mine").output
     assert run("device", "reset", "nobody").exit_code == 1
+
+
+def test_a_crm_gets_limits_of_its_own_and_gives_them_back(ask: Ask):
+    ask("crm", "add", "clinic")
+    limited = ask("crm", "limit", "clinic", "--queue", "100", "--requests", "60")
+    assert (limited["queue_limit"], limited["requests_per_minute"]) == (100, 60)
+    limited = ask("crm", "limit", "clinic", "--requests", "0")
+    assert (limited["queue_limit"], limited["requests_per_minute"]) == (100, None)

@@ -58,7 +58,7 @@ class Postman:
         wishes = {"event_types": None, "device_ids": None, "enabled": True, **wanted}
         with self.database.transaction() as session:
             crm = crms.get(session, self.crm_id)
-            endpoint, secret = webhooks.add(session, crm, checked, now=now, **wishes)
+            endpoint, secret = webhooks.add(session, crm, checked, most=100, now=now, **wishes)
             return endpoint.id, secret
 
     def tell(

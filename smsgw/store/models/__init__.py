@@ -4,7 +4,7 @@ from .callers import Crm, CrmDevice, Operator
 from .devices import Device, QuarantinedItem
 from .events import Event, FeedBase
 from .imports import Import
-from .limits import Pairing, RateLimit
+from .limits import Pairing, QueueRoom, RateLimit
 from .messages import Dispatch, HistoryEntry, InboxEntry, Message
 from .requests import IdempotentRequest
 from .webhooks import Attempt, Delivery, WebhookEndpoint
@@ -27,6 +27,7 @@ __all__ = [
     "Operator",
     "Pairing",
     "QuarantinedItem",
+    "QueueRoom",
     "RateLimit",
     "WebhookEndpoint",
     "WorkerHeartbeat",

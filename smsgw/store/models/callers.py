@@ -30,6 +30,8 @@ class Crm(Table):
     uses_all_devices: Mapped[bool]
     strict_numbers: Mapped[bool] = mapped_column(default=False)
     enabled: Mapped[bool] = mapped_column(default=True)
+    queue_limit: Mapped[int | None]
+    requests_per_minute: Mapped[int | None]
     created_at: Mapped[datetime]
     removed_at: Mapped[datetime | None]
 

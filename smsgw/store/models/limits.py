@@ -1,4 +1,4 @@
-"""How much of a rate a caller has used, and until when new devices may register themselves."""
+"""How much of a rate a caller has used, how much room a queue has, and until when devices may register themselves."""
 
 from datetime import datetime
 
@@ -16,6 +16,20 @@ class RateLimit(Table):
     key: Mapped[str] = mapped_column(primary_key=True)
     arrival: Mapped[float] = mapped_column(sa.Double, index=True)
     was_allowed: Mapped[bool]
+
+
+class QueueRoom(Table):
+    """How many messages still fit into a queue with a limit, of `most` in all, as counted then less what came since.
+
+    `key` is `crm:<id>` or `device:<id>`.
+    """
+
+    __tablename__ = "queue_rooms"
+
+    key: Mapped[str] = mapped_column(primary_key=True)
+    most: Mapped[int]
+    room: Mapped[int]
+    counted_at: Mapped[datetime]
 
 
 class Pairing(Table):
