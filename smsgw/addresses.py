@@ -1,5 +1,6 @@
 """Which network addresses a webhook may reach."""
 
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ WITH_LOGIN = ("amqp", "amqps")
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 Resolve = Callable[..., list[tuple[Any, ...]]]
+
+_BRACKETED = re.compile(r"\[([^\]]*)\](?::(.*))?")
+_NAME = re.compile(r"(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 # Link-local, and the addresses at which clouds hand out a machine's own credentials. No setting opens these.
 NEVER = tuple(
@@ -75,25 +79,73 @@ class NameUnknown(AddressRefused):
 
 
 @dataclass(frozen=True)
+class Narrow:
+    """Less than a whole network: `host` is a network or a name, `port` the only one there, if any is named."""
+
+    host: Network | str
+    port: int | None = None
+
+    def includes(self, target: Address, port: int | None, host: str | None) -> bool:
+        """Whether it is about this address and port, of a URL with this host."""
+        if self.port not in (None, port):
+            return False
+        if isinstance(self.host, str):
+            return host is not None and host.lower().rstrip(".") == self.host
+        return target in self.host
+
+
+def parse_allowed(text: str) -> Network | Narrow:
+    """What an operator allows: `10.0.0.0/8`, `10.0.0.5:8080`, `[::1]:9000`, `crm.internal:8080`; else `ValueError`."""
+    bracketed = _BRACKETED.fullmatch(text)
+    if bracketed:
+        host, port = bracketed[1], bracketed[2]
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    else:
+        host, port = text, None
+    if port is None and not _NAME.fullmatch(host.lower()):
+        return ip_network(host)
+    return Narrow(_network_or_name(host), _port(text, port))
+
+
+def _network_or_name(host: str) -> Network | str:
+    name = host.lower().rstrip(".")
+    return name if _NAME.fullmatch(name) else ip_network(host)
+
+
+def _port(text: str, port: str | None) -> int | None:
+    if port is None:
+        return None
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"{text!r} has no port from 1 to 65535 after its colon")
+    return int(port)
+
+
+@dataclass(frozen=True)
 class Guard:
     """The operator's word on private networks: `allowed` ones may be reached, and by plain `http` too."""
 
-    allowed: tuple[Network, ...] = ()
+    allowed: tuple[Network | Narrow, ...] = ()
 
-    def permits(self, address: str) -> bool:
-        """Whether this resolved address may be reached over `https`."""
+    def permits(self, address: str, port: int | None = None, host: str | None = None) -> bool:
+        """Whether this resolved address of `host` may be reached over `https`; with no port given, at every port."""
         target = _canonical(address)
-        return target is not None and (self._allows(target) or _is_public(target))
+        return target is not None and (self._allows(target, port, host) or _is_public(target))
 
-    def permits_over(self, scheme: str, address: str) -> bool:
+    def permits_over(
+        self, scheme: str, address: str, port: int | None = None, host: str | None = None
+    ) -> bool:
         """The same for any scheme: one without TLS stays inside the allowed networks."""
         if scheme in ENCRYPTED:
-            return self.permits(address)
+            return self.permits(address, port, host)
         target = _canonical(address)
-        return scheme in PLAIN and target is not None and self._allows(target)
+        return scheme in PLAIN and target is not None and self._allows(target, port, host)
 
-    def _allows(self, target: Address) -> bool:
-        return _is_in(target, self.allowed) and not _is_in(target, NEVER)
+    def _allows(self, target: Address, port: int | None, host: str | None) -> bool:
+        return not _is_in(target, NEVER) and any(
+            one.includes(target, port, host) if isinstance(one, Narrow) else target in one
+            for one in self.allowed
+        )
 
 
 def check_url(url: str, guard: Guard, resolve: Resolve = socket.getaddrinfo) -> None:
@@ -105,22 +157,22 @@ def check_url(url: str, guard: Guard, resolve: Resolve = socket.getaddrinfo) -> 
     parts, port = _split(url)
     host = parts.hostname or ""
     addresses = _resolved(host, port, resolve)
-    if not any(guard.permits_over(parts.scheme, address) for address in addresses):
-        raise AddressRefused(refusal(parts.scheme, host, addresses, guard))
+    if not any(guard.permits_over(parts.scheme, address, port, host) for address in addresses):
+        raise AddressRefused(refusal(parts.scheme, host, addresses))
 
 
-def refusal(scheme: str, host: str, addresses: list[str], guard: Guard) -> str:
+def refusal(scheme: str, host: str, addresses: list[str]) -> str:
     """Why none of a host's addresses may be called; never the addresses, which an inside name may hide."""
     if all(_is_never(address) for address in addresses):
         return (
             f"{host} is a link-local or cloud metadata address, which not even {SETTING} can allow."
         )
-    if scheme in PLAIN and any(guard.permits(address) for address in addresses):
+    if scheme in PLAIN and any(Guard().permits(address) for address in addresses):
         return (
             f"Plain {scheme} is only for networks in {SETTING}, and {host} is in none: "
             f"use {scheme}s."
         )
-    return f"{host} is not a public address. Its network has to be in {SETTING} to be reached."
+    return f"{host} is not a public address. Its network, or it with this port, has to be in {SETTING} to be reached."
 
 
 def _split(url: str) -> tuple[SplitResult, int]:

@@ -1,6 +1,5 @@
 """Typed settings, read once from the environment; nothing else reads it."""
 
-import ipaddress
 import os
 import secrets
 import tempfile
@@ -10,12 +9,12 @@ from pathlib import Path
 
 from environs import Env, EnvError, validate
 
+from .addresses import Narrow, Network, parse_allowed
+
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 DATA_FOLDER = PROJECT_FOLDER / "data"
 HIGHEST_LIMIT = 1_000_000_000
 RETRY_SCHEDULE = (0, 5, 30, 120, 600, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class SettingsError(ValueError):
@@ -42,7 +41,7 @@ class Settings:
     default_region: str | None
     webhook_timeout_seconds: float
     webhook_retry_schedule: tuple[float, ...]
-    webhook_allowed_networks: tuple[Network, ...]
+    webhook_allowed_networks: tuple[Network | Narrow, ...]
     retention_days: int
     queue_limit: int | None
     device_queue_limit: int | None
@@ -175,9 +174,9 @@ def _retry_schedule(env: Env) -> tuple[float, ...]:
     return schedule
 
 
-def _networks(texts: list[str]) -> tuple[Network, ...]:
+def _networks(texts: list[str]) -> tuple[Network | Narrow, ...]:
     try:
-        return tuple(ipaddress.ip_network(text.strip()) for text in texts if text.strip())
+        return tuple(parse_allowed(text.strip()) for text in texts if text.strip())
     except ValueError as error:
         raise SettingsError(f"SMSGW_WEBHOOK_ALLOWED_NETWORKS: {error}") from None
 

@@ -53,7 +53,7 @@ RANKS = {
     **dict.fromkeys(["cli", "__main__"], 7),
 }
 # Where one imports the other although both have one rank.
-NEIGHBOURS = {("http", "live"), ("__main__", "cli"), ("logs", "clock")}
+NEIGHBOURS = {("http", "live"), ("__main__", "cli"), ("logs", "clock"), ("settings", "addresses")}
 KNOW_FLASK = range(3, 6)
 
 

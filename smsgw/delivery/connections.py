@@ -62,10 +62,10 @@ class Attempt:
         Raises `CallFailed`.
         """
         found = self._look_up(host, port)
-        usable = [entry for entry in found if self._guard.permits_over(scheme, entry[4][0])]
+        usable = [one for one in found if self._guard.permits_over(scheme, one[4][0], port, host)]
         if not usable:
             addresses = [entry[4][0] for entry in found]
-            raise CallFailed("address_refused", refusal(scheme, host, addresses, self._guard))
+            raise CallFailed("address_refused", refusal(scheme, host, addresses))
         return self._first_that_answers(usable, host)
 
     def watch(self, sock: socket.socket) -> None:

@@ -112,7 +112,7 @@ class Exchange:
         if head is None:
             request = self._request
             way = Way(request.scheme, request.host, request.seconds, self._refused, self._is_open)
-            error, detail = explained(curl, code, why, way, self._guard)
+            error, detail = explained(curl, code, why, way)
             return Outcome(None, error, detail, "", seconds, None)
         text = text_of(bytes(self._body), head)
         wait = retry_after(head.header.get("retry-after"), self._now())
@@ -123,8 +123,9 @@ class Exchange:
         return steps.attempt("open a socket", partial(self._opened, address)) or pycurl.SOCKET_BAD
 
     def _opened(self, address: Any) -> "_Lent | None":
-        if not self._guard.permits_over(self._request.scheme, address.addr[0]):
-            self._refused.append(address.addr[0])
+        host, port = address.addr[:2]
+        if not self._guard.permits_over(self._request.scheme, host, port, self._request.host):
+            self._refused.append(host)
             return None
         self._is_open = True
         return _Lent(address.family, address.socktype, address.protocol)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pycurl
 
-from ..addresses import Guard, refusal
+from ..addresses import refusal
 
 TOO_LARGE = 100  # CURLE_TOO_LARGE, which pycurl does not name
 _LOST = "connection_lost", "The receiver closed the connection before it answered."
@@ -46,13 +46,13 @@ class Way:
     is_open: bool
 
 
-def explained(curl: pycurl.Curl, code: int, why: str, way: Way, guard: Guard) -> tuple[str, str]:
+def explained(curl: pycurl.Curl, code: int, why: str, way: Way) -> tuple[str, str]:
     """The short class and a sentence, made here: libcurl's own `why` may hold more of the URL than its host."""
     number = curl.getinfo(pycurl.OS_ERRNO)
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return "timeout", _lateness(curl, way)
     if code == pycurl.E_COULDNT_CONNECT:
-        return _no_connection(number, way, guard)
+        return _no_connection(number, way)
     if number in (errno.ECONNRESET, errno.EPIPE) or "unexpected eof" in why:
         return _LOST  # in the middle of a TLS handshake too
     error, text = _CAUSES.get(code, _OTHER)
@@ -67,9 +67,9 @@ def _lateness(curl: pycurl.Curl, way: Way) -> str:
     return f"No answer within {way.seconds:g} seconds."
 
 
-def _no_connection(number: int, way: Way, guard: Guard) -> tuple[str, str]:
+def _no_connection(number: int, way: Way) -> tuple[str, str]:
     if way.refused and not way.is_open:
-        return "address_refused", refusal(way.scheme, way.host, list(way.refused), guard)
+        return "address_refused", refusal(way.scheme, way.host, list(way.refused))
     if number == errno.ECONNREFUSED:
         return "connection_refused", f"{way.host} refuses connections at this port."
     why = os.strerror(number) if number else "no route"

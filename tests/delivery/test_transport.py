@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsgw.addresses import Guard, check_url
+from smsgw.addresses import Guard, check_url, parse_allowed
 from smsgw.delivery.answers import retry_after
 from smsgw.delivery.transport import Transport
 from smsgw.settings import PROJECT_FOLDER
@@ -432,6 +432,15 @@ def test_one_attempt_is_one_request_wherever_the_connection_dies(made, death, is
     assert outcome.error == "connection_lost", outcome
     assert len(heads) == 1
     assert len(server.requests) <= 6 * is_kept + 1
+
+
+def test_only_the_port_that_is_open_is_reached_by_address_and_by_name(made):
+    with Misbehaving(answers(answer())) as opened, Misbehaving(answers(answer())) as other:
+        for host in ("127.0.0.1", "localhost"):
+            guard = Guard((parse_allowed(f"{host}:{opened.port}"),))
+            assert post(made(guard), f"http://{host}:{opened.port}/").is_success
+            assert post(made(guard), f"http://{host}:{other.port}/").error == "address_refused"
+    assert other.requests == []
 
 
 def test_a_connection_that_ended_between_two_requests_is_replaced_without_a_failure(transport):

@@ -2,10 +2,11 @@
 
 import socket
 from ipaddress import ip_network
+from urllib.parse import urlsplit
 
 import pytest
 
-from smsgw.addresses import AddressRefused, Guard, check_url
+from smsgw.addresses import AddressRefused, Guard, check_url, parse_allowed
 
 CLOSED = Guard()
 PRIVATE = Guard((ip_network("10.0.0.0/8"), ip_network("127.0.0.0/8"), ip_network("fc00::/7")))
@@ -213,3 +214,78 @@ def test_a_refusal_tells_nobody_what_an_inside_name_leads_to():
     with pytest.raises(AddressRefused) as refused:
         check_url("https://crm.internal/", CLOSED, leads_to("10.9.8.7"))
     assert "10.9.8.7" not in str(refused.value)
+
+
+def guard(*texts):
+    return Guard(tuple(parse_allowed(text) for text in texts))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "url", "addresses"),
+    [
+        ("127.0.0.1:9000", "http://127.0.0.1:9000/", ["127.0.0.1"]),
+        ("127.0.0.1:9000", "http://localhost:9000/", ["127.0.0.1"]),
+        ("127.0.0.0/8:9000", "http://127.1.2.3:9000/", ["127.1.2.3"]),
+        ("10.0.0.5", "http://10.0.0.5:1234/", ["10.0.0.5"]),
+        ("10.0.0.5:443", "https://crm.internal/", ["10.0.0.5"]),
+        ("10.0.0.5:80", "http://crm.internal/", ["10.0.0.5"]),
+        ("10.0.0.5:5672", "amqp://crm.internal/?exchange=x", ["10.0.0.5"]),
+        ("[::1]:9000", "http://[::1]:9000/", ["::1"]),
+        ("[fd00::/8]:9000", "http://[fd12::1]:9000/", ["fd12::1"]),
+        ("::1", "http://[::1]:9000/", ["::1"]),
+        ("[::1]", "http://[::1]:9000/", ["::1"]),
+        ("10.0.0.5:8080", "http://[::ffff:10.0.0.5]:8080/", ["::ffff:10.0.0.5"]),
+        ("CRM.internal.:8080", "http://crm.INTERNAL:8080/", ["10.0.0.5"]),
+        ("crm.internal", "http://crm.internal.:8080/", ["10.0.0.5"]),
+    ],
+)
+def test_a_narrow_entry_opens_one_port_and_nothing_beside_it(allowed, url, addresses):
+    check_url(url, guard(allowed), leads_to(*addresses))
+    if allowed.rpartition("]")[2].count(":") == 1:
+        parts = urlsplit(url)
+        host = parts.netloc.removesuffix(f":{parts.port}")
+        with pytest.raises(AddressRefused):
+            check_url(
+                parts._replace(netloc=f"{host}:22").geturl(), guard(allowed), leads_to(*addresses)
+            )
+
+
+def test_a_name_opens_only_the_urls_that_have_it():
+    allowed = guard("crm.internal:8080")
+    with pytest.raises(AddressRefused):
+        check_url("http://other.internal:8080/", allowed, leads_to("10.0.0.5"))
+    with pytest.raises(AddressRefused):
+        check_url("http://10.0.0.5:8080/", allowed)
+    with pytest.raises(AddressRefused):
+        check_url("http://crm.internal:8080/", allowed, leads_to("169.254.169.254"))
+
+
+def test_a_port_that_is_not_known_matches_no_entry_with_a_port():
+    assert not guard("127.0.0.1:9000").permits("127.0.0.1")
+    assert guard("127.0.0.1:9000").permits("127.0.0.1", 9000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "10.0.0.1/8",
+        "10.0.0",
+        "127.0.0.1:",
+        "127.0.0.1:0",
+        "127.0.0.1:65536",
+        "127.0.0.1:x",
+        "127.0.0.1:80:90",
+        "http://127.0.0.1",
+        "[::1",
+        "[::1]9000",
+        "[localhost/8]",
+        "*",
+        "*.internal:80",
+        "a b:80",
+        "-:80",
+        ":80",
+    ],
+)
+def test_what_is_no_network_and_no_host_is_refused(text):
+    with pytest.raises(ValueError, match=r"."):
+        parse_allowed(text)
