@@ -13,6 +13,8 @@ except ImportError:  # before Python 3.14
     from uuid_utils import uuid7
 
 _PASSWORD_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+# Comes before all events: a position from which everything that is kept follows.
+FIRST_EVENT_ID = f"evt_{'0' * 32}"
 _EVENT_ID = re.compile(r"evt_[0-9a-f]{32}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 

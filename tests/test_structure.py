@@ -22,6 +22,7 @@ RANKS = {
             "settings",
             "clock",
             "errors",
+            "json_reader",
             "ids",
             "addresses",
             "brokers",

@@ -6,7 +6,7 @@ from marshmallow import fields, validate
 from ..core.events import TYPES
 from ..http.parsing import Taken
 from ..sms import statuses
-from .fields import Moment
+from .fields import QueryMoment
 from .message_schemas import maybe, maybe_moment, moment, text, told
 
 MOST_EVENTS = 1000
@@ -47,7 +47,7 @@ class Feed(ma.Schema):
 class StatsQuery(Taken):
     """Of which time."""
 
-    since = Moment(
+    since = QueryMoment(
         metadata=told(
             "Messages made since then; left out, of the last 24 hours.", format="date-time"
         )

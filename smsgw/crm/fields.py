@@ -9,11 +9,14 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from ..sms import numbers
+
 MAX_METADATA_BYTES = 8192
 MAX_METADATA_LEVELS = 10
 _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
 )
+_DECODED_ZONE = re.compile(r"(:\d{2}(?:\.\d+)?) +(\d{2}:\d{2})$", re.ASCII)
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 
@@ -46,6 +49,51 @@ class PhoneNumber(fields.String):
                 'Must be a text in quotes, such as "+12025550123": a number loses its + and zeros.'
             )
         return value
+
+
+class QueryMoment(Moment):
+    """The same in a query, where the `+` before the zone may have become a blank."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> datetime:
+        text = _DECODED_ZONE.sub(r"\1+\2", value) if isinstance(value, str) else value
+        return super()._deserialize(text, attr, data, **kwargs)
+
+
+class QueryText(fields.String):
+    """A text in a query to search for; with a number at its beginning, as `QueryNumber` reads it."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> str:
+        text: str = super()._deserialize(value, attr, data, **kwargs)
+        number = numbers.from_query(text)
+        return number if numbers.is_dialable(number) else text
+
+
+class QueryNumber(fields.String):
+    """A telephone number in a query, where a `+` may have become a blank."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> str:
+        number = numbers.from_query(super()._deserialize(value, attr, data, **kwargs))
+        fault = self._fault(number)
+        if fault is not None:
+            raise ma.ValidationError(f"{fault} A + is written %2B in a URL.")
+        return number
+
+    def _fault(self, number: str) -> str | None:
+        return numbers.refusal(number, None)
+
+
+class QuerySender(QueryNumber):
+    """The same, or a sender's name or code."""
+
+    def _fault(self, number: str) -> str | None:
+        is_name = any(map(str.isalnum, number)) and not number.startswith("+")
+        return None if is_name else super()._fault(number)
 
 
 class Whole(fields.Integer):

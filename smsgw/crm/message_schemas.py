@@ -9,11 +9,23 @@ from ..core.drafts import MAX_UNITS
 from ..core.outbound import MAX_BATCH
 from ..http.parsing import Taken
 from ..sms import statuses
-from .fields import Metadata, Moment, PhoneNumber, Several, Whole, Yes
+from .fields import (
+    Metadata,
+    Moment,
+    PhoneNumber,
+    QueryMoment,
+    QueryNumber,
+    QuerySender,
+    QueryText,
+    Several,
+    Whole,
+    Yes,
+)
 
 LONGEST_TTL_SECONDS = 366 * 24 * 3600
 DIRECTIONS = ("inbound", "outbound")
 REASON_CLASSES = ("permanent", "temporary", "limit", "unconfirmed", "unknown")
+_PLUS = "A `+` is `%2B` in a URL; a bare one before a number is understood."
 HOPS = ("schedule", "device", "confirmation", "phone", "radio", "network", "delivery_report")
 
 
@@ -134,23 +146,24 @@ class MessageQuery(Taken):
         metadata=told("In this status now."),
     )
     device_id = fields.String(validate=validate.Length(max=64), metadata=told("Of this device."))
-    from_ = fields.String(
+    from_ = QuerySender(
         data_key="from",
         validate=validate.Length(max=100),
-        metadata=told("From this number, in any spelling."),
+        metadata=told(f"From this number, in any spelling, or from this name. {_PLUS}"),
     )
-    to = fields.String(
-        validate=validate.Length(max=100), metadata=told("To this number, in any spelling.")
+    to = QueryNumber(
+        validate=validate.Length(max=100),
+        metadata=told(f"To this number, in any spelling. {_PLUS}"),
     )
     reference = fields.String(
         validate=validate.Length(max=255), metadata=told("With this reference.")
     )
-    q = fields.String(
+    q = QueryText(
         validate=validate.Length(min=1, max=200),
         metadata=told("With this in the content, a number or the reference, in capitals or not."),
     )
-    since = Moment(metadata=told("Made at this time or later.", format="date-time"))
-    until = Moment(metadata=told("Made before this time.", format="date-time"))
+    since = QueryMoment(metadata=told("Made at this time or later.", format="date-time"))
+    until = QueryMoment(metadata=told("Made before this time.", format="date-time"))
     cursor = fields.String(
         validate=validate.Length(max=200), metadata=told("The `next_cursor` of the page before.")
     )

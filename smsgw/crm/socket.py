@@ -99,8 +99,8 @@ class Conversation:
         ]
         return self.work()
 
-    def received(self, text: str) -> Answer:
-        return frames.answer(text, self._heard)
+    def received(self, message: str | bytes) -> Answer:
+        return frames.answer(message, self._heard)
 
     def work(self) -> Answer:
         with self._database.reading() as session:

@@ -123,10 +123,21 @@ def open_socket(key: str) -> Response | None:
     after = request.args.get("after")
     with house().database.reading() as session:
         if after:
-            events.feed(session, crm.id, after, 1)
+            _check_position(session, crm.id, after)
         position = after or positions.last_shown(session, crm.id)
     conversation = socket.Conversation(house().settings, house().database, crm.id, key, position)
     return upgrade.accept(conversation, [frames.SUBPROTOCOL])
+
+
+def _check_position(session: Session, crm_id: str, after: str) -> None:
+    """Raises `NotFound` for a position that is none, with what to do instead: without one the past is left out."""
+    try:
+        events.feed(session, crm_id, after, 1)
+    except NotFound:
+        raise NotFound(
+            f"no event {after[:80]!r}: connect with after={ids.FIRST_EVENT_ID} to be told everything from the oldest "
+            "event on; without 'after' you are told only what happens from now on"
+        ) from None
 
 
 def _checked(url: str) -> urls.Checked:

@@ -2,14 +2,20 @@
 
 import gzip
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 from flask import Request, Response, request
 from werkzeug.exceptions import LengthRequired, RequestEntityTooLarge, UnsupportedMediaType
 
+from .. import json_reader
 from ..errors import BadRequest
+from . import json_limits
 from .wiring import asked
 
 PACK_ABOVE_BYTES = 1024
+
+Reader = Callable[[bytes], Any]
 MOST_GZIP_MEMBERS = 100
 _PIECE_BYTES = 64 * 1024
 
@@ -24,6 +30,36 @@ def read(limit_bytes: int) -> bytes:
     if encoding not in ("gzip", "x-gzip"):
         raise UnsupportedMediaType(f"the content encoding {encoding[:40]!r} is not understood")
     return _unpack(body, limit_bytes)
+
+
+def parse(body: bytes, read_json: Reader = json_reader.read) -> Any:
+    """The JSON in the body, whatever its content type says; raises `BadRequest` that says where it is none."""
+    json_limits.check(body)
+    return _parsed(body, read_json)
+
+
+def parse_object(body: bytes, read_json: Reader = json_reader.read) -> dict[str, Any]:
+    """The JSON object in the body; raises `BadRequest`."""
+    return _as_object(parse(body, read_json))
+
+
+def parse_phones_object(body: bytes) -> dict[str, Any]:
+    """The same for a phone that repeats for ever what is refused: any numbers, and any number of values."""
+    return _as_object(_parsed(body, json_reader.read_tolerantly))
+
+
+def _parsed(body: bytes, read_json: Reader) -> Any:
+    try:
+        return read_json(body)
+    except json_reader.InvalidJson as error:
+        raise BadRequest(str(error), code="bad_json") from None
+
+
+def _as_object(parsed: Any) -> dict[str, Any]:
+    if not isinstance(parsed, dict):
+        text = f"the body must be a JSON object, not {json_reader.kind(parsed)}"
+        raise BadRequest(text, code="bad_json")
+    return parsed
 
 
 def _read_all(asking: Request, limit_bytes: int) -> bytes:

@@ -1,6 +1,5 @@
 """Keys of the CRM WebSocket API, which come in a body or a query too, and who owns them."""
 
-import json
 from datetime import datetime
 from typing import Any
 
@@ -10,9 +9,9 @@ from werkzeug.exceptions import TooManyRequests
 from ..core import crms, limits, operators, registration
 from ..core.limits import Limit
 from ..core.rows import Caller
-from ..errors import BadRequest, Forbidden, Invalid, Unauthorized
+from ..errors import Forbidden, Invalid, Unauthorized
 from ..settings import Settings
-from . import bodies, json_limits, rates
+from . import bodies, rates
 from .wiring import house
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -74,15 +73,7 @@ def check_open(now: datetime) -> None:
 
 def json_body() -> dict[str, Any]:
     """The body's JSON object; unknown fields are for nobody. Raises `BadRequest`."""
-    raw = bodies.read(MAX_BODY_BYTES)
-    json_limits.check(raw)
-    try:
-        parsed = json.loads(raw.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        raise BadRequest("the body is not JSON in UTF-8", code="bad_json") from None
-    if not isinstance(parsed, dict):
-        raise BadRequest("the body must be a JSON object", code="bad_json")
-    return parsed
+    return bodies.parse_object(bodies.read(MAX_BODY_BYTES))
 
 
 def text(body: dict[str, Any], name: str) -> str:

@@ -1,7 +1,5 @@
 """What a CRM or an operator sends: strict JSON and query parameters, handed to a marshmallow schema."""
 
-import json
-import math
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -10,8 +8,9 @@ from flask import Request, g
 from webargs import core
 from webargs.flaskparser import FlaskParser
 
+from .. import json_reader
 from ..errors import BadRequest, Invalid, NotFound
-from . import bodies, json_limits
+from . import bodies
 from .answers import first_fault
 from .wiring import asked
 
@@ -58,8 +57,9 @@ class StrictParser(FlaskParser):
     ) -> NoReturn:
         """Raises `Invalid` with the fields that were wrong."""
         details = next(iter(error.messages_dict.values()))
-        if "_schema" in details and not isinstance(g.get("parsed_body", {}), dict):
-            raise Invalid("the body must be a JSON object")
+        body = g.get("parsed_body", {})
+        if "_schema" in details and not isinstance(body, dict):
+            raise Invalid(f"the body must be a JSON object, not {json_reader.kind(body)}")
         raise Invalid(first_fault(details), details=details)
 
 
@@ -80,28 +80,11 @@ def refuse_unfit() -> None:
 
 def parse_json(body: bytes) -> Any:
     """The JSON in `body`; `BadRequest` where it is none, `Invalid` where it holds text no database keeps."""
-    json_limits.check(body)
-    try:
-        parsed = json.loads(
-            body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_finite
-        )
-    except (ValueError, RecursionError):
-        raise BadRequest("the body is not JSON in UTF-8", code="bad_json") from None
+    parsed = bodies.parse(body, json_reader.read_strictly)
     # Without an escape there can be no NUL and no half of a surrogate pair in JSON in UTF-8.
     if b"\\u" in body:
         _refuse_unstorable(parsed)
     return parsed
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if math.isinf(number):
-        raise ValueError("the number is too large")
-    return number
 
 
 def _refuse_unstorable(parsed: Any) -> None:

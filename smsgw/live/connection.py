@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wsproto.connection import Connection as Wire
 from wsproto.connection import ConnectionState, ConnectionType
-from wsproto.events import CloseConnection, Event, Ping, Pong, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 from wsproto.utilities import LocalProtocolError
 
 from .conversation import Answer, Close, Conversation, Drop
@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
         self._wire = Wire(ConnectionType.SERVER)
         self._transport: Any = None
         self._steps: deque[tuple[Step, After, Answer]] = deque()
-        self._message: list[str] = []
+        self._message: list[str | bytes] = []
         self._message_bytes = 0
         self._is_open = self._is_closing = self._is_lost = False
         self._is_busy = self._is_paused = self._has_work = self._awaits_pong = False
@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
         return []
 
     def _hear(self, event: Event) -> None:
-        if isinstance(event, TextMessage):
+        if isinstance(event, TextMessage | BytesMessage):
             self._gather(event)
         elif isinstance(event, Ping):
             self._reply(event.response())
@@ -178,20 +178,21 @@ class Connection(asyncio.Protocol):
             self.conversation.alive()
         elif isinstance(event, CloseConnection):
             self._part(event)
-        else:
-            self._count(getattr(event, "data", b""), getattr(event, "message_finished", True))
 
-    def _gather(self, event: TextMessage) -> None:
-        if self._is_closing or not self._count(event.data.encode(), event.message_finished):
+    def _gather(self, event: TextMessage | BytesMessage) -> None:
+        """Puts the pieces of a message together, which are all texts or all bytes."""
+        piece = event.data if isinstance(event, TextMessage) else bytes(event.data)
+        size = len(piece.encode() if isinstance(piece, str) else piece)
+        if self._is_closing or not self._count(size, event.message_finished):
             return
-        self._message.append(event.data)
+        self._message.append(piece)
         if event.message_finished:
-            text = "".join(self._message)
+            message = piece[:0].join(self._message)  # type: ignore[arg-type]
             self._message.clear()
-            self._ask(partial(self.conversation.received, text))
+            self._ask(partial(self.conversation.received, message))
 
-    def _count(self, data: bytes, is_whole: bool) -> bool:
-        self._message_bytes += len(data)
+    def _count(self, size: int, is_whole: bool) -> bool:
+        self._message_bytes += size
         is_fitting = self._message_bytes <= MOST_MESSAGE_BYTES
         if not is_fitting and not self._is_closing:
             self._message.clear()

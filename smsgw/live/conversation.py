@@ -41,8 +41,8 @@ class Conversation(Protocol):
         Afterwards the other conversations of the same kind and key in this process are asked for `work()`.
         """
 
-    def received(self, text: str) -> Answer:
-        """The client sent a text message, of at most 64 KiB. Binary messages are not passed on."""
+    def received(self, message: str | bytes) -> Answer:
+        """The client sent a message of at most 64 KiB: a text, or a binary one, which may be the same in UTF-8."""
 
     def work(self) -> Answer:
         """There may be something for this client, or it may be unwelcome by now: look, and say it.

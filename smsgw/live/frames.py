@@ -1,13 +1,12 @@
 """The frames of `/ws`: `{"event", "data"}`, or from a client the bare data, told apart by its keys."""
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from .. import clock
+from .. import clock, json_reader
 from ..errors import Invalid
 from .conversation import Answer
 
@@ -42,8 +41,8 @@ class Frame:
     frame_id: Any = None
 
 
-def answer(message: str, hear: Callable[[Frame], Answer]) -> Answer:
-    """What `hear` answers to the frame in a text message, or the error frame that says why it cannot."""
+def answer(message: str | bytes, hear: Callable[[Frame], Answer]) -> Answer:
+    """What `hear` answers to the frame in a message, or the error frame that says why it cannot."""
     frame_id = None
     try:
         said = _object(message)
@@ -54,13 +53,14 @@ def answer(message: str, hear: Callable[[Frame], Answer]) -> Answer:
         return [write("error", data, frame_id=frame_id)]
 
 
-def _object(message: str) -> dict[str, Any]:
+def _object(message: str | bytes) -> dict[str, Any]:
     try:
-        said = json.loads(message, parse_float=_finite, parse_constant=_finite)
-    except (ValueError, RecursionError):
-        raise FrameError("invalid_json", "the frame is not JSON") from None
+        said = json_reader.read(message)
+    except json_reader.InvalidJson as error:
+        raise FrameError("invalid_json", str(error)) from None
     if not isinstance(said, dict):
-        raise FrameError("invalid_json", "the frame must be a JSON object")
+        text = f"the frame must be a JSON object, not {json_reader.kind(said)}"
+        raise FrameError("invalid_json", text)
     return said
 
 
@@ -73,14 +73,6 @@ def _frame(said: dict[str, Any], frame_id: Any) -> Frame:
     if not isinstance(data, dict):
         raise FrameError("invalid_payload", "data must be a JSON object")
     return Frame(event, data, frame_id)
-
-
-def _finite(written: str) -> float:
-    """Neither NaN nor 1e999: an `id` goes back, and JSON has no word for these."""
-    number = float(written)
-    if not math.isfinite(number):
-        raise ValueError(written)
-    return number
 
 
 def _bare(said: dict[str, Any]) -> Frame:

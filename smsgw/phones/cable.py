@@ -64,7 +64,7 @@ class _Stranger:
     def opened(self) -> Answer:
         return [_UNAUTHORIZED, Close(1000)]
 
-    def received(self, _text: str) -> Answer:
+    def received(self, _message: str | bytes) -> Answer:
         return []
 
     def work(self) -> Answer:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from .. import clock
+from .. import clock, json_reader
 from ..core import sockets
 from ..core.handout import Outgoing
 from ..core.logins import Login
@@ -94,8 +94,8 @@ class Conversation:
         if self._identifiers:
             self._release()
 
-    def received(self, text: str) -> Answer:
-        command = _object(text) or {}
+    def received(self, message: str | bytes) -> Answer:
+        command = self._read(message) or {}
         identifier = command.get("identifier")
         act = self._COMMANDS.get(str(command.get("command")))
         if act is None or not isinstance(identifier, str):
@@ -120,6 +120,15 @@ class Conversation:
         last = max(filter(None, [row.last_seen_at, self._asked_at]), default=None)
         return self.is_subscribed and last is not None and last <= now - ASK_AFTER
 
+    def _read(self, message: str | bytes) -> dict[str, Any] | None:
+        """The object in what the app sent, `None` for all else; no answer could say so, and the log does."""
+        try:
+            said = json_reader.read_tolerantly(message)
+        except json_reader.InvalidJson as error:
+            _LOG.warning("a frame of device %s: %s", self.key, error)
+            return None
+        return said if isinstance(said, dict) else None
+
     def _release(self) -> None:
         with self._gateway.database.transaction() as session:
             sockets.release(session, self.key, self.line.socket_id)
@@ -127,7 +136,7 @@ class Conversation:
     def _subscribe(self, identifier: str, _command: dict[str, Any]) -> Answer:
         if identifier in self._identifiers:
             return []
-        wanted = _object(identifier)
+        wanted = self._read(identifier)
         if wanted is None:
             return []
         if wanted.get("channel") != CHANNEL or len(self._identifiers) >= MOST_SUBSCRIPTIONS:
@@ -152,7 +161,10 @@ class Conversation:
     def _message(self, identifier: str, command: dict[str, Any]) -> Answer:
         if identifier not in self._identifiers:
             return []
-        data = _object(command.get("data")) or {}
+        sent = command.get("data")
+        data = self._read(sent) if isinstance(sent, str) else sent
+        if not isinstance(data, dict):
+            return []
         act = self._ACTIONS.get(str(data.get("action")))
         if act is None:
             return []
@@ -203,16 +215,6 @@ class Conversation:
 
 
 Act = Callable[[Conversation, str, dict[str, Any]], Answer]
-
-
-def _object(value: Any) -> dict[str, Any] | None:
-    """The JSON object in a text, or the object itself; `None` for everything else."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return None
-    return value if isinstance(value, dict) else None
 
 
 def _send_sms(identifier: str, outgoing: Outgoing) -> str:

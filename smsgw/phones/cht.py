@@ -22,7 +22,6 @@ from ..core.logins import Login
 from ..core.protocols import CHT
 from ..core.quarantine import Unreadable
 from ..core.reports import Report
-from ..errors import BadRequest
 from ..http import bodies, json_limits
 from ..http.answers import error_answer, json_answer
 from ..http.flushing import flusher
@@ -34,7 +33,6 @@ from .texts import storable
 MAX_BODY_BYTES = 8 * 1024 * 1024
 UPDATES_IN_A_FULL_POLL = 20
 MAX_ID = 36
-LONGEST_NUMBER = 30
 
 KNOWN = b'{"medic-gateway": true}'
 NOTHING = b'{"messages": []}'
@@ -132,25 +130,7 @@ def _read() -> tuple[dict[str, Any], list[Unreadable]]:
     excess = json_limits.find_excess(raw)
     if excess is not None and raw.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{":
         return {}, [batches.unread(raw, excess)]
-    return _parse(raw), []
-
-
-def _parse(body: bytes) -> dict[str, Any]:
-    try:
-        parsed = _READER.decode(body.removeprefix(codecs.BOM_UTF8).decode())
-    except (ValueError, RecursionError):
-        raise BadRequest("the body is not JSON in UTF-8", code="bad_json") from None
-    if not isinstance(parsed, dict):
-        raise BadRequest("the body must be a JSON object", code="bad_json")
-    return parsed
-
-
-def _whole(digits: str) -> int | None:
-    """Python refuses to read very long numbers, and one of them must not keep a batch on its phone for ever."""
-    return int(digits) if len(digits) <= LONGEST_NUMBER else None
-
-
-_READER = json.JSONDecoder(parse_int=_whole)
+    return bodies.parse_phones_object(raw), []
 
 
 def _items(value: Any) -> list[Any]:

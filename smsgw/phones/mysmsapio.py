@@ -3,7 +3,6 @@
 Its socket is `cable`. Errors are `{"success": false, "error": "…"}` under all its URLs.
 """
 
-import json
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -12,12 +11,12 @@ import sqlalchemy as sa
 from flask import Blueprint, Flask, Response, g, request
 from sqlalchemy.orm import Session
 
-from .. import clock
+from .. import clock, json_reader
 from ..core import devices, limits, outbound, protocols, registration
 from ..core.drafts import Draft
 from ..core.limits import Limit, Standing
 from ..errors import BadRequest, Conflict, Invalid
-from ..http import answers, bodies, json_limits, rates
+from ..http import answers, bodies, rates
 from ..http.flushing import flusher
 from ..http.guards import crm_required, device_required, public, this_crm, this_device
 from ..http.idempotency import once
@@ -196,15 +195,8 @@ _ERRORS = {401: "Invalid or missing API key", 413: "The request is too large"}
 
 def _body() -> dict[str, Any]:
     """The body's JSON object, whatever its content type says; none at all is an empty one."""
-    text = bodies.read(MAX_BODY_BYTES)
-    json_limits.check(text)
-    try:
-        parsed = json.loads(text.decode("utf-8-sig")) if text else {}
-    except (ValueError, RecursionError):
-        raise BadRequest("The body is not JSON in UTF-8") from None
-    if not isinstance(parsed, dict):
-        raise BadRequest("The body must be a JSON object")
-    return parsed
+    body = bodies.read(MAX_BODY_BYTES)
+    return bodies.parse_object(body, json_reader.read_tolerantly) if body else {}
 
 
 def _text(body: dict[str, Any], name: str) -> str:

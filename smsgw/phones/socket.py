@@ -87,8 +87,8 @@ class Conversation:
         self._note_sighting(now)
         return self.work()
 
-    def received(self, text: str) -> Answer:
-        return frames.answer(text, self._heard)
+    def received(self, message: str | bytes) -> Answer:
+        return frames.answer(message, self._heard)
 
     def work(self) -> Answer:
         standing = self.line.standing(self.line.find_row())

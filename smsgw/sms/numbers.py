@@ -71,6 +71,16 @@ def normalise_sender(sender: str, region: str | None) -> str:
     return normalised if is_e164(normalised) else sender
 
 
+def from_query(text: str) -> str:
+    """The number or name in a URL's query, where a `+` that was not written `%2B` arrives as a blank.
+
+    So a blank before a number was a `+`: whoever searches for `+1202…` gets that number or an error, never another.
+    """
+    bare = text.strip()
+    first = _written(bare).lstrip(" ()./-")[:1]
+    return f"+{bare}" if text[:1].isspace() and first.isdecimal() else bare
+
+
 def is_dialable(number: str) -> bool:
     """Whether a phone with cht-gateway will try to send to it, instead of failing `destination.invalid`.
 

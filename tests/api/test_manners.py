@@ -1,11 +1,15 @@
 """What holds for every URL of the API: who is let in, how bodies and URLs are read, how errors look."""
 
+import codecs
 import gzip
 import json
 
 import pytest
 
-from .conftest import DRAFT, Api
+from smsgw.core import devices
+
+from ..conftest import NOW
+from .conftest import DRAFT, NUMBER, Api
 
 ROUTES = [
     ("GET", "/messages"),
@@ -43,15 +47,60 @@ def test_without_a_key_nobody_is_let_in_and_is_told_how(api: Api, method, path):
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"\xff", b"[1", b'{"to": NaN}', b'{"a": 1e999}', b"[" * 100_000, b"\xef\xbb\xbf{}"],
+    [b"{", b"\xff", b"[1", b'{"to": NaN}', b'{"a": 1e999}', b"[" * 100_000, b'{"a":1,"a":1}'],
 )
 def test_what_is_not_json_is_a_bad_request(api: Api, body):
     _is_error(api.call("POST", "/messages", data=body), 400, "bad_json")
 
 
-@pytest.mark.parametrize("body", [b"[]", b'"x"', b"1", b"null", b"true"])
-def test_json_that_is_no_object_is_refused(api: Api, body):
-    _is_error(api.call("POST", "/messages", data=body), 422, "invalid")
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"[]", "a list"),
+        (b'"x"', "a text"),
+        (b"1", "a number"),
+        (b"null", "null"),
+        (b"true", "true or false"),
+    ],
+)
+def test_json_that_is_no_object_is_refused(api: Api, body, kind):
+    answer = api.call("POST", "/messages", data=body)
+    _is_error(answer, 422, "invalid")
+    assert answer.json["message"] == f"the body must be a JSON object, not {kind}"
+
+
+def _calls(api: Api) -> dict[str, tuple[dict[str, str], dict]]:
+    """A JSON endpoint of each protocol, with a key and a body that is taken there."""
+    with api.world.database.transaction() as session:
+        _, key = devices.add_with_key(session, "gateway-1", None, None, NOW)
+    return {
+        "/api/v1/messages": (api.crm, {"to": NUMBER, "content": "hello"}),
+        "/api/v1/messages/batch": (api.crm, {"messages": [{"to": NUMBER, "content": "hello"}]}),
+        "/api/v1/crms": (api.operator, {"name": "other"}),
+        "/sendMessage": (api.crm, {"deviceId": "phone-1", "receiver": NUMBER, "content": "hello"}),
+        "/registerCRM": (api.operator, {"crmName": "third"}),
+        "/registerDevice": (api.operator, {"deviceId": "new"}),
+        "/api/v1/sms/send": (api.crm, {"to": NUMBER, "message": "hello"}),
+        "/api/v1/gateway/heartbeat": ({"Authorization": f"Bearer {key}"}, {"status": "online"}),
+        "/api/sms": (api.world.as_device(), {"messages": [], "updates": []}),
+    }
+
+
+def test_a_byte_order_mark_before_json_is_taken_by_every_endpoint(api: Api):
+    for path, (headers, body) in _calls(api).items():
+        data = codecs.BOM_UTF8 + json.dumps(body).encode()
+        answer = api.world.client.post(path, data=data, headers=headers)
+        assert answer.status_code in (200, 201, 202), (path, answer.text)
+
+
+def test_every_endpoint_says_in_the_same_words_where_a_body_stops_being_json(api: Api):
+    for path, (headers, _) in _calls(api).items():
+        answer = api.world.client.post(path, data=b'{"to": 1, "a"}'[:8] + b", x}", headers=headers)
+        assert answer.status_code == 400, (path, answer.text)
+        assert "invalid JSON at line 1 column 11: expecting" in answer.text, (path, answer.text)
+        answer = api.world.client.post(path, data='{"a": 1}'.encode("utf-16"), headers=headers)
+        assert answer.status_code == 400, (path, answer.text)
+        assert "this is UTF-16; send UTF-8" in answer.text, (path, answer.text)
 
 
 def test_an_empty_body_lacks_its_fields(api: Api):
@@ -109,7 +158,7 @@ def test_nul_in_a_query_is_a_bad_request(api: Api, query):
     _is_error(api.call("GET", f"/messages?{query}"), 400, "bad_request")
 
 
-@pytest.mark.parametrize("query", ["q=%ff", "to=%ed%a0%80", "reference=%c3"])
+@pytest.mark.parametrize("query", ["q=%ff", "from=a%ed%a0%80", "reference=%c3"])
 def test_broken_utf8_in_a_query_finds_nothing(api: Api, query):
     answer = api.call("GET", f"/messages?{query}")
     assert (answer.status_code, answer.json["data"]) == (200, [])

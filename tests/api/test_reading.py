@@ -347,3 +347,70 @@ def test_an_unknown_message_is_not_found(api: Api):
 def test_messages_are_the_crms_and_not_the_operators(api: Api):
     assert api.get("/messages", api.operator).status_code == 401
     assert api.post("/messages", DRAFT, api.operator).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "to=+12025550123",
+        "to=%2B12025550123",
+        "to=%2012025550123",
+        "to=++12025550123",
+        "to=+1+202+555-0123",
+        "to=%2B1%20202%20555%200123",
+        "to=+1%20(202)%20555-0123",
+        "to=+%2B12025550123",
+        "to=%2B+1202+5550123+",
+        "to=0012025550123",
+        "to=%EF%BC%8B12025550123",
+        "q=+12025550123",
+        "q=%2B12025550123",
+        "q=+1202",
+    ],
+)
+def test_a_number_with_a_plus_is_found_however_the_url_was_made(api: Api, query):
+    wanted = api.send(to="+12025550123")
+    api.send(to="+4915112345678")
+    api.send(to="12025550123#"[:-1].replace("1202", "4202"))
+    answer = api.call("GET", f"/messages?{query}")
+    assert answer.status_code == 200, answer.text
+    assert [row["id"] for row in answer.json["data"]] == [wanted]
+
+
+@pytest.mark.parametrize("name", ["from", "to"])
+@pytest.mark.parametrize("value", ["", "+", "%20", "%2B%2B1202", "+04912025550123", "%2B", "()"])
+def test_a_number_filter_that_names_nobody_is_an_error(api: Api, name, value):
+    answer = api.call("GET", f"/messages?{name}={value}")
+    assert answer.status_code == 422, answer.text
+    assert list(answer.json["details"]) == [name]
+    assert "%2B" in answer.json["message"]
+
+
+def test_a_sender_with_a_name_is_found(api: Api):
+    api.receive("1", sender="Info SMS")
+    api.receive("2", sender="12025550123")
+    api.receive("3", sender="+12025550123")
+    for query in ("from=Info+SMS", "from=Info%20SMS", "from=+Info+SMS"):
+        (found,) = api.call("GET", f"/messages?{query}").json["data"]
+        assert found["from"] == "Info SMS"
+    (found,) = api.call("GET", "/messages?from=+12025550123").json["data"]
+    assert found["from"] == "+12025550123"
+
+
+@pytest.mark.parametrize("zone", ["+02:00", "%2B02:00", "%2002:00", "-02:00", "Z"])
+@pytest.mark.parametrize("fraction", ["", ".5"])
+@pytest.mark.parametrize("path", ["/messages?since=", "/messages?until=", "/stats?since="])
+def test_a_time_with_any_zone_is_understood_in_a_url(api: Api, path, zone, fraction):
+    moment = f"2026-01-01T00:00:00{fraction}"
+    answer = api.call("GET", f"{path}{moment}{zone}")
+    assert answer.status_code == 200, answer.text
+    if path.startswith("/stats"):
+        hour = {"-": "2026-01-01T02", "Z": "2026-01-01T00"}.get(zone[0], "2025-12-31T22")
+        assert answer.json["since"].startswith(hour)
+
+
+@pytest.mark.parametrize(
+    "moment", ["2026-01-01 02:00", "2026-01-01T00:00:00 2:00", "2026-01-01T00:00:00"]
+)
+def test_a_time_without_a_zone_stays_an_error_in_a_url(api: Api, moment):
+    assert api.get("/messages", since=moment).status_code == 422

@@ -1,5 +1,6 @@
 """The conversation on `/cable`, frame by frame, without a socket: the protocol's table and what follows from it."""
 
+import codecs
 import json
 from datetime import timedelta
 
@@ -298,6 +299,23 @@ def test_an_sms_is_taken_in_every_shape_that_is_documented(cable, shape):
     assert message.content == "Hello"
     assert message.from_number == "+959123456789"
     assert clock.rfc3339(message.device_received_at) == "2025-10-20T13:45:30.000Z"
+
+
+def test_an_sms_in_a_binary_frame_is_taken(cable):
+    talk = cable.subscribed()
+    sms = {"action": "sms_received", "phone_number": "1", "message_body": "ü"}
+    frame = {"command": "message", "identifier": IDENTIFIER, "data": json.dumps(sms)}
+    (ack,) = said(talk.received(codecs.BOM_UTF8 + json.dumps(frame, ensure_ascii=False).encode()))
+    assert ack["message"]["action"] == "sms_received_ack"
+    assert [message.content for message in cable.inbox()] == ["ü"]
+
+
+def test_the_log_says_of_a_frame_that_is_no_json_what_is_wrong_with_it(cable, caplog):
+    talk = cable.subscribed()
+    assert talk.received(b'{"command": \xff}') == []
+    assert talk.received("{") == []
+    assert "device gateway-1: invalid JSON at line 1 column 13: the byte 0xff" in caplog.text
+    assert "device gateway-1: invalid JSON at line 1 column 2: expecting" in caplog.text
 
 
 def test_an_sms_that_comes_by_both_ways_is_one(cable):

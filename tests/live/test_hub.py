@@ -26,7 +26,7 @@ class Talk:
     def __init__(self, kind: Kind, key: str = "one") -> None:
         self.key = key
         self.kind = kind
-        self.heard: list[str] = []
+        self.heard: list[str | bytes] = []
         self.to_say: list[str] = []
         self.is_closed = threading.Event()
         self.first_words = threading.Event()
@@ -41,8 +41,9 @@ class Talk:
             raise ValueError("no")
         return ['"welcome"']
 
-    def received(self, text):
-        self.heard.append(text)
+    def received(self, message):
+        self.heard.append(message)
+        text = message if isinstance(message, str) else message.hex()
         if text == "bye":
             return ['"so long"', Close(4001, "enough"), '"never heard"']
         if text == "drop":
@@ -124,13 +125,16 @@ def test_a_message_in_several_frames_is_one_message(hub, kind):
     assert talk.heard == ["abc"]
 
 
-def test_a_binary_message_is_passed_over(hub, kind):
+def test_a_binary_message_is_passed_on_as_its_bytes(hub, kind):
     talk = Talk(kind)
     client = join(hub, talk)
     client.send_bytes(b"\xff\xfe")
+    client.send_bytes(b"\xc3", b"", b"\xa9")
+    client.send_bytes(b"")
+    client.send("")
     client.send("text")
-    assert client.receive() == "text"
-    assert talk.heard == ["text"]
+    assert [client.receive() for _ in range(5)][-1] == "text"
+    assert talk.heard == [b"\xff\xfe", "é".encode(), b"", "", "text"]
 
 
 def test_a_message_of_64_KiB_is_heard(hub, kind):
@@ -159,9 +163,10 @@ def test_a_kind_may_say_goodbye_to_a_message_that_is_too_big(hub, monkeypatch):
     assert client.close_code == 4009
 
 
-def test_a_binary_message_above_64_KiB_ends_the_connection(hub, kind):
+@pytest.mark.parametrize("parts", [[b"x" * (BIG + 1)], [b"x" * BIG, b"x"]])
+def test_a_binary_message_above_64_KiB_ends_the_connection(hub, kind, parts):
     client = join(hub, Talk(kind))
-    client.send_bytes(b"x" * (BIG + 1))
+    client.send_bytes(*parts)
     assert client.receive() is None
 
 

@@ -46,8 +46,11 @@ class Socket:
         """A text message as it goes over the wire."""
         return self._wire.send(TextMessage(data=text))
 
-    def send_bytes(self, data: bytes) -> None:
-        self.raw.sendall(self._wire.send(BytesMessage(data=data)))
+    def send_bytes(self, *parts: bytes) -> None:
+        """Sends one binary message, in as many frames as there are parts."""
+        for number, part in enumerate(parts, 1):
+            event = BytesMessage(data=part, message_finished=number == len(parts))
+            self.raw.sendall(self._wire.send(event))
 
     def send_parts(self, *parts: str) -> None:
         """Sends one text message in several frames."""

@@ -109,7 +109,7 @@ def told(answer: Any) -> list[tuple[str, dict[str, Any]]]:
 
 def say(conversation: Any, body: Any) -> list[Any]:
     """The client says something; what it is answered."""
-    return said(conversation.received(body if isinstance(body, str) else json.dumps(body)))
+    return said(conversation.received(body if isinstance(body, str | bytes) else json.dumps(body)))
 
 
 @pytest.fixture

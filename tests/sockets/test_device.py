@@ -1,5 +1,7 @@
 """The device's side of `/ws`: what it may say, what it is told, and when it has to go."""
 
+import json
+
 import pytest
 import sqlalchemy as sa
 
@@ -45,6 +47,12 @@ def test_an_envelope_gets_its_id_back(stage: Stage):
     ("frame", "code"),
     [
         ("{", "invalid_json"),
+        ("", "invalid_json"),
+        (b"", "invalid_json"),
+        (b'{"sender": "gr\xfc\xdfe"}', "invalid_json"),
+        (b"\x00\x01\x02", "invalid_json"),
+        (json.dumps(INCOMING).encode("utf-16"), "invalid_json"),
+        (b"7", "invalid_json"),
         ("[]", "invalid_json"),
         ('{"event": "messageReceived", "data": {}, "id": NaN}', "invalid_json"),
         ('{"event": "messageReceived", "data": {}, "id": [-1e999]}', "invalid_json"),
@@ -223,3 +231,26 @@ def test_a_device_whose_process_died_goes_offline_without_a_goodbye(stage: Stage
         "deviceConnected",
         "deviceDisconnected",
     ]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_a_frame_is_taken_as_text_or_binary_with_and_without_a_byte_order_mark(
+    stage: Stage, mark, is_binary
+):
+    phone = stage.device()
+    phone.opened()
+    frame = mark + json.dumps(INCOMING, ensure_ascii=False)
+    (ack,) = said(phone.received(frame.encode() if is_binary else frame))
+    assert ack["event"] == "ack"
+    assert [entry.content for entry in inbox(stage)] == [INCOMING["content"]]
+
+
+def test_the_error_says_where_a_frame_stops_being_json(stage: Stage):
+    phone = stage.device()
+    phone.opened()
+    (error,) = said(phone.received(b'{"sender": +1}'))
+    assert error["data"] == {
+        "code": "invalid_json",
+        "message": "invalid JSON at line 1 column 12: expecting value",
+    }

@@ -1,11 +1,12 @@
 """The REST half: registering, sending, looking up, mapping, and who may do it."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from smsgw.core import crms, devices, routing
+from smsgw.core import crms, devices, events, routing
 from smsgw.core.protocols import SOCKET
 from smsgw.http.wiring import EXTENSION
 from tests.conftest import NOW
@@ -250,3 +251,21 @@ def test_a_good_key_without_a_handshake_is_told_so(stage: Stage):
     assert stage.world.client.get(f"/ws?token={stage.token}").status_code == 400
     unknown = f"/ws?apiKey={stage.crm_key}&after=evt_{'f' * 32}"
     assert stage.world.client.get(unknown).status_code == 404
+
+
+@pytest.mark.parametrize("unknown", [f"evt_{'f' * 32}", "evt_1", "0", "of another CRM"])
+def test_what_is_said_of_an_unknown_position_loses_no_event_there(stage: Stage, unknown: str):
+    if unknown == "of another CRM":
+        ping = events.Happening("webhook.ping", stage.world.crm_id, {})
+        with stage.world.database.transaction() as session:
+            (unknown,) = events.record(session, [ping], NOW)
+    phone = stage.device()
+    phone.opened()
+    say(phone, INCOMING)
+    path = f"/ws?apiKey={stage.crm_key}&after="
+    refusal = stage.world.client.get(f"{path}{unknown}")
+    assert refusal.status_code == 404
+    (advised,) = re.findall(r"after=(evt_[0-9a-f]{32})", refusal.json["message"])
+    refused_handshake = stage.world.client.get(f"{path}{advised}")
+    assert refused_handshake.status_code == 400, "the position was let pass"
+    assert [event for event, _ in told(stage.crm(after=advised).opened())] == ["messageReceived"]
