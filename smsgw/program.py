@@ -1,7 +1,9 @@
-"""How this program is started: what to type, for hints and for `--help`."""
+"""How this program is started: what to type, for hints and for `--help`; and that it is up."""
 
+import os
 import shlex
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -13,6 +15,13 @@ def line(command: str = "") -> str:
 def server_line() -> str:
     """The same for what starts the server."""
     return f"{shlex.quote(_python())} app.py"
+
+
+def tell_served(descriptor: int | None) -> None:
+    """Tell who started this process, where somebody gave it a descriptor for that, that it does its work."""
+    if descriptor is not None:
+        with suppress(OSError):  # the other end is gone
+            os.write(descriptor, b".")
 
 
 def _python() -> str:

@@ -4,6 +4,7 @@ import ctypes
 import gc
 import logging
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -27,9 +28,11 @@ from .store import migrations
 from .store.db import Database
 
 STOP_SECONDS = 12
-FIRST_PAUSE_SECONDS = 1.0
+FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 30.0
-LIVED_LONG_SECONDS = 60.0
+CHECK_SECONDS = 1.0
+# Enough for all connections of a process; select(2), which could not take more than 1,024, is used nowhere.
+MAX_DESCRIPTORS = 65536
 _BACKLOG = 2048
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
@@ -47,15 +50,40 @@ class StartFailed(GatewayError):
 
 @dataclass
 class Child:
-    """A process that is kept running. `pause_seconds` is how long the next start waits after a death."""
+    """A process that is kept running: `command` and the descriptor to write to once it serves.
+
+    It is started again at once if it has served, and otherwise after `pause_seconds`, which grow.
+    """
 
     name: str
     command: list[str]
     descriptors: tuple[int, ...] = ()
     process: subprocess.Popen[bytes] | None = None
-    started_at: float = 0.0
     start_at: float = 0.0
     pause_seconds: float = field(default=FIRST_PAUSE_SECONDS)
+    served_reader: int = -1
+
+    def start(self) -> None:
+        """Start it, with a pipe on which it tells that it serves."""
+        self.served_reader, writer = os.pipe()
+        os.set_blocking(self.served_reader, False)
+        self.process = subprocess.Popen(
+            [*self.command, str(writer)],
+            cwd=settings_module.PROJECT_FOLDER,
+            pass_fds=(*self.descriptors, writer),
+            process_group=0,  # Ctrl-C is for us; we tell the children
+            preexec_fn=_as_child,
+        )
+        os.close(writer)
+
+    def has_served(self) -> bool:
+        """Whether the process that has ended told that it served; to be asked once."""
+        try:
+            return bool(os.read(self.served_reader, 1))
+        except BlockingIOError:  # a process below it lives on
+            return False
+        finally:
+            os.close(self.served_reader)
 
 
 def main() -> int:
@@ -73,6 +101,7 @@ def run(settings: Settings, names: list[str]) -> None:
     """Runs these processes (`web`, `worker`) until a signal to stop; raises `StartFailed` when it cannot begin."""
     logs.configure(settings.log_format, settings.log_level)
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    raise_descriptor_limit()
     listener = listen(settings.host, settings.port)
     prepare(settings)
     with _counting_together() as folder:
@@ -85,6 +114,14 @@ def run(settings: Settings, names: list[str]) -> None:
         _LOG.info("serving on http://%s:%s", settings.host, port)
         _supervise([_child(name, listener) for name in names])
     _LOG.info("stopped")
+
+
+def raise_descriptor_limit() -> None:
+    """Allow this process and its children as many descriptors as the machine lets them have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -123,7 +160,7 @@ def prepare(settings: Settings) -> None:
 
 def _child(name: str, listener: socket.socket) -> Child:
     if name == "worker":
-        return Child(name, [sys.executable, "-m", "smsgw", "worker"])
+        return Child(name, [sys.executable, "-m", "smsgw", "worker", "--served-descriptor"])
     descriptor = listener.fileno()
     return Child(name, [sys.executable, "-m", "smsgw.web", str(descriptor)], (descriptor,))
 
@@ -144,7 +181,7 @@ def _supervise(children: list[Child]) -> None:
         while True:
             for child in children:
                 _look_after(child)
-            received = signal.sigtimedwait(_SIGNALS, 1.0)
+            received = signal.sigtimedwait(_SIGNALS, _seconds_to_next_start(children))
             if received is not None and received.si_signo in _STOP_SIGNALS:
                 return
     finally:
@@ -156,23 +193,25 @@ def _look_after(child: Child) -> None:
         _note_death(child, child.process.returncode)
         child.process = None
     if child.process is None and time.monotonic() >= child.start_at:
-        child.process = subprocess.Popen(
-            child.command,
-            cwd=settings_module.PROJECT_FOLDER,
-            pass_fds=child.descriptors,
-            process_group=0,  # Ctrl-C is for us; we tell the children
-            preexec_fn=_as_child,
-        )
-        child.started_at = time.monotonic()
+        child.start()
+
+
+def _seconds_to_next_start(children: list[Child]) -> float:
+    now = time.monotonic()
+    starts = [child.start_at - now for child in children if child.process is None]
+    return max(0.0, min([CHECK_SECONDS, *starts]))
 
 
 def _note_death(child: Child, code: int) -> None:
-    now = time.monotonic()
-    if now - child.started_at > LIVED_LONG_SECONDS:
+    """Decide when it starts again: at once, unless it never came up."""
+    if child.has_served():
         child.pause_seconds = FIRST_PAUSE_SECONDS
-    child.start_at = now + child.pause_seconds
+        child.start_at = 0.0
+        _LOG.error("the %s process ended with code %s; it starts again", child.name, code)
+        return
+    child.start_at = time.monotonic() + child.pause_seconds
     _LOG.error(
-        "the %s process ended with code %s; it starts again in %.0f s",
+        "the %s process ended with code %s before it served; it starts again in %.2f s",
         child.name,
         code,
         child.pause_seconds,

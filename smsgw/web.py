@@ -1,4 +1,4 @@
-"""One web server: gunicorn with our settings on a socket that is open already, `python -m smsgw.web <descriptor>`."""
+"""One web server: gunicorn with our settings on an open socket, `python -m smsgw.web DESCRIPTOR [SERVED_DESCRIPTOR]`."""
 
 import gc
 import signal
@@ -8,7 +8,7 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from . import logs, metrics
+from . import logs, metrics, program
 from . import settings as settings_module
 from .factory import create_app
 from .live import upgrade
@@ -21,9 +21,12 @@ GRACEFUL_SECONDS = 8
 class WebServer(BaseApplication):  # type: ignore[misc]
     """gunicorn, serving our app from several processes with several threads each."""
 
-    def __init__(self, settings: Settings, descriptor: int) -> None:
+    def __init__(
+        self, settings: Settings, descriptor: int, served_descriptor: int | None = None
+    ) -> None:
         self._settings = settings
         self._descriptor = descriptor
+        self._served_descriptor = served_descriptor
         super().__init__()
 
     def load_config(self) -> None:
@@ -31,7 +34,9 @@ class WebServer(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        return create_app(self._settings)
+        app = create_app(self._settings)
+        program.tell_served(self._served_descriptor)
+        return app
 
     def _config(self) -> dict[str, Any]:
         return {
@@ -68,7 +73,7 @@ class WebLogger(Logger):  # type: ignore[misc]
 
 
 def _settle_in(worker: Any) -> None:
-    """Keeps the garbage collector off what was loaded: looking through it halts all threads for a tenth of a second."""
+    """Keep the garbage collector off what was loaded: looking through it halts all threads for a tenth of a second."""
     gc.collect()
     gc.freeze()
     _prepare_farewell(worker)
@@ -95,13 +100,13 @@ def _forget(_server: object, worker: Any) -> None:
     metrics.forget_process(worker.pid)
 
 
-def main(descriptor: int) -> None:
-    """Serves on the listening socket until SIGTERM."""
+def main(descriptor: int, served_descriptor: int | None = None) -> None:
+    """Serve on the listening socket until SIGTERM; write to `served_descriptor` once a process serves."""
     gc.freeze()  # the end comes sooner, as in `__main__`
     settings = settings_module.load()
     logs.configure(settings.log_format, settings.log_level)
-    WebServer(settings, descriptor).run()
+    WebServer(settings, descriptor, served_descriptor).run()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:3]))

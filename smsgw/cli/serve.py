@@ -4,7 +4,7 @@ import os
 
 import click
 
-from .. import logs, server
+from .. import logs, program, server
 from .. import settings as settings_module
 from ..delivery import loop
 from .entry import root
@@ -26,8 +26,9 @@ def serve(no_worker: bool, **chosen: str | int | None) -> None:
 
 
 @root.command("worker")
-def worker() -> None:
+@click.option("--served-descriptor", type=int, hidden=True)
+def worker(served_descriptor: int | None) -> None:
     """Deliver webhooks and keep house, without serving; for machines that serve with --no-worker."""
     settings = settings_module.load()
     logs.configure(settings.log_format, settings.log_level)
-    loop.run(settings)
+    loop.run(settings, lambda: program.tell_served(served_descriptor))

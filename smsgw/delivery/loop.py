@@ -40,13 +40,14 @@ NO_ROOM = Room(0, 0)
 log = logging.getLogger(__name__)
 
 
-def run(settings: Settings) -> None:
-    """Runs a worker in this process until SIGTERM or SIGINT. For the main thread."""
+def run(settings: Settings, tell_served: Callable[[], None] = lambda: None) -> None:
+    """Runs a worker in this process until SIGTERM or SIGINT, and tells when it begins. For the main thread."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     database = Database(settings.database_url)
     _wait_for_tables(database, stop)
+    tell_served()
     Worker(settings, database).run(stop)
     database.close()
 

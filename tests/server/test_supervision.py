@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -179,17 +180,49 @@ def test_a_database_of_a_later_version_is_left_alone(database_url: str):
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_the_pause_before_a_start_grows_and_is_short_again_after_a_long_life():
-    child = Child("web", [])
+def test_the_pause_before_a_start_grows_for_what_never_comes_up():
+    child = Child("web", [sys.executable, "-c", ""])
     pauses = []
-    for _ in range(7):
-        child.started_at = time.monotonic()
+    for _ in range(9):
         pauses.append(child.pause_seconds)
-        server_module._note_death(child, 1)
-    assert pauses == [1, 2, 4, 8, 16, 30, 30]
-    child.started_at = time.monotonic() - server_module.LIVED_LONG_SECONDS - 1
-    server_module._note_death(child, 1)
-    assert child.pause_seconds == 2
+        assert ended(child).start_at > time.monotonic()
+    assert pauses == [0.25, 0.5, 1, 2, 4, 8, 16, 30, 30]
+
+
+@pytest.mark.parametrize("ending", ["", "; os.kill(os.getpid(), 9)"])
+def test_what_has_served_starts_again_at_once_however_it_ended(ending: str):
+    serve = "import os, sys; os.write(int(sys.argv[1]), b'.')"
+    child = Child("web", [sys.executable, "-c", serve + ending], pause_seconds=8)
+    assert ended(child).start_at <= time.monotonic()
+    assert child.pause_seconds == server_module.FIRST_PAUSE_SECONDS
+
+
+def ended(child: Child) -> Child:
+    """The same after one life, and nothing left of it."""
+    child.start()
+    code = child.process.wait(60)
+    server_module._note_death(child, code)
+    return child
+
+
+def test_a_request_that_comes_while_no_process_serves_is_answered_by_the_next(server: Server):
+    (web,) = _children(server.process.pid, "smsgw.web")
+    for pid in [web, *_children(web, "")]:
+        os.kill(pid, signal.SIGKILL)
+    assert server.request("GET", "/healthz")[0] == 200
+
+
+def test_its_processes_may_have_as_many_descriptors_as_the_machine_allows(tmp_path: Path):
+    soft = "import resource; _, hard = resource.getrlimit(7); resource.setrlimit(7, (512, hard));"
+    program = f"{soft} import runpy; runpy.run_path('app.py', run_name='__main__')"
+    command = [sys.executable, "-c", program]
+    with serving(tmp_path, f"sqlite:///{tmp_path}/new.db", command) as running:
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = str(min(hard, server_module.MAX_DESCRIPTORS))
+        for pid in [running.process.pid, *_descendants(running.process.pid)]:
+            limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+            (line,) = [line for line in limits if line.startswith("Max open files")]
+            assert line.split()[3] == wanted
 
 
 def test_a_request_in_flight_is_answered_before_the_end(server: Server):
