@@ -30,6 +30,8 @@ from .store.db import Database
 STOP_SECONDS = 12
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 30.0
+# For what somebody else killed before it came up: its next start may well succeed.
+LONGEST_PAUSE_AFTER_KILL_SECONDS = 1.0
 CHECK_SECONDS = 1.0
 # Enough for all connections of a process; select(2), which could not take more than 1,024, is used nowhere.
 MAX_DESCRIPTORS = 65536
@@ -209,6 +211,10 @@ def _note_death(child: Child, code: int) -> None:
         child.start_at = 0.0
         _LOG.error("the %s process ended with code %s; it starts again", child.name, code)
         return
+    longest = LONGEST_PAUSE_SECONDS
+    if code == -signal.SIGKILL:
+        longest = LONGEST_PAUSE_AFTER_KILL_SECONDS
+    child.pause_seconds = min(child.pause_seconds, longest)
     child.start_at = time.monotonic() + child.pause_seconds
     _LOG.error(
         "the %s process ended with code %s before it served; it starts again in %.2f s",
@@ -216,7 +222,7 @@ def _note_death(child: Child, code: int) -> None:
         code,
         child.pause_seconds,
     )
-    child.pause_seconds = min(2 * child.pause_seconds, LONGEST_PAUSE_SECONDS)
+    child.pause_seconds = 2 * child.pause_seconds
 
 
 def _as_child() -> None:

@@ -1,4 +1,4 @@
-"""One web server: gunicorn with our settings on an open socket, `python -m smsgw.web DESCRIPTOR [SERVED_DESCRIPTOR]`."""
+"""One web server: gunicorn with our settings on an open socket, `python -m smsgw.web SOCKET [SERVED_DESCRIPTOR]`."""
 
 import gc
 import signal

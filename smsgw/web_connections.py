@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn.http import wsgi
 
+from .live import upgrade
 from .web_refusals import Refusal, failed
 from .web_requests import RequestReader
 
@@ -174,14 +175,17 @@ class Connection:
             answer.force_close()
         if "HTTP_UPGRADE" in environ:
             self._pool.disarm(self)
+        environ[upgrade.LINGERS] = True
         if self._run(answer, environ):
             self._closes = answer.should_close()
             self._send(b"".join(outbox.parts))
-        else:
+        elif self.sock.fileno() < 0:
             self.close()
+        else:
+            self._begin_to_linger()
 
     def _run(self, answer: Any, environ: dict[str, Any]) -> bool:
-        """Whether there is an answer; the application may have taken the socket for itself instead."""
+        """Whether there is an answer to send; a WebSocket's was sent, and the socket may be the hub's now."""
         try:
             parts = self._pool.app(environ, answer.start_response)
         except StopIteration:

@@ -55,6 +55,7 @@ class ConnectionPool:
         self._connections: dict[int, Connection] = {}
         self._held_bytes = 0
         self._made_room_at = 0.0
+        self._closed_for_room = 0
         # Guards closing against whatever else is done to a descriptor, which would be another connection's then.
         self._lock = threading.Lock()
         self._epoll = select.epoll()
@@ -86,6 +87,11 @@ class ConnectionPool:
         for connection in list(self._connections.values()):
             if connection.deadline < now:
                 self._expire(connection)
+        if self._closed_for_room:
+            _LOG.warning(
+                "too many connections: closed %d that waited longest", self._closed_for_room
+            )
+            self._closed_for_room = 0
 
     def make_room(self) -> None:
         """End some of the connections that wait longest for their client."""
@@ -99,7 +105,7 @@ class ConnectionPool:
         for connection in oldest:
             connection.deadline = math.inf
             self._shut_down(connection, socket.SHUT_RDWR)
-        _LOG.warning("%d connections that waited longest were closed to make room", len(oldest))
+        self._closed_for_room += len(oldest)
 
     def stop(self) -> None:
         """Close connections as their requests are answered, and those without a request soon."""

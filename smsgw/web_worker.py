@@ -14,6 +14,7 @@ from .web_pool import ConnectionPool
 
 CHECK_SECONDS = 1.0
 STOP_STEP_SECONDS = 0.05
+MAKE_ROOM_SECONDS = 0.05
 # Descriptors that are not for connections: the database, the log, bodies on the disk.
 RESERVED_DESCRIPTORS = 256
 
@@ -29,7 +30,10 @@ class WebWorker(Worker):  # type: ignore[misc]
         self._selector = selectors.DefaultSelector()
         self._selector.register(self.PIPE[0], selectors.EVENT_READ)
         self._checked_at = time.monotonic()
-        self._accept_all(True)
+        self._is_short = False
+        for listener in self.sockets:
+            listener.setblocking(False)
+            self._selector.register(listener, selectors.EVENT_READ)
         while self.alive:
             self._accept_once(CHECK_SECONDS)
             if self._check() and self.ppid != os.getppid():
@@ -38,7 +42,6 @@ class WebWorker(Worker):  # type: ignore[misc]
         self._finish()
 
     def _finish(self) -> None:
-        self._accept_all(False)
         self._pool.stop()
         deadline = time.monotonic() + self.cfg.graceful_timeout
         while len(self._pool) and time.monotonic() < deadline:
@@ -61,19 +64,9 @@ class WebWorker(Worker):  # type: ignore[misc]
             return False
         self._checked_at = now
         self.notify()
+        self._is_short = False
         self._pool.check()
-        self._accept_all(self.alive)
         return True
-
-    def _accept_all(self, wanted: bool) -> None:
-        """Listen, or stop listening."""
-        for listener in self.sockets:
-            is_there = listener.fileno() in self._selector.get_map()
-            if wanted and not is_there:
-                listener.setblocking(False)
-                self._selector.register(listener, selectors.EVENT_READ)
-            elif is_there and not wanted:
-                self._selector.unregister(listener)
 
     def _accept_once(self, seconds: float) -> None:
         for key, _ in self._selector.select(seconds):
@@ -94,10 +87,12 @@ class WebWorker(Worker):  # type: ignore[misc]
             self._pool.add(client, peer, listener.getsockname(), self._sockets())
 
     def _run_short(self, error: OSError) -> None:
-        """Make room, and leave those who wait to connect in the queue until the next check."""
-        self.log.error("no connection can be accepted: %s", error.strerror)
+        """Make room; who wants to connect waits in the listening socket meanwhile."""
+        if not self._is_short:
+            self._is_short = True
+            self.log.error("no connection can be accepted: %s", error.strerror)
         self._pool.make_room()
-        self._accept_all(False)
+        time.sleep(MAKE_ROOM_SECONDS)
 
     def _sockets(self) -> int:
         """How many WebSockets there are besides."""

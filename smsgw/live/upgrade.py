@@ -6,13 +6,18 @@ request. Then the server forgets the connection: it sees a closed descriptor.
 
 import base64
 import binascii
+import resource
 import socket
 import ssl
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from flask import Flask, Response, current_app, request
 from werkzeug import exceptions
+from wsproto.connection import Connection as Wire
+from wsproto.connection import ConnectionType
+from wsproto.events import CloseConnection, TextMessage
 from wsproto.utilities import generate_accept_token
 
 from ..store.db import Database
@@ -20,7 +25,12 @@ from .conversation import Conversation
 from .hub import Hub
 
 EXTENSION = "smsgw.hub"
+# In the environ where the server itself closes a socket that it still has, once the client has read.
+LINGERS = "smsgw.lingers"
 PEER_SECONDS = 20
+BUSY_SECONDS = 30
+# How many of the descriptors WebSockets may take, so that requests have some left.
+DESCRIPTOR_SHARE = 0.75
 
 _OUR_HEADERS = ("Upgrade", "Connection", "Sec-WebSocket-Accept", "Sec-WebSocket-Protocol")
 
@@ -36,7 +46,7 @@ class Upgraded(Response):
     def __call__(self, environ: Any, _start_response: Any) -> Iterable[bytes]:
         client = _take(environ)
         try:
-            client.sendall(self._head())
+            client.sendall(_head(self))
         except OSError:
             client.close()
         else:
@@ -45,10 +55,30 @@ class Upgraded(Response):
         # How each server is told that there is nothing for it to send.
         raise ConnectionResetError if "werkzeug.socket" in environ else StopIteration
 
-    def _head(self) -> bytes:
-        lines = ["HTTP/1.1 101 Switching Protocols"]
-        lines += [f"{name}: {value}" for name, value in self.headers if name in _OUR_HEADERS]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+class Refused(Response):
+    """`101 Switching Protocols`, a text and the end: the socket never reaches the hub."""
+
+    def __init__(self, text: str, headers: dict[str, str]) -> None:
+        super().__init__(status=101, headers=headers)
+        self._text = text
+
+    def __call__(self, environ: Any, _start_response: Any) -> Iterable[bytes]:
+        wire = Wire(ConnectionType.SERVER)
+        frames = wire.send(TextMessage(data=self._text)) + wire.send(CloseConnection(1000))
+        client = _socket(environ) if LINGERS in environ else _take(environ)
+        assert client is not None
+        with suppress(OSError):
+            client.send(_head(self) + frames)
+        if LINGERS not in environ:
+            client.close()
+        raise ConnectionResetError if "werkzeug.socket" in environ else StopIteration
+
+
+def _head(answer: Response) -> bytes:
+    lines = ["HTTP/1.1 101 Switching Protocols"]
+    lines += [f"{name}: {value}" for name, value in answer.headers if name in _OUR_HEADERS]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 def register(app: Flask, database: Database) -> Hub:
@@ -62,18 +92,33 @@ def accept(conversation: Conversation, subprotocols: Sequence[str] = ()) -> Resp
     """The answer that opens the WebSocket this request asks for, and leaves it to the conversation.
 
     Selects the first subprotocol the client offers that is one of `subprotocols`, and none otherwise; accepts no
-    extension: compression costs 100 KB per socket. Raises 400 when the handshake is not one of RFC 6455, and 501
-    where the WSGI server does not let its socket go (one that does TLS itself).
+    extension: compression costs 100 KB per socket. Raises 400 when the handshake is not one of RFC 6455, 501 where
+    the WSGI server does not let its socket go (one that does TLS itself), and 503 where there are too many.
     """
+    headers = _agree(subprotocols)
+    hub: Hub = current_app.extensions[EXTENSION]
+    if hub.is_full(conversation):
+        text = f"there are {conversation.kind.most} sockets of this key already"
+        raise exceptions.TooManyRequests(text, retry_after=PEER_SECONDS)
+    if _lacks_descriptors(hub):
+        raise exceptions.ServiceUnavailable(
+            "too many WebSockets are open", retry_after=BUSY_SECONDS
+        )
+    return Upgraded(hub, conversation, headers)
+
+
+def refuse(text: str, subprotocols: Sequence[str] = ()) -> Response:
+    """The answer that opens the WebSocket, sends a text and closes it: for clients that understand nothing else."""
+    return Refused(text, _agree(subprotocols))
+
+
+def _agree(subprotocols: Sequence[str]) -> dict[str, str]:
+    """The headers of a handshake that succeeds."""
     key = request.headers.get("Sec-WebSocket-Key", "")
     if not is_handshake() or not _is_key(key):
         raise exceptions.BadRequest("this is no WebSocket handshake of version 13")
     if not isinstance(_socket(request.environ), socket.socket):
         raise exceptions.NotImplemented("this server cannot hold WebSockets")
-    hub: Hub = current_app.extensions[EXTENSION]
-    if hub.is_full(conversation):
-        text = f"there are {conversation.kind.most} sockets of this key already"
-        raise exceptions.TooManyRequests(text, retry_after=PEER_SECONDS)
     headers = {
         "Upgrade": "websocket",
         "Connection": "Upgrade",
@@ -82,7 +127,12 @@ def accept(conversation: Conversation, subprotocols: Sequence[str] = ()) -> Resp
     chosen = next((name for name in _offered() if name in subprotocols), None)
     if chosen is not None:
         headers["Sec-WebSocket-Protocol"] = chosen
-    return Upgraded(hub, conversation, headers)
+    return headers
+
+
+def _lacks_descriptors(hub: Hub) -> bool:
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return hub.count >= descriptors * DESCRIPTOR_SHARE
 
 
 def is_handshake() -> bool:

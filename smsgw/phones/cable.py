@@ -1,7 +1,5 @@
 """MySMSAPio's socket, `/cable`: who gets in. What is said there is `channel`'s."""
 
-from collections.abc import Sequence
-
 from flask import Blueprint, Response, request
 
 from .. import clock
@@ -10,7 +8,6 @@ from ..core.logins import Login
 from ..http.guards import public
 from ..http.wiring import house
 from ..live import upgrade
-from ..live.conversation import Answer, Close, Kind
 from .channel import Conversation
 from .mysmsapio import this_gateway
 
@@ -29,7 +26,7 @@ def connect() -> Response:
         return _page_not_found()
     login = _find_login()
     if login is None or not login.enabled:
-        return upgrade.accept(_Stranger(), [SUBPROTOCOL])
+        return upgrade.refuse(_UNAUTHORIZED, [SUBPROTOCOL])
     return upgrade.accept(Conversation(this_gateway(login.device_id), login), [SUBPROTOCOL])
 
 
@@ -50,31 +47,3 @@ def _find_login() -> Login | None:
     if not key.startswith("gw_live_"):
         return None
     return logins.find_by_key(house().database, key, clock.now())
-
-
-_STRANGERS = Kind("cable of strangers", look=lambda _database, _all: [])
-
-
-class _Stranger:
-    """What one with a wrong key gets to hear."""
-
-    key = ""
-    kind = _STRANGERS
-
-    def opened(self) -> Answer:
-        return [_UNAUTHORIZED, Close(1000)]
-
-    def received(self, _message: str | bytes) -> Answer:
-        return []
-
-    def work(self) -> Answer:
-        return []
-
-    def farewell(self) -> Sequence[str]:
-        return []
-
-    def alive(self) -> None:
-        """Nobody we know."""
-
-    def closed(self) -> None:
-        """Nobody we know."""

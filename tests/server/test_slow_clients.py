@@ -184,19 +184,49 @@ def test_the_log_has_a_line_for_what_is_refused(web: Web):
     until(lambda: re.search("a request from 127.0.0.1 was refused: .+", web.log), "the line")
 
 
-@pytest.fixture
-def cramped(tmp_path: Path) -> Iterator[Web]:
-    """A web process that may have few descriptors."""
-    program = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))"
-    with serving_web(tmp_path, before=program) as running:
-        yield running
+FEW_DESCRIPTORS = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))"
+UNAWARE = "from smsgw import web_worker; web_worker.RESERVED_DESCRIPTORS = -1000"
 
 
-def test_clients_that_wait_longest_make_room_for_new_ones(cramped: Web):
-    with ExitStack() as stack:
-        slow = [stack.enter_context(cramped.connect()) for _ in range(3 * SLOW_CLIENTS)]
-        for sock in slow[: SLOW_CLIENTS // 2]:
-            sock.sendall(b"GET ")
-        assert poll(cramped) == 200
-        assert poll(cramped) == 200
-    assert "were closed to make room" in cramped.log
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        (FEW_DESCRIPTORS, "too many connections"),
+        (f"{FEW_DESCRIPTORS}; {UNAWARE}", "no connection can be accepted: Too many open files"),
+    ],
+    ids=["at its limit", "out of descriptors"],
+)
+def test_clients_that_wait_longest_make_room_for_new_ones(tmp_path: Path, before: str, line: str):
+    with serving_web(tmp_path, before=before) as web, ExitStack() as stack:
+        for _ in range(3 * SLOW_CLIENTS):
+            stack.enter_context(web.connect()).sendall(b"GET ")
+        until(lambda: is_served(web), "a phone to be served")
+        until(lambda: line in web.log, "the line in the log")
+
+
+def is_served(web: Web) -> bool:
+    try:
+        return poll(web) == 200
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("path", ["/cable", "/ws"])
+def test_phones_are_served_while_strangers_open_sockets(tmp_path: Path, path: str):
+    with serving_web(tmp_path, before=FEW_DESCRIPTORS) as web, ExitStack() as stack:
+        for _ in range(SLOW_CLIENTS):
+            sock = stack.enter_context(web.connect())
+            sock.sendall(handshake(path))
+            first = next(answers(sock))
+            assert first.status == (101 if path == "/cable" else 401)
+        assert poll(web) == 200
+
+
+def handshake(path: str) -> bytes:
+    return head(
+        f"GET {path}".encode(),
+        Upgrade="websocket",
+        Connection="Upgrade",
+        Sec_WebSocket_Version="13",
+        Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
+    )

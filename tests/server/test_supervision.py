@@ -180,13 +180,24 @@ def test_a_database_of_a_later_version_is_left_alone(database_url: str):
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_the_pause_before_a_start_grows_for_what_never_comes_up():
-    child = Child("web", [sys.executable, "-c", ""])
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        ("", [0.25, 0.5, 1, 2, 4, 8, 16, 30, 30]),
+        ("import os; os.kill(os.getpid(), 9)", [0.25, 0.5, 1, 1, 1, 1]),
+    ],
+    ids=["ended", "killed"],
+)
+def test_the_pause_before_a_start_grows_for_what_never_comes_up(
+    program: str, expected: list[float]
+):
+    child = Child("web", [sys.executable, "-S", "-c", program])
     pauses = []
-    for _ in range(9):
-        pauses.append(child.pause_seconds)
-        assert ended(child).start_at > time.monotonic()
-    assert pauses == [0.25, 0.5, 1, 2, 4, 8, 16, 30, 30]
+    for _ in expected:
+        before = time.monotonic()
+        assert ended(child).start_at > before
+        pauses.append(child.pause_seconds / 2)
+    assert pauses == expected
 
 
 @pytest.mark.parametrize("ending", ["", "; os.kill(os.getpid(), 9)"])
