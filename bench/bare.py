@@ -8,6 +8,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from flask import Flask
@@ -18,7 +19,6 @@ from smsgw.core import crms, logins, outbound
 from smsgw.core.drafts import Draft
 from smsgw.settings import Settings
 from smsgw.store.db import Database
-from smsgw.store.models import HistoryEntry, Message
 
 Deed = Callable[[], object]
 
@@ -67,13 +67,17 @@ def _insert(settings: Settings) -> Deed:
     with database.reading() as session:
         crm = crms.everyone(session)[0]
     draft = Draft(to="+447700900123", content="Reminder: see you at ten tomorrow")
-    rows = outbound.draw_up(database, crm, settings, draft, clock.now()).rows
-    (message,), (entry,) = rows[Message], rows[HistoryEntry]
+    messages, history = outbound.draw_up(database, crm, settings, draft, clock.now()).batches
+    (message,), (entry,) = messages.rows, history.rows
 
     def insert() -> None:
         new = ids.new_message_id()
-        both = {Message: [message | {"id": new}], HistoryEntry: [entry | {"message_id": new}]}
-        database.insert_together(both)
+        database.insert_together(
+            [
+                replace(messages, rows=[replace(message, id=new)]),
+                replace(history, rows=[entry._replace(message_id=new)]),
+            ]
+        )
 
     return insert
 

@@ -140,6 +140,20 @@ def test_only_the_store_commits_and_rolls_back():
     assert not wrong
 
 
+def test_queries_are_made_once_at_the_top_of_their_module():
+    kinds = {"Query", "Change", "RowUpdate", "Insert", "InsertNew"}
+    inside = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path, tree in _trees()
+        if path.parent.name != "store"
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in kinds
+    ]
+    assert not inside
+
+
 def test_only_settings_read_the_environment():
     allowed = {"settings.py", "metrics.py", "server.py", "cli/serve.py"}
     readers = {

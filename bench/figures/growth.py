@@ -9,8 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.store.db import Database, insert
+from smsgw.store.db import Database
 from smsgw.store.models import HistoryEntry, Message
+from smsgw.store.tables import plain
 
 from .. import people, places, wrk
 from ..places import Server
@@ -84,12 +85,12 @@ def _fill(url: str, taking_part: people.People, stored: int, queued: int) -> Non
     database, now = Database(url), clock.now()
     for rows in _chunks(_stored(taking_part, now, stored)):
         with database.transaction() as session:
-            insert(session, Message, rows)
-            insert(session, HistoryEntry, [_history(row) for row in rows])
+            session.execute(sa.insert(plain(Message)), rows)
+            session.execute(sa.insert(plain(HistoryEntry)), [_history(row) for row in rows])
     for rows in _chunks(_queued(taking_part, now, queued)):
         with database.transaction() as session:
-            insert(session, Message, rows)
-            insert(session, HistoryEntry, [_history(row) for row in rows])
+            session.execute(sa.insert(plain(Message)), rows)
+            session.execute(sa.insert(plain(HistoryEntry)), [_history(row) for row in rows])
     with database.transaction() as session:
         session.execute(sa.text("ANALYZE"))
     database.close()

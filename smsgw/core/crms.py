@@ -13,6 +13,7 @@ from ..clock import rfc3339
 from ..errors import Conflict, Invalid, NotFound
 from ..store.db import Database
 from ..store.models import Crm, CrmDevice, Device, Message
+from ..store.queries import Query
 from . import endings, webhooks
 from .rows import Caller
 
@@ -59,25 +60,23 @@ def everyone(session: Session) -> list[Crm]:
     return list(session.scalars(sa.select(Crm).where(Crm.removed_at.is_(None)).order_by(Crm.id)))
 
 
-_CALLER = sa.select(
-    Crm.id,
-    Crm.name,
-    Crm.uses_all_devices,
-    Crm.strict_numbers,
-    Crm.enabled,
-    Crm.queue_limit,
-    Crm.requests_per_minute,
-).where(Crm.key_hash == sa.bindparam("key_hash", type_=sa.String), Crm.removed_at.is_(None))
+_CALLER = Query(
+    Caller,
+    sa.select(
+        Crm.id,
+        Crm.name,
+        Crm.uses_all_devices,
+        Crm.strict_numbers,
+        Crm.enabled,
+        Crm.queue_limit,
+        Crm.requests_per_minute,
+    ).where(Crm.key_hash == sa.bindparam("key_hash", type_=sa.String), Crm.removed_at.is_(None)),
+)
 
 
 def find_caller(database: Database, key: str) -> Caller | None:
     """The CRM this API key belongs to, disabled ones too."""
-    row = database.look(_CALLER, key_hash=ids.hash_secret(key))
-    if row is None:
-        return None
-    crm_id, name, uses_all_devices, strict_numbers, enabled, *own_limits = row
-    flags = bool(uses_all_devices), bool(strict_numbers), bool(enabled)
-    return Caller(crm_id, name, *flags, *own_limits)
+    return _CALLER.read(database, key_hash=ids.hash_secret(key))
 
 
 def rotate(crm: Crm) -> str:

@@ -16,7 +16,7 @@ from ..settings import Settings
 from ..sms import numbers
 from ..sms.segments import measure
 from . import routing
-from .rows import AnyCrm
+from .rows import AnyCrm, MessageRow
 
 MAX_UNITS = 1600
 _WRITER = json.JSONEncoder(sort_keys=True)
@@ -157,27 +157,27 @@ def _expiry(settings: Settings, draft: Draft, now: datetime) -> datetime:
     return max(now, draft.send_at or now) + timedelta(seconds=ttl_seconds)
 
 
-def message_row(crm: AnyCrm, settings: Settings, draft: Draft, now: datetime) -> dict[str, Any]:
-    """The queued message it becomes, as columns of the table."""
+def message_row(crm: AnyCrm, settings: Settings, draft: Draft, now: datetime) -> MessageRow:
+    """The queued message it becomes."""
     measured = measure(draft.content)
-    return {
-        "id": ids.new_message_id(),
-        "direction": "outbound",
-        "status": "queued",
-        "crm_id": crm.id,
-        "device_id": draft.device_id,
-        "lane": f"c:{crm.id}" if draft.device_id is None else f"d:{draft.device_id}",
-        "to_number": numbers.normalise(draft.to, settings.default_region),
-        "content": draft.content,
-        "encoding": measured.encoding,
-        "segments": measured.segments,
-        "reference": draft.reference,
-        "request_hash": draft.request_hash(),
-        "metadata": draft.metadata,
-        "priority": draft.priority,
-        "send_at": draft.send_at,
-        "due_at": max(now, draft.send_at or now),
-        "expires_at": _expiry(settings, draft, now),
-        "created_at": now,
-        "updated_at": now,
-    }
+    return MessageRow(
+        id=ids.new_message_id(),
+        direction="outbound",
+        status="queued",
+        crm_id=crm.id,
+        device_id=draft.device_id,
+        lane=f"c:{crm.id}" if draft.device_id is None else f"d:{draft.device_id}",
+        to_number=numbers.normalise(draft.to, settings.default_region),
+        content=draft.content,
+        encoding=measured.encoding,
+        segments=measured.segments,
+        reference=draft.reference,
+        request_hash=draft.request_hash(),
+        metadata_=draft.metadata,
+        priority=draft.priority,
+        send_at=draft.send_at,
+        due_at=max(now, draft.send_at or now),
+        expires_at=_expiry(settings, draft, now),
+        created_at=now,
+        updated_at=now,
+    )

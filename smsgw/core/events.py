@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -12,8 +12,10 @@ from sqlalchemy.orm import Session
 from .. import ids
 from ..clock import rfc3339
 from ..errors import NotFound
-from ..store.db import insert, is_postgresql, run
+from ..store.db import is_postgresql
+from ..store.inserts import Insert
 from ..store.models import Delivery, Event, FeedBase, WebhookEndpoint
+from ..store.queries import Query
 
 TYPES = (
     "message.received",
@@ -34,7 +36,7 @@ TYPES = (
 _OWN_TRANSACTION: sa.ColumnElement[int] = sa.literal_column(
     "pg_current_xact_id()::text::bigint", sa.BigInteger
 )
-_OWN_POSITION = sa.select(_OWN_TRANSACTION + FeedBase.base)
+_OWN_POSITION = Query(int, sa.select(_OWN_TRANSACTION + FeedBase.base))
 _OLDEST_TRANSACTION: sa.ColumnElement[int] = sa.literal_column(
     "pg_snapshot_xmin(pg_current_snapshot())::text::bigint", sa.BigInteger
 )
@@ -51,23 +53,69 @@ class Happening:
     message_id: str | None = None
 
 
+class _Event(NamedTuple):
+    id: str
+    tx: int
+    crm_id: str
+    type: str
+    device_id: str | None
+    message_id: str | None
+    body: str
+    created_at: datetime
+
+
+class _Delivery(NamedTuple):
+    id: str
+    event_id: str
+    endpoint_id: str
+    next_attempt_at: datetime
+    created_at: datetime
+
+
+class _Subscriber(NamedTuple):
+    """An endpoint and its filters."""
+
+    id: str
+    crm_id: str
+    events: list[str] | None
+    device_ids: list[str] | None
+
+
+_EVENTS = Insert(Event, _Event)
+_DELIVERIES = Insert(Delivery, _Delivery)
+_SUBSCRIBERS = Query(
+    _Subscriber,
+    sa.select(
+        WebhookEndpoint.id,
+        WebhookEndpoint.crm_id,
+        WebhookEndpoint.events,
+        WebhookEndpoint.device_ids,
+    ).where(
+        WebhookEndpoint.crm_id.in_(sa.bindparam("crm_ids", expanding=True)),
+        WebhookEndpoint.enabled,
+        WebhookEndpoint.removed_at.is_(None),
+    ),
+)
+
+
 def record(session: Session, happenings: Sequence[Happening], now: datetime) -> list[str]:
     """Writes the events and one pending delivery for each enabled endpoint that wants them; returns the events' ids."""
     if not happenings:
         return []
     rows = _write(session, happenings, now)
-    endpoints = _endpoints(session, {happening.crm_id for happening in happenings})
+    crm_ids = {happening.crm_id for happening in happenings}
+    endpoints = _SUBSCRIBERS.all(session, crm_ids=list(crm_ids))
     deliver(
         session,
         [
-            (row["id"], endpoint.id)
+            (row.id, endpoint.id)
             for row in rows
             for endpoint in endpoints
-            if endpoint.crm_id == row["crm_id"] and _wants(endpoint, row["type"], row["device_id"])
+            if endpoint.crm_id == row.crm_id and _wants(endpoint, row.type, row.device_id)
         ],
         now,
     )
-    return [row["id"] for row in rows]
+    return [row.id for row in rows]
 
 
 def record_for(
@@ -75,32 +123,23 @@ def record_for(
 ) -> str:
     """Writes one event for one endpoint, whatever it subscribed to, and returns the delivery's id (a ping, for one)."""
     (row,) = _write(session, [happening], now)
-    (delivery_id,) = deliver(session, [(row["id"], endpoint.id)], now)
+    (delivery_id,) = deliver(session, [(row.id, endpoint.id)], now)
     return delivery_id
 
 
 def deliver(session: Session, pairs: Sequence[tuple[str, str]], now: datetime) -> list[str]:
     """Writes a pending delivery, due now, for each pair of event id and endpoint id; returns the deliveries' ids."""
     rows = [
-        {
-            "id": ids.new_delivery_id(),
-            "event_id": event_id,
-            "endpoint_id": endpoint_id,
-            "status": "pending",
-            "attempt_count": 0,
-            "is_manual": False,
-            "next_attempt_at": now,
-            "created_at": now,
-        }
+        _Delivery(ids.new_delivery_id(), event_id, endpoint_id, now, now)
         for event_id, endpoint_id in pairs
     ]
     if rows:
-        insert(session, Delivery, rows)
+        _DELIVERIES.all(session, rows)
         session.info["has_news"] = True
-    return [str(row["id"]) for row in rows]
+    return [row.id for row in rows]
 
 
-def _wants(endpoint: Any, event_type: str, device_id: str | None) -> bool:
+def _wants(endpoint: _Subscriber, event_type: str, device_id: str | None) -> bool:
     """Whether the endpoint's filters let this event through; a device filter only looks at events of a device."""
     if endpoint.events is not None and event_type not in endpoint.events:
         return False
@@ -135,17 +174,14 @@ _POSITION = sa.select(Event.tx, Event.seq, Event.crm_id).where(Event.id == sa.bi
 _OLDEST = sa.select(sa.func.min(Event.id)).where(Event.crm_id == sa.bindparam("crm_id"))
 
 
-def _write(
-    session: Session, happenings: Sequence[Happening], now: datetime
-) -> list[dict[str, Any]]:
+def _write(session: Session, happenings: Sequence[Happening], now: datetime) -> list[_Event]:
     tx = _transaction_position(session)
     rows = [_row(happening, tx, now) for happening in happenings]
-    session.flush()
-    insert(session, Event, rows)
+    _EVENTS.all(session, rows)
     return rows
 
 
-def _row(happening: Happening, tx: int, now: datetime) -> dict[str, Any]:
+def _row(happening: Happening, tx: int, now: datetime) -> _Event:
     event_id = ids.new_event_id()
     body = {
         "id": event_id,
@@ -153,41 +189,28 @@ def _row(happening: Happening, tx: int, now: datetime) -> dict[str, Any]:
         "timestamp": rfc3339(now),
         "data": happening.data,
     }
-    return {
-        "id": event_id,
-        "tx": tx,
-        "crm_id": happening.crm_id,
-        "type": happening.type,
-        "device_id": happening.device_id,
-        "message_id": happening.message_id,
-        "body": json.dumps(body, ensure_ascii=False, separators=(",", ":")),
-        "created_at": now,
-    }
+    return _Event(
+        event_id,
+        tx,
+        happening.crm_id,
+        happening.type,
+        happening.device_id,
+        happening.message_id,
+        json.dumps(body, ensure_ascii=False, separators=(",", ":")),
+        now,
+    )
 
 
 def _transaction_position(session: Session) -> int:
     if not is_postgresql(session):
         return 0
     if "tx" not in session.info:
-        session.info["tx"] = run(session, _OWN_POSITION, {})[0][0]
+        session.info["tx"] = _OWN_POSITION.one(session)
     return int(session.info["tx"])
 
 
 def _oldest_running() -> sa.ColumnElement[int]:
     return _OLDEST_TRANSACTION + sa.select(FeedBase.base).scalar_subquery()
-
-
-def _endpoints(session: Session, crm_ids: set[str]) -> Sequence[Any]:
-    return run(session, _ENDPOINTS, {"crm_ids": list(crm_ids)})
-
-
-_ENDPOINTS = sa.select(
-    WebhookEndpoint.id, WebhookEndpoint.crm_id, WebhookEndpoint.events, WebhookEndpoint.device_ids
-).where(
-    WebhookEndpoint.crm_id.in_(sa.bindparam("crm_ids", expanding=True)),
-    WebhookEndpoint.enabled,
-    WebhookEndpoint.removed_at.is_(None),
-)
 
 
 def raise_feed_base(session: Session) -> None:

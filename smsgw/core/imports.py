@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -11,7 +12,7 @@ from sqlalchemy.orm import Session
 from ..clock import rfc3339
 from ..errors import Conflict, Invalid
 from ..settings import Settings
-from ..store.db import insert_new
+from ..store.inserts import InsertNew
 from ..store.models import Import, Message
 from . import drafts as checks
 from . import outbound
@@ -34,6 +35,22 @@ class File:
     def is_harmless_to_repeat(self) -> bool:
         """Whether every message has a reference, by which a repeat is known."""
         return all(draft.reference is not None for draft in self.drafts)
+
+
+class _Begun(NamedTuple):
+    crm_id: str
+    content_hash: str
+    row_count: int
+    done_count: int
+    imported_at: datetime
+
+
+_NEW_IMPORTS = InsertNew(
+    Import,
+    _Begun,
+    conflict_on=[Import.crm_id, Import.content_hash],
+    returning=Import.content_hash,
+)
 
 
 def file_of(drafts: Sequence[Draft]) -> File:
@@ -66,14 +83,8 @@ def begin(session: Session, crm: AnyCrm, file: File, now: datetime, is_again: bo
 
     Raises `Conflict` for a file that was imported as a whole, unless that does no harm or `is_again`.
     """
-    row = {
-        "crm_id": crm.id,
-        "content_hash": file.content_hash,
-        "row_count": len(file.drafts),
-        "done_count": 0,
-        "imported_at": now,
-    }
-    if insert_new(session, Import, [row], Import.content_hash, ["crm_id", "content_hash"]):
+    row = _Begun(crm.id, file.content_hash, len(file.drafts), 0, now)
+    if _NEW_IMPORTS.new(session, [row]):
         return 0
     found = _lock(session, crm, file)
     if found.done_count < found.row_count:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session
 from .. import ids
 from ..sms import numbers
 from ..sms.segments import measure
-from ..store.db import insert, insert_new, run
+from ..store.inserts import Insert, InsertNew
 from ..store.models import InboxEntry, Message
-from . import routing, rows
+from ..store.queries import Query, not_null
+from . import routing
 from .journal import Journal
 from .locking import Locked
+from .rows import MessageRow
 
 MAX_CONTENT_BYTES = 65536
 _LOG = logging.getLogger(__name__)
@@ -31,6 +33,49 @@ class Received:
     content: str
     device_received_at: datetime | None = None
     sms_sent_at: datetime | None = None
+
+
+class _Known(NamedTuple):
+    """An inbound message that is there already."""
+
+    id: str
+    inbound_key: str
+    content: str | None
+
+
+class _Inbox(NamedTuple):
+    crm_id: str
+    message_id: str
+
+
+_KNOWN = Query(
+    _Known,
+    sa.select(Message.id, not_null(Message.inbound_key), Message.content).where(
+        Message.inbound_key.in_(sa.bindparam("keys", expanding=True))
+    ),
+)
+_INBOX = Insert(InboxEntry, _Inbox)
+_NEW_MESSAGES = InsertNew(
+    Message,
+    MessageRow,
+    "id",
+    "direction",
+    "status",
+    "device_id",
+    "from_number",
+    "to_number",
+    "content",
+    "encoding",
+    "segments",
+    "priority",
+    "created_at",
+    "updated_at",
+    "inbound_key",
+    "device_received_at",
+    "sms_sent_at",
+    conflict_on=[Message.inbound_key],
+    returning=Message.id,
+)
 
 
 def receive(
@@ -51,10 +96,10 @@ def receive(
     wanted = dict(reversed(by_key.items()))
     made = [_row(device, region, key, item, journal.now) for key, item in wanted.items()]
     # In one order everywhere, so that two phones with the same ids wait for each other and do not deadlock.
-    ordered = sorted(made, key=lambda row: str(row["inbound_key"]))
-    new_ids = set(insert_new(session, Message, ordered, Message.id, ["inbound_key"]))
-    _warn_of_other_content(session, device, [row for row in made if row["id"] not in new_ids])
-    _tell(session, device, [row for row in made if row["id"] in new_ids], journal)
+    ordered = sorted(made, key=lambda row: str(row.inbound_key))
+    new_ids = set(_NEW_MESSAGES.new(session, ordered))
+    _warn_of_other_content(session, device, [row for row in made if row.id not in new_ids])
+    _tell(session, device, [row for row in made if row.id in new_ids], journal)
 
 
 def find_id(session: Session, device_id: str, phone_id: str) -> str:
@@ -68,57 +113,43 @@ def _key(device_id: str, phone_id: str) -> str:
     return phone_id.lower() if ids.is_uuid(phone_id) else f"{device_id}:{phone_id}"
 
 
-def _row(
-    device: Locked, region: str | None, key: str, item: Received, now: datetime
-) -> dict[str, Any]:
+def _row(device: Locked, region: str | None, key: str, item: Received, now: datetime) -> MessageRow:
     measured = measure(item.content)
-    return {
-        "id": ids.new_message_id(),
-        "direction": "inbound",
-        "status": "received",
-        "device_id": device.id,
-        "from_number": numbers.normalise_sender(item.from_number, region),
-        "to_number": device.phone,
-        "content": item.content,
-        "encoding": measured.encoding,
-        "segments": measured.segments,
-        "priority": 4,
-        "created_at": now,
-        "updated_at": now,
-        "inbound_key": key,
-        "device_received_at": item.device_received_at,
-        "sms_sent_at": item.sms_sent_at,
-    }
+    return MessageRow(
+        id=ids.new_message_id(),
+        direction="inbound",
+        status="received",
+        device_id=device.id,
+        from_number=numbers.normalise_sender(item.from_number, region),
+        to_number=device.phone,
+        content=item.content,
+        encoding=measured.encoding,
+        segments=measured.segments,
+        created_at=now,
+        updated_at=now,
+        inbound_key=key,
+        device_received_at=item.device_received_at,
+        sms_sent_at=item.sms_sent_at,
+    )
 
 
-def _warn_of_other_content(
-    session: Session, device: Locked, repeats: Sequence[dict[str, Any]]
-) -> None:
+def _warn_of_other_content(session: Session, device: Locked, repeats: Sequence[MessageRow]) -> None:
     """What came under a known id with another text is not kept; the log says so."""
     if not repeats:
         return
-    known = run(session, _KNOWN, {"keys": [row["inbound_key"] for row in repeats]})
-    contents = {row.inbound_key: (row.id, row.content) for row in known if row.content is not None}
+    known = _KNOWN.all(session, keys=[row.inbound_key for row in repeats])
+    first = {row.inbound_key: row for row in known if row.content is not None}
     for row in repeats:
-        message_id, content = contents.get(row["inbound_key"], (None, row["content"]))
-        if content != row["content"]:
-            _LOG.warning("device %s brought %s again with another text", device.id, message_id)
+        earlier = first.get(row.inbound_key or "")
+        if earlier is not None and earlier.content != row.content:
+            _LOG.warning("device %s brought %s again with another text", device.id, earlier.id)
 
 
-_KNOWN = sa.select(Message.id, Message.inbound_key, Message.content).where(
-    Message.inbound_key.in_(sa.bindparam("keys", expanding=True))
-)
-
-
-def _tell(
-    session: Session, device: Locked, kept: Sequence[dict[str, Any]], journal: Journal
-) -> None:
+def _tell(session: Session, device: Locked, kept: Sequence[MessageRow], journal: Journal) -> None:
     if not kept:
         return
     crm_ids = routing.ids_for_device(session, device.id)
-    inbox = [{"crm_id": crm_id, "message_id": row["id"]} for row in kept for crm_id in crm_ids]
-    insert(session, InboxEntry, inbox)
-    for row in kept:
-        message = rows.message(row)
+    _INBOX.all(session, [_Inbox(crm_id, row.id) for row in kept for crm_id in crm_ids])
+    for message in kept:
         journal.note(message, "received", device_id=device.id)
         journal.tell("message.received", message, crm_ids)

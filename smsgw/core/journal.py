@@ -3,14 +3,27 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
-from ..store.db import insert
+from ..store.inserts import Batch, Insert
 from ..store.models import Dispatch, HistoryEntry
 from . import events, shapes
-from .rows import AnyMessage, Row
+from .rows import AnyMessage, DispatchRow, Row
+
+
+class _Entry(NamedTuple):
+    message_id: str
+    dispatch_id: str | None
+    device_id: str | None
+    status: str
+    reason: str | None
+    reported: str | None
+    at: datetime
+
+
+_HISTORY = Insert(HistoryEntry, _Entry)
 
 
 class Journal:
@@ -18,7 +31,7 @@ class Journal:
 
     def __init__(self, now: datetime) -> None:
         self.now = now
-        self.entries: list[dict[str, Any]] = []
+        self._entries: list[_Entry] = []
         self._happenings: list[events.Happening] = []
 
     def note(
@@ -26,22 +39,22 @@ class Journal:
         message: AnyMessage,
         status: str,
         *,
-        dispatch: Dispatch | Row | None = None,
+        dispatch: Dispatch | DispatchRow | Row | None = None,
         device_id: str | None = None,
         reason: str | None = None,
         reported: str | None = None,
     ) -> None:
         """Adds a line to the message's history; `reported` is the phone's own word when a phone said it."""
-        self.entries.append(
-            {
-                "message_id": message.id,
-                "dispatch_id": dispatch.id if dispatch else None,
-                "device_id": dispatch.device_id if dispatch else device_id,
-                "status": status,
-                "reason": reason,
-                "reported": reported,
-                "at": self.now,
-            }
+        self._entries.append(
+            _Entry(
+                message.id,
+                dispatch.id if dispatch else None,
+                dispatch.device_id if dispatch else device_id,
+                status,
+                reason,
+                reported,
+                self.now,
+            )
         )
 
     def tell(self, event_type: str, message: AnyMessage, crm_ids: Iterable[str]) -> None:
@@ -52,13 +65,16 @@ class Journal:
             for crm_id in crm_ids
         )
 
+    def history(self) -> Batch:
+        """The lines of history, to be inserted with those of others; the events are not among them."""
+        return _HISTORY.batch(self._entries)
+
     def write(self, session: Session) -> None:
         """Writes it all down; the sockets of devices and CRMs may have something to say then."""
-        if not self.entries and not self._happenings:
+        if not self._entries and not self._happenings:
             return
-        session.flush()
         session.info["has_news"] = True
-        insert(session, HistoryEntry, self.entries)
+        _HISTORY.all(session, self._entries)
         events.record(session, self._happenings, self.now)
 
 

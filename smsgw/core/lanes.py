@@ -4,15 +4,16 @@ All statements here go by index, whatever the queue holds.
 """
 
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
+from sqlalchemy.sql.expression import SQLColumnExpression
 
-from ..store.db import run
 from ..store.models import Crm, Dispatch, Message
+from ..store.queries import Query, not_null
 from . import routing, window
-from .window import DEVICE_ID, moment, moments
+from .window import DEVICE_ID, moment
 
 _PRIORITIES = range(9, -1, -1)
 
@@ -23,7 +24,15 @@ IS_FREE = ~sa.exists().where(_EARLIER.message_id == Message.id, window.is_tried_
 _IS_DUE = sa.and_(IS_QUEUED, Message.due_at <= moment("now"), Message.expires_at > moment("now"))
 
 
-def has_something(device_id: Any) -> sa.ColumnElement[bool]:
+class _Waiting(NamedTuple):
+    """A message that is due: what orders the queue."""
+
+    id: str
+    priority: int
+    due_at: datetime
+
+
+def has_something(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
     """Whether there may be anything for this device. It wants the values of `window.moments`."""
     return sa.or_(
         _has_due(sa.literal("d:") + device_id),
@@ -34,14 +43,17 @@ def has_something(device_id: Any) -> sa.ColumnElement[bool]:
 
 def next_ids(session: Session, device_id: str, most: int, now: datetime) -> list[str]:
     """At most so many messages that this device would get next: by priority, then due time, then age."""
-    times = moments(now)
     candidates = [
         row
-        for (lane,) in run(session, _DUE_LANES, {"device_id": device_id, **times})
-        for row in run(session, _NEXT_IN_LANE, {"lane": lane, "most": most, **times})
+        for lane in _DUE_LANES.all(session, device_id=device_id, now=now)
+        for row in _NEXT_IN_LANE.all(session, lane=lane, most=most, now=now)
     ]
-    candidates.sort(key=lambda row: (-row.priority, row.due_at, row.id))
+    candidates.sort(key=_order)
     return [row.id for row in candidates[:most]]
+
+
+def _order(row: _Waiting) -> tuple[int, datetime, str]:
+    return -row.priority, row.due_at, row.id
 
 
 def _lane_of_crm() -> sa.ColumnElement[str]:
@@ -56,27 +68,33 @@ def _has_due(lane: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
 
 
 _OWN_LANE = sa.literal("d:") + DEVICE_ID
-_DUE_LANES = sa.union_all(
-    sa.select(_OWN_LANE).where(_has_due(_OWN_LANE)),
-    sa.select(_lane_of_crm()).where(
-        routing.is_of_device(DEVICE_ID),
-        _has_due(_lane_of_crm()),
+_DUE_LANES = Query(
+    str,
+    sa.union_all(
+        sa.select(_OWN_LANE).where(_has_due(_OWN_LANE)),
+        sa.select(_lane_of_crm()).where(
+            routing.is_of_device(DEVICE_ID),
+            _has_due(_lane_of_crm()),
+        ),
     ),
 )
-_NEXT_IN_LANE = sa.union_all(
-    *(
-        sa.select(
-            sa.select(Message.id, Message.priority, Message.due_at)
-            .where(
-                _IS_DUE,
-                Message.lane == sa.bindparam("lane"),
-                Message.priority == priority,
-                IS_FREE,
+_NEXT_IN_LANE = Query(
+    _Waiting,
+    sa.union_all(
+        *(
+            sa.select(
+                sa.select(Message.id, Message.priority, not_null(Message.due_at))
+                .where(
+                    _IS_DUE,
+                    Message.lane == sa.bindparam("lane"),
+                    Message.priority == priority,
+                    IS_FREE,
+                )
+                .order_by(Message.due_at, Message.id)
+                .limit(sa.bindparam("most", type_=sa.Integer))
+                .subquery()
             )
-            .order_by(Message.due_at, Message.id)
-            .limit(sa.bindparam("most", type_=sa.Integer))
-            .subquery()
+            for priority in _PRIORITIES
         )
-        for priority in _PRIORITIES
-    )
+    ),
 )

@@ -1,4 +1,4 @@
-"""Logins: which device a request comes from, found in one look, and whether there may be anything for it."""
+"""Logins: which device a request comes from, read in one query, and whether there may be anything for it."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from .. import ids
 from ..store.db import Database
 from ..store.models import Device
+from ..store.queries import Query
 from . import lanes, window
 
 
@@ -25,23 +26,23 @@ class Login(NamedTuple):
 
 
 _LOGIN = sa.select(
-    Device.id,
+    Device.id.label("device_id"),
     Device.secret_hash,
     Device.enabled,
     Device.revision,
-    lanes.has_something(Device.id),
+    lanes.has_something(Device.id).label("may_have_work"),
 ).where(Device.removed_at.is_(None))
-_BY_ID = _LOGIN.where(Device.id == sa.bindparam("device_id", type_=sa.String))
-_BY_SECRET = _LOGIN.where(Device.secret_hash == sa.bindparam("secret_hash", type_=sa.String))
+_BY_ID = Query(Login, _LOGIN.where(Device.id == sa.bindparam("device_id", type_=sa.String)))
+_BY_SECRET = Query(
+    Login, _LOGIN.where(Device.secret_hash == sa.bindparam("secret_hash", type_=sa.String))
+)
 
 
 def find(database: Database, device_id: str, now: datetime) -> Login | None:
     """The login of a device by its name."""
-    row = database.look(_BY_ID, device_id=device_id, **window.moments(now))
-    return Login(*row) if row else None
+    return _BY_ID.read(database, device_id=device_id, **window.moments(now))
 
 
 def find_by_key(database: Database, key: str, now: datetime) -> Login | None:
     """The login of the device that owns this key."""
-    row = database.look(_BY_SECRET, secret_hash=ids.hash_secret(key), **window.moments(now))
-    return Login(*row) if row else None
+    return _BY_SECRET.read(database, secret_hash=ids.hash_secret(key), **window.moments(now))

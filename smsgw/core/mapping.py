@@ -1,22 +1,35 @@
 """Single mappings of a device to a CRM, for protocols that map one at a time."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..errors import Conflict
-from ..store.db import insert_new
+from ..store.inserts import InsertNew
 from ..store.models import Crm, CrmDevice, Device, Message
 from . import endings
 from .rows import AnyCrm
 
 
+class _Route(NamedTuple):
+    crm_id: str
+    device_id: str
+
+
+_NEW_ROUTES = InsertNew(
+    CrmDevice,
+    _Route,
+    conflict_on=[CrmDevice.crm_id, CrmDevice.device_id],
+    returning=CrmDevice.device_id,
+)
+
+
 def put(session: Session, crm: AnyCrm, device: Device) -> None:
     """Lets the CRM use the device; nothing to do where it may use all."""
     if not crm.uses_all_devices:
-        row = {"crm_id": crm.id, "device_id": device.id}
-        insert_new(session, CrmDevice, [row], CrmDevice.device_id, ["crm_id", "device_id"])
+        _NEW_ROUTES.new(session, [_Route(crm.id, device.id)])
 
 
 def remove(session: Session, crm: Crm, device: Device, now: datetime) -> None:

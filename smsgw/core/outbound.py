@@ -1,40 +1,77 @@
 """Outbound messages: queueing. Handing out is `handout`, sending again `resending`, what never goes out `endings`."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..errors import Conflict, Invalid, NotFound
 from ..settings import Settings
-from ..store.db import Database, insert, insert_new
-from ..store.models import HistoryEntry, Message
-from ..store.tables import Table
-from . import queue_limits, routing, rows
+from ..store.db import Database
+from ..store.inserts import Batch, Insert, InsertNew
+from ..store.models import Message
+from ..store.queries import Query
+from . import queue_limits, routing
 from .drafts import Draft, check, message_row, refuse_one, without_row
 from .journal import Journal
-from .rows import AnyCrm, Caller
+from .rows import MESSAGE_COLUMNS, AnyCrm, Caller, MessageRow
 
 MAX_BATCH = 1000
+
+_OF_REFERENCES = Query(
+    MessageRow,
+    sa.select(*MESSAGE_COLUMNS).where(
+        Message.crm_id == sa.bindparam("crm_id", type_=sa.String),
+        Message.reference.in_(sa.bindparam("references", expanding=True)),
+    ),
+)
+_COLUMNS = (
+    "id",
+    "direction",
+    "status",
+    "crm_id",
+    "device_id",
+    "lane",
+    "to_number",
+    "content",
+    "encoding",
+    "segments",
+    "reference",
+    "request_hash",
+    "metadata_",
+    "priority",
+    "send_at",
+    "due_at",
+    "expires_at",
+    "created_at",
+    "updated_at",
+)
+_MESSAGES = Insert(Message, MessageRow, *_COLUMNS)
+_NEW_MESSAGES = InsertNew(
+    Message,
+    MessageRow,
+    *_COLUMNS,
+    conflict_on=[Message.crm_id, Message.reference],
+    returning=Message.id,
+)
 
 
 @dataclass(frozen=True)
 class Taken:
     """A draft's message; `is_new` is false where its `reference` had one already."""
 
-    message: rows.Row
+    message: MessageRow
     is_new: bool
 
 
 @dataclass(frozen=True)
 class New:
-    """A message that is queued as soon as its `rows` are inserted."""
+    """A message that is queued as soon as its `batches` are inserted."""
 
-    message: rows.Row
-    rows: Mapping[type[Table], Sequence[dict[str, Any]]]
+    message: MessageRow
+    batches: Sequence[Batch]
 
 
 def draw_up(
@@ -46,11 +83,10 @@ def draw_up(
         with database.reading() as session:
             usable = routing.usable(session, crm, {draft.device_id})
     refuse_one(crm, settings, draft, usable, now)
-    row = message_row(crm, settings, draft, now)
-    message = _made(row)
+    message = message_row(crm, settings, draft, now)
     journal = Journal(now)
     journal.note(message, "queued")
-    return New(message, {Message: [row], HistoryEntry: journal.entries})
+    return New(message, [_MESSAGES.batch([message]), journal.history()])
 
 
 def may_draw_up(crm: Caller, settings: Settings, draft: Draft) -> bool:
@@ -61,7 +97,7 @@ def may_draw_up(crm: Caller, settings: Settings, draft: Draft) -> bool:
 
 def queue(
     session: Session, crm: AnyCrm, settings: Settings, drafts: Sequence[Draft], now: datetime
-) -> list[rows.Row]:
+) -> list[MessageRow]:
     """What `take` does, for callers who need not know which messages are new."""
     return [taken.message for taken in take(session, crm, settings, drafts, now)]
 
@@ -98,8 +134,8 @@ def take(
     made = _insert(session, [wanted[row] for row in fresh])
     known |= {message.reference: message for message in made.values()}
     # Another transaction was quicker with these.
-    known |= _of_references(session, crm, {row["reference"] for row in wanted} - known.keys())
-    result = [made.get(row["id"]) or known[row["reference"]] for row in wanted]
+    known |= _of_references(session, crm, {row.reference for row in wanted} - known.keys())
+    result = [made.get(row.id) or known[row.reference] for row in wanted]
     _refuse_other_bodies(wanted, result)
     journal = Journal(now)
     for message in made.values():
@@ -120,48 +156,35 @@ def get(session: Session, crm: AnyCrm, message_id: str) -> Message:
     return message
 
 
-_OF_REFERENCES = sa.select(*rows.MESSAGE_COLUMNS).where(
-    Message.crm_id == sa.bindparam("crm_id", type_=sa.String),
-    Message.reference.in_(sa.bindparam("references", expanding=True)),
-)
-
-
 def _of_references(
     session: Session, crm: AnyCrm, references: Collection[str | None]
-) -> dict[str | None, rows.Row]:
+) -> dict[str | None, MessageRow]:
     wanted = [reference for reference in references if reference is not None]
     if not wanted:
         return {}
-    found = rows.fetch(session, _OF_REFERENCES, crm_id=crm.id, references=wanted)
+    found = _OF_REFERENCES.all(session, crm_id=crm.id, references=wanted)
     return {message.reference: message for message in found}
 
 
-def _insert(session: Session, wanted: Sequence[dict[str, Any]]) -> dict[str, rows.Row]:
+def _insert(session: Session, wanted: Sequence[MessageRow]) -> dict[str, MessageRow]:
     """Puts in what can go in, and returns the messages by id: of one `reference` there is one message."""
-    named = [row for row in wanted if row["reference"] is not None]
-    unnamed = [row for row in wanted if row["reference"] is None]
-    insert(session, Message, unnamed)
+    named = [row for row in wanted if row.reference is not None]
+    _MESSAGES.all(session, [row for row in wanted if row.reference is None])
     # In one order everywhere, so that two batches with the same references wait for each other and do not deadlock.
-    named.sort(key=lambda row: str(row["reference"]))
-    new_ids = set(insert_new(session, Message, named, Message.id, ["crm_id", "reference"]))
-    return {
-        row["id"]: _made(row) for row in wanted if row["reference"] is None or row["id"] in new_ids
-    }
+    named.sort(key=lambda row: str(row.reference))
+    new_ids = set(_NEW_MESSAGES.new(session, named))
+    # What was put in is what a reader would find, so that it need not be read back.
+    return {row.id: row for row in wanted if row.reference is None or row.id in new_ids}
 
 
-def _made(row: dict[str, Any]) -> rows.Row:
-    """What was put in is what a reader would find, so that it need not be read back."""
-    return rows.message(row | {"metadata_": row["metadata"]})
-
-
-def _refuse_other_bodies(wanted: Sequence[dict[str, Any]], messages: Sequence[rows.Row]) -> None:
+def _refuse_other_bodies(wanted: Sequence[MessageRow], messages: Sequence[MessageRow]) -> None:
     others = [
         number
         for number, (row, message) in enumerate(zip(wanted, messages, strict=True))
-        if message.request_hash != row["request_hash"]
+        if message.request_hash != row.request_hash
     ]
     if others:
-        reference = wanted[others[0]]["reference"]
+        reference = wanted[others[0]].reference
         raise Conflict(
             f"the reference {reference!r} was used before for another message",
             code="reference_used",

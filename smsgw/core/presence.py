@@ -5,26 +5,27 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..store.db import run_many
 from ..store.models import Device
+from ..store.queries import Change
 from ..store.tables import plain
 from . import devices, events, protocols, routing
 
 TOLD_AT_ONCE = 100
 
-_TABLE = plain(Device)
-_SEEN = (
-    sa.update(_TABLE)
-    .where(_TABLE.c.id == sa.bindparam("device_id"))
+_SEEN = Change(
+    sa.update(plain(Device))
+    .where(Device.id == sa.bindparam("device_id"))
     .values(
-        last_seen_at=sa.bindparam("at"),
-        protocol=sa.bindparam("spoken"),
-        app_version=sa.func.coalesce(
-            sa.bindparam("version", type_=sa.String), _TABLE.c.app_version
-        ),
-        quiet_at=sa.func.coalesce(
-            sa.bindparam("quiet", type_=_TABLE.c.quiet_at.type), _TABLE.c.quiet_at
-        ),
+        {
+            Device.last_seen_at: sa.bindparam("at"),
+            Device.protocol: sa.bindparam("spoken"),
+            Device.app_version: sa.func.coalesce(
+                sa.bindparam("version", type_=sa.String), Device.app_version
+            ),
+            Device.quiet_at: sa.func.coalesce(
+                sa.bindparam("quiet", type_=Device.quiet_at.type), Device.quiet_at
+            ),
+        }
     )
 )
 
@@ -55,9 +56,8 @@ class Sightings:
         quiet, self._quiet = self._quiet, {}
         if not seen:
             return 0
-        run_many(
+        _SEEN.run_each(
             session,
-            _SEEN,
             [
                 {
                     "device_id": device_id,

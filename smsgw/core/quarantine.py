@@ -4,14 +4,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..clock import rfc3339
 from ..errors import NotFound
-from ..store.db import insert_new
+from ..store.inserts import InsertNew
 from ..store.models import Device, QuarantinedItem
 
 # The largest item, and the most of one device: an app gone wrong must not fill the disk.
@@ -28,21 +28,31 @@ class Unreadable:
     reason: str
 
 
+class _Item(NamedTuple):
+    device_id: str
+    item_hash: str
+    reason: str
+    raw: str
+    size: int
+    received_at: datetime
+
+
+_NEW_ITEMS = InsertNew(
+    QuarantinedItem,
+    _Item,
+    conflict_on=[QuarantinedItem.device_id, QuarantinedItem.item_hash],
+    returning=QuarantinedItem.id,
+)
+
+
 def keep(session: Session, device_id: str, items: Sequence[Unreadable], now: datetime) -> None:
     """Keep items that cannot be taken, each once, for the operator to look at.
 
     Of a device that has more than 1,000 or 16 MiB here, the oldest are dropped and counted.
     """
-    found = {row["item_hash"]: row for row in (_row(device_id, item, now) for item in items)}
+    found = {row.item_hash: row for row in (_row(device_id, item, now) for item in items)}
     # The newest are inserted last and stay.
-    new = insert_new(
-        session,
-        QuarantinedItem,
-        list(found.values()),
-        QuarantinedItem.id,
-        ["device_id", "item_hash"],
-    )
-    if new:
+    if _NEW_ITEMS.new(session, found.values()):
         _drop_oldest(session, device_id)
 
 
@@ -96,16 +106,10 @@ def shape(item: QuarantinedItem) -> dict[str, Any]:
     }
 
 
-def _row(device_id: str, item: Unreadable, now: datetime) -> dict[str, Any]:
+def _row(device_id: str, item: Unreadable, now: datetime) -> _Item:
     raw = item.raw.encode()
-    return {
-        "device_id": device_id,
-        "item_hash": hashlib.sha256(raw).hexdigest(),
-        "reason": item.reason,
-        "raw": item.raw,
-        "size": len(raw),
-        "received_at": now,
-    }
+    digest = hashlib.sha256(raw).hexdigest()
+    return _Item(device_id, digest, item.reason, item.raw, len(raw), now)
 
 
 def _drop_oldest(session: Session, device_id: str) -> None:

@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..errors import Invalid, TooMany
 from ..settings import Settings
-from ..store.db import insert_new
+from ..store.inserts import InsertNew
 from ..store.models import Message, QueueRoom
 from . import lanes
 from .rows import AnyCrm
@@ -34,6 +35,16 @@ class _Queue:
     most: int
     is_in: sa.ColumnElement[bool]
     wanted: int
+
+
+class _Room(NamedTuple):
+    key: str
+    most: int
+    room: int
+    counted_at: datetime
+
+
+_NEW_ROOMS = InsertNew(QueueRoom, _Room, conflict_on=[QueueRoom.key], returning=QueueRoom.key)
 
 
 def apply_to(crm: AnyCrm, settings: Settings, device_id: str | None) -> bool:
@@ -92,8 +103,7 @@ def _take(session: Session, queue: _Queue, now: datetime) -> bool:
 
 def _count(session: Session, queue: _Queue, now: datetime) -> None:
     """Lock the row first: who took room before us has committed, and is counted."""
-    empty = {"key": queue.key, "most": queue.most, "room": 0, "counted_at": now}
-    insert_new(session, QueueRoom, [empty], QueueRoom.key, ["key"])
+    _NEW_ROOMS.new(session, [_Room(queue.key, queue.most, 0, now)])
     is_this = QueueRoom.key == queue.key
     session.execute(sa.select(QueueRoom.key).where(is_this).with_for_update())
     waiting = sa.select(sa.func.count()).where(queue.is_in, lanes.IS_QUEUED)

@@ -1,22 +1,31 @@
 """Devices that register themselves: only while an operator has opened the door, for ever or for some minutes."""
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..errors import Forbidden
 from ..settings import Settings
-from ..store.db import insert_new
+from ..store.inserts import InsertNew
 from ..store.models import Pairing
 
 _ROW = 1
 
 
+class _Opening(NamedTuple):
+    id: int
+    open_until: datetime
+
+
+_NEW_OPENINGS = InsertNew(Pairing, _Opening, conflict_on=[Pairing.id], returning=Pairing.id)
+
+
 def open_for(session: Session, minutes: int, now: datetime) -> datetime:
     """Opens registration for some minutes from now and returns when it ends; 0 closes it."""
     until = now + timedelta(minutes=minutes)
-    insert_new(session, Pairing, [{"id": _ROW, "open_until": until}], Pairing.id, ["id"])
+    _NEW_OPENINGS.new(session, [_Opening(_ROW, until)])
     session.execute(sa.update(Pairing).where(Pairing.id == _ROW).values(open_until=until))
     return until
 

@@ -1,19 +1,19 @@
 """Which CRMs and which devices go together."""
 
 from collections.abc import Collection
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.expression import SQLColumnExpression
 
-from ..store.db import run
 from ..store.models import Crm, CrmDevice, Device
+from ..store.queries import Query
 from .rows import AnyCrm
 
 
 def device_ids_of(session: Session, crm: AnyCrm) -> list[str]:
     """The devices the CRM may use, by name."""
-    return _found(session, _ALL_USABLE, crm)
+    return _ALL_USABLE.all(session, crm_id=crm.id, uses_all=crm.uses_all_devices)
 
 
 def may_use(session: Session, crm: AnyCrm, device_id: str) -> bool:
@@ -25,16 +25,13 @@ def usable(session: Session, crm: AnyCrm, device_ids: Collection[str]) -> set[st
     """Which of these devices are there and may be used by the CRM."""
     if not device_ids:
         return set()
-    return set(_found(session, _USABLE, crm, device_ids=list(device_ids)))
+    found = _USABLE.all(
+        session, crm_id=crm.id, uses_all=crm.uses_all_devices, device_ids=list(device_ids)
+    )
+    return set(found)
 
 
-def _found(session: Session, statement: sa.Select[Any], crm: AnyCrm, **more: Any) -> list[str]:
-    session.flush()
-    values = {"crm_id": crm.id, "uses_all": crm.uses_all_devices, **more}
-    return [row.id for row in run(session, statement, values)]
-
-
-def is_of_device(device_id: str | sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+def is_of_device(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
     """A condition on `Crm`: it was not removed and may use this device."""
     return sa.and_(
         Crm.removed_at.is_(None),
@@ -51,7 +48,7 @@ def is_of_device(device_id: str | sa.ColumnElement[str]) -> sa.ColumnElement[boo
 
 def ids_for_device(session: Session, device_id: str) -> list[str]:
     """The CRMs that are told what happens on this device."""
-    return [row.id for row in run(session, _OF_DEVICE, {"device_id": device_id})]
+    return _OF_DEVICE.all(session, device_id=device_id)
 
 
 _IS_USABLE = sa.and_(
@@ -64,12 +61,16 @@ _IS_USABLE = sa.and_(
         ),
     ),
 )
-_ALL_USABLE = sa.select(Device.id).where(_IS_USABLE).order_by(Device.id)
-_USABLE = sa.select(Device.id).where(
-    _IS_USABLE, Device.id.in_(sa.bindparam("device_ids", type_=sa.String, expanding=True))
+_ALL_USABLE = Query(str, sa.select(Device.id).where(_IS_USABLE).order_by(Device.id))
+_USABLE = Query(
+    str,
+    sa.select(Device.id).where(
+        _IS_USABLE, Device.id.in_(sa.bindparam("device_ids", type_=sa.String, expanding=True))
+    ),
 )
-_OF_DEVICE = (
+_OF_DEVICE = Query(
+    str,
     sa.select(Crm.id)
     .where(is_of_device(sa.bindparam("device_id", type_=sa.String)))
-    .order_by(Crm.id)
+    .order_by(Crm.id),
 )

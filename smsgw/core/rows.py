@@ -1,6 +1,8 @@
 """Messages and dispatches as plain rows, for where a poll moves many: the ORM looks at each one by itself."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -10,6 +12,7 @@ from sqlalchemy.orm import Session
 from ..errors import TooMany
 from ..store.db import run, run_many
 from ..store.models import Crm, Delivery, Dispatch, Message, WebhookEndpoint
+from ..store.row_classes import fields_of
 from ..store.tables import Table, plain
 
 MESSAGES = plain(Message)
@@ -22,6 +25,64 @@ class Row(SimpleNamespace):
     """A row with the attributes of its model. What is changed here is written by whoever read it."""
 
     id: str
+
+
+@dataclass(slots=True)
+class MessageRow:
+    """A message. What is changed here is written by whoever read it."""
+
+    id: str
+    direction: str
+    status: str
+    encoding: str
+    segments: int
+    created_at: datetime
+    updated_at: datetime
+    priority: int = 4
+    crm_id: str | None = None
+    device_id: str | None = None
+    lane: str | None = None
+    from_number: str | None = None
+    to_number: str | None = None
+    content: str | None = None
+    reason: str | None = None
+    reason_class: str | None = None
+    reference: str | None = None
+    request_hash: str | None = None
+    metadata_: dict[str, Any] | None = None
+    send_at: datetime | None = None
+    due_at: datetime | None = None
+    expires_at: datetime | None = None
+    sent_at: datetime | None = None
+    delivered_at: datetime | None = None
+    stuck_at: datetime | None = None
+    inbound_key: str | None = None
+    device_received_at: datetime | None = None
+    sms_sent_at: datetime | None = None
+    purged_at: datetime | None = None
+
+
+@dataclass(slots=True)
+class DispatchRow:
+    """A dispatch. What is changed here is written by whoever read it."""
+
+    id: str
+    message_id: str
+    device_id: str
+    protocol: str
+    status: str
+    status_at: datetime
+    segments: int
+    hand_out_count: int
+    handed_out_at: datetime
+    last_handed_out_at: datetime
+    lease_until: datetime
+    retry_count: int = 0
+    reason: str | None = None
+    reason_class: str | None = None
+    acknowledged_at: datetime | None = None
+    superseded_at: datetime | None = None
+    stuck_at: datetime | None = None
 
 
 class Caller(NamedTuple):
@@ -39,23 +100,18 @@ class Caller(NamedTuple):
 
 
 AnyCrm = Crm | Caller
-AnyMessage = Message | Row | sa.Row[Any]
+AnyMessage = Message | MessageRow | Row
 
 
-def _labelled(model: type[Table]) -> list[sa.Label[Any]]:
+def _columns(model: type[Table], row: type) -> list[sa.Label[Any]]:
     attributes = sa.inspect(model).column_attrs
-    return [attribute.columns[0].label(attribute.key) for attribute in attributes]
+    names = [field.name for field in fields_of(row)]
+    return [attributes[name].columns[0].label(name) for name in names]
 
 
-# All columns by the names of the model's attributes.
-MESSAGE_COLUMNS = _labelled(Message)
-DISPATCH_COLUMNS = _labelled(Dispatch)
-_NO_MESSAGE = {column.key: None for column in MESSAGE_COLUMNS}
-
-
-def message(values: dict[str, Any]) -> Row:
-    """A message with these values and no others."""
-    return Row(**(_NO_MESSAGE | values))
+# What a query selects that gives such rows.
+MESSAGE_COLUMNS = _columns(Message, MessageRow)
+DISPATCH_COLUMNS = _columns(Dispatch, DispatchRow)
 
 
 def fetch(session: Session, statement: sa.Select[Any], **values: Any) -> list[Row]:

@@ -1,20 +1,21 @@
 """Settling: writing down attempts that have ended, many in one transaction; `outcomes` says what follows from one."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from .. import ids
-from ..store.db import insert, run
+from ..store.inserts import Insert
 from ..store.models import Attempt, Delivery, WebhookEndpoint
+from ..store.queries import Change, Query, not_null
+from ..store.tables import plain
 from . import outcomes
 from .outcomes import RetryRule
 from .retries import Result
-from .rows import DELIVERIES, ENDPOINTS
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,73 @@ class Finished:
     result: Result | None
 
 
+class _Endpoint(NamedTuple):
+    id: str
+    failing_since: datetime | None
+
+
+class _Delivery(NamedTuple):
+    id: str
+    claim: str
+    attempt_count: int
+    is_manual: bool
+
+
+class _Attempt(NamedTuple):
+    id: str
+    delivery_id: str
+    started_at: datetime
+    duration_seconds: float
+    status_code: int | None
+    error: str | None
+    detail: str | None
+    response_text: str | None
+    is_manual: bool
+
+
+_WANTED: sa.BindParameter[Sequence[str]] = sa.bindparam("wanted", expanding=True)
+_CHOSEN: sa.BindParameter[Sequence[str]] = sa.bindparam("chosen", expanding=True)
+_LOCK_ENDPOINTS = Query(
+    _Endpoint,
+    sa.select(WebhookEndpoint.id, WebhookEndpoint.failing_since)
+    .where(WebhookEndpoint.id.in_(_WANTED))
+    .order_by(WebhookEndpoint.id)
+    .with_for_update(key_share=True),
+)
+_LOCK_DELIVERIES = Query(
+    _Delivery,
+    sa.select(Delivery.id, not_null(Delivery.claim), Delivery.attempt_count, Delivery.is_manual)
+    .where(Delivery.id.in_(_WANTED), Delivery.claim.is_not(None))
+    .order_by(Delivery.id)
+    .with_for_update(),
+)
+_DELIVERED = Change(
+    sa.update(plain(Delivery))
+    .where(Delivery.id.in_(_CHOSEN))
+    .values(
+        {
+            Delivery.status: "delivered",
+            Delivery.attempt_count: Delivery.attempt_count + 1,
+            Delivery.claim: None,
+            Delivery.is_manual: False,
+            Delivery.next_attempt_at: None,
+            Delivery.settled_at: sa.bindparam("now"),
+        }
+    )
+)
+_DUE_AGAIN = Change(
+    sa.update(plain(Delivery))
+    .where(Delivery.id.in_(_CHOSEN))
+    .values({Delivery.claim: None, Delivery.next_attempt_at: sa.bindparam("now")})
+)
+_SUCCEEDED = Change(
+    sa.update(plain(WebhookEndpoint))
+    .where(WebhookEndpoint.id.in_(_CHOSEN))
+    .values({WebhookEndpoint.last_success_at: sa.bindparam("now")})
+)
+_ATTEMPTS = Insert(Attempt, _Attempt)
+
+
 def settle(
     session: Session, finished: Sequence[Finished], rule: RetryRule, now: datetime
 ) -> list[Finished]:
@@ -35,8 +103,10 @@ def settle(
     Returns those whose claim is not ours any more, for which nothing has changed: somebody else has the delivery.
     """
     # The endpoints first, as everybody does, and in one order: two orders of taking locks end in a deadlock.
-    endpoints = _lock(session, _LOCK_ENDPOINTS, {one.endpoint_id for one in finished})
-    deliveries = _lock(session, _LOCK_DELIVERIES, {one.delivery_id for one in finished})
+    endpoint_ids = sorted({one.endpoint_id for one in finished})
+    endpoints = {row.id: row for row in _LOCK_ENDPOINTS.all(session, wanted=endpoint_ids)}
+    delivery_ids = sorted({one.delivery_id for one in finished})
+    deliveries = {row.id: row for row in _LOCK_DELIVERIES.all(session, wanted=delivery_ids)}
     claims = {row.id: row.claim for row in deliveries.values()}
     ours = [one for one in finished if claims.get(one.delivery_id) == one.claim]
     sent = [(one, one.result) for one in ours if one.result is not None]
@@ -57,81 +127,35 @@ def settle(
     return [one for one in finished if claims.get(one.delivery_id) != one.claim]
 
 
-def _lock(
-    session: Session, statement: sa.Select[*tuple[Any, ...]], wanted: Collection[str]
-) -> dict[str, sa.Row[Any]]:
-    return {row.id: row for row in run(session, statement, {"wanted": sorted(wanted)})}
-
-
 def _give_back(session: Session, unsent: Sequence[Finished], now: datetime) -> None:
     if unsent:
-        values = {"chosen": [one.delivery_id for one in unsent], "now": now}
-        run(session, _DUE_AGAIN, values)
+        _DUE_AGAIN.run(session, chosen=[one.delivery_id for one in unsent], now=now)
 
 
 def _write_down(
-    session: Session, sent: Sequence[tuple[Finished, Result]], deliveries: Mapping[str, sa.Row[Any]]
+    session: Session, sent: Sequence[tuple[Finished, Result]], deliveries: Mapping[str, _Delivery]
 ) -> None:
     rows = [
-        {
-            "id": ids.new_attempt_id(),
-            "delivery_id": one.delivery_id,
-            "started_at": result.started_at,
-            "duration_seconds": result.duration_seconds,
-            "status_code": result.status_code,
-            "error": result.error,
-            "detail": result.detail,
-            "response_text": result.response_text,
-            "is_manual": deliveries[one.delivery_id].is_manual,
-        }
+        _Attempt(
+            id=ids.new_attempt_id(),
+            delivery_id=one.delivery_id,
+            started_at=result.started_at,
+            duration_seconds=result.duration_seconds,
+            status_code=result.status_code,
+            error=result.error,
+            detail=result.detail,
+            response_text=result.response_text,
+            is_manual=deliveries[one.delivery_id].is_manual,
+        )
         for one, result in sent
     ]
-    insert(session, Attempt, rows)
+    _ATTEMPTS.all(session, rows)
 
 
-def _take_as_delivered(session: Session, plain: Sequence[Finished], now: datetime) -> None:
+def _take_as_delivered(session: Session, everyday: Sequence[Finished], now: datetime) -> None:
     """The everyday case, all at once: first attempts that got through to endpoints without a failure."""
-    if not plain:
+    if not everyday:
         return
-    deliveries = {"chosen": [one.delivery_id for one in plain], "now": now}
-    run(session, _DELIVERED, deliveries)
-    endpoints = {"chosen": sorted({one.endpoint_id for one in plain}), "now": now}
-    run(session, _SUCCEEDED, endpoints)
-
-
-_WANTED: sa.BindParameter[Sequence[str]] = sa.bindparam("wanted", expanding=True)
-_CHOSEN: sa.BindParameter[Sequence[str]] = sa.bindparam("chosen", expanding=True)
-_LOCK_ENDPOINTS = (
-    sa.select(WebhookEndpoint.id, WebhookEndpoint.failing_since)
-    .where(WebhookEndpoint.id.in_(_WANTED))
-    .order_by(WebhookEndpoint.id)
-    .with_for_update(key_share=True)
-)
-_LOCK_DELIVERIES = (
-    sa.select(Delivery.id, Delivery.claim, Delivery.attempt_count, Delivery.is_manual)
-    .where(Delivery.id.in_(_WANTED), Delivery.claim.is_not(None))
-    .order_by(Delivery.id)
-    .with_for_update()
-)
-_DELIVERED = (
-    sa.update(DELIVERIES)
-    .where(DELIVERIES.c.id.in_(_CHOSEN))
-    .values(
-        status="delivered",
-        attempt_count=DELIVERIES.c.attempt_count + 1,
-        claim=None,
-        is_manual=False,
-        next_attempt_at=None,
-        settled_at=sa.bindparam("now"),
-    )
-)
-_DUE_AGAIN = (
-    sa.update(DELIVERIES)
-    .where(DELIVERIES.c.id.in_(_CHOSEN))
-    .values(claim=None, next_attempt_at=sa.bindparam("now"))
-)
-_SUCCEEDED = (
-    sa.update(ENDPOINTS)
-    .where(ENDPOINTS.c.id.in_(_CHOSEN))
-    .values(last_success_at=sa.bindparam("now"))
-)
+    _DELIVERED.run(session, chosen=[one.delivery_id for one in everyday], now=now)
+    endpoint_ids = sorted({one.endpoint_id for one in everyday})
+    _SUCCEEDED.run(session, chosen=endpoint_ids, now=now)

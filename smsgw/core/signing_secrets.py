@@ -1,9 +1,8 @@
 """The secrets of a webhook endpoint: which of them sign now, and how another comes in their place."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Protocol
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from .. import ids
@@ -14,6 +13,14 @@ from . import webhooks, wishes
 GRACE_SECONDS = 24 * 3600
 LONGEST_GRACE_SECONDS = 30 * 24 * 3600
 _MOST_SECRETS = 10
+
+
+class HasSecrets(Protocol):
+    """An endpoint, or what was read of one."""
+
+    @property
+    def secrets(self) -> list[dict[str, str | None]]:
+        """See `WebhookEndpoint`."""
 
 
 def rotate(session: Session, endpoint: WebhookEndpoint, grace_seconds: int, now: datetime) -> str:
@@ -37,14 +44,12 @@ def rotate(session: Session, endpoint: WebhookEndpoint, grace_seconds: int, now:
     return secret
 
 
-def live(endpoint: WebhookEndpoint | sa.Row[Any], now: datetime) -> list[str]:
+def live(endpoint: HasSecrets, now: datetime) -> list[str]:
     """The secrets that sign at this moment, newest first."""
     return [str(entry["secret"]) for entry in _live_entries(endpoint, now)]
 
 
-def _live_entries(
-    endpoint: WebhookEndpoint | sa.Row[Any], now: datetime
-) -> list[dict[str, str | None]]:
+def _live_entries(endpoint: HasSecrets, now: datetime) -> list[dict[str, str | None]]:
     moment = rfc3339(now)
     return [
         entry

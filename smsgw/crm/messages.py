@@ -59,7 +59,7 @@ def send(body: dict[str, Any]) -> Response:
 def _send_with_others(draft: Draft) -> Response:
     database = house().database
     new = outbound.draw_up(database, this_crm(), house().settings, draft, clock.now())
-    database.insert_together(new.rows)
+    database.insert_together(new.batches)
     return answer(shapes.message(new.message), 202, _url(new.message))
 
 

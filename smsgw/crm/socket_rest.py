@@ -22,7 +22,7 @@ from ..core import (
 )
 from ..core import messages as stored_messages
 from ..core.drafts import Draft
-from ..core.rows import AnyCrm, AnyMessage, Row
+from ..core.rows import AnyCrm, AnyMessage, MessageRow
 from ..errors import Forbidden, Invalid, NotFound
 from ..http import keys
 from ..http.answers import answer
@@ -170,7 +170,7 @@ def _check_device(session: Session, crm: AnyCrm, device_id: str) -> None:
         raise Forbidden(text, code="device_not_mapped")
 
 
-def _take(session: Session, crm: AnyCrm, draft: Draft, now: datetime) -> Row:
+def _take(session: Session, crm: AnyCrm, draft: Draft, now: datetime) -> MessageRow:
     try:
         return outbound.take_one(session, crm, house().settings, draft, now).message
     except Invalid as error:

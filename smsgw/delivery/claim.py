@@ -5,15 +5,16 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..core import signing_secrets
-from ..core.rows import DELIVERIES
-from ..store.db import is_postgresql, run
+from ..store.db import is_postgresql
 from ..store.models import Delivery, Event, WebhookEndpoint
+from ..store.queries import Change, Query
+from ..store.tables import plain
 from . import due
 from .due import Candidate, Room
 
@@ -37,6 +38,54 @@ class Claimed:
     taken_at: datetime
 
 
+class _ToSend(NamedTuple):
+    """What a request needs."""
+
+    delivery_id: str
+    endpoint_id: str
+    event_id: str
+    type: str
+    body: str
+    url: str
+    secrets: list[dict[str, str | None]]
+    has_timed_out: bool
+
+
+_CHOSEN: sa.BindParameter[Sequence[str]] = sa.bindparam("chosen", expanding=True)
+_LOCK = Query(
+    str,
+    sa.select(WebhookEndpoint.id)
+    .where(WebhookEndpoint.id.in_(_CHOSEN))
+    .with_for_update(skip_locked=True, key_share=True),
+)
+_CLAIM = Change(
+    sa.update(plain(Delivery))
+    .where(Delivery.id.in_(_CHOSEN))
+    .values(
+        {
+            Delivery.claim: sa.bindparam("claimed_by"),
+            Delivery.next_attempt_at: sa.bindparam("until"),
+        }
+    )
+)
+_WHAT_TO_SEND = Query(
+    _ToSend,
+    sa.select(
+        Delivery.id.label("delivery_id"),
+        Delivery.endpoint_id,
+        Delivery.event_id,
+        Event.type,
+        Event.body,
+        WebhookEndpoint.url,
+        WebhookEndpoint.secrets,
+        WebhookEndpoint.has_timed_out,
+    )
+    .join(Event, Event.id == Delivery.event_id)
+    .join(WebhookEndpoint, WebhookEndpoint.id == Delivery.endpoint_id)
+    .where(Delivery.id.in_(_CHOSEN)),
+)
+
+
 def is_due(session: Session, room: Room, now: datetime) -> bool:
     """Whether `take` would find something. Most looks find nothing, and this one takes no lock."""
     return bool(due.endpoints(session, room, now))
@@ -50,7 +99,8 @@ def take(session: Session, room: Room, lease_until: datetime, now: datetime) -> 
     """
     candidates = due.endpoints(session, room, now)
     if candidates and is_postgresql(session):
-        locked = _lock(session, [candidate.endpoint_id for candidate in candidates])
+        wanted = [candidate.endpoint_id for candidate in candidates]
+        locked = set(_LOCK.all(session, chosen=wanted))
         # Another worker may have taken some before we had the locks, so look again.
         again = due.endpoints(session, room, now)
         candidates = [candidate for candidate in again if candidate.endpoint_id in locked]
@@ -58,13 +108,8 @@ def take(session: Session, room: Room, lease_until: datetime, now: datetime) -> 
     if not chosen:
         return []
     claim = secrets.token_hex(16)
-    values = {"chosen": chosen, "claimed_by": claim, "until": lease_until}
-    run(session, _CLAIM, values)
+    _CLAIM.run(session, chosen=chosen, claimed_by=claim, until=lease_until)
     return _claimed(session, chosen, claim, now)
-
-
-def _lock(session: Session, endpoint_ids: Sequence[str]) -> set[str]:
-    return {row.id for row in run(session, _LOCK, {"chosen": endpoint_ids})}
 
 
 def _choose(
@@ -89,7 +134,7 @@ def _choose(
 def _claimed(
     session: Session, delivery_ids: Sequence[str], claim: str, now: datetime
 ) -> list[Claimed]:
-    rows = run(session, _WHAT_TO_SEND, {"chosen": delivery_ids})
+    rows = _WHAT_TO_SEND.all(session, chosen=delivery_ids)
     return [
         Claimed(
             row.delivery_id,
@@ -105,31 +150,3 @@ def _claimed(
         )
         for row in rows
     ]
-
-
-_CHOSEN: sa.BindParameter[Sequence[str]] = sa.bindparam("chosen", expanding=True)
-_LOCK = (
-    sa.select(WebhookEndpoint.id)
-    .where(WebhookEndpoint.id.in_(_CHOSEN))
-    .with_for_update(skip_locked=True, key_share=True)
-)
-_CLAIM = (
-    sa.update(DELIVERIES)
-    .where(DELIVERIES.c.id.in_(_CHOSEN))
-    .values(claim=sa.bindparam("claimed_by"), next_attempt_at=sa.bindparam("until"))
-)
-_WHAT_TO_SEND: sa.Select[*tuple[Any, ...]] = (
-    sa.select(
-        Delivery.id.label("delivery_id"),
-        Delivery.endpoint_id,
-        Delivery.event_id,
-        Event.type,
-        Event.body,
-        WebhookEndpoint.url,
-        WebhookEndpoint.secrets,
-        WebhookEndpoint.has_timed_out,
-    )
-    .join(Event, Event.id == Delivery.event_id)
-    .join(WebhookEndpoint, WebhookEndpoint.id == Delivery.endpoint_id)
-    .where(Delivery.id.in_(_CHOSEN))
-)

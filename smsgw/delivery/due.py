@@ -1,21 +1,23 @@
 """What is due: the endpoints that could be sent something now, and the deliveries each of them would get next."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..core.retries import FAILURES_TO_OPEN
-from ..store.db import run
 from ..store.models import Delivery, WebhookEndpoint
+from ..store.queries import Query, not_null
 
 MOST_IN_FLIGHT = 4
+# For how many endpoints there are statements: few, so that few are made.
+_SIZES = (1, 2, 4, 8, 16, 32, 64)
+_MOST_AT_ONCE = max(_SIZES)
 
 
 @dataclass(frozen=True)
@@ -40,57 +42,21 @@ class Candidate:
     probe_room: int
 
 
-def endpoints(session: Session, room: Room, now: datetime) -> list[Candidate]:
-    """The endpoints with something due that there is room for, the least loaded first; at most one for each thread."""
-    values = {"now": now, "most": room.threads, "has_slow_room": room.slow_threads > 0}
-    return [_candidate(row) for row in run(session, _BUSY, values)]
+class _Busy(NamedTuple):
+    """An endpoint with something due."""
+
+    id: str
+    has_timed_out: bool
+    consecutive_failures: int
+    in_flight: int
+    is_closed: bool
+    has_single: bool
 
 
-def deliveries(session: Session, candidates: Sequence[Candidate], now: datetime) -> list[list[str]]:
-    """What each endpoint would get next, single attempts first, then what has been due for longest."""
-    by_hand = [candidate.endpoint_id for candidate in candidates if candidate.has_single]
-    singles = _firsts(session, _HANDED_IN, by_hand, now)
-    longest = _firsts(session, _LONGEST_DUE, [each.endpoint_id for each in candidates], now)
-    return [
-        list(
-            dict.fromkeys(
-                singles[each.endpoint_id][: each.room]
-                + longest[each.endpoint_id][: each.probe_room]
-            )
-        )[: each.room]
-        for each in candidates
-    ]
-
-
-def _candidate(row: sa.Row[Any]) -> Candidate:
-    room = MOST_IN_FLIGHT - row.in_flight
-    is_probed = row.consecutive_failures >= FAILURES_TO_OPEN
-    return Candidate(
-        row.id,
-        row.in_flight,
-        row.has_timed_out,
-        row.has_single,
-        room,
-        0 if not row.is_closed else 1 if is_probed else room,
-    )
-
-
-def _firsts(
-    session: Session, arms: "_Arms", endpoint_ids: Sequence[str], now: datetime
-) -> dict[str, list[str]]:
-    """The first few due deliveries of each endpoint, with one statement for all."""
-    found: dict[str, list[str]] = defaultdict(list)
-    if endpoint_ids:
-        # Up to a power of two, so that there are few statements to make; there is no endpoint called "".
-        wanted = [
-            *endpoint_ids,
-            *[""] * ((1 << (len(endpoint_ids) - 1).bit_length()) - len(endpoint_ids)),
-        ]
-        names = {f"endpoint_{place}": endpoint for place, endpoint in enumerate(wanted)}
-        rows = run(session, arms(len(wanted)), {"now": now, **names})
-        for row in sorted(rows, key=attrgetter("next_attempt_at")):
-            found[row.endpoint_id].append(row.id)
-    return found
+class _Due(NamedTuple):
+    endpoint_id: str
+    id: str
+    next_attempt_at: datetime
 
 
 # Written out, not bound: a partial index is used only where its condition stands in the query.
@@ -116,7 +82,8 @@ _IS_CLOSED = sa.and_(
     sa.or_(WebhookEndpoint.paused_until.is_(None), WebhookEndpoint.paused_until <= _NOW),
     sa.or_(WebhookEndpoint.consecutive_failures < FAILURES_TO_OPEN, _IN_FLIGHT == 0),
 )
-_BUSY = (
+_BUSY = Query(
+    _Busy,
     sa.select(
         WebhookEndpoint.id,
         WebhookEndpoint.has_timed_out,
@@ -137,18 +104,16 @@ _BUSY = (
         sa.or_(_IS_CLOSED, _HAS_SINGLE),
     )
     .order_by(_IN_FLIGHT, _DUE_SINCE)
-    .limit(sa.bindparam("most", type_=sa.Integer))
+    .limit(sa.bindparam("most", type_=sa.Integer)),
 )
 
-_Arms = Callable[[int], sa.CompoundSelect[Any]]
 
+def _firsts_of(size: int, *conditions: sa.ColumnElement[bool]) -> sa.CompoundSelect[Any]:
+    """The first due deliveries of so many endpoints: each arm looks no further than it must."""
 
-def _arms(*conditions: sa.ColumnElement[bool]) -> _Arms:
-    """Statements that find the first due deliveries of so many endpoints: each looks no further than it must."""
-
-    def one(place: int) -> sa.Select[Any]:
+    def arm(place: int) -> sa.Select[Any]:
         first = (
-            sa.select(Delivery.endpoint_id, Delivery.id, Delivery.next_attempt_at)
+            sa.select(Delivery.endpoint_id, Delivery.id, not_null(Delivery.next_attempt_at))
             .where(Delivery.endpoint_id == sa.bindparam(f"endpoint_{place}"), *conditions)
             .order_by(Delivery.next_attempt_at)
             .limit(MOST_IN_FLIGHT)
@@ -156,8 +121,68 @@ def _arms(*conditions: sa.ColumnElement[bool]) -> _Arms:
         )
         return sa.select(first)
 
-    return cache(lambda count: sa.union_all(*(one(place) for place in range(count))))
+    return sa.union_all(*(arm(place) for place in range(size)))
 
 
-_LONGEST_DUE = _arms(_IS_DUE)
-_HANDED_IN = _arms(_IS_DUE, _IS_SINGLE)
+_LONGEST_DUE = {size: Query(_Due, _firsts_of(size, _IS_DUE)) for size in _SIZES}
+_HANDED_IN = {size: Query(_Due, _firsts_of(size, _IS_DUE, _IS_SINGLE)) for size in _SIZES}
+
+
+def endpoints(session: Session, room: Room, now: datetime) -> list[Candidate]:
+    """The endpoints with something due that there is room for, the least loaded first; at most one for each thread."""
+    found = _BUSY.all(session, now=now, most=room.threads, has_slow_room=room.slow_threads > 0)
+    return [_candidate(row) for row in found]
+
+
+def deliveries(session: Session, candidates: Sequence[Candidate], now: datetime) -> list[list[str]]:
+    """What each endpoint would get next, single attempts first, then what has been due for longest."""
+    by_hand = [candidate.endpoint_id for candidate in candidates if candidate.has_single]
+    singles = _firsts(session, _HANDED_IN, by_hand, now)
+    longest = _firsts(session, _LONGEST_DUE, [each.endpoint_id for each in candidates], now)
+    return [
+        list(
+            dict.fromkeys(
+                singles[each.endpoint_id][: each.room]
+                + longest[each.endpoint_id][: each.probe_room]
+            )
+        )[: each.room]
+        for each in candidates
+    ]
+
+
+def _candidate(row: _Busy) -> Candidate:
+    room = MOST_IN_FLIGHT - row.in_flight
+    is_probed = row.consecutive_failures >= FAILURES_TO_OPEN
+    return Candidate(
+        row.id,
+        row.in_flight,
+        row.has_timed_out,
+        row.has_single,
+        room,
+        0 if not row.is_closed else 1 if is_probed else room,
+    )
+
+
+def _firsts(
+    session: Session, queries: dict[int, Query[_Due]], endpoint_ids: Sequence[str], now: datetime
+) -> dict[str, list[str]]:
+    """The first few due deliveries of each endpoint, with one statement for many of them."""
+    found: dict[str, list[str]] = defaultdict(list)
+    rows = [
+        row
+        for first in range(0, len(endpoint_ids), _MOST_AT_ONCE)
+        for row in _due(session, queries, endpoint_ids[first : first + _MOST_AT_ONCE], now)
+    ]
+    for row in sorted(rows, key=attrgetter("next_attempt_at")):
+        found[row.endpoint_id].append(row.id)
+    return found
+
+
+def _due(
+    session: Session, queries: dict[int, Query[_Due]], endpoint_ids: Sequence[str], now: datetime
+) -> Iterable[_Due]:
+    size = next(size for size in queries if size >= len(endpoint_ids))
+    # There is no endpoint called "".
+    wanted = [*endpoint_ids, *[""] * (size - len(endpoint_ids))]
+    names = {f"endpoint_{place}": endpoint_id for place, endpoint_id in enumerate(wanted)}
+    return queries[size].all(session, now=now, **names)

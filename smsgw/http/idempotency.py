@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from flask import Response, request
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 from .. import clock
 from ..core.housekeeping import IDEMPOTENCY_LASTS
 from ..errors import BadRequest, Conflict
-from ..store.db import insert_new
+from ..store.inserts import InsertNew
 from ..store.models import IdempotentRequest
 from . import guards
 from .answers import json_answer
@@ -21,6 +22,21 @@ from .parsing import parsed_body
 from .wiring import house
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+
+class _Request(NamedTuple):
+    caller: str
+    key: str
+    request_hash: str
+    created_at: datetime
+
+
+_NEW_REQUESTS = InsertNew(
+    IdempotentRequest,
+    _Request,
+    conflict_on=[IdempotentRequest.caller, IdempotentRequest.key],
+    returning=IdempotentRequest.key,
+)
 
 Act = Callable[[Session, datetime], Response]
 
@@ -84,8 +100,7 @@ def _begin(session: Session, key: str, now: datetime) -> IdempotentRequest | Non
             is_this, IdempotentRequest.created_at <= now - IDEMPOTENCY_LASTS
         )
     )
-    row = {"caller": caller, "key": key, "request_hash": _request_hash(), "created_at": now}
-    if insert_new(session, IdempotentRequest, [row], IdempotentRequest.key, ["caller", "key"]):
+    if _NEW_REQUESTS.new(session, [_Request(caller, key, _request_hash(), now)]):
         return None
     return session.scalars(sa.select(IdempotentRequest).where(is_this)).one()
 

@@ -2,18 +2,20 @@
 
 import logging
 import time
+from collections import namedtuple
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
-from . import engines, insertions, statements
+from . import engines, statements
 from .group_commit import GroupCommit
-from .looks import Looks
-from .statements import Constant, Rows, Values
+from .inserts import Batch
+from .reader import Reader
 from .tables import Table, plain
 from .together import Together
 from .write_lock import WriteLock
@@ -34,7 +36,7 @@ class Database:
             self._connect_sqlite(pool_size)
         else:
             self._connect_postgresql(pool_size)
-        self._looks = Looks(self.engine)
+        self.reader = Reader(self.engine)
         self._together = Together(self._shared_transaction)
         self._rung_at = 0.0
 
@@ -65,12 +67,12 @@ class Database:
         if session.info.get("has_news") and not self.is_sqlite:
             self._ring()
 
-    def insert_together(self, rows: Mapping[type[Table], Sequence[dict[str, Any]]]) -> None:
+    def insert_together(self, batches: Sequence[Batch]) -> None:
         """Inserts news in one transaction with what other threads want to insert, and returns after its commit.
 
-        Tables in the order they are written in; the rows of each as for `insert`.
+        The batches stand in the order they are written in.
         """
-        self._together.insert({plain(table): some for table, some in rows.items()})
+        self._together.insert(batches)
 
     @contextmanager
     def _shared_transaction(self) -> Iterator[Connection]:
@@ -85,9 +87,11 @@ class Database:
         with Session(self._readers, expire_on_commit=False, autoflush=False) as session:
             yield session
 
-    def look(self, statement: sa.SelectBase, **values: Any) -> tuple[Any, ...] | None:
+    def look(self, statement: Any, **values: Any) -> Any:
         """The first row of a statement that is asked thousands of times a second, `None` when there is none."""
-        return self._looks.first(statement, values)
+        compiled, row = _compiled(self.engine.dialect, statement, ())
+        found = self.reader.first(compiled.text, compiled.bind(values))
+        return None if found is None else row._make(compiled.read(found))
 
     def has_tables(self) -> bool:
         """Whether somebody has made the tables."""
@@ -108,7 +112,7 @@ class Database:
 
     def close(self) -> None:
         """Ends all connections."""
-        self._looks.close()
+        self.reader.close()
         if self.is_sqlite:
             self._group_commit.close()
             self._writers.dispose()
@@ -120,48 +124,36 @@ def is_postgresql(session: Session) -> bool:
     return session.get_bind().dialect.name == "postgresql"
 
 
-def run(session: Session, statement: Constant, values: Values) -> Rows:
-    """Runs a constant statement of a module; returns its rows, with their columns as attributes.
+# For modules that have no queries yet.
+def run(session: Session, statement: Any, values: Mapping[str, Any]) -> list[Any]:
+    """Runs a constant statement of a module; returns its rows, with their columns as attributes."""
+    connection = session.connection()
+    names = tuple(name for name, value in values.items() if isinstance(value, list))
+    shape = statements.lengths(values, names)
+    compiled, row = _compiled(connection.dialect, statement, shape)
+    values = {name: values[name] for name in compiled.required}
+    found = statements.execute(
+        connection, compiled.text, compiled.bind(values), gives_rows=row is not None
+    )
+    return [row._make(compiled.read(one)) for one in found]
 
-    Values that are lists are for `IN`. Nothing that the session has not written yet is seen.
-    """
-    return statements.run(session.connection(), statement, values)
 
-
-def run_many(session: Session, statement: sa.UpdateBase, rows: Sequence[Values]) -> None:
+def run_many(session: Session, statement: sa.UpdateBase, rows: Sequence[Mapping[str, Any]]) -> None:
     """Runs a constant statement for each of these values, none of which is a list."""
     if rows:
-        statements.run_many(session.connection(), statement, rows)
+        connection = session.connection()
+        compiled, _ = _compiled(connection.dialect, statement, ())
+        statements.execute(connection, compiled.text, [compiled.bind(one) for one in rows])
 
 
 def insert(session: Session, table: type[Table], rows: Sequence[dict[str, Any]]) -> None:
     """Inserts the rows, all with the same keys, which are the columns' names in the database."""
     if rows:
-        connection = session.connection()
-        insertion = insertions.plain(connection.dialect, plain(table), tuple(rows[0]))
-        statements.call(connection, insertion.text, [insertion.values(row) for row in rows])
+        session.connection().execute(sa.insert(plain(table)), rows)
 
 
-def insert_new(
-    session: Session,
-    table: type[Table],
-    rows: Sequence[dict[str, Any]],
-    returning: Any,
-    conflict_on: Sequence[str],
-) -> list[Any]:
-    """Inserts the rows that are new by the unique columns `conflict_on` and leaves the others out.
-
-    Returns the `returning` column of the rows that went in. On PostgreSQL it waits for a transaction that is
-    inserting the same row, and then leaves ours out or, when that one rolled back, puts it in.
-    """
-    if not rows:
-        return []
-    connection = session.connection()
-    insertion = insertions.of_new(
-        connection.dialect, plain(table), tuple(rows[0]), returning.name, tuple(conflict_on)
-    )
-    return [
-        value
-        for text, values in insertion.at_once(rows)
-        for (value,) in statements.call(connection, text, values, gives_rows=True)
-    ]
+@lru_cache(maxsize=512)
+def _compiled(dialect: Any, statement: Any, shape: Any) -> Any:
+    names = [str(column.key) for column in statements.columns_of(statement)]
+    row = namedtuple("Found", names, rename=True) if names else None
+    return statements.compile_for(dialect, statement, shape), row

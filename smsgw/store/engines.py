@@ -12,6 +12,10 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from .group_commit import GroupCommit
 from .members import Member
+from .poolers import is_pooled
+
+# How often psycopg runs a statement before it prepares it: its own default.
+PREPARED_AFTER = 5
 
 
 def sqlite(url: URL, pool_size: int) -> Engine:
@@ -33,7 +37,12 @@ def sqlite_writers(url: URL, pool_size: int, group_commit: GroupCommit) -> Engin
 
 def postgresql(url: URL, pool_size: int) -> Engine:
     """For a database of a server. Connections that the server has ended are made anew before they are used."""
-    engine = sa.create_engine(url.set(drivername="postgresql+psycopg"), **_pool(pool_size))
+    engine = sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        connect_args={"prepare_threshold": None},
+        **_pool(pool_size),
+    )
+    sa.event.listen(engine, "connect", _prepare_postgresql)
     sa.event.listen(engine, "checkout", _refuse_dead)
     return engine
 
@@ -90,6 +99,11 @@ def _errors_of_begin() -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise sa.exc.OperationalError("BEGIN", None, error) from error
+
+
+def _prepare_postgresql(dbapi: Any, _record: object) -> None:
+    if not is_pooled(dbapi):
+        dbapi.prepare_threshold = PREPARED_AFTER
 
 
 def _refuse_dead(dbapi: Any, _record: object, _proxy: object) -> None:

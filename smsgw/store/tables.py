@@ -46,6 +46,15 @@ def plain(table: type[Table]) -> sa.Table:
     return Table.metadata.tables[table.__tablename__]
 
 
+def columns_by_attribute(table: type[Table] | sa.Table) -> dict[str, sa.Column[Any]]:
+    """The columns by the names of the model's attributes."""
+    if isinstance(table, sa.Table):
+        return {column.name: column for column in table.columns}
+    columns = plain(table).columns
+    attributes = sa.inspect(table).column_attrs
+    return {attribute.key: columns[attribute.columns[0].name] for attribute in attributes}
+
+
 # A transaction has one moment, which goes into many columns and rows.
 @lru_cache(maxsize=256)
 def _as_text(moment: datetime | None) -> str | None:

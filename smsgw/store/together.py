@@ -1,6 +1,6 @@
 """Together: what several threads want inserted at once goes in with one transaction, and one fsync, for them all."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
 from threading import Lock
@@ -9,10 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from . import insertions, statements
-
-# Rows for each table, all of a table's with the same keys; the tables in the order they are written in.
-Rows = Mapping[sa.Table, Sequence[Mapping[str, Any]]]
+from .inserts import Batch, Insert
 
 
 class Together:
@@ -27,12 +24,12 @@ class Together:
         self._waiting: list[_Caller] = []
         self._is_led = False
 
-    def insert(self, rows: Rows) -> None:
+    def insert(self, batches: Sequence[Batch]) -> None:
         """Returns once the rows are committed, or raises why they are not.
 
         After an error of the COMMIT itself they may be there all the same: nobody writes them again.
         """
-        mine = _Caller(rows)
+        mine = _Caller(batches)
         if not self._leads(mine):
             mine.signal.acquire()
         if not mine.is_done:
@@ -101,10 +98,10 @@ _OF_NOBODY = (sa.exc.OperationalError, sa.exc.TimeoutError)
 class _Caller:
     """Who waits, until `signal` is released: then it is done, or it is theirs to lead."""
 
-    __slots__ = ("error", "is_done", "is_written", "rows", "signal")
+    __slots__ = ("batches", "error", "is_done", "is_written", "signal")
 
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self.batches = batches
         self.signal = Lock()
         self.signal.acquire()
         self.is_done = self.is_written = False
@@ -112,11 +109,9 @@ class _Caller:
 
 
 def _insert(connection: Connection, group: "list[_Caller]") -> None:
-    gathered: dict[tuple[sa.Table, tuple[str, ...]], list[Mapping[str, Any]]] = {}
+    gathered: dict[Insert[Any], list[Any]] = {}
     for caller in group:
-        for table, rows in caller.rows.items():
-            gathered.setdefault((table, tuple(rows[0])), []).extend(rows)
-    for (table, keys), rows in gathered.items():
-        insertion = insertions.plain(connection.dialect, table, keys)
-        for text, values in insertion.at_once(rows):
-            statements.call(connection, text, values)
+        for batch in caller.batches:
+            gathered.setdefault(batch.insert, []).extend(batch.rows)
+    for insert, rows in gathered.items():
+        insert.grouped(connection, rows)

@@ -1,23 +1,48 @@
 """The database: no lost updates, what is committed is on disk, and queries that go by index."""
 
+import itertools
 import re
 import threading
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
+from typing import NamedTuple
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 
 from smsgw.core import crms, devices, handout, locking, logins, outbound
 from smsgw.core.drafts import Draft
 from smsgw.core.journal import writing
-from smsgw.store.db import Database, insert, insert_new
+from smsgw.store import reader
+from smsgw.store.db import Database
+from smsgw.store.inserts import InsertNew
 from smsgw.store.models import Device, Dispatch, Message, Operator
+from smsgw.store.queries import Query
 from smsgw.store.write_lock import WriteLock
 
 from ..conftest import NOW
 from ..noting import noted
+
+
+class NewOperator(NamedTuple):
+    name: str
+    key_hash: str
+    created_at: datetime
+
+
+class Plans(NamedTuple):
+    custom_plans: int
+    generic_plans: int
+
+
+PLANS = Query(
+    Plans,
+    sa.select(*(sa.column(name, sa.Integer) for name in Plans._fields))
+    .select_from(sa.table("pg_prepared_statements"))
+    .where(sa.column("statement").like("SELECT devices.id%")),
+)
+OPERATORS = InsertNew(Operator, NewOperator, conflict_on=[Operator.name], returning=Operator.name)
 
 
 def test_no_update_is_lost_when_many_write_at_once(database):
@@ -98,13 +123,10 @@ def test_readers_do_not_wait_for_a_writer(database):
 
 
 def test_only_new_rows_go_in(database):
-    def row(name):
-        return {"name": name, "key_hash": name, "created_at": NOW}
-
+    one, other = (NewOperator(name, name, NOW) for name in "ab")
     with database.transaction() as session:
-        insert_new(session, Operator, [row("a")], Operator.name, ["name"])
-        made = insert_new(session, Operator, [row("a"), row("b")], Operator.name, ["name"])
-    assert made == ["b"]
+        assert OPERATORS.new(session, [one]) == ["a"]
+        assert OPERATORS.new(session, [one, other]) == ["b"]
 
 
 def _fill(world, count, **draft):
@@ -133,31 +155,26 @@ def _dispatches(message_ids):
     ]
 
 
-def test_the_look_of_an_idle_poll_goes_by_index_only(world):
+def test_the_login_of_an_idle_poll_goes_by_index_only(world):
     """With a long queue that is not due, so that a scan would be seen in the plan."""
     _fill(world, 3000, priority=9, send_at=NOW + timedelta(days=7))
     with world.database.transaction() as session:
         session.execute(sa.text("ANALYZE"))
     assert not logins.find(world.database, "phone-1", NOW).may_have_work
     assert not handout.has_work(world.database, "phone-1", world.settings, NOW)
-    look = world.database._looks.spell(logins._BY_ID)
-    bound = look.bind({"device_id": "phone-1", "now": NOW, "oldest": NOW})
-    raw = world.database.engine.raw_connection()
-    if world.database.is_sqlite:
-        rows = raw.dbapi_connection.execute(f"EXPLAIN QUERY PLAN {look.text}", bound)
-    else:
-        cursor = psycopg.RawCursor(raw.dbapi_connection)
-        written = [value.decode() for value in bound]
-        rows = cursor.execute(f"EXPLAIN {look.text}", written)
-    lines = [str(row) for row in rows]
-    raw.close()
+    values = {"device_id": "phone-1", "now": NOW, "oldest": NOW}
+    login = logins._BY_ID.compiled(world.database.engine.dialect, values)
+    explain = "EXPLAIN QUERY PLAN" if world.database.is_sqlite else "EXPLAIN"
+    with world.database.reading() as session:
+        rows = session.connection().exec_driver_sql(f"{explain} {login.text}", login.bind(values))
+        lines = [str(row) for row in rows]
     assert lines
     assert not [line for line in lines if "SCAN messages" in line or "Seq Scan on messages" in line]
     assert not [line for line in lines if "SCAN dispatches" in line]
 
 
 @pytest.mark.parametrize("cached", ["force_custom_plan", "force_generic_plan"])
-def test_the_look_of_an_idle_poll_reads_little_also_while_statistics_are_old(world, cached):
+def test_the_login_of_an_idle_poll_reads_little_also_while_statistics_are_old(world, cached):
     """PostgreSQL believes for a minute that a queue is as long as it was, and keeps plans made for that."""
     if world.database.is_sqlite:
         pytest.skip("SQLite goes by indexes whatever it knows of the tables")
@@ -165,39 +182,37 @@ def test_the_look_of_an_idle_poll_reads_little_also_while_statistics_are_old(wor
         devices.add_with_password(session, "phone-2", None, None, NOW)
         session.execute(sa.text("ANALYZE"))
     _fill(world, 3000, device_id="phone-2")
-    spelled = world.database._looks.spell(logins._BY_ID)
-    bound = [
-        value.decode()
-        for value in spelled.bind({"device_id": "phone-1", "now": NOW, "oldest": NOW})
-    ]
-    look = world.database._looks._open()._pq
-    look.exec_(f"SET plan_cache_mode = {cached}; PREPARE look AS {spelled.text}".encode())
-    written = ", ".join(f"'{value}'" for value in bound)
-    found = look.exec_(f"EXPLAIN (ANALYZE) EXECUTE look({written})".encode())
-    plan = "\n".join(found.get_value(line, 0).decode() for line in range(found.ntuples))
-    look.finish()
+    values = {"device_id": "phone-1", "now": NOW, "oldest": NOW}
+    login = logins._BY_ID.compiled(world.database.engine.dialect, values)
+    places = itertools.count(1)
+    text = re.sub("%s", lambda _: f"${next(places)}", login.text)
+    written = ", ".join(f"'{value}'" for value in login.bind(values))
+    with closing(world.database.engine.raw_connection()) as raw:
+        raw.dbapi_connection.execute(reader._BY_INDEX)
+        raw.dbapi_connection.execute(f"SET plan_cache_mode = {cached}; PREPARE login AS {text}")
+        found = raw.dbapi_connection.execute(f"EXPLAIN (ANALYZE) EXECUTE login({written})")
+        plan = "\n".join(line for (line,) in found)
+        raw.invalidate()
     read = [int(count) for count in re.findall(r"actual .*?rows=(\d+)", plan)]
     left_out = [int(count) for count in re.findall(r"Rows Removed by .*?: (\d+)", plan)]
     assert len(read) > 4
     assert max(read + left_out) < 10, plan
 
 
-def test_a_look_is_planned_once_and_not_for_each_device(world):
-    """With many rows PostgreSQL would else make a plan at each look, which takes six times as long as the look."""
+def test_a_login_is_planned_once_and_not_for_each_device(world):
+    """With many rows PostgreSQL would else make a plan each time, which takes six times as long as the query."""
     if world.database.is_sqlite:
         pytest.skip("SQLite plans a statement when it is compiled")
     for device_id in ("phone-1", "phone-2", "phone-3"):
         logins.find(world.database, device_id, NOW)
-    look = world.database._looks._connections[-1]._pq
-    found = look.exec_(b"SELECT custom_plans, generic_plans FROM pg_prepared_statements")
-    assert (found.get_value(0, 0), found.get_value(0, 1)) == (b"0", b"3")
+    assert PLANS.read(world.database) == (0, 3)
 
 
 def test_the_next_messages_are_found_without_reading_the_whole_queue(world):
     _fill(world, 3000, priority=9, send_at=NOW + timedelta(days=7))
     _fill(world, 1000)
     with world.database.transaction() as session:
-        insert(session, Dispatch, _dispatches(session.scalars(sa.select(Message.id))))
+        session.execute(sa.insert(Dispatch), _dispatches(session.scalars(sa.select(Message.id))))
         session.execute(sa.text("ANALYZE"))
     plans = []
     with world.database.transaction() as session:
@@ -215,7 +230,7 @@ def test_the_next_messages_are_found_without_reading_the_whole_queue(world):
     assert not [line for line in plans if "TEMP B-TREE" in line or "Sort" in line]
 
 
-def test_a_look_asks_again_where_the_server_has_ended_its_connection(world):
+def test_a_read_is_made_again_where_the_server_has_ended_its_connection(world):
     assert logins.find(world.database, "phone-1", NOW)
     if not world.database.is_sqlite:
         with world.database.transaction() as session:

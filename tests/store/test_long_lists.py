@@ -1,69 +1,76 @@
 """Lists of any length: a statement never has more values than its database takes."""
 
+from typing import NamedTuple
+
 import pytest
 import sqlalchemy as sa
 
-from smsgw.store.db import Database, insert, insert_new, run, run_many
+from smsgw.store.db import Database
+from smsgw.store.inserts import Insert, InsertNew
 from smsgw.store.models import RateLimit
+from smsgw.store.queries import Change, Query
 from smsgw.store.tables import plain
 
+
+class Rate(NamedTuple):
+    key: str
+    arrival: float = 1.0
+    was_allowed: bool = True
+
+
 LONG = 70_000
-_KEYS = plain(RateLimit).c.key
-_FOUND = (
-    sa.select(RateLimit.key)
-    .where(RateLimit.key.in_(sa.bindparam("keys", expanding=True)))
-    .order_by(RateLimit.key)
+_KEYS: sa.BindParameter[list[str]] = sa.bindparam("keys", expanding=True)
+_ALSO: sa.BindParameter[list[str]] = sa.bindparam("also", expanding=True)
+_SELECT = sa.select(RateLimit.key).where(RateLimit.key.in_(_KEYS)).order_by(RateLimit.key)
+_FOUND = Query(str, _SELECT)
+_FIRST_FOUND = Query(str, _SELECT.limit(1))
+_FOUND_TWICE = Query(str, _SELECT.where(RateLimit.key.in_(_ALSO)))
+_UPDATE = Change(
+    sa.update(plain(RateLimit)).where(RateLimit.key.in_(_KEYS)).values({RateLimit.arrival: 2.0})
 )
-_FOUND_TWICE = _FOUND.where(RateLimit.key.in_(sa.bindparam("also", expanding=True)))
-_UPDATE = (
+_DELETE = Query(
+    str,
+    sa.delete(plain(RateLimit)).where(RateLimit.key.in_(_KEYS)).returning(RateLimit.key),
+)
+_MOVE = Change(
     sa.update(plain(RateLimit))
-    .where(_KEYS.in_(sa.bindparam("keys", expanding=True)))
-    .values(arrival=2.0)
+    .where(sa.bindparam("wanted", type_=sa.String) == RateLimit.key)
+    .values({RateLimit.arrival: sa.bindparam("then")})
 )
-_DELETE = (
-    sa.delete(plain(RateLimit))
-    .where(_KEYS.in_(sa.bindparam("keys", expanding=True)))
-    .returning(_KEYS)
-)
+_INSERT = Insert(RateLimit, Rate)
+_INSERT_NEW = InsertNew(RateLimit, Rate, conflict_on=[RateLimit.key], returning=RateLimit.key)
 
 
 def test_lists_of_any_length_are_looked_up_changed_and_removed(database: Database):
     keys = [f"{number:05}" for number in range(LONG)]
     there = [keys[0], keys[30_000], keys[-1]]
     with database.transaction() as session:
-        insert(session, RateLimit, [_row(key) for key in there])
-        assert [row.key for row in run(session, _FOUND, {"keys": keys})] == there
-        rows = run(session, _FOUND_TWICE, {"keys": keys, "also": keys[20_000:]})
-        assert [row.key for row in rows] == there[1:]
-        run(session, _UPDATE, {"keys": keys})
+        _INSERT.all(session, [Rate(key) for key in there])
+        assert _FOUND.all(session, keys=keys) == there
+        assert _FOUND_TWICE.all(session, keys=keys, also=keys[20_000:]) == there[1:]
+        _UPDATE.run(session, keys=keys)
         assert set(session.scalars(sa.select(RateLimit.arrival))) == {2.0}
-        assert [row.key for row in run(session, _DELETE, {"keys": keys})] == there
-        assert run(session, _FOUND, {"keys": []}) == []
+        assert _DELETE.all(session, keys=keys) == there
+        assert _FOUND.all(session, keys=[]) == []
 
 
 def test_any_number_of_rows_is_put_in_and_changed(database: Database):
-    rows = [_row(f"{number:05}") for number in range(LONG)]
+    rows = [Rate(f"{number:05}") for number in range(LONG)]
     with database.transaction() as session:
-        insert(session, RateLimit, rows[:35_000])
-        new = insert_new(session, RateLimit, rows, RateLimit.key, ["key"])
-        assert len(new) == LONG - 35_000
-        key, arrival = sa.bindparam("wanted", type_=sa.String), sa.bindparam("then")
-        change = sa.update(plain(RateLimit)).where(key == _KEYS).values(arrival=arrival)
-        run_many(session, change, [{"wanted": row["key"], "then": 3.0} for row in rows[:20]])
+        _INSERT.all(session, rows[:35_000])
+        assert len(_INSERT_NEW.new(session, rows)) == LONG - 35_000
+        _MOVE.run_each(session, [{"wanted": row.key, "then": 3.0} for row in rows[:20]])
         moved = sa.select(sa.func.count()).where(RateLimit.arrival == 3.0)
         assert session.scalar(moved) == 20
 
 
 def test_rows_inserted_together_are_of_any_number(database: Database):
-    database.insert_together({RateLimit: [_row(f"{number:05}") for number in range(LONG)]})
+    batch = _INSERT.batch([Rate(f"{number:05}") for number in range(LONG)])
+    database.insert_together([batch])
     with database.reading() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(RateLimit)) == LONG
 
 
 def test_a_statement_with_a_limit_is_never_cut_into_slices(database: Database):
     with database.transaction() as session, pytest.raises(TypeError, match="LIMIT"):
-        run(session, _FOUND.limit(1), {"keys": ["x"] * LONG})
-
-
-def _row(key: str) -> dict[str, object]:
-    return {"key": key, "arrival": 1.0, "was_allowed": True}
+        _FIRST_FOUND.all(session, keys=["x"] * LONG)

@@ -5,15 +5,33 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import datetime
+from typing import NamedTuple
 
 import pytest
 import sqlalchemy as sa
 
 from smsgw.store.db import Database
+from smsgw.store.inserts import Insert
 from smsgw.store.models import Operator
 from smsgw.store.together import Together
 
 from ..conftest import NOW
+
+
+class Note(NamedTuple):
+    id: int
+    text: str
+    answers: int | None
+
+
+class NewOperator(NamedTuple):
+    name: str
+    key_hash: str
+    created_at: datetime
+
+
+OPERATORS = Insert(Operator, NewOperator)
 
 
 @pytest.fixture
@@ -38,6 +56,7 @@ class Writers:
     def __init__(self, database: Database, notes: sa.Table) -> None:
         self.groups: list[int] = []
         self._database, self._notes = database, notes
+        self._insert = Insert(notes, Note)
         self._together = Together(self._transaction)
         self._pool = ThreadPoolExecutor(16)
 
@@ -52,8 +71,8 @@ class Writers:
         return connection.scalar(sa.select(sa.func.count()).select_from(self._notes)) or 0
 
     def start(self, key: int, text: str | None = "hello", answers: int | None = None) -> Future:
-        row = {"id": key, "text": text, "answers": answers}
-        return self._pool.submit(self._together.insert, {self._notes: [row]})
+        batch = self._insert.batch([Note(key, text, answers)])
+        return self._pool.submit(self._together.insert, [batch])
 
     def ids(self) -> list[int]:
         with self._database.reading() as session:
@@ -154,7 +173,7 @@ def test_what_is_no_error_of_a_row_ends_the_group_and_nobody_hangs(
 
     with writers.held_up():
         started = [writers.start(key) for key in (1, 2, 3)]
-        monkeypatch.setattr("smsgw.store.together.insertions.plain", fail)
+        monkeypatch.setattr("smsgw.store.inserts.Insert.grouped", fail)
     outcomes = [one.exception(20) for one in started]
     assert {type(outcome) for outcome in outcomes} <= {KeyError, RuntimeError}
     assert set(writers.ids()) <= {0}
@@ -170,13 +189,13 @@ def test_a_transaction_that_cannot_begin_fails_and_the_next_one_is_tried():
     together = Together(refuse)
     for _ in range(2):
         with pytest.raises(BrokenPipeError):
-            together.insert({})
+            together.insert([])
 
 
 def test_the_database_may_be_closed_while_some_wait(database: Database):
     def add(number: int) -> None:
-        row = {"name": f"o{number}", "key_hash": f"h{number}", "created_at": NOW}
-        database.insert_together({Operator: [row]})
+        batch = OPERATORS.batch([NewOperator(f"o{number}", f"h{number}", NOW)])
+        database.insert_together([batch])
 
     threads = [threading.Thread(target=add, args=(number,), daemon=True) for number in range(8)]
     with database.transaction() as session:
