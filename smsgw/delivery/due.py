@@ -16,7 +16,7 @@ from ..store.queries import Query, not_null
 
 MOST_IN_FLIGHT = 4
 # For how many endpoints there are statements: few, so that few are made.
-_SIZES = (1, 2, 4, 8, 16, 32, 64)
+_SIZES = (1, 2, 4, 8, 16)
 _MOST_AT_ONCE = max(_SIZES)
 
 
