@@ -7,7 +7,7 @@ from . import ops
 from . import settings as settings_module
 from .crm import docs
 from .crm import socket_rest as crm_socket
-from .http import access, answers, flushing, parsing, socket_door
+from .http import access, answers, flushing, parsing, refusals, socket_door
 from .http.app import App
 from .http.wiring import EXTENSION, House
 from .live import upgrade
@@ -35,6 +35,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     flushing.register(app, database)
     app.before_request(parsing.refuse_unfit)
     answers.register(app)
+    refusals.register(app)
     app.register_blueprint(cht.blueprint)
     mysmsapio.register(app)
     app.register_blueprint(cable.blueprint)

@@ -50,7 +50,9 @@ def _end(answer: Response) -> Response:
     standing = given.get("standing")
     if standing is not None:
         rates.tell(answer, standing)
-    level = logging.DEBUG if endpoint in _PROBES and status < 400 else logging.INFO
+    # One that is slowed is counted in the next line about its address: nobody fills the log with guesses.
+    is_quiet = (endpoint in _PROBES and status < 400) or given.get("is_slowed", False)
+    level = logging.DEBUG if is_quiet else logging.INFO
     if _LOG.isEnabledFor(level):
         # The path alone: a query may carry a key.
         path = logs.shorten(request.path, logs.MOST_FIELD_CHARACTERS)

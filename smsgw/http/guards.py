@@ -1,6 +1,5 @@
 """Who may call: a view says so with one of these, and `guard` on the view tells the structural test which."""
 
-import logging
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -14,13 +13,11 @@ from ..core import crms, logins, operators
 from ..core.logins import Login
 from ..core.rows import Caller
 from ..errors import Forbidden
-from . import rates
+from . import rates, refusals
 from .answers import error_answer
 from .wiring import asked, house
 
 View = Callable[..., Any]
-
-_LOG = logging.getLogger("smsgw.guards")
 
 _basic = HTTPBasicAuth(realm="smsgw")
 
@@ -34,7 +31,10 @@ class DeviceDisabled(Forbidden):
 def _find_login() -> Login | None:
     scheme, _, token = asked().environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "bearer":
-        return _device_by_key(token.strip())
+        login = _device_by_key(token.strip())
+        if login is None:
+            refusals.note("device", "wrong_key")
+        return login
     # Flask-HTTPAuth reads the header, because Werkzeug's reader drops what is not UTF-8. Its decorators are left out:
     # they cost as much as the question whether a poll finds work.
     given = _basic.get_auth()
@@ -42,15 +42,14 @@ def _find_login() -> Login | None:
 
 
 def _device_by_password(username: str, password: str) -> Login | None:
-    if not username or "\0" in username:
-        return None
-    login = logins.find(house().database, username, clock.now())
+    is_name = bool(username) and "\0" not in username
+    login = logins.find(house().database, username, clock.now()) if is_name else None
     if login is None:
         # Not its name: where the URL was typed wrongly, that may be the password.
-        _LOG.warning("a device with an unknown name was refused")
+        refusals.note("device", "unknown_name")
         return None
     if not _is_password(password, login.secret_hash):
-        _LOG.warning("device %s was refused: wrong password", login.device_id)
+        refusals.note("device", "wrong_password", login.device_id)
         return None
     return login
 
@@ -121,7 +120,7 @@ def _for_crm(view: View, *, may_repeat: bool = False) -> View:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         crm = _find_crm(_key())
         if crm is None:
-            return _refuse_key()
+            return _refuse_key("crm")
         _admit(crm, may_repeat=may_repeat)
         return view(*args, **kwargs)
 
@@ -135,7 +134,7 @@ def operator_required(view: View) -> View:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         name = _find_operator(_key())
         if name is None:
-            return _refuse_key()
+            return _refuse_key("operator")
         g.operator_name = name
         return view(*args, **kwargs)
 
@@ -150,7 +149,7 @@ def crm_or_operator_required(view: View) -> View:
         key = _key()
         crm, name = _find_crm(key), _find_operator(key)
         if crm is None and name is None:
-            return _refuse_key()
+            return _refuse_key("crm_or_operator")
         if crm is not None:
             _admit(crm)
         g.operator_name = name
@@ -208,7 +207,9 @@ def _find_operator(key: str) -> str | None:
         return operators.find_by_key(session, house().settings, key)
 
 
-def _refuse_key() -> Response:
+def _refuse_key(caller: str) -> Response:
+    if _key():
+        refusals.note(caller, "wrong_key")
     answer = error_answer(401, "unauthorized", "no API key, or a wrong one")
     answer.headers["WWW-Authenticate"] = 'Bearer realm="smsgw"'
     return answer

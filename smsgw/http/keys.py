@@ -11,7 +11,7 @@ from ..core.limits import Limit
 from ..core.rows import Caller
 from ..errors import Forbidden, Invalid, Unauthorized
 from ..settings import Settings
-from . import bodies, rates
+from . import bodies, rates, refusals
 from .wiring import house
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -38,6 +38,8 @@ def crm_of(key: str) -> Caller:
     """The same; `Unauthorized` when nobody owns it."""
     crm = find_crm(key)
     if crm is None:
+        if key:
+            refusals.note("crm", "wrong_key")
         raise Unauthorized("no API key, or a wrong one")
     return crm
 
@@ -54,6 +56,8 @@ def is_operator(key: str) -> bool:
 
 def check_open(now: datetime) -> None:
     """Lets somebody without a key register while that is open; raises `Unauthorized`, or 429 for too many a minute."""
+    if bearer():
+        refusals.note("device_or_crm", "wrong_key")
     with house().database.reading() as session:
         is_open = registration.is_open(session, house().settings, now)
     if not is_open:
@@ -63,8 +67,9 @@ def check_open(now: datetime) -> None:
         )
     if bearer():
         raise Unauthorized("the key is wrong; while registration is open, none is needed")
+    network = refusals.network_of(request.remote_addr or "")
     with house().database.transaction() as session:
-        standing = limits.count(session, REGISTRATIONS, request.remote_addr or "", now)
+        standing = limits.count(session, REGISTRATIONS, network, now)
     if not standing.is_allowed:
         raise TooManyRequests(
             "too many registrations from this address", retry_after=standing.retry_after_seconds

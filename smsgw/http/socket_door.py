@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from flask import Blueprint, Flask, Response, request
 
 from ..errors import Unauthorized
-from . import keys
+from . import keys, refusals
 from .guards import public
 
 # The answer that opens the socket for the owner of a key, `None` when the key is not of this side.
@@ -26,6 +26,8 @@ def register(app: Flask, openers: Sequence[Opener]) -> None:
             answer = opener(key)
             if answer is not None:
                 return answer
+        if key:
+            refusals.note("device_or_crm", "wrong_key")
         raise Unauthorized("no token or API key, or a wrong one")
 
     app.register_blueprint(blueprint)

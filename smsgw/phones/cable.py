@@ -5,6 +5,7 @@ from flask import Blueprint, Response, request
 from .. import clock
 from ..core import logins
 from ..core.logins import Login
+from ..http import refusals
 from ..http.guards import public
 from ..http.wiring import house
 from ..live import upgrade
@@ -25,6 +26,8 @@ def connect() -> Response:
     if not upgrade.is_handshake():
         return _page_not_found()
     login = _find_login()
+    if login is None and _key():
+        refusals.note("device", "wrong_key")
     if login is None or not login.enabled:
         return upgrade.refuse(_UNAUTHORIZED, [SUBPROTOCOL])
     return upgrade.accept(Conversation(this_gateway(login.device_id), login), [SUBPROTOCOL])
@@ -41,9 +44,13 @@ def _page_not_found() -> Response:
     return Response("Page not found", 404, mimetype="text/plain")
 
 
-def _find_login() -> Login | None:
+def _key() -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    key = request.args.get("api_key") or (token.strip() if scheme.lower() == "bearer" else "")
+    return request.args.get("api_key") or (token.strip() if scheme.lower() == "bearer" else "")
+
+
+def _find_login() -> Login | None:
+    key = _key()
     if not key.startswith("gw_live_"):
         return None
     return logins.find_by_key(house().database, key, clock.now())

@@ -22,6 +22,7 @@ from ..core.logins import Login
 from ..core.protocols import CHT
 from ..core.quarantine import Unreadable
 from ..core.reports import Report
+from ..errors import TooMany
 from ..http import bodies, json_limits
 from ..http.answers import error_answer, json_answer
 from ..http.flushing import flusher
@@ -80,6 +81,15 @@ def _refuse_disabled(error: DeviceDisabled) -> Response:
     # At the check of its settings the phone shows a fitting text for 401 only.
     status = 401 if request.method == "GET" else 403
     return error_answer(status, error.code, error.message)
+
+
+@blueprint.errorhandler(TooMany)
+def _slow_down(error: TooMany) -> Response:
+    # At the check of its settings the phone shows a fitting text for 401 only.
+    status = 401 if request.method == "GET" else 429
+    answer = error_answer(status, error.code, error.message)
+    answer.headers["Retry-After"] = str(error.retry_after_seconds)
+    return answer
 
 
 def _has_work(login: Login) -> bool:

@@ -16,7 +16,7 @@ from ..core import devices, limits, outbound, protocols, registration
 from ..core.drafts import Draft
 from ..core.limits import Limit, Standing
 from ..errors import BadRequest, Conflict, Invalid
-from ..http import answers, bodies, rates
+from ..http import answers, bodies, rates, refusals
 from ..http.flushing import flusher
 from ..http.guards import crm_required, device_required, public, this_crm, this_device
 from ..http.idempotency import once
@@ -66,7 +66,7 @@ def register_gateway() -> Response:
     now = clock.now()
     with house().database.reading() as session:
         registration.check_open(session, house().settings, now)
-    standing = _count(REGISTRATIONS, request.remote_addr or "", now)
+    standing = _count(REGISTRATIONS, refusals.network_of(request.remote_addr or ""), now)
     if not standing.is_allowed:
         return _refuse(standing)
     body = _body()

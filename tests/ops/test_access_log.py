@@ -32,7 +32,9 @@ def test_a_refused_call_names_nobody(world: World, caplog: pytest.LogCaptureFixt
     (line,) = _lines(caplog)
     assert line.getMessage() == "GET /api/sms 401"
     assert line.fields["device_id"] is None
-    assert "device phone-1 was refused: wrong password" in caplog.text
+    (refusal,) = [one for one in caplog.records if one.name == "smsgw.logins"]
+    assert refusal.getMessage() == "login refused"
+    assert refusal.fields["device_id"] == "phone-1"
 
 
 def test_a_callers_request_id_goes_into_the_log_and_back(world: World):

@@ -1,0 +1,108 @@
+"""Refused logins: logged with the caller's address, and slowed where one address has many of them.
+
+A secret is looked at before anything else, so the right one is let in at once, whatever its address has tried.
+"""
+
+import ipaddress
+import logging
+import time
+from collections import OrderedDict
+from dataclasses import dataclass
+from threading import Lock
+
+from flask import Flask, current_app, g
+
+from ..errors import TooMany
+from .wiring import asked
+
+EXTENSION = "smsgw.refusals"
+# 20 at once, and from then on one in three seconds; in each process.
+AT_ONCE = 20
+SECONDS_EACH = 3.0
+MOST_NETWORKS = 10_000
+
+_LOG = logging.getLogger("smsgw.logins")
+
+
+@dataclass
+class _Network:
+    """When all its refusals would have come at the slow rate, and how many of them have no line in the log."""
+
+    arrival: float = 0.0
+    silent_count: int = 0
+
+
+class Refusals:
+    """The refused logins of each network, an IPv4 address or an IPv6 /64, in this process."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._networks: OrderedDict[str, _Network] = OrderedDict()
+
+    def count(self, network: str, moment: float) -> tuple[float, int]:
+        """Count one, and return how many seconds too early it came and how many others did since the last in time."""
+        with self._lock:
+            seen = self._networks.setdefault(network, _Network())
+            self._networks.move_to_end(network)
+            if len(self._networks) > MOST_NETWORKS:
+                self._networks.popitem(last=False)
+            later = max(seen.arrival, moment) + SECONDS_EACH
+            early_seconds = later - moment - AT_ONCE * SECONDS_EACH
+            if early_seconds > 0:
+                seen.silent_count += 1
+                return early_seconds, seen.silent_count
+            seen.arrival = later
+            silent_count, seen.silent_count = seen.silent_count, 0
+            return 0.0, silent_count
+
+
+def register(app: Flask) -> None:
+    """Let the app count its refused logins."""
+    app.extensions[EXTENSION] = Refusals()
+
+
+def note(caller: str, reason: str, device_id: str | None = None) -> None:
+    """Log that a login of this request was refused; `TooMany`, without a line, where its address has had too many.
+
+    `caller` is who it wanted to be: `device`, `crm`, `operator` or what all of these may be.
+    """
+    address = asked().remote_addr or ""
+    refusals: Refusals = current_app.extensions[EXTENSION]
+    early_seconds, silent_count = refusals.count(network_of(address), time.monotonic())
+    if early_seconds > 0:
+        g.is_slowed = True
+        raise TooMany(
+            "too many wrong passwords or keys from this address; the right one is let in at once",
+            code="too_many_refusals",
+            retry_after_seconds=int(early_seconds) + 1,
+        )
+    fields = {
+        "address": shown(address),
+        "caller": caller,
+        "device_id": device_id,
+        "reason": reason,
+        "unlogged_count": silent_count or None,
+    }
+    _LOG.warning("login refused", extra={"fields": fields})
+
+
+def network_of(address: str) -> str:
+    """Return the network that is slowed as one; empty for what is no address."""
+    found = _address(address)
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((found, 64), strict=False))
+    return "" if found is None else str(found)
+
+
+def shown(address: str) -> str:
+    """Return the address as a log may have it: nothing but an address, whatever a proxy was told."""
+    return str(_address(address) or "unknown")
+
+
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        found = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return mapped or found
