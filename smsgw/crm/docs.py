@@ -13,11 +13,10 @@ from . import (
     crms,
     deliveries,
     devices,
+    document,
     events,
     guides,
     messages,
-    phone_docs,
-    webhook_docs,
     webhooks,
 )
 from .fields import Moment
@@ -97,20 +96,9 @@ def _document() -> str:
     """The document as text, written once per process."""
     made = current_app.extensions[_DOCUMENT]
     if isinstance(made, Api):
-        made = json.dumps(_whole(made), ensure_ascii=False, indent=1)
+        settings = house().settings
+        introduction = _INTRODUCTION.replace("BASE_URL", settings.base_url)
+        whole = document.put_together(made, introduction, settings.public_url)
+        made = json.dumps(whole, ensure_ascii=False, indent=1)
         current_app.extensions[_DOCUMENT] = made
     return str(made)
-
-
-def _whole(api: Api) -> dict[str, object]:
-    made = api.spec.to_dict()
-    introduction = _INTRODUCTION.replace("BASE_URL", house().settings.base_url)
-    return {
-        "openapi": made["openapi"],
-        "info": {**made["info"], "description": introduction},
-        "servers": [{"url": "/"}],
-        "tags": [*made["tags"], phone_docs.TAG],
-        "paths": {**made["paths"], **phone_docs.PATHS},
-        "webhooks": webhook_docs.describe(),
-        "components": made["components"],
-    }

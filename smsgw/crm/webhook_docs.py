@@ -3,7 +3,12 @@
 from typing import Any
 
 from ..core.events import TYPES
-from . import examples
+from . import examples, operations
+
+TAG = {
+    "name": "Webhook events",
+    "description": "What is sent to your endpoints, one request for each event. Your server answers these.",
+}
 
 _TOLD = {
     "message.received": "An SMS came in.",
@@ -48,9 +53,10 @@ def _operation(event_type: str) -> dict[str, Any]:
     }
     example = examples.event(event_type, examples.EVENT_DATA[event_type])
     return {
-        "tags": ["Webhooks"],
+        "tags": [TAG["name"]],
         "summary": _TOLD[event_type],
-        "operationId": event_type,
+        "operationId": operations.id_of_event(event_type),
+        "security": [],
         "parameters": [
             {
                 "in": "header",

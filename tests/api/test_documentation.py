@@ -1,15 +1,19 @@
 """/openapi.json and /docs: complete, true, and from this server alone."""
 
+import json
 import re
+from dataclasses import replace
 from urllib.parse import urljoin
 
 import pytest
 from jsonschema_rs import Draft202012Validator
 
 from smsgw.core.events import TYPES
+from smsgw.factory import create_app
+from smsgw.http.flushing import FLUSHER
 
 from ..running import ROOT
-from .conftest import Api
+from .conftest import Api, close_answers
 
 GUIDES = sorted(path.stem for path in (ROOT / "docs").glob("*.md"))
 METHODS = ("get", "post", "patch", "delete", "put")
@@ -73,8 +77,80 @@ def test_every_operation_has_words_a_guard_and_the_one_error(document):
         assert "401" in operation["responses"], name
 
 
+def test_every_operation_has_a_name_for_generated_clients(document):
+    names = [operation["operationId"] for _, operation in _operations(document)]
+    names += [item["post"]["operationId"] for item in document["webhooks"].values()]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch("[a-z]+([A-Z][a-z]+)*", name) for name in names)
+    assert {
+        "sendMessage",
+        "sendMessages",
+        "listMessages",
+        "createWebhook",
+        "onMessageReceived",
+    } <= set(names)
+    assert "rotateWebhookSecret" in names
+
+
+def test_what_the_server_sends_is_no_part_of_the_api_of_webhooks(document):
+    tags = {tag["name"] for tag in document["tags"]}
+    used = {tag for _, operation in _operations(document) for tag in operation["tags"]}
+    for item in document["webhooks"].values():
+        assert item["post"]["security"] == []
+        assert set(item["post"]["tags"]) <= tags - used
+
+
+def _reachable(document, node) -> set[str]:
+    found, left = set(), [node]
+    while left:
+        text = json.dumps(left.pop())
+        for name in set(re.findall(r'"#/components/schemas/(\w+)"', text)) - found:
+            found.add(name)
+            left.append(document["components"]["schemas"][name])
+    return found
+
+
+def test_answers_may_grow_and_requests_are_closed(document):
+    schemas = document["components"]["schemas"]
+    taken = _reachable(document, [one.get("requestBody") for _, one in _operations(document)])
+    given = _reachable(document, [one["responses"] for _, one in _operations(document)])
+    given |= _reachable(document, document["webhooks"])
+    assert not taken & given
+    assert {"Message", "Event", "Webhook", "Error"} <= given
+    for name in given:
+        text = json.dumps(schemas[name])
+        assert '"additionalProperties": false' not in text, name
+        assert '"enum"' not in text, name
+    for name in taken:
+        assert schemas[name]["additionalProperties"] is False, name
+    event = {
+        "id": "evt_1",
+        "type": "message.seen",
+        "timestamp": "2026-03-01T12:00:00Z",
+        "data": {},
+        "new": 1,
+    }
+    assert Draft202012Validator({**schemas["Event"], "components": {}}).is_valid(event)
+
+
+def test_patterns_are_ecma_script(document):
+    patterns = re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', json.dumps(document))
+    assert len(patterns) >= 4
+    assert not any("\\Z" in pattern or "\\A" in pattern for pattern in patterns)
+
+
+def test_the_document_names_the_servers_url_and_the_licence(api: Api):
+    known = replace(api.world.settings, public_url="https://sms.example.org")
+    app = create_app(known)
+    made = app.test_client().get("/openapi.json").json
+    app.extensions[FLUSHER].stop()
+    assert [server["url"] for server in made["servers"]] == ["https://sms.example.org", "/"]
+    assert made["info"]["license"]["identifier"] == "Apache-2.0"
+
+
 def test_every_body_and_every_answer_has_an_example_that_fits_its_schema(document):
     seen = 0
+    close_answers(document)
     for name, content in _contents(document):
         examples = [one["value"] for one in content.get("examples", {}).values()]
         examples += [content["example"]] if "example" in content else []
