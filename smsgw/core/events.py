@@ -16,6 +16,7 @@ from ..store.db import is_postgresql
 from ..store.inserts import Insert
 from ..store.models import Delivery, Event, FeedBase, WebhookEndpoint
 from ..store.queries import Query
+from . import open_transactions
 
 TYPES = (
     "message.received",
@@ -37,9 +38,6 @@ _OWN_TRANSACTION: sa.ColumnElement[int] = sa.literal_column(
     "pg_current_xact_id()::text::bigint", sa.BigInteger
 )
 _OWN_POSITION = Query(int, sa.select(_OWN_TRANSACTION + FeedBase.base))
-_OLDEST_TRANSACTION: sa.ColumnElement[int] = sa.literal_column(
-    "pg_snapshot_xmin(pg_current_snapshot())::text::bigint", sa.BigInteger
-)
 
 
 @dataclass(frozen=True)
@@ -159,6 +157,11 @@ def is_shown(session: Session) -> sa.ColumnElement[bool]:
     return Event.tx < _oldest_running() if is_postgresql(session) else sa.true()
 
 
+def withheld_since(session: Session) -> datetime | None:
+    """When the oldest event happened that the feed does not show yet, `None` where it shows them all."""
+    return session.scalar(sa.select(sa.func.min(Event.created_at)).where(~is_shown(session)))
+
+
 def _is_after(session: Session, crm_id: str, event_id: str) -> sa.ColumnElement[bool]:
     found = session.execute(_POSITION, {"event_id": event_id}).one_or_none()
     if found is not None and found.crm_id == crm_id:
@@ -210,7 +213,7 @@ def _transaction_position(session: Session) -> int:
 
 
 def _oldest_running() -> sa.ColumnElement[int]:
-    return _OLDEST_TRANSACTION + sa.select(FeedBase.base).scalar_subquery()
+    return open_transactions.OLDEST + sa.select(FeedBase.base).scalar_subquery()
 
 
 def raise_feed_base(session: Session) -> None:
