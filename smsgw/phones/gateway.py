@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,8 +19,8 @@ from ..http.flushing import Flusher
 from ..settings import Settings
 from ..store.db import Database
 from ..store.models import Dispatch
-from . import batches
-from .texts import storable
+from . import batches, moments
+from .texts import storable, text_of
 
 MAX_SENDER = 100
 HIGH_PRIORITY_ABOVE = 4
@@ -84,7 +84,8 @@ def keep_unreadable(
 def take_status(session: Session, gateway: Gateway, payload: dict[str, Any], now: datetime) -> None:
     """Applies what the app says of an SMS it was handed: `Invalid` for other words, `NotFound` for other ids."""
     word = payload.get("status")
-    if not isinstance(word, str) or word not in STATUS:
+    word = word.strip().lower() if isinstance(word, str) else None
+    if word not in STATUS:
         raise Invalid(f"status must be one of {', '.join(STATUS)}")
     wanted = dispatch_id(payload.get("message_id"))
     dispatch = session.get(Dispatch, wanted) if wanted else None
@@ -99,10 +100,10 @@ def take_status(session: Session, gateway: Gateway, payload: dict[str, Any], now
 
 
 def _sms_fault(payload: dict[str, Any]) -> str | None:
-    sender, content = payload.get("phone_number"), payload.get("message_body")
-    if not isinstance(sender, str) or not 1 <= len(sender) <= MAX_SENDER:
-        return f"phone_number must be a text of 1 to {MAX_SENDER} characters"
-    if not isinstance(content, str):
+    sender, content = text_of(payload.get("phone_number")), text_of(payload.get("message_body"))
+    if sender is None or len(sender) > MAX_SENDER:
+        return f"phone_number must be a text of at most {MAX_SENDER} characters"
+    if content is None:
         return "message_body must be a text"
     if len(content.encode("utf-8", "replace")) > inbound.MAX_CONTENT_BYTES:
         return "message_body is longer than 64 KiB"
@@ -110,28 +111,29 @@ def _sms_fault(payload: dict[str, Any]) -> str | None:
 
 
 def _received(payload: dict[str, Any]) -> Received:
-    received_at = payload.get("received_at")
     return Received(
         phone_id=_phone_id(payload),
-        from_number=storable(payload["phone_number"]),
-        content=storable(payload["message_body"]),
-        device_received_at=_moment(received_at) if isinstance(received_at, str) else None,
+        from_number=storable(text_of(payload.get("phone_number")) or ""),
+        content=storable(text_of(payload.get("message_body")) or ""),
+        device_received_at=moments.read(payload.get("received_at")),
     )
 
 
 def _phone_id(payload: dict[str, Any]) -> str:
     """An id for an SMS the app gives none: the same for the same one, as far as its time of receipt tells."""
     received_at = payload.get("received_at")
-    if not isinstance(received_at, str) or not received_at:
+    if received_at is None or received_at == "":
         return f"gw-{uuid4().hex}"
-    told = [payload["phone_number"], payload["message_body"], received_at]
+    sender, content = text_of(payload.get("phone_number")), text_of(payload.get("message_body"))
+    told = [sender, content, _canonical(received_at)]
     return f"gw-{hashlib.sha256(json.dumps(told).encode()).hexdigest()}"
 
 
-def _moment(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        # The SMS matters more than its time.
-        return None
+def _canonical(received_at: Any) -> str:
+    """The same for every spelling of a time, and for the same JSON value where it is none."""
+    moment = moments.read(received_at)
+    if moment is not None:
+        return moment.isoformat().replace("+00:00", "Z")
+    if isinstance(received_at, str):
+        return received_at
+    return json.dumps(received_at, sort_keys=True)

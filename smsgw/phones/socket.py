@@ -5,7 +5,7 @@ The id a device sees of an outgoing SMS is the dispatch's. The conversation is p
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, ClassVar
 
 from .. import clock
@@ -22,9 +22,9 @@ from ..live.conversation import Answer, Close, Drop, Kind
 from ..live.frames import Frame, FrameError
 from ..settings import Settings
 from ..store.db import Database
-from . import batches
+from . import batches, moments
 from .line import Line, Standing, look
-from .texts import storable
+from .texts import storable, text_of
 
 MAX_ID = 200
 MAX_SENDER = 100
@@ -112,10 +112,10 @@ class Conversation:
         act = self._ACTS.get(frame.event)
         if act is None:
             raise FrameError("forbidden", f"a device may not say {frame.event}")
-        if frame.data.get("deviceId", self.key) != self.key:
+        if text_of(frame.data.get("deviceId", self.key)) != self.key:
             raise FrameError("forbidden", "deviceId is not the device of this token")
-        message_id = frames.text(frame.data, "messageId", MAX_ID)
-        act(self, frame.data)
+        message_id = frame.data.get("messageId")
+        act(self, {**frame.data, "messageId": text_of(message_id)})
         told = {"messageId": message_id, "event": frame.event}
         return [frames.write("ack", told, frame_id=frame.frame_id)]
 
@@ -134,6 +134,7 @@ class Conversation:
             raise FrameError("invalid_payload", fault)
 
     def _status(self, data: dict[str, Any]) -> None:
+        frames.text(data, "messageId", MAX_ID)
         word = frames.text(data, "status", MAX_ID)
         status = STATUS.get(word.upper())
         if status is None:
@@ -167,31 +168,22 @@ class Conversation:
 
 
 def _sms_fault(data: dict[str, Any]) -> str | None:
-    sender, content = data.get("sender"), data.get("content")
-    if not isinstance(sender, str) or len(sender) > MAX_SENDER:
+    sender, content = text_of(data.get("sender")), text_of(data.get("content"))
+    if not 1 <= len(data["messageId"] or "") <= MAX_ID:
+        return f"messageId must be a text of 1 to {MAX_ID} characters"
+    if sender is None or len(sender) > MAX_SENDER:
         return f"sender must be a text of at most {MAX_SENDER} characters"
-    if not isinstance(content, str):
+    if content is None:
         return "content must be a text"
     if len(content.encode("utf-8", "replace")) > inbound.MAX_CONTENT_BYTES:
         return "content is longer than 64 KiB"
-    if not isinstance(data.get("timestamp", ""), str | None):
-        return "timestamp must be a text such as 2024-12-16T12:00:00Z"
     return None
 
 
 def _received(data: dict[str, Any], now: datetime) -> Received:
     return Received(
         phone_id=storable(data["messageId"]),
-        from_number=storable(data["sender"]),
-        content=storable(data["content"]),
-        device_received_at=_moment(data.get("timestamp")) or now,
+        from_number=storable(text_of(data.get("sender")) or ""),
+        content=storable(text_of(data.get("content")) or ""),
+        device_received_at=moments.read(data.get("timestamp")) or now,
     )
-
-
-def _moment(text: str | None) -> datetime | None:
-    """ISO 8601, UTC where no zone is given; the SMS matters more than a time that cannot be read."""
-    try:
-        moment = datetime.fromisoformat(text or "")
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None

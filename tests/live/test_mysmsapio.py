@@ -187,6 +187,66 @@ def test_a_strange_time_of_receipt_loses_no_sms(cable, moment):
     assert len(cable.inbox()) == 1
 
 
+SPELLINGS = [
+    "2025-10-20T13:45:30Z",
+    "2025-10-20T13:45:30.000Z",
+    "2025-10-20t13:45:30+00:00",
+    "2025-10-20 16:45:30+03:00",
+    "2025-10-20T13:45:30",
+    1760967930,
+    1760967930.0,
+    1760967930000,
+    1760967930000000,
+    "1760967930",
+    "1760967930000",
+]
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS, ids=str)
+def test_the_same_moment_in_any_spelling_is_the_same_sms(cable, spelling):
+    first = cable.post(RECEIVED, SMS).json
+    assert cable.post(RECEIVED, {**SMS, "received_at": spelling}).json == first
+    (message,) = cable.inbox()
+    assert message.device_received_at.isoformat() == "2025-10-20T13:45:30+00:00"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [0, -1, 10**20, 1e300, True, False, [], [1], {"at": 1, "zone": "x"}, "yesterday", " "],
+    ids=repr,
+)
+def test_a_repeat_with_any_value_for_its_time_is_the_same_sms(cable, value):
+    first, second = (cable.post(RECEIVED, {**SMS, "received_at": value}) for _ in range(2))
+    assert (first.status_code, second.json) == (201, first.json)
+    cable.post(RECEIVED, {**SMS, "received_at": "tomorrow"})
+    assert len(cable.inbox()) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "sender", "content"),
+    [
+        ({"phone_number": ""}, "", SMS["message_body"]),
+        ({"phone_number": None}, "", SMS["message_body"]),
+        ({"phone_number": 22922}, "22922", SMS["message_body"]),
+        ({"message_body": ""}, SMS["phone_number"], ""),
+        ({"message_body": None}, SMS["phone_number"], ""),
+        ({"message_body": 4711}, SMS["phone_number"], "4711"),
+    ],
+)
+def test_an_sms_with_odd_fields_is_kept(cable, change, sender, content):
+    assert cable.post(RECEIVED, {**SMS, **change}).status_code == 201
+    (message,) = cable.inbox()
+    assert (message.from_number, message.content) == (sender, content)
+
+
+def test_an_sms_without_a_sender_is_kept(cable):
+    sms = {name: value for name, value in SMS.items() if name != "phone_number"}
+    for _ in range(2):
+        assert cable.post(RECEIVED, sms).status_code == 201
+    (message,) = cable.inbox()
+    assert message.from_number == ""
+
+
 def test_text_that_no_database_keeps_is_replaced(cable):
     body = json.dumps({**SMS, "message_body": "a\0b\ud83d"})
     cable.post(RECEIVED, None, data=body)
@@ -197,9 +257,9 @@ def test_text_that_no_database_keeps_is_replaced(cable):
 @pytest.mark.parametrize(
     "change",
     [
-        {"phone_number": None},
+        {"phone_number": ["+959"]},
         {"phone_number": "x" * 101},
-        {"message_body": None},
+        {"message_body": {"text": "x"}},
         {"message_body": "x" * 65537},
     ],
 )

@@ -1,6 +1,7 @@
 """The device's side of `/ws`: what it may say, what it is told, and when it has to go."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
@@ -64,8 +65,10 @@ def test_an_envelope_gets_its_id_back(stage: Stage):
         ({**INCOMING, "deviceId": "other"}, "forbidden"),
         ({"receiver": "+12025550123", "content": "x", "deviceId": "12345"}, "forbidden"),
         ({**INCOMING, "messageId": ""}, "invalid_payload"),
-        ({**INCOMING, "content": 1}, "invalid_payload"),
-        ({**INCOMING, "timestamp": 5}, "invalid_payload"),
+        ({**INCOMING, "messageId": None}, "invalid_payload"),
+        ({**INCOMING, "messageId": ["m"]}, "invalid_payload"),
+        ({**INCOMING, "content": ["Hello"]}, "invalid_payload"),
+        ({**INCOMING, "content": True}, "invalid_payload"),
         ({"messageId": "m", "status": "LOST"}, "invalid_payload"),
         ({"messageId": "m", "status": 1}, "invalid_payload"),
     ],
@@ -78,10 +81,56 @@ def test_what_cannot_be_done_is_an_error_frame_and_nothing_is_kept(stage: Stage,
     assert len(say(phone, INCOMING)) == 1, "the socket goes on"
 
 
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"sender": ""}, {"from_number": ""}),
+        ({"sender": None}, {"from_number": ""}),
+        ({"sender": 22922}, {"from_number": "22922"}),
+        ({"content": None}, {"content": ""}),
+        ({"content": 4711}, {"content": "4711"}),
+        ({"timestamp": 1734350400}, {"device_received_at": datetime(2024, 12, 16, 12, tzinfo=UTC)}),
+        (
+            {"timestamp": "1734350400000"},
+            {"device_received_at": datetime(2024, 12, 16, 12, tzinfo=UTC)},
+        ),
+        ({"timestamp": ["now"]}, {}),
+        ({"timestamp": 10**400}, {}),
+        ({"deviceId": 12345}, {}),
+    ],
+)
+def test_an_sms_with_odd_fields_is_kept_once(stage: Stage, change, kept):
+    phone = stage.device()
+    phone.opened()
+    frame = {"event": "messageReceived", "data": {**INCOMING, **change}}
+    for _ in range(2):
+        assert [one["event"] for one in say(phone, frame)] == ["ack"]
+    (message,) = inbox(stage)
+    assert {name: getattr(message, name) for name in kept} == kept
+
+
+def test_an_id_that_is_a_number_is_that_id(stage: Stage):
+    phone = stage.device()
+    phone.opened()
+    (ack,) = say(phone, {**INCOMING, "messageId": 7})
+    assert ack["data"]["messageId"] == 7
+    say(phone, {**INCOMING, "messageId": "7"})
+    assert len(inbox(stage)) == 1
+
+
+def test_an_sms_without_an_id_is_kept_for_the_operator(stage: Stage):
+    phone = stage.device()
+    phone.opened()
+    assert error_of(say(phone, {**INCOMING, "messageId": None})) == "invalid_payload"
+    with stage.world.database.reading() as session:
+        (item,) = session.scalars(sa.select(QuarantinedItem))
+    assert "Hello" in item.raw
+
+
 def test_an_sms_that_cannot_be_read_is_kept_for_the_operator(stage: Stage):
     phone = stage.device()
     phone.opened()
-    say(phone, {**INCOMING, "content": None})
+    say(phone, {**INCOMING, "content": ["Hello"]})
     with stage.world.database.reading() as session:
         (item,) = session.scalars(sa.select(QuarantinedItem))
     assert item.device_id == "12345"
