@@ -166,6 +166,27 @@ def test_only_settings_read_the_environment():
     assert readers <= allowed
 
 
+def test_bodies_are_read_with_a_limit_in_one_place_only():
+    readers = {
+        str(path.relative_to(ROOT / "smsgw"))
+        for path, tree in _trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr in ("get_json", "json", "form", "files", "data", "get_data", "stream")
+        and getattr(node.value, "id", "") in ("request", "asking", "req")
+    }
+    assert readers == set()
+    unlimited = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path, tree in _trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "bodies.read"
+        and not ast.unparse(node).endswith("(MAX_BODY_BYTES)")
+    ]
+    assert not unlimited
+
+
 def test_everything_is_caught_in_four_places_only():
     broad = [
         str(path.relative_to(ROOT / "smsgw"))

@@ -33,7 +33,7 @@ def _find_login() -> Login | None:
     if scheme.lower() == "bearer":
         login = _device_by_key(token.strip())
         if login is None:
-            refusals.note("device", "wrong_key")
+            refusals.note_key("device", token.strip())
         return login
     # Flask-HTTPAuth reads the header, because Werkzeug's reader drops what is not UTF-8. Its decorators are left out:
     # they cost as much as the question whether a poll finds work.
@@ -208,8 +208,7 @@ def _find_operator(key: str) -> str | None:
 
 
 def _refuse_key(caller: str) -> Response:
-    if _key():
-        refusals.note(caller, "wrong_key")
+    refusals.note_key(caller, _key())
     answer = error_answer(401, "unauthorized", "no API key, or a wrong one")
     answer.headers["WWW-Authenticate"] = 'Bearer realm="smsgw"'
     return answer

@@ -38,8 +38,7 @@ def crm_of(key: str) -> Caller:
     """The same; `Unauthorized` when nobody owns it."""
     crm = find_crm(key)
     if crm is None:
-        if key:
-            refusals.note("crm", "wrong_key")
+        refusals.note_key("crm", key)
         raise Unauthorized("no API key, or a wrong one")
     return crm
 
@@ -56,8 +55,7 @@ def is_operator(key: str) -> bool:
 
 def check_open(now: datetime) -> None:
     """Lets somebody without a key register while that is open; raises `Unauthorized`, or 429 for too many a minute."""
-    if bearer():
-        refusals.note("device_or_crm", "wrong_key")
+    refusals.note_key("device_or_crm", bearer())
     with house().database.reading() as session:
         is_open = registration.is_open(session, house().settings, now)
     if not is_open:

@@ -12,8 +12,10 @@ from threading import Lock
 
 from flask import Flask, current_app, g
 
+from .. import clock
+from ..core import crms, logins, operators
 from ..errors import TooMany
-from .wiring import asked
+from .wiring import asked, house
 
 EXTENSION = "smsgw.refusals"
 # 20 at once, and from then on one in three seconds; in each process.
@@ -86,6 +88,12 @@ def note(caller: str, reason: str, device_id: str | None = None) -> None:
     _LOG.warning("login refused", extra={"fields": fields})
 
 
+def note_key(caller: str, key: str) -> None:
+    """The same for a key, unless there is none, or it is right elsewhere: that is a mistake and no guess."""
+    if key and not _is_right_elsewhere(key):
+        note(caller, "wrong_key")
+
+
 def network_of(address: str) -> str:
     """Return the network that is slowed as one; empty for what is no address."""
     found = _address(address)
@@ -97,6 +105,14 @@ def network_of(address: str) -> str:
 def shown(address: str) -> str:
     """Return the address as a log may have it: nothing but an address, whatever a proxy was told."""
     return str(_address(address) or "unknown")
+
+
+def _is_right_elsewhere(key: str) -> bool:
+    database, settings = house().database, house().settings
+    if crms.find_caller(database, key) or logins.find_by_key(database, key, clock.now()):
+        return True
+    with database.reading() as session:
+        return operators.find_by_key(session, settings, key) is not None
 
 
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -26,8 +26,7 @@ def register(app: Flask, openers: Sequence[Opener]) -> None:
             answer = opener(key)
             if answer is not None:
                 return answer
-        if key:
-            refusals.note("device_or_crm", "wrong_key")
+        refusals.note_key("device_or_crm", key)
         raise Unauthorized("no token or API key, or a wrong one")
 
     app.register_blueprint(blueprint)

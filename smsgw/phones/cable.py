@@ -26,8 +26,8 @@ def connect() -> Response:
     if not upgrade.is_handshake():
         return _page_not_found()
     login = _find_login()
-    if login is None and _key():
-        refusals.note("device", "wrong_key")
+    if login is None:
+        refusals.note_key("device", _key())
     if login is None or not login.enabled:
         return upgrade.refuse(_UNAUTHORIZED, [SUBPROTOCOL])
     return upgrade.accept(Conversation(this_gateway(login.device_id), login), [SUBPROTOCOL])

@@ -24,6 +24,8 @@ from .line import Line, Standing, look
 CHANNEL = "GatewayChannel"
 BEAT_SECONDS = 3.0
 MOST_SUBSCRIPTIONS = 16
+# The document's has 28 characters; each is kept as long as its socket.
+MOST_IDENTIFIER = 1024
 # A device that has not sent its heartbeat by then is asked for one, before it counts as offline.
 ASK_AFTER = timedelta(seconds=90)
 
@@ -98,7 +100,7 @@ class Conversation:
         command = self._read(message) or {}
         identifier = command.get("identifier")
         act = self._COMMANDS.get(str(command.get("command")))
-        if act is None or not isinstance(identifier, str):
+        if act is None or not isinstance(identifier, str) or len(identifier) > MOST_IDENTIFIER:
             return []
         return act(self, identifier, command)
 

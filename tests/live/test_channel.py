@@ -54,6 +54,9 @@ def test_an_unknown_channel_is_rejected(cable, identifier):
         '{"command":"subscribe","identifier":{"channel":"GatewayChannel"}}',
         '{"command":"subscribe","identifier":"GatewayChannel"}',
         '{"command":"subscribe","identifier":"[]"}',
+        '{"command":"subscribe","identifier":"{\\"channel\\":\\"GatewayChannel\\"'
+        + " " * 1024
+        + '}"}',
         '{"command":"whatever","identifier":"{\\"channel\\":\\"GatewayChannel\\"}"}',
         '{"command":["subscribe"],"identifier":"{\\"channel\\":\\"GatewayChannel\\"}"}',
     ],

@@ -156,6 +156,14 @@ def test_the_right_secret_is_let_in_at_once_from_an_address_under_attack(world: 
     assert without_a_key.status_code == 401
 
 
+def test_a_right_key_in_the_wrong_place_is_no_guess(world: World, written):
+    stream = written("text")
+    for _ in range(AT_ONCE + 5):
+        for path in ("/api/v1/crms", "/api/sms", "/metrics"):
+            assert world.client.get(path, headers=world.as_crm()).status_code == 401
+    assert "login refused" not in stream.getvalue()
+
+
 def test_the_address_is_the_one_the_trusted_proxy_saw(world: World, written, settings):
     stream = written("text")
     app = create_app(replace(settings, trusted_proxies=1))
