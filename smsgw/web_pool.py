@@ -154,9 +154,9 @@ class ConnectionPool:
             connection.sock.close()
 
     def note_refusal(self, peer: Any, refusal: Refusal) -> None:
-        """Write a line about a request that did not reach the application."""
+        """Write a line about a request that did not reach the application; its own words may have a key."""
         address = peer[0] if isinstance(peer, tuple) else peer
-        _LOG.info("a request from %s was refused: %s", address, refusal.message)
+        _LOG.info("a request from %s was refused: %s %s", address, refusal.status, refusal.reason)
 
     def _serve(self) -> None:
         """Runs in each thread."""

@@ -1,0 +1,278 @@
+"""The README's blocks for nginx and Caddy, as they stand but for ports and paths, in front of a running server."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from smsgw import clock
+from smsgw.core import crms, devices
+from smsgw.store.db import Database
+from tests.conftest import missing
+from tests.live import node
+from tests.running import ROOT, Server, environment, free_port, serving, until
+
+from .web import answers, head
+
+SMS = {"to": "+12025550123", "content": "hello"}
+REFUSED_BODY = b"x" * 339_000
+ROUNDS = 20
+
+
+@dataclass
+class Proxy:
+    """A proxy that runs, the server behind it, and where both write their logs."""
+
+    port: int
+    folder: Path
+    certificate: Path
+    server: Server
+    crm_key: str
+
+    @property
+    def url(self) -> str:
+        return f"https://localhost:{self.port}"
+
+    @property
+    def as_crm(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.crm_key}"}
+
+    def post(self, path: str, data: Any, **headers: str) -> requests.Response:
+        return requests.post(
+            self.url + path, data, headers=headers, verify=str(self.certificate), timeout=60
+        )
+
+    def connect(self) -> ssl.SSLSocket:
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        plain = socket.create_connection(("localhost", self.port), timeout=60)
+        return context.wrap_socket(plain, server_hostname="localhost")
+
+    def logs(self) -> str:
+        files = [path for path in self.folder.rglob("*.log") if path.is_file()]
+        return "".join(path.read_text(errors="replace") for path in files)
+
+
+def block(first: str) -> str:
+    """The README's code block that begins with these words."""
+    blocks = re.findall(
+        r"^```\w*\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    (found,) = [text for text in blocks if text.startswith(first)]
+    return str(found)
+
+
+def replaced(text: str, changes: dict[str, str]) -> str:
+    for old, new in changes.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+def nginx(folder: Path, port: int, server_port: int) -> list[str]:
+    """Its command line, with the README's block in a configuration such as Debian's."""
+    site = replaced(
+        block("# Without the query"),
+        {
+            "443 ssl": f"127.0.0.1:{port} ssl",
+            "server_name sms.example.org": "server_name localhost",
+            "/etc/letsencrypt/live/sms.example.org/fullchain.pem": f"{folder}/certificate.pem",
+            "/etc/letsencrypt/live/sms.example.org/privkey.pem": f"{folder}/key.pem",
+            "/var/log/nginx": str(folder),
+            "127.0.0.1:8000": f"127.0.0.1:{server_port}",
+        },
+    )
+    temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+    paths = "".join(f"{name}_temp_path {folder}/{name};" for name in temporary)
+    # Debian's user could not write in the test's folder.
+    user = "user root;" if os.geteuid() == 0 else ""
+    configuration = folder / "nginx.conf"
+    configuration.write_text(
+        f"{user} daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;"
+        f"events {{}} http {{ access_log {folder}/access.log; {paths}\n{site}\n}}"
+    )
+    return ["nginx", "-c", str(configuration), "-p", str(folder)]
+
+
+def caddy(folder: Path, port: int, server_port: int) -> list[str]:
+    """Its command line, with the README's block and our certificate instead of a public one."""
+    site = replaced(
+        block("{\n    log"),
+        {
+            "{\n    log": "{\n    admin off\n    auto_https disable_redirects\n    log",
+            "sms.example.org {": f"https://localhost:{port} {{\n"
+            f"    tls {folder}/certificate.pem {folder}/key.pem",
+            "127.0.0.1:8000": f"127.0.0.1:{server_port}",
+        },
+    )
+    (folder / "Caddyfile").write_text(site)
+    return ["caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
+
+
+PROXIES = {"nginx": nginx, "caddy": caddy}
+
+
+@pytest.fixture(scope="module", params=PROXIES)
+def proxy(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Proxy]:
+    folder = tmp_path_factory.mktemp(request.param)
+    with started(request.param, folder) as running:
+        yield running
+
+
+@contextmanager
+def started(name: str, folder: Path) -> Iterator[Proxy]:
+    """The proxy and a server behind it, both ended afterwards."""
+    if shutil.which(name) is None:
+        missing(f"{name} is not installed")
+    make_certificate(folder)
+    url = f"sqlite:///{folder}/smsgw.db"
+    with ExitStack() as stack:
+        server = stack.enter_context(serving(folder, url, SMSGW_TRUSTED_PROXIES="1"))
+        port = free_port()
+        command = PROXIES[name](folder, port, server.port)
+        stack.enter_context(running(command, folder))
+        proxy = Proxy(port, folder, folder / "certificate.pem", server, add_people(url))
+        until(lambda: is_up(proxy), f"{name} to serve: {folder}")
+        yield proxy
+
+
+@contextmanager
+def running(command: list[str], folder: Path) -> Iterator[None]:
+    homes = {name: str(folder) for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME")}
+    with (folder / "proxy.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment(**homes), stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def make_certificate(folder: Path) -> None:
+    files = ["-keyout", f"{folder}/key.pem", "-out", f"{folder}/certificate.pem"]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    subprocess.run([*command, *files, *names], check=True, capture_output=True)
+
+
+def add_people(url: str) -> str:
+    """Adds a phone and a CRM; the CRM's key."""
+    database = Database(url)
+    with database.transaction() as session:
+        devices.add_with_password(session, "phone-1", None, None, clock.now())
+        _, key = crms.add(session, "clinic", None, clock.now())
+    database.close()
+    return key
+
+
+def is_up(proxy: Proxy) -> bool:
+    try:
+        return requests.get(f"{proxy.url}/healthz", verify=str(proxy.certificate), timeout=30).ok
+    except requests.ConnectionError:
+        return False
+
+
+def test_a_refusal_arrives_whatever_the_body_is(proxy: Proxy):
+    statuses = [proxy.post("/api/v1/messages", REFUSED_BODY).status_code for _ in range(ROUNDS)]
+    statuses += [proxy.post("/nowhere", REFUSED_BODY).status_code for _ in range(ROUNDS)]
+    assert statuses == [401] * ROUNDS + [404] * ROUNDS
+
+
+def test_a_batch_of_9_mebibytes_is_answered_by_us(proxy: Proxy):
+    content = "x" * 1500
+    batch = {"messages": [{**SMS, "content": content} for _ in range(6300)]}
+    answer = proxy.post("/api/v1/messages/batch", json.dumps(batch), **proxy.as_crm)
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.status_code < 500
+
+
+def test_a_generator_is_sent_in_chunks(proxy: Proxy):
+    sent = (letter.encode() for letter in json.dumps(SMS))
+    assert proxy.post("/api/v1/messages", sent, **proxy.as_crm).status_code == 202
+
+
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+def test_curl_sends_what_it_reads(proxy: Proxy, version: str):
+    command = ["curl", "-sS", version, "--cacert", str(proxy.certificate), "-X", "POST", "-T", "-"]
+    key = proxy.as_crm["Authorization"]
+    ran = subprocess.run(
+        [*command, "-H", f"Authorization: {key}", f"{proxy.url}/api/v1/messages"],
+        input=json.dumps(SMS),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert json.loads(ran.stdout)["content"] == "hello", ran.stderr
+
+
+NODE = """
+const [url, key, body] = process.argv.slice(1)
+const sent = require('https').request(url, {
+  method: 'POST', headers: {Authorization: key, 'Content-Type': 'application/json'},
+}, (answer) => { answer.resume(); console.log(answer.statusCode) })
+sent.write(body.slice(0, 5)); sent.end(body.slice(5))
+"""
+
+
+def test_node_sends_without_a_length(proxy: Proxy):
+    found = node.find() or missing("node is not installed")
+    arguments = [f"{proxy.url}/api/v1/messages", proxy.as_crm["Authorization"], json.dumps(SMS)]
+    ran = subprocess.run(
+        [*found.node, "-e", NODE, *arguments],
+        env={**os.environ, "NODE_EXTRA_CA_CERTS": str(proxy.certificate)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert ran.stdout.strip() == "202", ran.stderr
+
+
+def test_a_websocket_opens(proxy: Proxy):
+    with proxy.connect() as sock:
+        sock.sendall(handshake(proxy, f"/ws?apiKey={proxy.crm_key}"))
+        assert next(answers(sock)).status == 101
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_no_log_has_a_key(name: str, tmp_path: Path):
+    paths = ["/ws?apiKey=kept-secret", "/ws?token=kept-secret", "/cable?api_key=kept-secret"]
+    with started(name, tmp_path) as proxy:
+        before = [status(proxy, path) for path in paths]
+        proxy.server.stop()
+        after = [status(proxy, path) for path in paths]
+        assert status(proxy, "/nowhere") == 502
+        until(lambda: "/nowhere" in proxy.logs(), "a line")
+    assert (before, after) == ([401, 401, 101], [502] * 3)
+    assert "kept-secret" not in proxy.logs()
+    assert proxy.crm_key not in proxy.logs()
+
+
+def status(proxy: Proxy, path: str) -> int:
+    """The answer to a handshake with the CRM's key in a header as well."""
+    with proxy.connect() as sock:
+        sock.sendall(handshake(proxy, path, X_API_Key=proxy.crm_key))
+        return next(answers(sock)).status
+
+
+def handshake(proxy: Proxy, path: str, **headers: str) -> bytes:
+    sent = head(
+        f"GET {path}".encode(),
+        Upgrade="websocket",
+        Connection="Upgrade",
+        Sec_WebSocket_Version="13",
+        Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==",
+        **headers,
+    )
+    return sent.replace(b"Host: x", f"Host: localhost:{proxy.port}".encode())
