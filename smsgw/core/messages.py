@@ -13,7 +13,7 @@ from ..errors import Invalid, NotFound
 from ..settings import Settings
 from ..sms import numbers, statuses
 from ..store.models import HistoryEntry, InboxEntry, Message
-from . import dispatches, shapes, waiting
+from . import dispatches, search, shapes, waiting
 from .rows import AnyCrm
 
 _ID = re.compile(r"msg_[0-9a-f]{32}")
@@ -54,13 +54,14 @@ def page(
     conditions = _conditions(filters, settings.default_region)
     sources = []
     if _may_be_outbound(filters):
-        sources.append(_outbound(crm, _id_range(Message.id, filters, cursor)))
+        sources.append((_outbound(crm, _id_range(Message.id, filters, cursor)), Message.id))
     if _may_be_inbound(filters):
-        sources.append(_inbound(crm, _id_range(InboxEntry.message_id, filters, cursor)))
+        entries = InboxEntry.message_id
+        sources.append((_inbound(crm, _id_range(entries, filters, cursor)), entries))
     found = [
         message
-        for source in sources
-        for message in session.scalars(source.where(*conditions).limit(limit + 1))
+        for source, column in sources
+        for message in _first(session, source.where(*conditions), column, filters.q, limit + 1)
     ]
     found.sort(key=lambda message: message.id, reverse=True)
     return found[:limit], found[limit - 1].id if len(found) > limit else None
@@ -114,6 +115,18 @@ def _may_be_inbound(filters: Filters) -> bool:
     return filters.direction != "outbound" and is_inbound_status and filters.reference is None
 
 
+def _first(
+    session: Session,
+    source: sa.Select[Message],
+    column: InstrumentedAttribute[str],
+    q: str | None,
+    limit: int,
+) -> Sequence[Message]:
+    if q is not None:
+        return search.first(session, source, column, q, limit)
+    return session.scalars(source.limit(limit)).all()
+
+
 def _outbound(crm: AnyCrm, id_range: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Message]:
     return sa.select(Message).where(Message.crm_id == crm.id, *id_range).order_by(Message.id.desc())
 
@@ -139,11 +152,6 @@ def _conditions(filters: Filters, region: str | None) -> list[sa.ColumnElement[b
         conditions.append(Message.from_number.in_(_spellings(filters.from_number, region)))
     if filters.to_number is not None:
         conditions.append(Message.to_number.in_(_spellings(filters.to_number, region)))
-    if filters.q is not None:
-        searched = (Message.content, Message.from_number, Message.to_number, Message.reference)
-        conditions.append(
-            sa.or_(*(column.icontains(filters.q, autoescape=True) for column in searched))
-        )
     if filters.since is not None:
         conditions.append(Message.created_at >= filters.since)
     if filters.until is not None:

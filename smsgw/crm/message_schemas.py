@@ -160,7 +160,9 @@ class MessageQuery(Taken):
     )
     q = QueryText(
         validate=validate.Length(min=1, max=200),
-        metadata=told("With this in the content, a number or the reference, in capitals or not."),
+        metadata=told(
+            "With this in the content, a number or the reference, whatever its case (full Unicode case folding, NFC)."
+        ),
     )
     since = QueryMoment(metadata=told("Made at this time or later.", format="date-time"))
     until = QueryMoment(metadata=told("Made before this time.", format="date-time"))

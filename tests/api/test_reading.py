@@ -88,6 +88,47 @@ def test_a_cursor_that_is_none_is_refused(api: Api, cursor):
     assert (answer.status_code, list(answer.json["details"])) == (422, ["cursor"])
 
 
+@pytest.mark.parametrize(
+    ("content", "queries", "others"),
+    [
+        ("MÜLLER", ["müller", "Mu\u0308ller", "MU\u0308LLER", "ü", "ller"], ["muller", "u"]),
+        ("Mu\u0308ller", ["müller", "MÜLLER", "Mu\u0308ller"], ["muller", "mu"]),
+        ("Große Straße", ["STRASSE", "straße", "gross", "STRA\u1e9eE"], ["strase"]),
+        ("ΟΔΥΣΣΕΥΣ", ["οδυσσευς", "οδυσσευσ", "ΟΔΥΣΣΕΥΣ"], ["οδυσευς"]),
+        ("ПРИВЕТ", ["привет", "Привет"], ["превет"]),
+        ("İSTANBUL", ["İstanbul", "i\u0307stanbul", "stanbul"], ["ıstanbul"]),
+        ("ılık", ["ılık", "LıK"], ["ilik", "ILIK"]),
+        ("\ufb01n \u212a", ["FIN", "k", "n k"], ["x"]),
+        ("50%_off/\\x", ["50%", "%_o", "_OFF/", "/\\X"], ["5%0", "50_off", "%%"]),
+        ("plain ASCII i", ["PLAIN", "ascii I"], ["plaın", "ẞ"]),
+    ],
+)
+def test_a_search_finds_text_in_any_case_and_composition(api: Api, content, queries, others):
+    api.send(content=content)
+    api.receive("a", content=content)
+    for q in queries:
+        assert _contents(api, q=q) == [content, content], ascii(q)
+    for q in others:
+        assert _contents(api, q=q) == [], ascii(q)
+
+
+def test_a_search_goes_on_where_many_rows_do_not_match(api: Api):
+    texts = [f"ä {number}" for number in range(1200)]
+    for start in (0, 600):
+        drafts = [{**DRAFT, "content": text} for text in texts[start : start + 600]]
+        assert api.post("/messages/batch", {"messages": drafts}).status_code == 202
+    assert (
+        _contents(api, q="Ä 7")
+        == sorted(
+            (text for text in texts if text.startswith("ä 7")), key=lambda text: -int(text[2:])
+        )[:50]
+    )
+    assert _contents(api, q="Ä 0") == ["ä 0"]
+    page = api.get("/messages", q="Ä 7", limit="100").json
+    more = api.get("/messages", q="Ä 7", limit="100", cursor=page["next_cursor"]).json
+    assert (len(page["data"]), len(more["data"]), more["next_cursor"]) == (100, 11, None)
+
+
 def test_the_filters_choose(api: Api):
     api.world.add_device("phone-2")
     api.receive("a", sender="+1 (202) 555-0123", content="Hello 100%")
