@@ -24,7 +24,7 @@ from . import settings as settings_module
 from .core import events
 from .errors import GatewayError
 from .settings import Settings, SettingsError
-from .store import migrations
+from .store import migrations, poolers
 from .store.db import Database
 
 STOP_SECONDS = 12
@@ -152,8 +152,7 @@ def prepare(settings: Settings) -> None:
         with database.transaction() as session:
             events.raise_feed_base(session)
     except SQLAlchemyError as error:
-        reason = " ".join(str(getattr(error, "orig", None) or error).split())
-        raise StartFailed(f"the database cannot be used: {logs.redact(reason)}") from None
+        raise StartFailed(f"the database cannot be used: {poolers.reason(error)}") from None
     except CommandError as error:
         raise StartFailed(f"the database is newer than this version: {error}") from None
     finally:

@@ -9,6 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from .. import logs
 from ..errors import GatewayError
 from ..settings import SettingsError
+from ..store import poolers
 
 
 class Cli(click.Group):
@@ -25,8 +26,7 @@ class Cli(click.Group):
                 f"the database is newer than this version: {_one_line(str(error))}"
             ) from None
         except SQLAlchemyError as error:
-            reason = _one_line(str(getattr(error, "orig", None) or error))
-            raise click.ClickException(f"the database: {logs.redact(reason)}") from None
+            raise click.ClickException(f"the database: {poolers.reason(error)}") from None
 
 
 @click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})

@@ -10,8 +10,11 @@ import psycopg
 import sqlalchemy as sa
 
 from ..store.db import CHANNEL, RING_SECONDS, Database
+from ..store.poolers import is_pooled
 
 POLL_SECONDS = 0.05
+# How often it is looked for work where a pooler takes the notifications away.
+POOLED_SECONDS = 0.25
 # How long the end of the process may wait for one who listens to PostgreSQL.
 STEP_SECONDS = 0.2
 
@@ -66,13 +69,17 @@ class SqliteDoorbell:
 
 
 class PostgresDoorbell:
-    """Rings on `NOTIFY`, and comes back by itself after the server was away."""
+    """Rings on `NOTIFY`, and comes back by itself after the server was away.
+
+    Behind a pooler it would listen on a connection that another client is given next: it rings by the clock there.
+    """
 
     def __init__(self, url: sa.URL, stop: threading.Event) -> None:
         self._stop = stop
         self._address = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._connection: psycopg.Connection[Any] | None = None
         self._has_echo = False
+        self._is_pooled = False
 
     def wait(self, timeout_seconds: float) -> bool:
         """See `Doorbell`."""
@@ -91,9 +98,15 @@ class PostgresDoorbell:
             self._connection = None
 
     def _listen(self, timeout_seconds: float) -> bool:
+        if self._is_pooled:
+            return not self._stop.wait(min(timeout_seconds, POOLED_SECONDS))
         if self._connection is None:
             self._connection = psycopg.connect(self._address, autocommit=True, connect_timeout=5)
-            self._connection.execute(f"LISTEN {CHANNEL}")
+            if is_pooled(self._connection):
+                self._is_pooled = True
+                self.close()
+            else:
+                self._connection.execute(f"LISTEN {CHANNEL}")
             # What was written before we listened has rung for nobody.
             return True
         if self._has_echo:

@@ -7,9 +7,12 @@ somebody else: prepared statements (whose names are the same in each of our proc
 from typing import Any
 
 import psycopg
+from sqlalchemy.exc import SQLAlchemyError
+
+from .. import logs
 
 
-def is_pooled(connection: "psycopg.Connection[Any]") -> bool:
+def is_pooled(connection: psycopg.Connection[Any]) -> bool:
     """Whether a pooler answers on this connection, which must be idle.
 
     The process of the server that answers is then not the one that was named when we connected: by that name a client
@@ -19,3 +22,11 @@ def is_pooled(connection: "psycopg.Connection[Any]") -> bool:
     row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
     connection.autocommit = was
     return row != (connection.info.backend_pid,)
+
+
+def reason(error: SQLAlchemyError) -> str:
+    """Why the database cannot be used, in one line without a password, and what to do where a pooler refuses."""
+    text = logs.redact(" ".join(str(getattr(error, "orig", None) or error).split()))
+    if "statement pooling mode" in text:
+        return f"{text}: set pool_mode = transaction or session in PgBouncer"
+    return text
