@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from .. import program
 from ..settings import Settings
+from ..store import encryption
 from ..store.db import Database, is_postgresql
 from ..store.models import Device, Message, QuarantinedItem, WebhookEndpoint, WorkerHeartbeat
 from . import (
@@ -19,6 +20,7 @@ from . import (
     open_transactions,
     protocols,
     quarantine,
+    spellings,
     webhooks,
     window,
     wording,
@@ -42,9 +44,11 @@ def examine(database: Database, settings: Settings, now: datetime) -> list[Findi
     with database.reading() as session:
         findings += [
             _clock(session, now),
+            encryption_of(settings),
             _public_url(settings),
             *_devices(session, settings, now),
             _stuck(session),
+            _numbers(session),
             *_webhooks(session),
             _quarantine(session),
             *_open_transactions(session, now),
@@ -71,6 +75,18 @@ def _latest(session: Session) -> datetime | None:
     newest = session.scalar(sa.select(Message.created_at).order_by(Message.id.desc()).limit(1))
     beat = session.scalar(sa.select(sa.func.max(WorkerHeartbeat.last_seen_at)))
     return max((moment for moment in (newest, beat) if moment is not None), default=None)
+
+
+def encryption_of(settings: Settings) -> Finding:
+    """Whether anybody between this machine and the database could be the database."""
+    hosts = encryption.unverified_hosts(settings.database_url)
+    if not hosts or settings.database_url.startswith("sqlite:"):
+        return Finding("database encryption", "ok", "certificate checked, or on this machine")
+    text = f"the certificate of {', '.join(hosts)} is not checked, so anybody on the way may be it"
+    advice = (
+        "add ?sslmode=verify-full&sslrootcert=system (or the file of its CA) to SMSGW_DATABASE_URL"
+    )
+    return Finding("database encryption", "warning", text, advice)
 
 
 def _public_url(settings: Settings) -> Finding:
@@ -149,6 +165,18 @@ def _stuck(session: Session) -> Finding:
         f"see {program.line('messages --stuck')}; look at the phone, then "
         f"{program.line('resend ID --may-duplicate')}",
     )
+
+
+def _numbers(session: Session) -> Finding:
+    found = spellings.twofold(session)
+    if not found:
+        return Finding("numbers", "ok", "each is written in one way")
+    text = f"{found[0]} and {found[0][1:]} are two people here"
+    others = f", and {len(found) - 1} more are written with and without +" if len(found) > 1 else ""
+    advice = (
+        "have all CRMs write the +, or set SMSGW_DEFAULT_REGION to the country of numbers without"
+    )
+    return Finding("numbers", "warning", f"{text}{others}", advice)
 
 
 def _webhooks(session: Session) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import sqlalchemy as sa
 
 from smsgw import clock
 from smsgw import settings as settings_module
-from smsgw.core import crms, devices, housekeeping, imports, presence, protocols
+from smsgw.core import crms, devices, doctor, housekeeping, imports, presence, protocols
 from smsgw.core.drafts import Draft
 from smsgw.errors import Conflict
 from smsgw.store.db import Database
@@ -448,6 +449,33 @@ def test_the_doctor_sees_a_clock_that_was_set_back(run: Run, ask: Ask, crm, data
     checks = json.loads(run("doctor", "--json").stdout)["checks"]
     (clock_check,) = [check for check in checks if check["check"] == "clock"]
     assert clock_check["state"] == "wrong"
+
+
+def _numbers_check(run: Run) -> dict[str, str]:
+    checks = json.loads(run("doctor", "--json").stdout)["checks"]
+    (found,) = [check for check in checks if check["check"] == "numbers"]
+    return found
+
+
+def test_the_doctor_says_when_one_number_is_two_people(run: Run, ask: Ask, crm):
+    for number in ("+12025550123", "12025550124", "22922"):
+        ask("send", "--crm", crm, "--to", number, "--content", "x")
+    assert _numbers_check(run)["state"] == "ok"
+    ask("send", "--crm", crm, "--to", "12025550123", "--content", "x")
+    found = _numbers_check(run)
+    assert found["state"] == "warning"
+    assert found["text"] == "+12025550123 and 12025550123 are two people here"
+    assert "SMSGW_DEFAULT_REGION" in found["advice"]
+
+
+def test_the_doctor_warns_of_a_database_that_may_be_anybody(settings):
+    remote = replace(settings, database_url="postgresql://u:hidden@a.example.org,b.example.org/x")
+    found = doctor.encryption_of(remote)
+    assert found.state == "warning"
+    assert "a.example.org, b.example.org" in found.text
+    assert "sslmode=verify-full" in found.advice
+    assert "hidden" not in f"{found}"
+    assert doctor.encryption_of(settings).state == "ok"
 
 
 def test_the_doctor_needs_no_database_to_speak(run: Run, monkeypatch: pytest.MonkeyPatch):

@@ -1,0 +1,46 @@
+"""Says to which hosts a database URL leads without their certificates being checked."""
+
+import ipaddress
+import os
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
+
+_VERIFYING = ("verify-ca", "verify-full")
+
+
+def unverified_hosts(url: str) -> list[str]:
+    """The hosts over a network whose certificate nobody checks: anybody on the way may be the database.
+
+    libpq itself reads the URL, several hosts and its environment variables (`PGSSLMODE`, `PGHOST`) included.
+    """
+    try:
+        given = conninfo_to_dict(url.replace("postgresql+psycopg://", "postgresql://", 1))
+    except ProgrammingError:
+        return []
+    settings = {**_defaults(), **given}
+    # With the system's certificates libpq takes no weaker mode.
+    if settings.get("sslmode") in _VERIFYING or settings.get("sslrootcert") == "system":
+        return []
+    hosts = str(settings.get("hostaddr") or settings.get("host") or "").split(",")
+    return [host for host in hosts if not _is_local(host)]
+
+
+def _defaults() -> dict[str, str]:
+    """What libpq takes from its environment variables and by itself."""
+    return {
+        option.keyword.decode(): os.fsdecode(option.val)
+        for option in Conninfo.get_defaults()
+        if option.val
+    }
+
+
+def _is_local(host: str) -> bool:
+    """Whether it is this machine: a socket's folder, or its own address."""
+    if not host or host.startswith(("/", "@")) or host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
