@@ -15,6 +15,7 @@ except ImportError:  # before Python 3.14
 _PASSWORD_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 # Comes before all events: a position from which everything that is kept follows.
 FIRST_EVENT_ID = f"evt_{'0' * 32}"
+_CRM_ID = re.compile(r"crm_[0-9a-f]{32}")
 _EVENT_ID = re.compile(r"evt_[0-9a-f]{32}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -56,6 +57,11 @@ def new_endpoint_id() -> str:
 def new_crm_id() -> str:
     """`crm_` + 32 hex digits."""
     return _ordered("crm")
+
+
+def is_crm_id(text: str) -> bool:
+    """Whether `text` is written like one of these."""
+    return _CRM_ID.fullmatch(text) is not None
 
 
 def new_dispatch_id() -> str:

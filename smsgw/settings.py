@@ -48,6 +48,8 @@ class Settings:
     requests_per_minute: int | None
     webhooks_per_crm: int
     open_registration: bool
+    open_crm_registration: bool
+    devices_per_crm: int
     metrics_public: bool
     log_format: str
     log_level: str
@@ -109,6 +111,8 @@ def _read(env: Env) -> Settings:
         requests_per_minute=_limit(env, "REQUESTS_PER_MINUTE"),
         webhooks_per_crm=env.int("WEBHOOKS_PER_CRM", 50, validate=positive),
         open_registration=env.bool("OPEN_REGISTRATION", False),
+        open_crm_registration=env.bool("OPEN_CRM_REGISTRATION", False),
+        devices_per_crm=env.int("DEVICES_PER_CRM", 100, validate=validate.Range(min=0)),
         metrics_public=env.bool("METRICS_PUBLIC", False),
         log_format=env.str("LOG_FORMAT", "text", validate=validate.OneOf(["text", "json"])),
         log_level=_log_level(env.str("LOG_LEVEL", "INFO")),

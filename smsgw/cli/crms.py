@@ -7,11 +7,12 @@ from .. import clock, program
 from ..addresses import Guard
 from ..clock import rfc3339
 from ..core import crms, operators, urls, webhooks
+from ..core.registration import CRMS
 from ..settings import HIGHEST_LIMIT, Settings
 from ..store.models import Crm
 from . import output
 from .entry import group
-from .house import opened
+from .house import opened, phone_base
 
 crm = group("crm", "Programs that send and receive SMS through this server.")
 operator = group("operator", "People who run this server.")
@@ -42,14 +43,14 @@ def add(name: str, callback_url: str | None, device_ids: tuple[str, ...]) -> Non
 
 @output.command(crm, "list")
 def show_all() -> None:
-    """List the CRMs."""
+    """List the CRMs; who is not approved registered itself, and has devices of its own alone."""
     with opened() as house, house.database.reading() as session:
         found = crms.shapes(session, crms.everyone(session))
     shown = [
         {**one, "devices": "all" if one["device_ids"] is None else one["device_ids"]}
         for one in found
     ]
-    columns = ("name", "id", "enabled", "devices", "created_at")
+    columns = ("name", "id", "enabled", "approved", "devices", "created_at")
     output.rows_of(found, shown, columns, f"There is no CRM yet: {program.line('crm add NAME')}")
 
 
@@ -63,24 +64,55 @@ def rotate(name: str) -> None:
     output.one({"id": found.id, "name": found.name, "api_key": key})
 
 
+@output.command(crm, "pair")
+@click.option(
+    "--minutes",
+    type=click.IntRange(0, 24 * 60),
+    default=10,
+    show_default=True,
+    help="For how long; 0 closes it at once.",
+)
+def pair(minutes: int) -> None:
+    """Let CRMs register themselves by /registerCRM for a while; each has devices of its own alone."""
+    with opened() as house, house.database.transaction() as session:
+        until = clock.rfc3339(CRMS.open_for(session, minutes, clock.now()))
+    url = f"{phone_base(house.settings)}/registerCRM"
+    text = (
+        f"CRMs may register themselves by POST {url} until {until}."
+        if minutes
+        else "No CRM may register itself any more."
+    )
+    output.say(text, {"minutes": minutes, "open_until": until, "url": url})
+
+
+@output.command(crm, "approve")
+@_NAME
+def approve(name: str) -> None:
+    """Note that you know a CRM that registered itself; 'crm route' lets it use your phones, and approves it too."""
+    with opened() as house, house.database.transaction() as session:
+        found = crms.get(session, name)
+        crms.approve(found)
+    output.say(f"{found.name} is approved.", {"id": found.id, "approved": True})
+
+
 @output.command(crm, "enable")
 @_NAME
 def enable(name: str) -> None:
-    """Let a CRM in again."""
+    """Let a CRM in again, and its own phones."""
     _switch(name, True)
 
 
 @output.command(crm, "disable")
 @_NAME
 def disable(name: str) -> None:
-    """Refuse a CRM's calls."""
+    """Refuse a CRM's calls, and its own phones."""
     _switch(name, False)
 
 
 @output.command(crm, "remove")
 @_NAME
 def remove(name: str) -> None:
-    """Take a CRM away and cancel what it has queued; its messages stay."""
+    """Take a CRM away with its own phones and cancel what it has queued; its messages stay."""
     with opened() as house, house.database.transaction() as session:
         found = crms.get(session, name)
         crms.remove(session, found, clock.now())
@@ -90,9 +122,9 @@ def remove(name: str) -> None:
 @output.command(crm, "route")
 @_NAME
 @_DEVICES
-@click.option("--all-devices", is_flag=True, help="All devices, future ones too.")
+@click.option("--all-devices", is_flag=True, help="All of the operators' devices, future ones too.")
 def route(name: str, device_ids: tuple[str, ...], all_devices: bool) -> None:
-    """Set which devices a CRM may use from now on; what it has queued for others by name is cancelled."""
+    """Set which devices a CRM may use from now on, besides its own; what it has queued for others is cancelled."""
     if bool(device_ids) == all_devices:
         raise click.UsageError("give --device ID (one or more) or --all-devices")
     with opened() as house, house.database.transaction() as session:

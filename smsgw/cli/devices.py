@@ -3,7 +3,8 @@
 import click
 
 from .. import clock, program
-from ..core import devices, registration
+from ..core import crms, devices, ownership
+from ..core.registration import PHONES, pairing_shape
 from ..settings import Settings
 from . import output, qr
 from .entry import group
@@ -22,6 +23,8 @@ _COLUMNS = (
     "app_version",
     "queued_count",
     "in_flight_count",
+    "crm",
+    "approved",
 )
 
 
@@ -40,10 +43,10 @@ def add(device_id: str, phone: str | None, key: bool) -> None:
 
 @output.command(device, "list")
 def show_all() -> None:
-    """List the phones."""
+    """List the phones: `crm` is the one a phone belongs to, and who is not approved registered itself and waits."""
     with opened() as house, house.database.reading() as session:
         limit = house.settings.device_offline_seconds
-        found = devices.shapes(session, devices.everyone(session), clock.now(), limit)
+        found = ownership.shapes(session, devices.everyone(session), clock.now(), limit)
     output.rows(found, _COLUMNS, f"There is no device yet: {program.line('device add NAME')}")
 
 
@@ -67,16 +70,42 @@ def rotate(device_id: str, key: bool) -> None:
     help="For how long; 0 closes it at once.",
 )
 def pair(minutes: int) -> None:
-    """Let phones register themselves for a while, and CRMs by /registerCRM."""
+    """Let phones register themselves for a while; each waits for 'device approve' then."""
     with opened() as house, house.database.transaction() as session:
-        until = clock.rfc3339(registration.open_for(session, minutes, clock.now()))
+        until = clock.rfc3339(PHONES.open_for(session, minutes, clock.now()))
     base = phone_base(house.settings)
     text = (
-        f"Phones may register themselves at {base} until {until}, and CRMs by /registerCRM."
+        f"Phones may register themselves at {base} until {until}; "
+        f"then let each in: {program.line('device approve NAME')}"
         if minutes
-        else "Nobody may register any more."
+        else "No phone may register itself any more."
     )
     output.say(text, {"minutes": minutes, "open_until": until, "url": base})
+
+
+@output.command(device, "approve")
+@_NAME
+def approve(device_id: str) -> None:
+    """Let in a phone that registered itself."""
+    with opened() as house, house.database.transaction() as session:
+        ownership.approve(session, devices.get(session, device_id))
+    output.say(f"{device_id} is approved.", {"device_id": device_id, "approved": True})
+
+
+@output.command(device, "assign")
+@_NAME
+@click.option("--crm", metavar="NAME", help="The CRM it belongs to, which then uses it alone.")
+@click.option("--operators", is_flag=True, help="Nobody's: all CRMs that may use all devices.")
+def assign(device_id: str, crm: str | None, operators: bool) -> None:
+    """Say whose a phone is; what others have queued for it that may not use it any more is cancelled."""
+    if (crm is None) != operators:
+        raise click.UsageError("give --crm NAME or --operators")
+    with opened() as house, house.database.transaction() as session:
+        owner = None if crm is None else crms.get(session, crm)
+        ownership.assign(session, devices.get(session, device_id), owner, clock.now())
+    name = None if owner is None else owner.name
+    text = f"{device_id} belongs to {name or 'the operators'}."
+    output.say(text, {"device_id": device_id, "crm": name})
 
 
 @output.command(device, "enable")
@@ -132,7 +161,7 @@ def _show(settings: Settings, device_id: str, secret: str, is_key: bool) -> None
     if not is_key:
         output.one(shape)
         return
-    pairing = registration.pairing_shape(secret, base)
+    pairing = pairing_shape(secret, base)
     output.one({**shape, **pairing} if output.wants_json() else shape)
     if not output.wants_json():
         qr.show(pairing)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -12,26 +12,33 @@ from .. import ids
 from ..clock import rfc3339, rfc3339_or_none
 from ..errors import Conflict, Invalid, NotFound
 from ..sms import numbers
+from ..store.inserts import InsertNew
 from ..store.models import CrmDevice, Device, Dispatch, Message
 from . import locking, protocols, unconfirmed, window
 from .locking import Locked
 
+_THERE = sa.select(Device).where(Device.removed_at.is_(None)).order_by(Device.id)
 _DEVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def count_unknown_reports(session: Session, device_id: str, count: int) -> None:
-    """Adds to how often the device spoke of dispatches that are not its own."""
-    session.execute(
-        sa.update(Device)
-        .where(Device.id == device_id)
-        .values(unknown_report_count=Device.unknown_report_count + count)
-    )
+class _New(NamedTuple):
+    id: str
+    secret_hash: str
+    created_at: datetime
+    owner_crm_id: str | None
+    approved: bool
+
+
+_NEW_DEVICES = InsertNew(Device, _New, conflict_on=[Device.id], returning=Device.id)
 
 
 def add_with_password(
     session: Session, device_id: str, phone: str | None, region: str | None, now: datetime
 ) -> tuple[Device, str]:
-    """Makes a device and returns it with its password, which is not kept. A removed name comes back to life."""
+    """Makes a device of the operators' and returns it with its password, which is not kept.
+
+    A removed name comes back to life with its history, whoever it belonged to.
+    """
     secret = ids.new_password()
     return _add(session, device_id, phone, region, secret, now), secret
 
@@ -47,6 +54,33 @@ def add_with_key(
     return device, secret
 
 
+def add_new(
+    session: Session,
+    device_id: str,
+    phone: str | None,
+    region: str | None,
+    now: datetime,
+    *,
+    owner_crm_id: str | None,
+    approved: bool,
+) -> tuple[Device, str]:
+    """Makes a device with a `gw_live_…` key whose name is new; returns it with the key.
+
+    `Conflict` for a name that any device has or had, in capitals or not: its messages may still be there.
+    """
+    _check_name(device_id)
+    is_like_it = sa.func.lower(Device.id) == device_id.lower()
+    key = ids.new_device_key()
+    row = _New(device_id, ids.hash_secret(key), now, owner_crm_id, approved)
+    is_taken = session.scalar(sa.select(Device.id).where(is_like_it).limit(1)) is not None
+    if is_taken or not _NEW_DEVICES.new(session, [row]):
+        raise _taken(device_id)
+    device = session.get_one(Device, device_id)
+    set_phone(device, phone, region)
+    session.flush()
+    return device, key
+
+
 def get(session: Session, device_id: str) -> Device:
     """The device with that name; `NotFound` when there is none."""
     device = session.get(Device, device_id)
@@ -57,20 +91,12 @@ def get(session: Session, device_id: str) -> Device:
 
 def everyone(session: Session) -> list[Device]:
     """All devices that were not removed, by name."""
-    return list(
-        session.scalars(sa.select(Device).where(Device.removed_at.is_(None)).order_by(Device.id))
-    )
+    return list(session.scalars(_THERE))
 
 
 def several(session: Session, device_ids: Sequence[str]) -> list[Device]:
     """The ones of these devices that are there, by name."""
-    return list(
-        session.scalars(
-            sa.select(Device)
-            .where(Device.id.in_(device_ids), Device.removed_at.is_(None))
-            .order_by(Device.id)
-        )
-    )
+    return list(session.scalars(_THERE.where(Device.id.in_(device_ids))))
 
 
 def rotate(device: Device) -> str:
@@ -187,21 +213,29 @@ def _add(
     secret: str,
     now: datetime,
 ) -> Device:
-    if not _DEVICE_ID.fullmatch(device_id):
-        text = "Must have 1 to 64 letters, digits, dots, dashes and underscores."
-        raise Invalid(f"device_id: {text}", details={"device_id": [text]})
-    device = session.get(Device, device_id, with_for_update=True)
-    if device is None:
-        device = Device(id=device_id, created_at=now)
-        session.add(device)
-    elif device.removed_at is None:
-        raise Conflict(f"there is a device {device_id!r} already", code="device_exists")
-    device.removed_at = None
-    device.enabled = True
+    _check_name(device_id)
+    row = _New(device_id, ids.hash_secret(secret), now, None, True)
+    is_new = bool(_NEW_DEVICES.new(session, [row]))
+    device = session.get_one(Device, device_id, with_for_update=True)
+    if not is_new and device.removed_at is None:
+        raise _taken(device_id, is_waiting=not device.approved)
+    device.removed_at = device.owner_crm_id = None
+    device.enabled = device.approved = True
     set_phone(device, phone, region)
     device.secret_hash = ids.hash_secret(secret)
     session.flush()
     return device
+
+
+def _check_name(device_id: str) -> None:
+    if not _DEVICE_ID.fullmatch(device_id):
+        text = "Must have 1 to 64 letters, digits, dots, dashes and underscores."
+        raise Invalid(f"device_id: {text}", details={"device_id": [text]})
+
+
+def _taken(device_id: str, is_waiting: bool = False) -> Conflict:
+    how = "registered itself and waits: approve or remove it" if is_waiting else "is there already"
+    return Conflict(f"a device {device_id!r} {how}", code="device_exists")
 
 
 def _with_secret(device: Device, secret: str) -> str:

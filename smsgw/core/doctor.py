@@ -11,9 +11,17 @@ from .. import program
 from ..settings import Settings
 from ..store import encryption
 from ..store.db import Database, is_postgresql
-from ..store.models import Device, Message, QuarantinedItem, WebhookEndpoint, WorkerHeartbeat
+from ..store.models import (
+    Crm,
+    Device,
+    Message,
+    QuarantinedItem,
+    WebhookEndpoint,
+    WorkerHeartbeat,
+)
 from . import (
     archive,
+    crms,
     devices,
     events,
     health,
@@ -46,7 +54,7 @@ def examine(database: Database, settings: Settings, now: datetime) -> list[Findi
             _clock(session, now),
             encryption_of(settings),
             _public_url(settings),
-            *_devices(session, settings, now),
+            *of_callers(session, settings, now),
             _stuck(session),
             _numbers(session),
             *_webhooks(session),
@@ -54,6 +62,11 @@ def examine(database: Database, settings: Settings, now: datetime) -> list[Findi
             *_open_transactions(session, now),
         ]
     return findings
+
+
+def of_callers(session: Session, settings: Settings, now: datetime) -> list[Finding]:
+    """What is to be said of devices, and of CRMs that wait for approval."""
+    return [*_devices(session, settings, now), *_crms(session)]
 
 
 def _clock(session: Session, now: datetime) -> Finding:
@@ -101,9 +114,13 @@ def _devices(session: Session, settings: Settings, now: datetime) -> Iterator[Fi
     found = devices.everyone(session)
     if not found:
         yield Finding("devices", "wrong", "there is none", program.line("device add NAME"))
+    stopped = _with_disabled_crm(session)
     loads = window.loads(session, now)
     for device in found:
-        yield _presence(device, settings, now)
+        if not device.approved:
+            yield _waiting(f"device {device.id}", "device", device.id)
+            continue
+        yield _presence(device, device.id in stopped, settings, now)
         if device.id in loads and _is_blocked(loads[device.id], settings, now):
             yield _blocked(device, loads[device.id])
         if _has_old_app(device):
@@ -131,6 +148,21 @@ def _blocked(device: Device, load: Load) -> Finding:
     )
 
 
+def _crms(session: Session) -> Iterator[Finding]:
+    for crm in crms.waiting(session):
+        yield _waiting(f"crm {crm.name}", "crm", crm.id)
+
+
+def _waiting(check: str, kind: str, name: str) -> Finding:
+    advice = f"{program.line(f'{kind} approve {name}')}, or {program.line(f'{kind} remove {name}')}"
+    return Finding(check, "warning", "registered itself and waits for approval", advice)
+
+
+def _with_disabled_crm(session: Session) -> set[str]:
+    disabled = sa.select(Crm.id).where(~Crm.enabled)
+    return set(session.scalars(sa.select(Device.id).where(Device.owner_crm_id.in_(disabled))))
+
+
 def _has_old_app(device: Device) -> bool:
     """Only cht-gateway's versions mean anything here; other apps count their own."""
     version = _VERSION.match(device.app_version or "")
@@ -139,10 +171,12 @@ def _has_old_app(device: Device) -> bool:
     return (int(version[1]), int(version[2])) < OLDEST_GOOD_APP
 
 
-def _presence(device: Device, settings: Settings, now: datetime) -> Finding:
+def _presence(device: Device, is_stopped: bool, settings: Settings, now: datetime) -> Finding:
     check, words = f"device {device.id}", wording.of(device)
     if not device.enabled:
         return Finding(check, "ok", "is disabled")
+    if is_stopped:
+        return Finding(check, "ok", "is refused, because its CRM is disabled")
     if device.last_seen_at is None:
         return Finding(check, "wrong", words.never, words.begin)
     ago = _span(now - device.last_seen_at)

@@ -35,7 +35,7 @@ class _Waiting(NamedTuple):
 def has_something(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
     """Whether there may be anything for this device. It wants the values of `window.moments`."""
     return sa.or_(
-        _has_due(sa.literal("d:") + device_id),
+        _has_due(sa.literal("d:") + device_id, routing.is_for_device(device_id)),
         sa.exists().where(routing.is_of_device(device_id), _has_due(_lane_of_crm())),
         sa.exists().where(window.is_unconfirmed(device_id)),
     )
@@ -46,7 +46,7 @@ def next_ids(session: Session, device_id: str, most: int, now: datetime) -> list
     candidates = [
         row
         for lane in _DUE_LANES.all(session, device_id=device_id, now=now)
-        for row in _NEXT_IN_LANE.all(session, lane=lane, most=most, now=now)
+        for row in _NEXT_IN_LANE.all(session, device_id=device_id, lane=lane, most=most, now=now)
     ]
     candidates.sort(key=_order)
     return [row.id for row in candidates[:most]]
@@ -60,10 +60,12 @@ def _lane_of_crm() -> sa.ColumnElement[str]:
     return sa.literal("c:") + Crm.id
 
 
-def _has_due(lane: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+def _has_due(
+    lane: sa.ColumnElement[str], *conditions: sa.ColumnElement[bool]
+) -> sa.ColumnElement[bool]:
     # Not `exists`, which PostgreSQL may join the other way round, from the whole queue to the lanes; and in the order
     # of the lane's index, so that it takes that one also while it believes the queue to be next to empty.
-    first = sa.select(Message.due_at).where(_IS_DUE, Message.lane == lane)
+    first = sa.select(Message.due_at).where(_IS_DUE, Message.lane == lane, *conditions)
     return first.order_by(Message.due_at).limit(1).scalar_subquery().is_not(None)
 
 
@@ -71,7 +73,7 @@ _OWN_LANE = sa.literal("d:") + DEVICE_ID
 _DUE_LANES = Query(
     str,
     sa.union_all(
-        sa.select(_OWN_LANE).where(_has_due(_OWN_LANE)),
+        sa.select(_OWN_LANE).where(_has_due(_OWN_LANE, routing.is_for_device(DEVICE_ID))),
         sa.select(_lane_of_crm()).where(
             routing.is_of_device(DEVICE_ID),
             _has_due(_lane_of_crm()),
@@ -89,6 +91,8 @@ _NEXT_IN_LANE = Query(
                     Message.lane == sa.bindparam("lane"),
                     Message.priority == priority,
                     IS_FREE,
+                    # What was queued for a device by name may be older than whose the device is now.
+                    routing.is_for_device(DEVICE_ID),
                 )
                 .order_by(Message.due_at, Message.id)
                 .limit(sa.bindparam("most", type_=sa.Integer))

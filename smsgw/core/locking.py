@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..store.db import run
-from ..store.models import Device
+from ..store.models import Crm, Device
 from ..store.tables import plain
 
 
@@ -23,11 +23,14 @@ class Locked:
     enabled: bool
     removed_at: datetime | None
     quiet_at: datetime | None
+    approved: bool
+    has_enabled_owner: bool
 
     @property
     def may_take(self) -> bool:
         """Whether it may be handed messages."""
-        return self.enabled and self.removed_at is None
+        is_there = self.enabled and self.removed_at is None
+        return is_there and self.approved and self.has_enabled_owner
 
 
 _TABLE = plain(Device)
@@ -48,8 +51,13 @@ _LOCK = (
         _TABLE.c.enabled,
         _TABLE.c.removed_at,
         _TABLE.c.quiet_at,
+        _TABLE.c.approved,
+        _TABLE.c.owner_crm_id,
     )
 )
+_IS_OWNER_ENABLED = sa.select(
+    sa.and_(Crm.enabled, Crm.removed_at.is_(None)).label("enabled")
+).where(Crm.id == sa.bindparam("crm_id", type_=sa.String))
 
 
 def lock(session: Session, device_id: str, protocol: str | None = None) -> Locked:
@@ -58,4 +66,12 @@ def lock(session: Session, device_id: str, protocol: str | None = None) -> Locke
     Notes the protocol it speaks now, where one is given.
     """
     values = {"device_id": device_id, "spoken": protocol}
-    return Locked(*run(session, _LOCK, values)[0])
+    *columns, owner_id = run(session, _LOCK, values)[0]
+    columns.append(_is_enabled(session, owner_id))
+    return Locked(*columns)
+
+
+def _is_enabled(session: Session, owner_id: str | None) -> bool:
+    if owner_id is None:
+        return True
+    return bool(run(session, _IS_OWNER_ENABLED, {"crm_id": owner_id})[0].enabled)

@@ -9,13 +9,14 @@ from .. import ids
 from ..store.db import Database
 from ..store.models import Device
 from ..store.queries import Query
-from . import lanes, window
+from . import lanes, routing, window
 
 
 class Login(NamedTuple):
     """What a request needs to know of its device. `revision` tells later whether another poll was faster.
 
-    `may_have_work` is asked along with the rest, because most requests are polls that find nothing.
+    `may_have_work` is asked along with the rest, because most requests are polls that find nothing. A device whose
+    CRM is disabled is not `enabled` either; one that registered itself is not `approved` at first.
     """
 
     device_id: str
@@ -23,14 +24,16 @@ class Login(NamedTuple):
     enabled: bool
     revision: int
     may_have_work: bool
+    approved: bool
 
 
 _LOGIN = sa.select(
     Device.id.label("device_id"),
     Device.secret_hash,
-    Device.enabled,
+    routing.is_admitted().label("enabled"),
     Device.revision,
     lanes.has_something(Device.id).label("may_have_work"),
+    Device.approved,
 ).where(Device.removed_at.is_(None))
 _BY_ID = Query(Login, _LOGIN.where(Device.id == sa.bindparam("device_id", type_=sa.String)))
 _BY_SECRET = Query(

@@ -27,14 +27,20 @@ _NEW_ROUTES = InsertNew(
 
 
 def put(session: Session, crm: AnyCrm, device: Device) -> None:
-    """Lets the CRM use the device; nothing to do where it may use all."""
-    if not crm.uses_all_devices:
+    """Lets the CRM use the device; nothing to do where it may use it already."""
+    if not crm.uses_all_devices or device.owner_crm_id is not None:
         _NEW_ROUTES.new(session, [_Route(crm.id, device.id)])
 
 
 def remove(session: Session, crm: Crm, device: Device, now: datetime) -> None:
-    """Takes the device away from the CRM and cancels what it has queued for it; `Conflict` where it may use all."""
-    if crm.uses_all_devices:
+    """Takes the device away from the CRM and cancels what it has queued for it.
+
+    `Conflict` for a CRM's own device, and for one of the operators' where it may use all of these.
+    """
+    if device.owner_crm_id == crm.id:
+        text = f"the device {device.id!r} belongs to the CRM {crm.name!r}; assign it to another owner first"
+        raise Conflict(text, code="own_device")
+    if crm.uses_all_devices and device.owner_crm_id is None:
         text = f"the CRM {crm.name!r} may use all devices; give it a list of devices first"
         raise Conflict(text, code="uses_all_devices")
     session.execute(
@@ -44,6 +50,7 @@ def remove(session: Session, crm: Crm, device: Device, now: datetime) -> None:
 
 
 def find_only_crm(session: Session) -> Crm | None:
-    """The CRM, if there is exactly one."""
-    found = session.scalars(sa.select(Crm).where(Crm.removed_at.is_(None)).limit(2)).all()
+    """The CRM, if exactly one is approved: those that registered themselves get no device by themselves."""
+    is_approved = sa.and_(Crm.removed_at.is_(None), Crm.approved)
+    found = session.scalars(sa.select(Crm).where(is_approved).limit(2)).all()
     return found[0] if len(found) == 1 else None

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from ..sms import reasons, statuses
 from ..store.db import run
-from ..store.models import HistoryEntry
-from . import devices, dispatches
+from ..store.models import Device, HistoryEntry
+from . import dispatches
 from .journal import Journal
 from .locking import Locked
 from .rows import DISPATCHES, Row, Saving
@@ -95,7 +95,7 @@ def apply(
     if messages and unknown:
         _warn_of_others(device, by_dispatch, siblings)
     if unknown:
-        devices.count_unknown_reports(session, device.id, unknown)
+        _count_unknown(session, device.id, unknown)
     told: dict[str, Row] = {}
     settled: dict[str, Row] = {}
     quiet_at = device.quiet_at if rule.heeds_quiet else None
@@ -204,3 +204,11 @@ _HEARD = (
     )
     .order_by(HistoryEntry.id)
 )
+
+
+def _count_unknown(session: Session, device_id: str, count: int) -> None:
+    session.execute(
+        sa.update(Device)
+        .where(Device.id == device_id)
+        .values(unknown_report_count=Device.unknown_report_count + count)
+    )

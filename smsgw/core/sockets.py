@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from .. import ids
 from ..settings import Settings
 from ..store.db import Database
-from ..store.models import Crm, CrmDevice, Device, Dispatch, Message
-from . import handout, lanes, locking, protocols, window
+from ..store.models import Crm, Device, Dispatch, Message
+from . import handout, lanes, locking, protocols, routing, window
 from .handout import Outgoing
 from .journal import writing
 
@@ -61,7 +61,7 @@ def release(session: Session, device_id: str, socket_id: str) -> None:
 
 
 def find(session: Session, device_id: str) -> Row | None:
-    """What the row of one device says, `None` when it was removed."""
+    """What the row of one device says, `None` when it was removed or is not approved."""
     row = session.execute(_ROWS.where(Device.id == device_id)).one_or_none()
     return Row(*row[1:]) if row else None
 
@@ -79,8 +79,12 @@ def find_all(session: Session) -> dict[str, Row]:
 
 
 _ROWS = sa.select(
-    Device.id, Device.socket_id, Device.secret_hash, Device.enabled, Device.last_seen_at
-).where(Device.removed_at.is_(None))
+    Device.id,
+    Device.socket_id,
+    Device.secret_hash,
+    routing.is_admitted(),
+    Device.last_seen_at,
+).where(Device.removed_at.is_(None), Device.approved)
 _SOMETHING = sa.select(lanes.has_something(Device.id)).where(
     Device.id == sa.bindparam("device_id", type_=sa.String)
 )
@@ -106,7 +110,8 @@ def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set
         if kind == "d":
             found |= {name} & wanted
         else:
-            usable = sorted(wanted & _usable(session, name, wanted))
+            crm = session.get_one(Crm, name)
+            usable = sorted(wanted.intersection(routing.device_ids_of(session, crm)))
             found |= set(random.sample(usable, min(ASKED_PER_SHARED_LANE, len(usable))))
     return found
 
@@ -144,10 +149,3 @@ def _due_lanes(session: Session, now: datetime) -> list[str]:
     )
     found = session.scalars(sa.select(lanes.c.lane).where(lanes.c.lane.is_not(None), is_due))
     return [str(lane) for lane in found]
-
-
-def _usable(session: Session, crm_id: str, device_ids: set[str]) -> set[str]:
-    """Those of the devices the CRM may use."""
-    if session.scalar(sa.select(Crm.uses_all_devices).where(Crm.id == crm_id)):
-        return device_ids
-    return set(session.scalars(sa.select(CrmDevice.device_id).where(CrmDevice.crm_id == crm_id)))

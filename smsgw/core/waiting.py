@@ -79,9 +79,9 @@ def _earlier(dispatch: Dispatch) -> dict[str, Any]:
 def _candidates(session: Session, message: Message) -> list[Device]:
     """The devices the message may go to, disabled ones too."""
     lane = message.lane or ""
-    if lane.startswith("d:"):
-        return devices.several(session, [lane[2:]])
     crm = session.get_one(Crm, message.crm_id)
+    if lane.startswith("d:"):
+        return devices.several(session, list(routing.usable(session, crm, {lane[2:]})))
     return devices.several(session, routing.device_ids_of(session, crm))
 
 
@@ -95,7 +95,10 @@ def _likeliest(candidates: Sequence[Device]) -> Device:
 
 def _no_device(message: Message) -> str:
     if (message.lane or "").startswith("d:"):
-        return f"The device {message.device_id} was removed from the server; cancel the message."
+        return (
+            f"The device {message.device_id} was removed from the server, or this CRM may not use it any more; "
+            "cancel the message."
+        )
     return "This CRM may use no device: an operator has to add one or to route one to it."
 
 

@@ -8,7 +8,10 @@ from ..settings import HIGHEST_LIMIT
 from .fields import Several, Whole, Yes
 from .message_schemas import moment, text, told
 
-_DEVICE_IDS = told("The devices it may use; null means all, future ones too.", example=["phone-1"])
+_DEVICE_IDS = told(
+    "The operators' devices it may use; null means all of them, future ones too. Its own it always may.",
+    example=["phone-1"],
+)
 _DEVICE_ID = fields.String(validate=validate.Length(max=64))
 MOST_DEVICES = 1000
 
@@ -58,6 +61,10 @@ class Crm(ma.Schema):
     id = text("Ours, `crm_…`.")
     name = text("What people call it.")
     enabled = fields.Boolean(required=True, metadata=told("Whether its key is accepted."))
+    approved = fields.Boolean(
+        required=True,
+        metadata=told("Whether an operator knows it; false for one that registered itself."),
+    )
     strict_numbers = fields.Boolean(
         required=True, metadata=told("Whether it sends to complete international numbers only.")
     )
@@ -75,7 +82,7 @@ class Crm(ma.Schema):
         fields.String(),
         required=True,
         allow_none=True,
-        metadata=told("The devices it may use; null means all, future ones too."),
+        metadata=told("The devices it may use; null means all of the operators', and its own."),
     )
     created_at = moment("When it was added.")
 

@@ -11,7 +11,7 @@ from ..addresses import Guard
 from ..core import crms, urls, webhooks
 from ..http.answers import answer
 from ..http.guards import operator_required
-from ..http.idempotency import once_with_secret
+from ..http.idempotency import once, once_with_secret
 from ..http.openapi import Door
 from ..http.wiring import house
 from ..store.models import Crm
@@ -72,7 +72,7 @@ def change(body: dict[str, Any], crm_id: str) -> Response:
     """Change a CRM
 
     Its name, whether it is let in, its limits, and which devices it may use. What it has queued for a device that is
-    left out by name is cancelled.
+    left out by name is cancelled. While it is disabled, its own devices are refused and send nothing.
     """
     with house().database.transaction() as session:
         crm = crms.get(session, crm_id)
@@ -94,11 +94,32 @@ def change(body: dict[str, Any], crm_id: str) -> Response:
 def remove(crm_id: str) -> Response:
     """Remove a CRM
 
-    Its key is void at once, and what it still has in the queue is cancelled. Its messages stay.
+    Its key is void at once, its own devices are removed, and what it still has in the queue is cancelled. Its messages
+    stay.
     """
     with house().database.transaction() as session:
         crms.remove(session, crms.get(session, crm_id), clock.now())
     return Response(status=204)
+
+
+@door.on("POST", "/crms/<crm_id>/approve")
+@door.answers(200, crm_schemas.Crm, "The CRM as it is now.", example=examples.CRM)
+@door.fails(404)
+@operator_required
+def approve(crm_id: str) -> Response:
+    """Approve a CRM
+
+    Notes that you know one that registered itself. What it may use besides its own devices, `PATCH` says, which
+    approves it too.
+    """
+
+    def act(session: Session, _now: datetime) -> Response:
+        crm = crms.get(session, crm_id)
+        crms.approve(crm)
+        session.flush()
+        return answer(_shape(session, crm))
+
+    return once(act)
 
 
 @door.on("POST", "/crms/<crm_id>/rotate")

@@ -33,6 +33,11 @@ class DeviceChanges(Taken):
 
     phone = PhoneNumber(allow_none=True, validate=validate.Length(max=64), metadata=_PHONE)
     enabled = Yes(metadata=told("Whether it is let in; its queue waits meanwhile."))
+    crm = fields.String(
+        allow_none=True,
+        validate=validate.Length(min=1, max=100),
+        metadata=told("The CRM it belongs to, by id or name; null for the operators."),
+    )
 
 
 class NewSecret(Taken):
@@ -67,6 +72,14 @@ class Device(ma.Schema):
         required=True, metadata=told("Reports about messages that are not from here.")
     )
     created_at = moment("When it was added.")
+    crm_id = fields.String(
+        allow_none=True,
+        metadata=told("For operators: the CRM it belongs to; null for the operators' own."),
+    )
+    crm = fields.String(allow_none=True, metadata=told("For operators: that CRM's name."))
+    approved = fields.Boolean(
+        metadata=told("For operators: false while it waits for approval, having registered itself.")
+    )
 
 
 class Devices(ma.Schema):

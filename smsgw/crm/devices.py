@@ -7,11 +7,11 @@ from flask import Response
 from sqlalchemy.orm import Session
 
 from .. import clock
-from ..core import devices, routing
+from ..core import crms, devices, ownership, routing
 from ..errors import NotFound
 from ..http.answers import answer
 from ..http.guards import crm_or_operator_required, find_crm, operator_required
-from ..http.idempotency import once_with_secret
+from ..http.idempotency import once, once_with_secret
 from ..http.openapi import Door
 from ..http.wiring import house
 from ..store.models import Device
@@ -33,7 +33,7 @@ def list_devices() -> Response:
             rows = devices.everyone(session)
         else:
             rows = devices.several(session, routing.device_ids_of(session, crm))
-        return answer({"data": _shapes(session, rows)})
+        return answer({"data": _shapes(session, rows, is_operator=crm is None)})
 
 
 @door.on("POST", "/devices")
@@ -68,18 +68,26 @@ def show(device_id: str) -> Response:
     with house().database.reading() as session:
         if crm is not None and not routing.may_use(session, crm, device_id):
             raise NotFound(f"no device {device_id[:80]!r}")
-        return answer(_shape(session, devices.get(session, device_id)))
+        device = devices.get(session, device_id)
+        return answer(_shapes(session, [device], is_operator=crm is None)[0])
 
 
 @door.on("PATCH", "/devices/<device_id>")
-@door.answers(200, device_schemas.Device, "The device as it is now.", example=examples.DEVICE)
+@door.answers(200, device_schemas.Device, "The device as it is now.", example=examples.OWN_DEVICE)
 @door.fails(404)
 @operator_required
 @door.takes(device_schemas.DeviceChanges, examples={"off": {"value": {"enabled": False}}})
 def change(body: dict[str, Any], device_id: str) -> Response:
-    """Change a device"""
+    """Change a device
+
+    With `crm` it belongs to that CRM alone, or with null to the operators; what others have queued for it that may not
+    use it any more is cancelled. Its secret stays.
+    """
     with house().database.transaction() as session:
         device = devices.get(session, device_id)
+        if "crm" in body:
+            owner = None if body["crm"] is None else crms.get(session, body["crm"])
+            ownership.assign(session, device, owner, clock.now())
         if "phone" in body:
             devices.set_phone(device, body["phone"], house().settings.default_region)
         device.enabled = body.get("enabled", device.enabled)
@@ -104,7 +112,7 @@ def remove(device_id: str) -> Response:
 
 @door.on("POST", "/devices/<device_id>/reset")
 @door.answers(
-    200, device_schemas.Device, "The device with nothing in hand.", example=examples.DEVICE
+    200, device_schemas.Device, "The device with nothing in hand.", example=examples.OWN_DEVICE
 )
 @door.fails(404)
 @operator_required
@@ -120,6 +128,25 @@ def reset(device_id: str) -> Response:
         device = devices.get(session, device_id)
         devices.reset(session, device, clock.now())
         return answer(_shape(session, device))
+
+
+@door.on("POST", "/devices/<device_id>/approve")
+@door.answers(200, device_schemas.Device, "The device as it is now.", example=examples.OWN_DEVICE)
+@door.fails(404)
+@operator_required
+def approve(device_id: str) -> Response:
+    """Approve a device
+
+    Lets in one that registered itself without a key. Until then it is refused and no CRM may use it.
+    """
+
+    def act(session: Session, _now: datetime) -> Response:
+        device = devices.get(session, device_id)
+        ownership.approve(session, device)
+        session.flush()
+        return answer(_shape(session, device))
+
+    return once(act)
 
 
 @door.on("POST", "/devices/<device_id>/rotate")
@@ -152,8 +179,9 @@ def _login(device: Device, secret: str, status: int) -> Response:
 
 
 def _shape(session: Session, device: Device) -> dict[str, Any]:
-    return _shapes(session, [device])[0]
+    return _shapes(session, [device], is_operator=True)[0]
 
 
-def _shapes(session: Session, rows: list[Device]) -> list[dict[str, Any]]:
-    return devices.shapes(session, rows, clock.now(), house().settings.device_offline_seconds)
+def _shapes(session: Session, rows: list[Device], is_operator: bool) -> list[dict[str, Any]]:
+    shapes = ownership.shapes if is_operator else devices.shapes
+    return shapes(session, rows, clock.now(), house().settings.device_offline_seconds)

@@ -171,6 +171,7 @@ DEVICE: dict[str, Any] = {
     "unknown_report_count": 0,
     "created_at": "2026-02-01T09:00:00.000Z",
 }
+OWN_DEVICE: dict[str, Any] = {**DEVICE, "crm_id": None, "crm": None, "approved": True}
 NEW_DEVICE: dict[str, Any] = {"device_id": "phone-1", "phone": "+4930123456", "key": False}
 DEVICE_LOGIN: dict[str, Any] = {
     "device_id": "phone-1",
@@ -183,6 +184,7 @@ CRM: dict[str, Any] = {
     "id": CRM_ID,
     "name": "clinic",
     "enabled": True,
+    "approved": True,
     "strict_numbers": False,
     "queue_limit": None,
     "requests_per_minute": None,

@@ -16,6 +16,7 @@ from ..core import (
     mapping,
     outbound,
     positions,
+    registration,
     routing,
     urls,
     webhooks,
@@ -41,13 +42,17 @@ blueprint = Blueprint("crm_sockets", __name__)
 def register_crm() -> Response:
     """Makes a CRM without devices, and a webhook endpoint for its `callbackUrl`."""
     now = clock.now()
-    if not keys.is_operator(keys.bearer()):
-        keys.check_open(now)
+    is_operator = keys.is_operator(keys.bearer())
+    if not is_operator:
+        keys.check_open(registration.CRMS, now)
     body = keys.json_body()
     name, callback = keys.text(body, "crmName"), keys.optional_text(body, "callbackUrl")
     url = None if callback is None else _checked(callback)
     with house().database.transaction() as session:
-        crm, key = crms.add(session, name, [], now)
+        if is_operator:
+            crm, key = crms.add(session, name, [], now)
+        else:
+            crm, key = crms.add_unapproved(session, name, now)
         secret = None if url is None else _add_webhook(session, crm, url, now)
         shown = {
             "crmId": crm.id,
@@ -98,7 +103,9 @@ def show_message(message_id: str) -> Response:
 def map_device(device_id: str, crm_id: str) -> Response:
     """Maps a device to a CRM."""
     with house().database.transaction() as session:
-        mapping.put(session, crms.get(session, crm_id), devices.get(session, device_id))
+        crm, device = crms.get(session, crm_id), devices.get(session, device_id)
+        crms.approve(crm)
+        mapping.put(session, crm, device)
     return Response(status=204)
 
 

@@ -23,9 +23,23 @@ _basic = HTTPBasicAuth(realm="smsgw")
 
 
 class DeviceDisabled(Forbidden):
-    """The operator has switched this device off."""
+    """The operator has switched this device off, or the CRM it belongs to."""
 
     code = "device_disabled"
+
+
+class DeviceWaiting(DeviceDisabled):
+    """This device registered itself, and no operator has approved it yet."""
+
+    code = "device_waiting"
+
+
+def check_admitted(login: Login) -> None:
+    """Raises `DeviceWaiting` or `DeviceDisabled` for a device that may not come in."""
+    if not login.approved:
+        raise DeviceWaiting("this device waits for an operator's approval")
+    if not login.enabled:
+        raise DeviceDisabled("this device is disabled on the server")
 
 
 def _find_login() -> Login | None:
@@ -91,8 +105,7 @@ def device_required(view: View) -> View:
         if login is None:
             return error_answer(401, "unauthorized", "wrong device name or password")
         g.device = login
-        if not login.enabled:
-            raise DeviceDisabled("this device is disabled on the server")
+        check_admitted(login)
         return view(*args, **kwargs)
 
     return _marked(guarded, "device")

@@ -6,8 +6,9 @@ from typing import Any
 from flask import g, request
 from werkzeug.exceptions import TooManyRequests
 
-from ..core import crms, limits, operators, registration
+from ..core import crms, limits, operators
 from ..core.limits import Limit
+from ..core.registration import Registration
 from ..core.rows import Caller
 from ..errors import Forbidden, Invalid, Unauthorized
 from ..settings import Settings
@@ -53,15 +54,15 @@ def is_operator(key: str) -> bool:
     return name is not None
 
 
-def check_open(now: datetime) -> None:
+def check_open(wanted: Registration, now: datetime) -> None:
     """Lets somebody without a key register while that is open; raises `Unauthorized`, or 429 for too many a minute."""
     refusals.note_key("device_or_crm", bearer())
     with house().database.reading() as session:
-        is_open = registration.is_open(session, house().settings, now)
+        is_open = wanted.is_open(session, house().settings, now)
     if not is_open:
         raise Unauthorized(
-            "no key, or a wrong one: registering needs an operator's or a CRM's key, "
-            "or an operator opens it for a while with the command 'device pair'"
+            f"no key, or a wrong one: registering needs {wanted.keys} key, "
+            f"or an operator opens it for a while with the command '{wanted.command}'"
         )
     if bearer():
         raise Unauthorized("the key is wrong; while registration is open, none is needed")

@@ -15,6 +15,7 @@ from .mysmsapio import this_gateway
 SUBPROTOCOL = "actioncable-v1-json"
 
 _UNAUTHORIZED = '{"type":"disconnect","reason":"unauthorized","reconnect":false}'
+_NOT_YET = '{"type":"disconnect","reason":"unauthorized","reconnect":true}'
 
 blueprint = Blueprint("cable", __name__)
 
@@ -30,6 +31,8 @@ def connect() -> Response:
         refusals.note_key("device", _key())
     if login is None or not login.enabled:
         return upgrade.refuse(_UNAUTHORIZED, [SUBPROTOCOL])
+    if not login.approved:
+        return upgrade.refuse(_NOT_YET, [SUBPROTOCOL])
     return upgrade.accept(Conversation(this_gateway(login.device_id), login), [SUBPROTOCOL])
 
 

@@ -12,7 +12,7 @@ from flask import Blueprint, Flask, Response, g, request
 from sqlalchemy.orm import Session
 
 from .. import clock, json_reader
-from ..core import devices, limits, outbound, protocols, registration
+from ..core import limits, outbound, ownership, protocols, registration
 from ..core.drafts import Draft
 from ..core.limits import Limit, Standing
 from ..errors import BadRequest, Conflict, Invalid
@@ -62,10 +62,10 @@ def up() -> Response:
 @blueprint.post("/api/v1/gateway/register")
 @public
 def register_gateway() -> Response:
-    """Makes a device with a key, while registration is open."""
+    """Makes a device with a key, while registration is open; an operator has to approve it."""
     now = clock.now()
     with house().database.reading() as session:
-        registration.check_open(session, house().settings, now)
+        registration.PHONES.check_open(session, house().settings, now)
     standing = _count(REGISTRATIONS, refusals.network_of(request.remote_addr or ""), now)
     if not standing.is_allowed:
         return _refuse(standing)
@@ -164,7 +164,7 @@ def _queue(session: Session, draft: Draft, now: datetime) -> str:
 
 def _make(session: Session, device_id: str, now: datetime) -> tuple[Device, str]:
     try:
-        return devices.add_with_key(session, device_id, None, None, now)
+        return ownership.add_waiting(session, device_id, None, None, now)
     except Conflict:
         raise BadRequest("Device ID already exists") from None
 

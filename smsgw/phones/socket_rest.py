@@ -1,6 +1,7 @@
 """The REST half of the device's side of the CRM WebSocket API: registering, and opening a device's socket."""
 
 import logging
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -8,15 +9,15 @@ from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
 from .. import clock
-from ..core import devices, logins, mapping, routing
+from ..core import devices, logins, ownership, registration, routing
 from ..core.logins import Login
 from ..core.protocols import SOCKET
-from ..core.rows import AnyCrm
+from ..core.rows import Caller
 from ..errors import Conflict, Forbidden, Invalid
 from ..http import keys
 from ..http.answers import answer
 from ..http.flushing import flusher
-from ..http.guards import public
+from ..http.guards import check_admitted, public
 from ..http.wiring import house
 from ..live import frames, upgrade
 from ..sms import numbers
@@ -28,30 +29,37 @@ _LOG = logging.getLogger("smsgw.devices")
 blueprint = Blueprint("device_sockets", __name__)
 
 
+@dataclass(frozen=True)
+class _Registrant:
+    """Who asks for a token: an operator, a CRM, a device with its old token, or, with none of these, somebody."""
+
+    is_operator: bool
+    crm: Caller | None
+    login: Login | None
+
+    @property
+    def is_known(self) -> bool:
+        return self.is_operator or self.crm is not None or self.login is not None
+
+
 @blueprint.post("/registerDevice")
 @public
 def register_device() -> Response:
     """Makes a device, or gives one a new token: for operators, CRMs, the device itself, and all while it is open."""
     key = keys.bearer()
-    crm, login = keys.find_crm(key), _find_login(key)
-    is_operator = keys.is_operator(key)
+    who = _Registrant(keys.is_operator(key), keys.find_crm(key), _find_login(key))
     now = clock.now()
-    if crm is None and login is None and not is_operator:
-        keys.check_open(now)
+    if not who.is_known:
+        keys.check_open(registration.PHONES, now)
     body = keys.json_body()
     device_id, phone = keys.text(body, "deviceId"), keys.optional_text(body, "phoneNumber")
     _check_phone(phone)
     with house().database.transaction() as session:
-        known = session.get(Device, device_id, with_for_update=True)
-        if known is None or known.removed_at is not None:
-            known = None
-            made, token = _make(session, device_id, phone, crm, now)
+        known = _find_known(session, device_id, who)
+        if known is None:
+            made, token = _make(session, device_id, phone, who, now)
         else:
-            _check_may_rotate(session, known, crm, login, is_operator)
-            made, token = known, devices.rotate_key(known)
-            devices.set_phone(known, phone or known.phone, house().settings.default_region)
-            if crm is not None:
-                mapping.put(session, crm, made)
+            made, token = known, _renew(session, known, phone, who)
         shown = _shape(made, token)
     return answer(shown, 201 if known is None else 200)
 
@@ -61,8 +69,7 @@ def open_socket(key: str) -> Response | None:
     login = _find_login(key)
     if login is None:
         return None
-    if not login.enabled:
-        raise Forbidden("this device is disabled on the server", code="device_disabled")
+    check_admitted(login)
     served = socket.Served(house().settings, house().database, flusher())
     return upgrade.accept(socket.Conversation(served, login), [frames.SUBPROTOCOL])
 
@@ -79,34 +86,69 @@ def _check_phone(phone: str | None) -> None:
         raise Invalid(f"phoneNumber: {fault}", details={"phoneNumber": [fault]})
 
 
+def _find_known(session: Session, device_id: str, who: _Registrant) -> Device | None:
+    """The device of that name, locked; `None` where there is none, or where an operator brings it back."""
+    if "\0" in device_id:
+        return None
+    device = session.get(Device, device_id, with_for_update=True)
+    is_gone = device is not None and device.removed_at is not None
+    return None if is_gone and who.is_operator else device
+
+
 def _make(
-    session: Session, device_id: str, phone: str | None, crm: AnyCrm | None, now: datetime
+    session: Session, device_id: str, phone: str | None, who: _Registrant, now: datetime
 ) -> tuple[Device, str]:
-    region = house().settings.default_region
     try:
-        device, token = devices.add_with_key(session, device_id, phone, region, now)
+        device, token = _add(session, device_id, phone, who, now)
     except Invalid as error:
         raise frames.reworded(error) from None
     device.protocol = SOCKET
-    crm = crm or mapping.find_only_crm(session)
-    if crm is not None:
-        mapping.put(session, crm, device)
-    elif not routing.ids_for_device(session, device.id):
-        _LOG.warning("the device %s belongs to no CRM: map it, or nobody gets its SMS", device.id)
+    if who.is_operator:
+        ownership.map_to_only_crm(session, device)
+        if not routing.ids_for_device(session, device.id):
+            _LOG.warning(
+                "the device %s belongs to no CRM: map it, or nobody gets its SMS", device.id
+            )
     return device, token
 
 
-def _check_may_rotate(
-    session: Session, device: Device, crm: AnyCrm | None, login: Login | None, is_operator: bool
-) -> None:
-    """A new token is a new owner: only for who could have given the old one, or has it."""
-    if device.protocol != SOCKET:
-        text = f"the device {device.id!r} is there already, with another app"
-        raise Conflict(text, code="device_exists")
+def _add(
+    session: Session, device_id: str, phone: str | None, who: _Registrant, now: datetime
+) -> tuple[Device, str]:
+    settings = house().settings
+    if who.is_operator:
+        return devices.add_with_key(session, device_id, phone, settings.default_region, now)
+    if who.crm is not None:
+        return ownership.add_for_crm(session, who.crm.id, device_id, phone, settings, now)
+    if who.login is not None:
+        raise Forbidden("a device's token is good for that device alone", code="other_device")
+    return ownership.add_waiting(session, device_id, phone, settings.default_region, now)
+
+
+def _renew(session: Session, device: Device, phone: str | None, who: _Registrant) -> str:
+    """A new token, which makes the old one void; `Conflict` for who may not have it."""
+    _check_may_rotate(device, who)
+    if who.is_operator:
+        ownership.approve(session, device)
+    token = devices.rotate_key(device)
+    devices.set_phone(device, phone or device.phone, house().settings.default_region)
+    return token
+
+
+def _check_may_rotate(device: Device, who: _Registrant) -> None:
+    """A new token is a new holder: only for an operator, the CRM that registered the device, or the device itself."""
+    login = who.login
     is_itself = login is not None and login.device_id == device.id
-    is_of_crm = crm is not None and routing.may_use(session, crm, device.id)
-    if not (is_operator or is_itself or is_of_crm):
+    is_disabled = not device.enabled or (login is not None and not login.enabled)
+    is_owner = who.crm is not None and who.crm.id == device.owner_crm_id
+    if not (who.is_operator or is_itself or is_owner):
         text = f"the device {device.id!r} is there already: its token, its CRM's or an operator's key is needed"
+        raise Conflict(text, code="device_exists")
+    if device.removed_at is not None or (is_disabled and not who.is_operator):
+        text = f"the device {device.id!r} was removed or disabled; only an operator brings it back"
+        raise Conflict(text, code="device_exists")
+    if device.protocol != SOCKET and not is_owner:
+        text = f"the device {device.id!r} is there already, with another app"
         raise Conflict(text, code="device_exists")
 
 

@@ -1,11 +1,12 @@
 """`device`, `crm`, `operator`, `quarantine`."""
 
+import json
 import re
 
 import pytest
 
 from smsgw import clock
-from smsgw.core import quarantine, registration
+from smsgw.core import crms, ownership, quarantine, registration
 from smsgw.core.quarantine import Unreadable
 from smsgw.store.db import Database
 from tests.cli.conftest import Ask, Run
@@ -44,7 +45,7 @@ def test_registration_is_opened_for_a_while_and_closed_again(ask: Ask, settings)
     def is_open() -> bool:
         database = Database(settings.database_url)
         with database.reading() as session:
-            opened = registration.is_open(session, settings, clock.now())
+            opened = registration.PHONES.is_open(session, settings, clock.now())
         database.close()
         return opened
 
@@ -56,8 +57,52 @@ def test_registration_is_opened_for_a_while_and_closed_again(ask: Ask, settings)
 
 
 @pytest.mark.parametrize("minutes", ["-1", "1441", "x"])
-def test_minutes_are_a_day_at_most(run: Run, minutes: str):
-    assert run("device", "pair", "--minutes", minutes).exit_code == 2
+@pytest.mark.parametrize("kind", ["device", "crm"])
+def test_minutes_are_a_day_at_most(run: Run, kind: str, minutes: str):
+    assert run(kind, "pair", "--minutes", minutes).exit_code == 2
+
+
+def test_phones_and_crms_are_let_in_each_by_a_command_of_its_own(ask: Ask, settings, database):
+    def is_open() -> tuple[bool, bool]:
+        with database.reading() as session:
+            phones, programs = registration.PHONES, registration.CRMS
+            now = clock.now()
+            return phones.is_open(session, settings, now), programs.is_open(session, settings, now)
+
+    ask("device", "pair")
+    assert is_open() == (True, False)
+    ask("device", "pair", "--minutes", "0")
+    assert ask("crm", "pair", "--minutes", "5")["url"].endswith("/registerCRM")
+    assert is_open() == (False, True)
+
+
+def test_who_registered_itself_is_listed_and_approved(ask: Ask, run: Run, database: Database):
+    with database.transaction() as session:
+        ownership.add_waiting(session, "stranger", None, None, NOW)
+        crms.add_unapproved(session, "program", NOW)
+    assert [one["approved"] for one in ask("device", "list")] == [False]
+    assert [one["approved"] for one in ask("crm", "list")] == [False]
+    findings = {one["check"]: one for one in json.loads(run("doctor", "--json").stdout)["checks"]}
+    assert "device approve stranger" in findings["device stranger"]["advice"]
+    assert "crm approve" in findings["crm program"]["advice"]
+    assert ask("device", "approve", "stranger") == {"device_id": "stranger", "approved": True}
+    assert ask("crm", "approve", "program")["approved"] is True
+    assert [one["approved"] for one in ask("device", "list") + ask("crm", "list")] == [True] * 2
+    assert run("device", "approve", "nobody").exit_code == 1
+    assert run("crm", "approve", "nobody").exit_code == 1
+
+
+def test_a_device_is_assigned_to_a_crm_and_back_to_the_operators(ask: Ask, run: Run):
+    ask("device", "add", "p")
+    made = ask("crm", "add", "clinic")
+    assert ask("device", "assign", "p", "--crm", "clinic") == {"device_id": "p", "crm": "clinic"}
+    (listed,) = ask("device", "list")
+    assert (listed["crm"], listed["crm_id"]) == ("clinic", made["id"])
+    assert ask("device", "assign", "p", "--operators")["crm"] is None
+    assert ask("device", "list")[0]["crm"] is None
+    for wrong in ([], ["--crm", "clinic", "--operators"]):
+        assert run("device", "assign", "p", *wrong).exit_code == 2
+    assert run("device", "assign", "p", "--crm", "nobody").exit_code == 1
 
 
 def test_rotating_gives_another_secret(ask: Ask):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from smsgw import clock
-from smsgw.core import crms, devices
+from smsgw.core import crms, devices, ownership
 from smsgw.store import migrations
 from smsgw.store.db import Database
 
@@ -23,9 +23,10 @@ RESTART = {"type": "disconnect", "reason": "server_restart", "reconnect": True}
 class Place:
     """A running server with a gateway and a CRM, and their keys."""
 
-    def __init__(self, server: Server, key: str, crm_key: str) -> None:
+    def __init__(self, server: Server, key: str, waiting_key: str, crm_key: str) -> None:
         self.server = server
         self.key = key
+        self.waiting_key = waiting_key
         self.crm_key = crm_key
 
     def connect(self, **more: Any) -> Socket:
@@ -60,10 +61,11 @@ def started(folder: Path) -> Iterator[Place]:
     migrations.upgrade(database)
     with database.transaction() as session:
         _, key = devices.add_with_key(session, "gateway-1", None, None, clock.now())
+        _, waiting_key = ownership.add_waiting(session, "gateway-2", None, None, clock.now())
         _, crm_key = crms.add(session, "clinic", None, clock.now())
     database.close()
     with serving(folder, url) as server:
-        yield Place(server, key, crm_key)
+        yield Place(server, key, waiting_key, crm_key)
 
 
 @pytest.mark.parametrize(
@@ -117,6 +119,18 @@ def test_a_wrong_key_hears_so_and_is_let_go(place, query):
             "type": "disconnect",
             "reason": "unauthorized",
             "reconnect": False,
+        }
+        assert client.receive() is None
+        assert client.close_code == 1000
+
+
+def test_a_device_that_waits_for_approval_is_told_to_come_back(place):
+    """`reconnect: false` would stop its app for good."""
+    with connect(place.server.port, f"/cable?api_key={place.waiting_key}") as client:
+        assert client.receive() == {
+            "type": "disconnect",
+            "reason": "unauthorized",
+            "reconnect": True,
         }
         assert client.receive() is None
         assert client.close_code == 1000

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from smsgw import clock
-from smsgw.core import devices, limits, presence, registration
+from smsgw.core import devices, limits, ownership, presence, registration
 from smsgw.core.limits import Limit
 
 from ..conftest import NOW
@@ -36,11 +36,11 @@ SMS = {
 @pytest.fixture
 def registering(cable):
     with cable.world.database.transaction() as session:
-        registration.open_for(session, 5, clock.now())
+        registration.PHONES.open_for(session, 5, clock.now())
     return lambda body: cable.world.client.post(REGISTER, json=body)
 
 
-def test_a_device_registers_itself_and_may_use_its_key(cable, registering):
+def test_a_device_registers_itself_and_may_use_its_key_once_it_is_approved(cable, registering):
     answer = registering(PHONE)
     assert answer.status_code == 201
     gateway = answer.json["gateway"]
@@ -51,6 +51,13 @@ def test_a_device_registers_itself_and_may_use_its_key(cable, registering):
     assert gateway["device_id"] == "samsung-galaxy-001"
     assert gateway["name"] == "My Android Phone"
     assert (gateway["status"], gateway["active"]) == ("offline", True)
+    refused = cable.post(HEARTBEAT, {}, gateway["api_key"])
+    assert (refused.status_code, refused.json) == (
+        403,
+        {"success": False, "error": "this device waits for an operator's approval"},
+    )
+    with cable.world.database.transaction() as session:
+        ownership.approve(session, devices.get(session, "samsung-galaxy-001"))
     assert cable.post(HEARTBEAT, {}, gateway["api_key"]).status_code == 200
     device = cable.device("samsung-galaxy-001")
     assert (device.name, device.app_version) == ("My Android Phone", "1.0.0")
@@ -88,8 +95,8 @@ def test_registration_closes_by_itself(cable, registering):
 def test_the_setting_opens_registration_for_ever(cable):
     is_open = replace(cable.world.settings, open_registration=True)
     with cable.world.database.reading() as session:
-        assert registration.is_open(session, is_open, NOW)
-        assert not registration.is_open(session, cable.world.settings, NOW)
+        assert registration.PHONES.is_open(session, is_open, NOW)
+        assert not registration.PHONES.is_open(session, cable.world.settings, NOW)
 
 
 def test_registrations_have_a_limit(cable, registering):

@@ -11,7 +11,10 @@ _IS_THERE = sa.text("removed_at IS NULL")
 
 
 class Crm(Table):
-    """A program that sends and receives SMS through us. `removed_at` keeps its messages explained."""
+    """A program that sends and receives SMS through us. `removed_at` keeps its messages explained.
+
+    One that registered itself is not `approved` until an operator says so; until then it has its own devices alone.
+    """
 
     __tablename__ = "crms"
     __table_args__ = (
@@ -32,12 +35,13 @@ class Crm(Table):
     enabled: Mapped[bool] = mapped_column(default=True)
     queue_limit: Mapped[int | None]
     requests_per_minute: Mapped[int | None]
+    approved: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
     created_at: Mapped[datetime]
     removed_at: Mapped[datetime | None]
 
 
 class CrmDevice(Table):
-    """A route: this CRM may use this device (unless it may use all of them)."""
+    """A route: an operator lets this CRM use this device, whoever the device belongs to."""
 
     __tablename__ = "crm_devices"
 

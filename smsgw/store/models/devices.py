@@ -17,6 +17,8 @@ class Device(Table):
     a poll, so a poll can tell that another one of the same device was committed while it was on its way.
     `quarantine_dropped_count` counts the items that made room in the quarantine for newer ones.
     `quiet_at` is when it last polled without a report: all our answers to earlier ones had arrived by then.
+    `owner_crm_id` is the CRM that registered it and uses it alone; `None` for the operators' devices. One that
+    registered itself without a key is not `approved` until an operator says so, and is refused until then.
     """
 
     __tablename__ = "devices"
@@ -25,6 +27,8 @@ class Device(Table):
     phone: Mapped[str | None]
     secret_hash: Mapped[str] = mapped_column(unique=True)
     enabled: Mapped[bool] = mapped_column(default=True)
+    approved: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
+    owner_crm_id: Mapped[str | None] = mapped_column(sa.ForeignKey("crms.id"), index=True)
     is_online: Mapped[bool] = mapped_column(default=False)
     last_seen_at: Mapped[datetime | None]
     quiet_at: Mapped[datetime | None]

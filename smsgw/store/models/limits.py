@@ -1,4 +1,4 @@
-"""How much of a rate a caller has used, how much room a queue has, and until when devices may register themselves."""
+"""How much of a rate a caller has used, how much room a queue has, and until when phones or CRMs may register."""
 
 from datetime import datetime
 
@@ -33,7 +33,7 @@ class QueueRoom(Table):
 
 
 class Pairing(Table):
-    """One row, once an operator has opened registration for a while."""
+    """Until when registration is open: one row for phones and one for CRMs, once an operator has opened it."""
 
     __tablename__ = "pairing"
 
