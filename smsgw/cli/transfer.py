@@ -116,6 +116,7 @@ def import_messages(
         with house.database.transaction() as session:
             limits.check_request(session, crm, house.settings, now)
             done_count = imports.begin(session, crm, wanted, now, is_again)
+            imports.check_room(session, crm, house.settings, wanted, done_count, now)
         new_count = _queue(house, crm, wanted, done_count)
     known_count = len(sheet.drafts) - new_count
     output.say(

@@ -15,7 +15,7 @@ from ..settings import Settings
 from ..store.inserts import InsertNew
 from ..store.models import Import, Message
 from . import drafts as checks
-from . import outbound
+from . import outbound, queue_limits
 from .drafts import Draft
 from .rows import AnyCrm
 
@@ -99,6 +99,19 @@ def begin(session: Session, crm: AnyCrm, file: File, now: datetime, is_again: bo
     return 0
 
 
+def check_room(
+    session: Session, crm: AnyCrm, settings: Settings, file: File, done_count: int, now: datetime
+) -> None:
+    """Raises `TooMany` or `Invalid` where the queue has no room for what is left of the file.
+
+    The steps take their room themselves; what is taken here comes back with the next count of the queue.
+    """
+    known = _known_hashes(session, crm, file)
+    left = file.drafts[done_count:]
+    wanted = [draft.device_id for draft in left if draft.reference not in known]
+    queue_limits.take_room(session, crm, settings, wanted, now)
+
+
 def step(
     session: Session, crm: AnyCrm, settings: Settings, file: File, done_count: int, now: datetime
 ) -> tuple[int, int]:
@@ -120,10 +133,10 @@ def _lock(session: Session, crm: AnyCrm, file: File) -> Import:
     ).one()
 
 
-def _known_hashes(session: Session, crm: AnyCrm, file: File) -> dict[str, str | None]:
+def _known_hashes(session: Session, crm: AnyCrm, file: File) -> dict[str | None, str | None]:
     """What stands under the references of the file."""
     wanted = sorted({draft.reference for draft in file.drafts if draft.reference is not None})
-    known: dict[str, str | None] = {}
+    known: dict[str | None, str | None] = {}
     for start in range(0, len(wanted), _KNOWN_AT_ONCE):
         statement = sa.select(Message.reference, Message.request_hash).where(
             Message.crm_id == crm.id, Message.reference.in_(wanted[start : start + _KNOWN_AT_ONCE])

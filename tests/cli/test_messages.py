@@ -280,6 +280,26 @@ def test_an_interrupted_import_goes_on_where_it_stopped(
     assert sorted(map(int, contents)) == list(range(1200))
 
 
+def test_a_file_that_does_not_fit_into_the_queue_is_refused_as_a_whole(
+    ask: Ask, run: Run, crm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SMSGW_QUEUE_LIMIT", "1500")
+    path = _file(tmp_path, "to,content\n" + "+12025550123,x\n" * 1600)
+    result = run("import", "messages", path, "--crm", crm)
+    assert result.exit_code == 1
+    assert "do not fit" in result.output
+    assert ask("messages") == []
+    path = _file(tmp_path, "to,content\n" + "+12025550123,x\n" * 1400)
+    assert ask("import", "messages", path, "--crm", crm)["imported_count"] == 1400
+    path = _file(tmp_path, "to,content\n" + "+12025550123,y\n" * 101)
+    result = run("import", "messages", path, "--crm", crm)
+    assert "full" in result.output
+    path = _file(tmp_path, "to,content\n" + "+12025550123,y\n" * 100)
+    assert ask("import", "messages", path, "--crm", crm)["imported_count"] == 100
+    path = _file(tmp_path, "to,content\n" + "+12025550123,y\n" * 101)
+    assert run("import", "messages", path, "--crm", crm).exit_code == 1
+
+
 def test_of_two_imports_of_a_file_at_once_none_queues_a_row_twice(
     ask: Ask, crm, database: Database
 ):
