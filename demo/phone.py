@@ -20,7 +20,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `python d
 
 from demo.fleet import Plan, Tally, run, summary
 from demo.handset import Handset
-from demo.pretend import Mode, Phone, PhoneInHand, Poll
+from demo.in_hand import PhoneInHand
+from demo.pretend import Mode, Phone, Poll
 from demo.rows import Ledger, Network, Outgoing, Report, good_network, leaves, radio_off
 from demo.target import typed_url
 from demo.terminal import safe, say, write

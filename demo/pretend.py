@@ -8,16 +8,16 @@ import json
 import random
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from demo.handset import BadAnswer, Handset
 from demo.rows import Batch, Ledger, Network, good_network, radio_off
 from demo.target import typed_url
-from demo.wire import BadReply, Fault, Reply, Sleep, Wire
+from demo.wire import BadReply, Fault, Finish, Reply, Sleep, Wire
 
 FAULT_CHANCE = 0.3
 SLOW_PAUSE_SECONDS = 0.2
@@ -32,6 +32,12 @@ class Mode(StrEnum):
     SLOW = "slow"
     DUPLICATE = "duplicate"
     V1_7 = "v1.7"
+    REINSTALL = "reinstall"
+    SWAP = "swap"
+    LATE_POLL = "late-poll"
+
+
+LOSES_DATA = (Mode.REINSTALL, Mode.SWAP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +83,13 @@ class Phone:
         self.target = typed_url(url)
         self.mode = mode
         self.old = mode is Mode.V1_7
-        network = network or (radio_off if mode is Mode.RADIO_OFF else good_network)
-        self.handset = Handset(network, ledger, old=self.old, speed=speed)
-        self.ledger = self.handset.ledger
+        self._network = network or (radio_off if mode is Mode.RADIO_OFF else good_network)
+        self._speed = speed
+        self.ledger = ledger or Ledger()
+        self.handset = self._new_handset()
         self.silenced = False
+        self._has_lost_data = False
+        self._late: tuple[Batch, Finish] | None = None
         self._wire = Wire(pause if mode is Mode.SLOW else 0.0, sleep, source)
         self._clock = clock
         self._rng = rng or random.Random()
@@ -112,17 +121,20 @@ class Phone:
     async def poll_once(self) -> Poll:
         """One request with the oldest SMS and updates, and what its answer changes."""
         self.handset.settle(self.now())
-        batch, began = self.handset.batch(), time.perf_counter()
-        status, error, handed_out = None, "", 0
+        batch = self.handset.batch()
+        return await self._exchange(batch, self._post(batch))
+
+    async def _exchange(self, batch: Batch, posting: Awaitable[Reply]) -> Poll:
+        began, status, error, count = time.perf_counter(), None, "", 0
         try:
-            reply = await self._post(batch)
+            reply = await posting
             status = reply.status
-            handed_out = self._take(batch, json_object(reply))
+            count = self._take(batch, json_object(reply))
         except BadAnswer as problem:
             error = str(problem)
         except LINE_FAULTS as problem:
             error = str(problem) or type(problem).__name__
-        poll = Poll(batch, status, error, handed_out, time.perf_counter() - began)
+        poll = Poll(batch, status, error, count, time.perf_counter() - began)
         self._watch(poll)
         return poll
 
@@ -133,8 +145,11 @@ class Phone:
         polls = await self._round()
         while polls[-1].ok and polls[-1].batch.full and not self.old:
             polls += await self._round()
+        polls += await self._finish_late_poll()
         self._send()
         self._fall_silent(polls)
+        await self._lose_data(polls)
+        await self._begin_late_poll()
         return polls
 
     async def receive(self, content: str, sender: str) -> Poll | None:
@@ -152,6 +167,33 @@ class Phone:
 
     def close(self) -> None:
         self._wire.close()
+
+    def _new_handset(self) -> Handset:
+        return Handset(self._network, self.ledger, old=self.old, speed=self._speed)
+
+    async def _lose_data(self, polls: list[Poll]) -> None:
+        """Once, after its first hand-out is sent and before a word of it is told."""
+        if self.mode not in LOSES_DATA or self._has_lost_data or not handed_out(polls):
+            return
+        self._has_lost_data = True
+        if self.mode is Mode.SWAP:
+            self.handset = self._new_handset()
+        else:
+            self.handset.reinstall()
+            self.handset.restart_app()
+        await self.check()
+
+    async def _begin_late_poll(self) -> None:
+        batch = self.handset.batch()
+        if self.mode is Mode.LATE_POLL and batch.updates:
+            with suppress(*LINE_FAULTS):
+                body = batch.as_bytes()
+                finish = await self._wire.begin_post(self.target, body, self._version)
+                self._late = batch, finish
+
+    async def _finish_late_poll(self) -> list[Poll]:
+        late, self._late = self._late, None
+        return [await self._exchange(late[0], late[1]())] if late else []
 
     async def _round(self) -> list[Poll]:
         if self.mode is Mode.DUPLICATE:
@@ -176,11 +218,15 @@ class Phone:
         return self.handset.store(answer.get("messages"), self.now())
 
     def _fall_silent(self, polls: list[Poll]) -> None:
-        self.silenced = self.mode is Mode.SILENT and any(poll.handed_out for poll in polls)
+        self.silenced = self.mode is Mode.SILENT and handed_out(polls)
 
     def _send(self) -> None:
         self.handset.settle(self.now())
         self.handset.send_unsent(self.now())
+
+
+def handed_out(polls: list[Poll]) -> bool:
+    return any(poll.handed_out for poll in polls)
 
 
 def json_object(reply: Reply) -> dict[str, Any]:
@@ -197,40 +243,3 @@ def json_object(reply: Reply) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadAnswer(f"HTTP {reply.status} without a JSON object")
     return value
-
-
-class PhoneInHand:
-    """A Phone for code without asyncio: the same steps, each done when the call returns."""
-
-    def __init__(self, url: str, mode: Mode = Mode.OK, **options: Any) -> None:
-        self.phone = Phone(url, mode, **options)
-        self.handset = self.phone.handset
-        self.ledger = self.phone.ledger
-        self._runner = asyncio.Runner()
-
-    def check(self) -> str:
-        return self._runner.run(self.phone.check())
-
-    def poll_once(self) -> Poll:
-        return self._runner.run(self.phone.poll_once())
-
-    def wake(self) -> list[Poll]:
-        return self._runner.run(self.phone.wake())
-
-    def receive(self, content: str, sender: str) -> Poll | None:
-        return self._runner.run(self.phone.receive(content, sender))
-
-    def close(self) -> None:
-        self.phone.close()
-        self._runner.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> None:
-        self.close()

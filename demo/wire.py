@@ -55,6 +55,9 @@ class Reply:
             raise BadReply(f"bad gzip: {error}") from error
 
 
+Finish = Callable[[], Awaitable[Reply]]
+
+
 class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -154,6 +157,22 @@ class Wire:
         self, target: Target, body: bytes, version: str, fault: Fault = Fault.NONE
     ) -> Reply:
         return await self._follow(target, body, version, True, fault)
+
+    async def begin_post(self, target: Target, body: bytes, version: str) -> Finish:
+        """Sends the head and a byte of the body; what it returns sends the rest and gives the answer."""
+        request = request_bytes(target, body, version, True)
+        here = request.index(b"\r\n\r\n") + 5
+        connection = await self._open(target)
+        await connection.send(request[:here], 0, self.sleep)
+
+        async def finish() -> Reply:
+            try:
+                await connection.send(request[here:], 0, self.sleep)
+                return await connection.read(0, self.sleep)
+            finally:
+                connection.writer.close()
+
+        return finish
 
     async def _follow(
         self, target: Target, body: bytes | None, version: str, accepts: bool, fault: Fault
