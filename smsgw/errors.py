@@ -35,6 +35,18 @@ class Forbidden(GatewayError):
     code = "forbidden"
 
 
+class DeviceDisabled(Forbidden):
+    """The operator has switched this device off, or the CRM it belongs to."""
+
+    code = "device_disabled"
+
+
+class DeviceWaiting(DeviceDisabled):
+    """This device registered itself, and no operator has approved it yet."""
+
+    code = "device_waiting"
+
+
 class NotFound(GatewayError):
     """There is no such thing, or it belongs to somebody else."""
 

@@ -57,7 +57,7 @@ def rotate(device_id: str, key: bool) -> None:
     """Give a phone a new secret; the old one is void at once."""
     make = devices.rotate_key if key else devices.rotate
     with opened() as house, house.database.transaction() as session:
-        secret = make(devices.get(session, device_id))
+        secret = make(session, devices.get(session, device_id), clock.now())
     _show(house.settings, device_id, secret, key)
 
 

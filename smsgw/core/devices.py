@@ -99,14 +99,17 @@ def several(session: Session, device_ids: Sequence[str]) -> list[Device]:
     return list(session.scalars(_THERE.where(Device.id.in_(device_ids))))
 
 
-def rotate(device: Device) -> str:
-    """Gives the device a new password and returns it; the old one is void."""
-    return _with_secret(device, ids.new_password())
+def rotate(session: Session, device: Device, now: datetime) -> str:
+    """Gives the device a new password and returns it; the old one is void.
+
+    Whoever comes with the new one may be another phone: what was handed out before and is not confirmed is in doubt.
+    """
+    return _with_secret(session, device, ids.new_password(), now)
 
 
-def rotate_key(device: Device) -> str:
+def rotate_key(session: Session, device: Device, now: datetime) -> str:
     """The same with a `gw_live_…` key, for the apps that ask for one."""
-    return _with_secret(device, ids.new_device_key())
+    return _with_secret(session, device, ids.new_device_key(), now)
 
 
 def set_phone(device: Device, phone: str | None, region: str | None) -> None:
@@ -122,8 +125,10 @@ def reset(session: Session, device: Device, now: datetime) -> int:
 
     Those messages fail as `unconfirmed`: the phone may have sent them all the same.
     """
-    _lock(session, device)
-    return unconfirmed.forget(session, device.id, now)
+    locked = _lock(session, device)
+    count = unconfirmed.forget(session, device.id, now)
+    unconfirmed.doubt(session, locked, now)
+    return count
 
 
 def remove(session: Session, device: Device, now: datetime) -> None:
@@ -219,6 +224,9 @@ def _add(
     device = session.get_one(Device, device_id, with_for_update=True)
     if not is_new and device.removed_at is None:
         raise _taken(device_id, is_waiting=not device.approved)
+    if not is_new:
+        # What it had in hand when an older version removed it.
+        unconfirmed.forget(session, device_id, now)
     device.removed_at = device.owner_crm_id = None
     device.enabled = device.approved = True
     set_phone(device, phone, region)
@@ -238,7 +246,8 @@ def _taken(device_id: str, is_waiting: bool = False) -> Conflict:
     return Conflict(f"a device {device_id!r} {how}", code="device_exists")
 
 
-def _with_secret(device: Device, secret: str) -> str:
+def _with_secret(session: Session, device: Device, secret: str, now: datetime) -> str:
+    unconfirmed.doubt(session, _lock(session, device), now)
     device.secret_hash = ids.hash_secret(secret)
     return secret
 

@@ -6,9 +6,14 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ..errors import DeviceDisabled, DeviceWaiting, Unauthorized
 from ..store.db import run
 from ..store.models import Crm, Device
 from ..store.tables import plain
+from .logins import Login
+
+# What `admit` raises.
+NOT_ADMITTED = (Unauthorized, DeviceDisabled)
 
 
 @dataclass(frozen=True)
@@ -20,17 +25,13 @@ class Locked:
     protocol: str
     revision: int
     socket_id: str | None
+    secret_hash: str
     enabled: bool
     removed_at: datetime | None
-    quiet_at: datetime | None
+    quiet_revision: int | None
+    setup_revision: int
     approved: bool
     has_enabled_owner: bool
-
-    @property
-    def may_take(self) -> bool:
-        """Whether it may be handed messages."""
-        is_there = self.enabled and self.removed_at is None
-        return is_there and self.approved and self.has_enabled_owner
 
 
 _TABLE = plain(Device)
@@ -48,9 +49,11 @@ _LOCK = (
         _TABLE.c.protocol,
         _TABLE.c.revision,
         _TABLE.c.socket_id,
+        _TABLE.c.secret_hash,
         _TABLE.c.enabled,
         _TABLE.c.removed_at,
-        _TABLE.c.quiet_at,
+        _TABLE.c.quiet_revision,
+        _TABLE.c.setup_revision,
         _TABLE.c.approved,
         _TABLE.c.owner_crm_id,
     )
@@ -69,6 +72,26 @@ def lock(session: Session, device_id: str, protocol: str | None = None) -> Locke
     *columns, owner_id = run(session, _LOCK, values)[0]
     columns.append(_is_enabled(session, owner_id))
     return Locked(*columns)
+
+
+def admit(session: Session, login: Login, protocol: str | None = None) -> Locked:
+    """The same for a request that came in with this login, which may have been refused since.
+
+    Raises `Unauthorized` where the device was removed or has another secret by now, and what `check_admitted` raises.
+    """
+    device = lock(session, login.device_id, protocol)
+    if device.removed_at is not None or device.secret_hash != login.secret_hash:
+        raise Unauthorized("wrong device name or password")
+    check_admitted(device.approved, device.enabled and device.has_enabled_owner)
+    return device
+
+
+def check_admitted(approved: bool, enabled: bool) -> None:
+    """Raises `DeviceWaiting` or `DeviceDisabled` for a device that may not come in."""
+    if not approved:
+        raise DeviceWaiting("this device waits for an operator's approval")
+    if not enabled:
+        raise DeviceDisabled("this device is disabled on the server")
 
 
 def _is_enabled(session: Session, owner_id: str | None) -> bool:

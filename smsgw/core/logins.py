@@ -15,8 +15,9 @@ from . import lanes, routing, window
 class Login(NamedTuple):
     """What a request needs to know of its device. `revision` tells later whether another poll was faster.
 
-    `may_have_work` is asked along with the rest, because most requests are polls that find nothing. A device whose
-    CRM is disabled is not `enabled` either; one that registered itself is not `approved` at first.
+    `may_have_work` and `has_doubts` are asked along with the rest, because most requests are polls that find nothing:
+    whether there may be something to hand out, and whether a poll says something about what was handed out. A device
+    whose CRM is disabled is not `enabled` either; one that registered itself is not `approved` at first.
     """
 
     device_id: str
@@ -25,6 +26,7 @@ class Login(NamedTuple):
     revision: int
     may_have_work: bool
     approved: bool
+    has_doubts: bool
 
 
 _LOGIN = sa.select(
@@ -34,6 +36,7 @@ _LOGIN = sa.select(
     Device.revision,
     lanes.has_something(Device.id).label("may_have_work"),
     Device.approved,
+    window.has_doubts(Device.id).label("has_doubts"),
 ).where(Device.removed_at.is_(None))
 _BY_ID = Query(Login, _LOGIN.where(Device.id == sa.bindparam("device_id", type_=sa.String)))
 _BY_SECRET = Query(

@@ -9,12 +9,20 @@ from ..store.models import Device
 from ..store.queries import Change
 from ..store.tables import plain
 from . import devices, events, protocols, routing
+from .logins import Login
 
 TOLD_AT_ONCE = 100
+# A device's name, and the secret it came with.
+_Key = tuple[str, str]
 
+_QUIET: sa.BindParameter[int] = sa.bindparam("quiet", type_=sa.Integer)
 _SEEN = Change(
     sa.update(plain(Device))
-    .where(Device.id == sa.bindparam("device_id"))
+    .where(
+        Device.id == sa.bindparam("device_id"),
+        # Another phone may have the name by now.
+        Device.secret_hash == sa.bindparam("secret"),
+    )
     .values(
         {
             Device.last_seen_at: sa.bindparam("at"),
@@ -22,8 +30,9 @@ _SEEN = Change(
             Device.app_version: sa.func.coalesce(
                 sa.bindparam("version", type_=sa.String), Device.app_version
             ),
-            Device.quiet_at: sa.func.coalesce(
-                sa.bindparam("quiet", type_=Device.quiet_at.type), Device.quiet_at
+            Device.quiet_revision: sa.case(
+                (Device.quiet_revision > _QUIET, Device.quiet_revision),
+                else_=sa.func.coalesce(_QUIET, Device.quiet_revision),
             ),
         }
     )
@@ -34,21 +43,22 @@ class Sightings:
     """What polls were seen since the last write, in memory, so that an idle poll writes nothing to the database."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, tuple[datetime, str | None, str]] = {}
-        self._quiet: dict[str, datetime] = {}
+        self._seen: dict[_Key, tuple[datetime, str | None, str]] = {}
+        self._quiet: dict[_Key, int] = {}
 
     def note(
         self,
-        device_id: str,
+        login: Login,
         at: datetime,
         app_version: str | None,
         protocol: str = protocols.CHT,
         is_quiet: bool = False,
     ) -> None:
         """Remembers that the device was heard of, by which protocol, and whether it had nothing left to report."""
-        self._seen[device_id] = (at, app_version, protocol)
+        key = (login.device_id, login.secret_hash)
+        self._seen[key] = (at, app_version, protocol)
         if is_quiet:
-            self._quiet[device_id] = at
+            self._quiet[key] = max(login.revision, self._quiet.get(key, login.revision))
 
     def write(self, session: Session) -> int:
         """Writes all sightings in one statement; returns how many there were."""
@@ -61,12 +71,13 @@ class Sightings:
             [
                 {
                     "device_id": device_id,
+                    "secret": secret_hash,
                     "at": at,
                     "version": version,
                     "spoken": protocol,
-                    "quiet": quiet.get(device_id),
+                    "quiet": quiet.get((device_id, secret_hash)),
                 }
-                for device_id, (at, version, protocol) in sorted(seen.items())
+                for (device_id, secret_hash), (at, version, protocol) in sorted(seen.items())
             ],
         )
         return len(seen)

@@ -56,8 +56,13 @@ def has_hand_outs_left() -> sa.ColumnElement[bool]:
 
 def is_of_devices_protocol() -> sa.ColumnElement[bool]:
     """A condition on `Dispatch`: its device still speaks the protocol it was handed out by."""
+    return Dispatch.protocol == of_device()
+
+
+def of_device() -> sa.ScalarSelect[str]:
+    """The protocol that the device of a `Dispatch` speaks now."""
     now_spoken = sa.select(Device.protocol).where(Device.id == Dispatch.device_id)
-    return Dispatch.protocol == now_spoken.correlate(Dispatch).scalar_subquery()
+    return now_spoken.correlate(Dispatch).scalar_subquery()
 
 
 def offline_seconds(protocol: str, setting: int, has_socket: bool) -> int:

@@ -4,7 +4,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -30,7 +30,10 @@ _TOLD = Saving(
     "stuck_at",
     "acknowledged_at",
     "retry_count",
+    "reported_revision",
 )
+# For so long after a failure an older request may still arrive late, which says once more what was said before.
+LATE_FOR = timedelta(minutes=5)
 
 # A word of the phone's and the reason it gave.
 _Said = tuple[str, str | None]
@@ -98,13 +101,15 @@ def apply(
         _count_unknown(session, device.id, unknown)
     told: dict[str, Row] = {}
     settled: dict[str, Row] = {}
-    quiet_at = device.quiet_at if rule.heeds_quiet else None
-    heard = _heard(session, own, quiet_at)
-    for report in _unheard(by_dispatch, heard, own):
+    said_before = _said_before(session, own)
+    repeatable = _repeatable(said_before, own, device.quiet_revision if rule.heeds_quiet else None)
+    for dispatch in own.values():
+        dispatch.reported_revision = device.revision
+        told[dispatch.id] = dispatch
+    for report in _unheard(by_dispatch, repeatable, own):
         dispatch = own[report.dispatch_id]
         message = messages[dispatch.message_id]
-        _take(dispatch, message, report, rule, journal)
-        told[dispatch.id] = dispatch
+        _take(dispatch, message, report, rule, said_before[dispatch.id], journal)
         if dispatches.settle(message, siblings[message.id], journal):
             settled[message.id] = message
         for ended in dispatches.end_unconfirmed(message, siblings[message.id], journal):
@@ -113,7 +118,14 @@ def apply(
     dispatches.SETTLED.save(session, settled.values())
 
 
-def _take(dispatch: Row, message: Row, report: Report, rule: Rule, journal: Journal) -> None:
+def _take(
+    dispatch: Row,
+    message: Row,
+    report: Report,
+    rule: Rule,
+    said_before: Collection[_Said],
+    journal: Journal,
+) -> None:
     dispatch.acknowledged_at = dispatch.acknowledged_at or journal.now
     if message.purged_at is not None:
         # Its history went with its text, so nobody can tell whether this is a repeat.
@@ -126,7 +138,7 @@ def _take(dispatch: Row, message: Row, report: Report, rule: Rule, journal: Jour
         reason=reason,
         reported=report.word,
     )
-    if report.status is None:
+    if report.status is None or (_said(report) in said_before and _may_be_late(dispatch, journal)):
         return
     # A failure we only assumed is no word of the phone's: whatever it says now counts.
     current = "dispatched" if dispatch.reason_class == "unconfirmed" else dispatch.status
@@ -140,6 +152,16 @@ def _take(dispatch: Row, message: Row, report: Report, rule: Rule, journal: Jour
     has_failed = report.status == "failed"
     dispatch.reason = reason if has_failed else None
     dispatch.reason_class = reasons.classify(reason or "") if has_failed else None
+
+
+def _may_be_late(dispatch: Row, journal: Journal) -> bool:
+    """Whether words that were said before may come from an older request that arrives only now.
+
+    Only the end of a person's retry is news then: SENT, DELIVERED, or FAILED for another reason.
+    """
+    if dispatch.status == "failed":
+        return bool(dispatch.status_at > journal.now - LATE_FOR)
+    return dispatch.status in ("sent", "delivered")
 
 
 def _own(
@@ -162,19 +184,26 @@ def _warn_of_others(
             _LOG.warning("device %s reports on %s of device %s", device.id, row.id, row.device_id)
 
 
-def _heard(
-    session: Session, own: dict[str, Row], quiet_at: datetime | None
-) -> dict[str, list[_Said]]:
-    """What the phone has said about each dispatch so far and may be repeating now, in its order."""
-    heard: dict[str, list[_Said]] = defaultdict(list)
-    last_at: dict[str, datetime] = {}
+def _said_before(session: Session, own: dict[str, Row]) -> dict[str, list[_Said]]:
+    """What the phone has said about each dispatch so far, in its order."""
+    found: dict[str, list[_Said]] = {key: [] for key in own}
     if own:
-        for row in run(session, _HEARD, {"dispatch_ids": list(own)}):
-            heard[str(row.dispatch_id)].append((str(row.reported), row.reason))
-            last_at[str(row.dispatch_id)] = row.at
-    if quiet_at is None:
-        return heard
-    return {key: said for key, said in heard.items() if last_at[key] >= quiet_at}
+        for row in run(session, _SAID, {"dispatch_ids": list(own)}):
+            found[str(row.dispatch_id)].append((str(row.reported), row.reason))
+    return found
+
+
+def _repeatable(
+    said_before: dict[str, list[_Said]], own: dict[str, Row], quiet_revision: int | None
+) -> dict[str, list[_Said]]:
+    """What of it the phone may be repeating now: not what was answered before a poll without reports was let in."""
+    if quiet_revision is None:
+        return said_before
+    return {
+        key: said
+        for key, said in said_before.items()
+        if own[key].reported_revision > quiet_revision
+    }
 
 
 def _unheard(
@@ -196,8 +225,8 @@ def _said(report: Report) -> _Said:
     return report.word, report.reason[:MAX_REASON] if report.reason else None
 
 
-_HEARD = (
-    sa.select(HistoryEntry.dispatch_id, HistoryEntry.reported, HistoryEntry.reason, HistoryEntry.at)
+_SAID = (
+    sa.select(HistoryEntry.dispatch_id, HistoryEntry.reported, HistoryEntry.reason)
     .where(
         HistoryEntry.dispatch_id.in_(sa.bindparam("dispatch_ids", expanding=True)),
         HistoryEntry.reported.is_not(None),

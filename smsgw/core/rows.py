@@ -78,6 +78,7 @@ class DispatchRow:
     last_handed_out_at: datetime
     lease_until: datetime
     retry_count: int = 0
+    reported_revision: int = 0
     reason: str | None = None
     reason_class: str | None = None
     acknowledged_at: datetime | None = None

@@ -19,6 +19,7 @@ from ..store.models import Crm, Device, Dispatch, Message
 from . import handout, lanes, locking, protocols, routing, window
 from .handout import Outgoing
 from .journal import writing
+from .logins import Login
 
 # How many devices are asked at a time when any device of a CRM may take a message.
 ASKED_PER_SHARED_LANE = 50
@@ -41,12 +42,12 @@ def new_id() -> str:
     return ids.new_dispatch_id()
 
 
-def claim(session: Session, device_id: str, protocol: str, socket_id: str, now: datetime) -> None:
-    """Makes this socket the device's only one; the device is locked until the commit."""
-    locking.lock(session, device_id, protocol)
+def claim(session: Session, login: Login, protocol: str, socket_id: str, now: datetime) -> None:
+    """Makes this socket the device's only one; the device is locked until the commit. Raises what `admit` raises."""
+    locking.admit(session, login, protocol)
     session.execute(
         sa.update(Device)
-        .where(Device.id == device_id)
+        .where(Device.id == login.device_id)
         .values(socket_id=socket_id, last_seen_at=now)
     )
 
@@ -91,11 +92,11 @@ _SOMETHING = sa.select(lanes.has_something(Device.id)).where(
 
 
 def hand_out(
-    session: Session, device_id: str, socket_id: str, settings: Settings, now: datetime
+    session: Session, login: Login, socket_id: str, settings: Settings, now: datetime
 ) -> list[Outgoing]:
-    """Hands the device what it is to send now; nothing when this is not its socket (any more) or it is disabled."""
-    device = locking.lock(session, device_id)
-    if device.socket_id != socket_id or not device.may_take:
+    """Hands the device what it is to send now; nothing when this is not its socket. Raises what `admit` raises."""
+    device = locking.admit(session, login)
+    if device.socket_id != socket_id:
         return []
     with writing(session, now) as journal:
         return handout.hand_out(session, device, settings, journal)
@@ -123,6 +124,7 @@ def _unconfirmed(now: datetime) -> sa.Select[str]:
             window.is_active(),
             Dispatch.status == sa.literal_column("'dispatched'"),
             Dispatch.protocol != protocols.CHT,
+            Dispatch.in_doubt_since.is_(None),
             Dispatch.lease_until <= now,
             protocols.has_hand_outs_left(),
         )

@@ -4,17 +4,26 @@ The phone may have sent it all the same: the class of such a failure is `unconfi
 and a resend has to say that the SMS may arrive twice.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..store.models import Dispatch, Message
+from ..store.db import run
+from ..store.models import Device, Dispatch, Message
+from ..store.tables import plain
 from . import dispatches, protocols, window
 from .journal import Journal, writing
+from .locking import Locked
+from .window import DEVICE_ID
 
 _AT_ONCE = 500
+_DOUBTED_WITHOUT_POLLS = timedelta(minutes=5)
 _NEVER_CONFIRMED = "the phone never confirmed this message; it may have sent it all the same"
+_SET_UP = (
+    "the phone was set up anew, or given another secret, before it confirmed this message; "
+    "it may have sent it all the same"
+)
 _FORGOTTEN = (
     "the phone was reset or removed while it had this message; it may have sent it all the same"
 )
@@ -30,10 +39,38 @@ def give_up(session: Session, now: datetime) -> int:
         Dispatch.handed_out_at <= now - window.NEVER_AFTER,
         Message.expires_at <= now,
         Message.status.in_(["sent", "delivered"]),
+        # Of a device that does not poll there is no poll to wait for.
+        sa.and_(
+            Dispatch.in_doubt_since <= now - _DOUBTED_WITHOUT_POLLS,
+            protocols.of_device() != protocols.CHT,
+        ),
     )
     condition = sa.and_(window.is_never_confirmed(), Dispatch.lease_until <= now, has_ended)
     with writing(session, now) as journal:
         return _fail(session, condition, _NEVER_CONFIRMED, journal, skip_locked=True)
+
+
+def doubt(session: Session, device: Locked, now: datetime) -> None:
+    """Notes that the phone was set up: its app checked its URL, or its secret changed.
+
+    Its app may be a new one that knows nothing of what it was handed before. So that is not handed out again: the next
+    polls confirm it, or it fails. A poll that was let in before is handed nothing.
+    """
+    values = {"device_id": device.id, "now": now}
+    run(session, _SET_UP_NOW, values)
+    run(session, _DOUBT, values)
+
+
+def count_poll(session: Session, device: Locked, journal: Journal) -> None:
+    """Fails what the phone has not confirmed in the polls since it was set up, of which this is one."""
+    has_been_asked = sa.and_(
+        window.is_in_doubt(device.id),
+        Dispatch.polls_in_doubt >= window.DOUBTED_FOR_POLLS - 1,
+        Dispatch.lease_until <= journal.now,
+    )
+    _fail(session, has_been_asked, _SET_UP, journal, skip_locked=True)
+    # Last, because messages are locked before dispatches.
+    run(session, _COUNT, {"device_id": device.id})
 
 
 def forget(session: Session, device_id: str, now: datetime) -> int:
@@ -88,3 +125,23 @@ def _fail(
         dispatches.fail_unconfirmed(message, dispatch, reason, journal)
         dispatches.settle(message, dispatches.of_message(session, message.id), journal)
     return len(found)
+
+
+_DEVICES = plain(Device)
+_SET_UP_NOW = (
+    sa.update(_DEVICES).where(_DEVICES.c.id == DEVICE_ID).values(setup_revision=_DEVICES.c.revision)
+)
+_DOUBT = (
+    sa.update(Dispatch)
+    .where(
+        Dispatch.device_id == DEVICE_ID,
+        Dispatch.in_doubt_since.is_(None),
+        window.is_never_confirmed(),
+    )
+    .values(in_doubt_since=window.moment("now"))
+)
+_COUNT = (
+    sa.update(Dispatch)
+    .where(window.is_in_doubt(DEVICE_ID), Dispatch.polls_in_doubt < window.DOUBTED_FOR_POLLS)
+    .values(polls_in_doubt=Dispatch.polls_in_doubt + 1)
+)

@@ -148,6 +148,13 @@ def _confirmation(dispatch: Dispatch) -> dict[str, Any]:
             "and what it said about it is not understood here; the history has its words."
         )
         return _shape("phone", dispatch.acknowledged_at, dispatch.device_id, text)
+    if dispatch.in_doubt_since is not None:
+        text = (
+            f"The device {dispatch.device_id} was handed it at {_time(dispatch.last_handed_out_at)}, and its app was "
+            f"set up or its secret changed at {_time(dispatch.in_doubt_since)}, before it had confirmed it. "
+            "It is not handed out again: the phone confirms it in its next polls, or it fails as unconfirmed."
+        )
+        return _shape("confirmation", dispatch.in_doubt_since, dispatch.device_id, text)
     most = protocols.most_hand_outs(dispatch.protocol)
     text = (
         f"The device {dispatch.device_id} was handed it at {_time(dispatch.last_handed_out_at)} "

@@ -15,6 +15,9 @@ from . import protocols
 
 NEVER_AFTER = timedelta(days=3)
 SENDING_COUNTS_FOR = timedelta(minutes=10)
+# The first sign of what it has may come with the second poll (app 1.7 reports only what it has begun to send), and one
+# poll may have been on its way already when the phone was set up.
+DOUBTED_FOR_POLLS = 3
 _SEGMENTS_WINDOW = timedelta(seconds=60)
 
 DEVICE_ID: sa.BindParameter[str] = sa.bindparam("device_id", type_=sa.String)
@@ -115,10 +118,32 @@ def is_unconfirmed(device_id: Any) -> sa.ColumnElement[bool]:
     return sa.and_(
         is_never_confirmed(),
         Dispatch.device_id == device_id,
+        Dispatch.in_doubt_since.is_(None),
         Dispatch.lease_until <= moment("now"),
         protocols.is_of_devices_protocol(),
         protocols.has_hand_outs_left(),
         Dispatch.handed_out_at > moment("oldest"),
+    )
+
+
+def has_doubts(device_id: Any) -> sa.ColumnElement[bool]:
+    """Whether a poll of this device counts for what it has not confirmed before it was set up.
+
+    It wants the values of `moments`.
+    """
+    return sa.exists().where(
+        is_in_doubt(device_id),
+        sa.or_(
+            Dispatch.polls_in_doubt < DOUBTED_FOR_POLLS,
+            Dispatch.lease_until <= moment("now"),
+        ),
+    )
+
+
+def is_in_doubt(device_id: Any) -> sa.ColumnElement[bool]:
+    """A condition on `Dispatch`: its device was set up before it had confirmed this one."""
+    return sa.and_(
+        is_never_confirmed(), Dispatch.device_id == device_id, Dispatch.in_doubt_since.is_not(None)
     )
 
 

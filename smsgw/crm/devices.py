@@ -162,13 +162,14 @@ def approve(device_id: str) -> Response:
 def rotate(body: dict[str, Any], device_id: str) -> Response:
     """Give a device a new secret
 
-    The old one is void at once.
+    The old one is void at once. Another phone may come with the new one, so what the device was handed before and has
+    not confirmed is not handed out again: its next polls confirm it, or it fails as `unconfirmed`.
     """
     make = devices.rotate_key if body["key"] else devices.rotate
 
-    def act(session: Session, _now: datetime) -> Response:
+    def act(session: Session, now: datetime) -> Response:
         device = devices.get(session, device_id)
-        return _login(device, make(device), 200)
+        return _login(device, make(session, device, now), 200)
 
     return once_with_secret(act)
 

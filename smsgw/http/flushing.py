@@ -8,6 +8,7 @@ from datetime import datetime
 from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..core.logins import Login
 from ..core.presence import Sightings
 from ..store.db import Database
 
@@ -32,14 +33,14 @@ class Flusher:
 
     def note(
         self,
-        device_id: str,
+        login: Login,
         at: datetime,
         app_version: str | None,
         protocol: str,
         is_quiet: bool = False,
     ) -> None:
         """Notes that the device was heard of, to be written soon; `is_quiet` says it had nothing left to report."""
-        self.sightings.note(device_id, at, app_version, protocol, is_quiet)
+        self.sightings.note(login, at, app_version, protocol, is_quiet)
         self.start()
 
     def start(self) -> None:

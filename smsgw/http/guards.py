@@ -9,7 +9,7 @@ from flask import Response, g, request
 from flask_httpauth import HTTPBasicAuth
 
 from .. import clock, ids
-from ..core import crms, logins, operators
+from ..core import crms, locking, logins, operators
 from ..core.logins import Login
 from ..core.rows import Caller
 from ..errors import Forbidden
@@ -22,24 +22,9 @@ View = Callable[..., Any]
 _basic = HTTPBasicAuth(realm="smsgw")
 
 
-class DeviceDisabled(Forbidden):
-    """The operator has switched this device off, or the CRM it belongs to."""
-
-    code = "device_disabled"
-
-
-class DeviceWaiting(DeviceDisabled):
-    """This device registered itself, and no operator has approved it yet."""
-
-    code = "device_waiting"
-
-
 def check_admitted(login: Login) -> None:
     """Raises `DeviceWaiting` or `DeviceDisabled` for a device that may not come in."""
-    if not login.approved:
-        raise DeviceWaiting("this device waits for an operator's approval")
-    if not login.enabled:
-        raise DeviceDisabled("this device is disabled on the server")
+    locking.check_admitted(login.approved, login.enabled)
 
 
 def _find_login() -> Login | None:

@@ -33,7 +33,7 @@ def connect() -> Response:
         return upgrade.refuse(_UNAUTHORIZED, [SUBPROTOCOL])
     if not login.approved:
         return upgrade.refuse(_NOT_YET, [SUBPROTOCOL])
-    return upgrade.accept(Conversation(this_gateway(login.device_id), login), [SUBPROTOCOL])
+    return upgrade.accept(Conversation(this_gateway(login), login), [SUBPROTOCOL])
 
 
 @blueprint.route("/cable", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])

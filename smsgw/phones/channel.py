@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from .. import clock, json_reader
 from ..core import sockets
 from ..core.handout import Outgoing
+from ..core.locking import NOT_ADMITTED
 from ..core.logins import Login
 from ..core.protocols import MYSMSAPIO
 from ..errors import GatewayError, Invalid
@@ -102,7 +103,10 @@ class Conversation:
         act = self._COMMANDS.get(str(command.get("command")))
         if act is None or not isinstance(identifier, str) or len(identifier) > MOST_IDENTIFIER:
             return []
-        return act(self, identifier, command)
+        try:
+            return act(self, identifier, command)
+        except NOT_ADMITTED:
+            return _SENT_AWAY
 
     def work(self) -> Answer:
         row = self.line.find_row()
@@ -144,10 +148,8 @@ class Conversation:
         if wanted.get("channel") != CHANNEL or len(self._identifiers) >= MOST_SUBSCRIPTIONS:
             return [_compact({"identifier": identifier, "type": "reject_subscription"})]
         now = clock.now()
-        if self.line.is_void(self.line.find_row()):
-            return _SENT_AWAY
         with self._gateway.database.transaction() as session:
-            sockets.claim(session, self.key, MYSMSAPIO, self.line.socket_id, now)
+            sockets.claim(session, self.line.login, MYSMSAPIO, self.line.socket_id, now)
         self._gateway.note_sighting(now)
         self._identifiers.append(identifier)
         confirmed = _compact({"identifier": identifier, "type": "confirm_subscription"})
@@ -175,11 +177,15 @@ class Conversation:
             payload = {name: value for name, value in data.items() if name != "action"}
         try:
             return act(self, identifier, payload)
+        except NOT_ADMITTED:
+            raise
         except GatewayError as error:
             _LOG.warning("%s of device %s: %s", data["action"], self.key, error.message)
             return []
 
     def _heartbeat(self, _identifier: str, _payload: dict[str, Any]) -> Answer:
+        if self.line.is_void(self.line.find_row()):
+            return _SENT_AWAY
         self._gateway.note_sighting(clock.now())
         return []
 

@@ -13,7 +13,7 @@ from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
 from .. import clock
-from ..core import handout, inbound, locking, quarantine, reports
+from ..core import handout, inbound, locking, quarantine, reports, unconfirmed
 from ..core.handout import Outgoing
 from ..core.inbound import Received
 from ..core.journal import Journal, writing
@@ -22,11 +22,11 @@ from ..core.logins import Login
 from ..core.protocols import CHT
 from ..core.quarantine import Unreadable
 from ..core.reports import Report
-from ..errors import TooMany
+from ..errors import DeviceDisabled, TooMany
 from ..http import bodies, json_limits
 from ..http.answers import error_answer, json_answer
 from ..http.flushing import flusher
-from ..http.guards import DeviceDisabled, device_required, this_device
+from ..http.guards import device_required, this_device
 from ..http.wiring import asked, house
 from . import batches
 from .texts import storable
@@ -53,8 +53,15 @@ _APP_VERSION = re.compile(r"medic\.gateway\.alert\S*/(\S{1,40})")
 @blueprint.get("/api/sms")
 @device_required
 def check() -> Response:
-    """The phone's check of its settings: `{"medic-gateway": true}`."""
-    _note_sighting(this_device())
+    """The phone's check of its settings: `{"medic-gateway": true}`.
+
+    The app makes it whenever they are saved, and a new or emptied app cannot poll before it.
+    """
+    login = this_device()
+    if request.method == "GET":
+        with house().database.transaction() as session:
+            unconfirmed.doubt(session, locking.admit(session, login), clock.now())
+    _note_sighting(login)
     return json_answer(KNOWN)
 
 
@@ -93,6 +100,8 @@ def _slow_down(error: TooMany) -> Response:
 
 
 def _has_work(login: Login) -> bool:
+    if login.has_doubts:
+        return True
     if not login.may_have_work:
         return False
     return handout.has_work(house().database, login.device_id, house().settings, clock.now())
@@ -108,7 +117,7 @@ def _exchange(
     """The one write transaction of a poll: keep, apply, hand out; all of it or nothing."""
     settings = house().settings
     with house().database.transaction() as session:
-        device = locking.lock(session, login.device_id, CHT)
+        device = locking.admit(session, login, CHT)
         # Another poll of this device was committed while this one was on its way: its words may be older.
         has_overlapped = device.revision != login.revision + 1
         rule = reports.out_of_order if has_overlapped else reports.in_order
@@ -116,9 +125,14 @@ def _exchange(
             inbound.receive(session, device, settings.default_region, received, journal)
             quarantine.keep(session, device.id, unreadable, journal.now)
             reports.apply(session, device, updates, rule, journal)
-            # Where there was nothing for it at its login: what it reports makes nothing due.
-            may_take = login.may_have_work or has_overlapped
-            outgoing = _hand_out(session, device, is_full, journal) if may_take else []
+            outgoing: list[Outgoing] = []
+            # The phone of a poll from before it was set up may be another one, or have lost its data meanwhile.
+            if login.revision >= device.setup_revision:
+                if login.has_doubts and not is_full:
+                    unconfirmed.count_poll(session, device, journal)
+                # Where there was nothing for it at its login: what it reports makes nothing due.
+                if login.may_have_work or has_overlapped:
+                    outgoing = _hand_out(session, device, is_full, journal)
     return [{"id": one.id, "to": one.to, "content": one.content} for one in outgoing]
 
 
@@ -131,7 +145,7 @@ def _hand_out(session: Session, device: Locked, is_full: bool, journal: Journal)
 def _note_sighting(login: Login, is_quiet: bool = False) -> None:
     found = _APP_VERSION.search(asked().environ.get("HTTP_USER_AGENT", ""))
     version = found.group(1) if found else None
-    flusher().note(login.device_id, clock.now(), version, CHT, is_quiet)
+    flusher().note(login, clock.now(), version, CHT, is_quiet)
 
 
 def _read() -> tuple[dict[str, Any], list[Unreadable]]:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from ..core import inbound, locking, protocols, quarantine, reports
 from ..core.inbound import Received
 from ..core.journal import writing
+from ..core.logins import Login
 from ..core.reports import Report
 from ..errors import Invalid, NotFound
 from ..http.flushing import Flusher
@@ -36,11 +37,16 @@ class Gateway:
     settings: Settings
     database: Database
     flusher: Flusher
-    device_id: str
+    login: Login
+
+    @property
+    def device_id(self) -> str:
+        """The device's name."""
+        return self.login.device_id
 
     def note_sighting(self, now: datetime) -> None:
         """Remembers that the device is there; written some seconds later."""
-        self.flusher.note(self.device_id, now, None, protocols.MYSMSAPIO)
+        self.flusher.note(self.login, now, None, protocols.MYSMSAPIO)
 
 
 def app_id(dispatch_id: str) -> str:
@@ -68,7 +74,7 @@ def take_sms(session: Session, gateway: Gateway, payload: dict[str, Any], now: d
     if fault is not None:
         raise Invalid(fault)
     received = _received(payload)
-    device = locking.lock(session, gateway.device_id)
+    device = locking.admit(session, gateway.login)
     with writing(session, now) as journal:
         inbound.receive(session, device, gateway.settings.default_region, [received], journal)
     return inbound.find_id(session, gateway.device_id, received.phone_id)
@@ -78,6 +84,7 @@ def keep_unreadable(
     session: Session, gateway: Gateway, payload: Any, reason: str, now: datetime
 ) -> None:
     """Puts an SMS aside that could not be read: the app will not bring it again."""
+    locking.admit(session, gateway.login)
     quarantine.keep(session, gateway.device_id, [batches.unreadable(payload, reason)], now)
 
 
@@ -87,6 +94,7 @@ def take_status(session: Session, gateway: Gateway, payload: dict[str, Any], now
     word = word.strip().lower() if isinstance(word, str) else None
     if word not in STATUS:
         raise Invalid(f"status must be one of {', '.join(STATUS)}")
+    device = locking.admit(session, gateway.login)
     wanted = dispatch_id(payload.get("message_id"))
     dispatch = session.get(Dispatch, wanted) if wanted else None
     if dispatch is None or dispatch.device_id != gateway.device_id:
@@ -94,7 +102,6 @@ def take_status(session: Session, gateway: Gateway, payload: dict[str, Any], now
     reason = payload.get("error_message")
     reason = storable(reason) if isinstance(reason, str) and reason else None
     report = Report(dispatch.id, word, STATUS[word], reason)
-    device = locking.lock(session, gateway.device_id)
     with writing(session, now) as journal:
         reports.apply(session, device, [report], reports.never_back, journal)
 

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from .. import clock
 from ..core import handout, sockets
 from ..core.handout import Outgoing
+from ..core.locking import NOT_ADMITTED
 from ..core.logins import Login
 from ..settings import Settings
 from ..store.db import Database
@@ -29,17 +30,16 @@ class Line:
     """One socket of a device. `rests_until` is when it is worth asking again, after it was found to have enough."""
 
     def __init__(self, settings: Settings, database: Database, login: Login) -> None:
-        self.device_id = login.device_id
+        self.login = login
         self.socket_id = sockets.new_id()
         self.rests_until = 0.0
         self._settings = settings
         self._database = database
-        self._secret_hash = login.secret_hash
 
     def find_row(self) -> sockets.Row | None:
         """What the device's row says now."""
         with self._database.reading() as session:
-            return sockets.find(session, self.device_id)
+            return sockets.find(session, self.login.device_id)
 
     def standing(self, row: sockets.Row | None) -> Standing:
         """What the row means for this socket, once it has claimed it."""
@@ -51,22 +51,27 @@ class Line:
 
     def is_void(self, row: sockets.Row | None) -> bool:
         """Whether the key that the socket was opened with is void."""
-        return row is None or not row.enabled or row.secret_hash != self._secret_hash
+        return row is None or not row.enabled or row.secret_hash != self.login.secret_hash
 
     def take(self, now: datetime) -> list[Outgoing]:
         """What the device is to send now; looks before it begins to write."""
-        if not sockets.has_queue(self._database, self.device_id, now):
+        if not sockets.has_queue(self._database, self.login.device_id, now):
             return []
         outgoing: list[Outgoing] = []
-        if handout.has_work(self._database, self.device_id, self._settings, now):
-            with self._database.transaction() as session:
-                outgoing = sockets.hand_out(
-                    session, self.device_id, self.socket_id, self._settings, now
-                )
+        if handout.has_work(self._database, self.login.device_id, self._settings, now):
+            outgoing = self._hand_out(now)
         if not outgoing:
             # It has all it may have for now; asking each moment whether that is still so would be a waste.
             self.rests_until = time.monotonic() + REST_SECONDS
         return outgoing
+
+    def _hand_out(self, now: datetime) -> list[Outgoing]:
+        try:
+            with self._database.transaction() as session:
+                return sockets.hand_out(session, self.login, self.socket_id, self._settings, now)
+        except NOT_ADMITTED:
+            # Its socket is closed at the next inspection.
+            return []
 
 
 class HasLine(Protocol):
@@ -85,5 +90,5 @@ def look(database: Database, conversations: Sequence[Held]) -> list[Held]:
     if not ready:
         return []
     with database.reading() as session:
-        waiting = sockets.waiting(session, {one.line.device_id for one in ready}, clock.now())
-    return [one for one in ready if one.line.device_id in waiting]
+        waiting = sockets.waiting(session, {one.line.login.device_id for one in ready}, clock.now())
+    return [one for one in ready if one.line.login.device_id in waiting]

@@ -12,9 +12,10 @@ from flask import Blueprint, Flask, Response, g, request
 from sqlalchemy.orm import Session
 
 from .. import clock, json_reader
-from ..core import limits, outbound, ownership, protocols, registration
+from ..core import limits, locking, outbound, ownership, protocols, registration
 from ..core.drafts import Draft
 from ..core.limits import Limit, Standing
+from ..core.logins import Login
 from ..errors import BadRequest, Conflict, Invalid
 from ..http import answers, bodies, rates, refusals
 from ..http.flushing import flusher
@@ -47,9 +48,9 @@ def register(app: Flask) -> None:
         answers.speak(app, path, _error)
 
 
-def this_gateway(device_id: str) -> Gateway:
+def this_gateway(login: Login) -> Gateway:
     """What serving this device needs of the house."""
-    return Gateway(house().settings, house().database, flusher(), device_id)
+    return Gateway(house().settings, house().database, flusher(), login)
 
 
 @blueprint.get("/up")
@@ -98,6 +99,8 @@ def heartbeat() -> Response:
     if not standing.is_allowed:
         return _refuse(standing)
     _body()
+    with house().database.transaction() as session:
+        locking.admit(session, this_device())
     _gateway().note_sighting(now)
     shown = {"success": True, "message": "Heartbeat received", "gateway_status": "online"}
     return rates.tell(answers.answer(shown), standing)
@@ -170,7 +173,7 @@ def _make(session: Session, device_id: str, now: datetime) -> tuple[Device, str]
 
 
 def _gateway() -> Gateway:
-    return this_gateway(this_device().device_id)
+    return this_gateway(this_device())
 
 
 def _count(limit: Limit, caller: str, now: datetime) -> Standing:

@@ -13,6 +13,7 @@ from ..core import inbound, locking, presence, quarantine, reports, sockets
 from ..core.handout import Outgoing
 from ..core.inbound import Received
 from ..core.journal import writing
+from ..core.locking import NOT_ADMITTED
 from ..core.logins import Login
 from ..core.protocols import SOCKET
 from ..core.reports import Report
@@ -80,15 +81,19 @@ class Conversation:
 
     def opened(self) -> Answer:
         now = clock.now()
-        with self._served.database.transaction() as session:
-            if self.line.is_void(sockets.find(session, self.key)):
-                return [REVOKED]
-            sockets.claim(session, self.key, SOCKET, self.line.socket_id, now)
+        try:
+            with self._served.database.transaction() as session:
+                sockets.claim(session, self.line.login, SOCKET, self.line.socket_id, now)
+        except NOT_ADMITTED:
+            return [REVOKED]
         self._note_sighting(now)
         return self.work()
 
     def received(self, message: str | bytes) -> Answer:
-        return frames.answer(message, self._heard)
+        try:
+            return frames.answer(message, self._heard)
+        except NOT_ADMITTED:
+            return [REVOKED]
 
     def work(self) -> Answer:
         standing = self.line.standing(self.line.find_row())
@@ -122,7 +127,7 @@ class Conversation:
     def _received(self, data: dict[str, Any]) -> None:
         now = clock.now()
         with self._served.database.transaction() as session:
-            device = locking.lock(session, self.key)
+            device = locking.admit(session, self.line.login)
             fault = _sms_fault(data)
             if fault is None:
                 region = self._served.settings.default_region
@@ -143,7 +148,7 @@ class Conversation:
         reason = storable(reason) if isinstance(reason, str) and reason else None
         report = Report(storable(data["messageId"]).lower(), word.upper(), status, reason)
         with self._served.database.transaction() as session:
-            device = locking.lock(session, self.key)
+            device = locking.admit(session, self.line.login)
             with writing(session, clock.now()) as journal:
                 reports.apply(session, device, [report], reports.never_back, journal)
         self.line.rests_until = 0.0
@@ -159,7 +164,7 @@ class Conversation:
         return frames.write(frames.SEND_MESSAGE, data)
 
     def _note_sighting(self, now: datetime) -> None:
-        self._served.flusher.note(self.key, now, None, SOCKET)
+        self._served.flusher.note(self.line.login, now, None, SOCKET)
 
     _ACTS: ClassVar[dict[str, Callable[["Conversation", dict[str, Any]], None]]] = {
         frames.MESSAGE_RECEIVED: _received,

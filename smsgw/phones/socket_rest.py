@@ -59,7 +59,7 @@ def register_device() -> Response:
         if known is None:
             made, token = _make(session, device_id, phone, who, now)
         else:
-            made, token = known, _renew(session, known, phone, who)
+            made, token = known, _renew(session, known, phone, who, now)
         shown = _shape(made, token)
     return answer(shown, 201 if known is None else 200)
 
@@ -125,12 +125,14 @@ def _add(
     return ownership.add_waiting(session, device_id, phone, settings.default_region, now)
 
 
-def _renew(session: Session, device: Device, phone: str | None, who: _Registrant) -> str:
+def _renew(
+    session: Session, device: Device, phone: str | None, who: _Registrant, now: datetime
+) -> str:
     """A new token, which makes the old one void; `Conflict` for who may not have it."""
     _check_may_rotate(device, who)
     if who.is_operator:
         ownership.approve(session, device)
-    token = devices.rotate_key(device)
+    token = devices.rotate_key(session, device, now)
     devices.set_phone(device, phone or device.phone, house().settings.default_region)
     return token
 
@@ -138,7 +140,7 @@ def _renew(session: Session, device: Device, phone: str | None, who: _Registrant
 def _check_may_rotate(device: Device, who: _Registrant) -> None:
     """A new token is a new holder: only for an operator, the CRM that registered the device, or the device itself."""
     login = who.login
-    is_itself = login is not None and login.device_id == device.id
+    is_itself = login is not None and login.secret_hash == device.secret_hash
     is_disabled = not device.enabled or (login is not None and not login.enabled)
     is_owner = who.crm is not None and who.crm.id == device.owner_crm_id
     if not (who.is_operator or is_itself or is_owner):

@@ -26,7 +26,7 @@ MOVES: dict[str, frozenset[str]] = {
     "accepted": frozenset({"sending", "sent", "delivered", "failed"}),
     "sending": frozenset({"accepted", "sent", "delivered", "failed"}),
     "sent": frozenset({"delivered"}),
-    "failed": frozenset({"accepted", "sending", "sent", "delivered"}),
+    "failed": frozenset({"accepted", "sending", "sent", "delivered", "failed"}),
     "delivered": frozenset(),
 }
 # An SMS that went out went out, whatever else was said: `sent` lies beyond `failed`.

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from smsgw import clock
 from smsgw import settings as settings_module
-from smsgw.core import crms, devices, doctor, housekeeping, imports, presence, protocols
+from smsgw.core import crms, devices, doctor, housekeeping, imports, logins, presence, protocols
 from smsgw.core.drafts import Draft
 from smsgw.errors import Conflict
 from smsgw.store.db import Database
@@ -535,7 +535,9 @@ def _beat_and_poll(
 ) -> None:
     moment = clock.now() - ago
     sightings = presence.Sightings()
-    sightings.note("p", moment, version, protocol)
+    login = logins.find(database, "p", moment)
+    assert login is not None
+    sightings.note(login, moment, version, protocol)
     with database.transaction() as session:
         assert devices.get(session, "p").enabled
         housekeeping.beat(session, "host:1", moment)

@@ -38,7 +38,7 @@ class Cable:
         login = logins.find_by_key(self.world.database, self.key, clock.now())
         assert login is not None
         flusher = self.world.app.extensions[FLUSHER]
-        served = Gateway(self.world.settings, self.world.database, flusher, login.device_id)
+        served = Gateway(self.world.settings, self.world.database, flusher, login)
         made = Conversation(served, login)
         assert made.opened() == ['{"type":"welcome"}']
         return made

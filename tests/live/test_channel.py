@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from smsgw import clock, ids
-from smsgw.core import devices, protocols, sockets
+from smsgw.core import devices, handout, protocols, sockets
 from smsgw.live.conversation import Close, Drop
 
 from ..conftest import NOW
@@ -331,7 +331,8 @@ def test_an_sms_that_comes_by_both_ways_is_one(cable):
 
 
 def test_an_sms_that_cannot_be_read_is_put_aside(cable):
-    assert perform(cable.subscribed(), "sms_received", phone_number="1") == []
+    unreadable = {"phone_number": "1", "message_body": ["hi"]}
+    assert perform(cable.subscribed(), "sms_received", **unreadable) == []
     assert cable.inbox() == []
     (item,) = cable.quarantined()
     assert item.device_id == "gateway-1"
@@ -469,3 +470,66 @@ def test_a_dispatch_of_a_poll_is_not_handed_out_again_by_a_socket(cable):
     assert len(cable.world.client.post("/api/sms", json={}, headers=headers).json["messages"]) == 1
     cable.pass_time(minutes=10)
     assert sent(command(cable.conversation(), "subscribe")) == []
+
+
+def remove(session, device):
+    devices.remove(session, device, clock.now())
+
+
+def disable(_session, device):
+    device.enabled = False
+
+
+def rotate(session, device):
+    devices.rotate_key(session, device, clock.now())
+
+
+@pytest.mark.parametrize("loss", [remove, disable, rotate])
+@pytest.mark.parametrize(
+    ("action", "payload"),
+    [
+        ("heartbeat", {}),
+        ("sms_received", {"phone_number": "+12025550123", "message_body": "hi"}),
+        ("sms_received", {"phone_number": []}),
+        ("delivery_status", {"message_id": "unknown", "status": "sent"}),
+    ],
+)
+def test_a_socket_whose_key_is_void_is_sent_away_by_what_it_says_and_nothing_is_taken(
+    cable, loss, action, payload
+):
+    socket = cable.subscribed()
+    with cable.world.database.transaction() as session:
+        loss(session, devices.get(session, "gateway-1"))
+    answer = said(perform(socket, action, **payload))
+    assert answer[0] == {"type": "disconnect", "reason": "remote", "reconnect": False}
+    cable.flush()
+    assert (cable.inbox(), cable.quarantined()) == ([], [])
+
+
+@pytest.mark.parametrize("loss", [remove, disable, rotate])
+def test_a_key_that_became_void_before_the_subscription_gets_none(cable, loss):
+    socket = cable.conversation()
+    cable.queue()
+    with cable.world.database.transaction() as session:
+        loss(session, devices.get(session, "gateway-1"))
+    answer = said(command(socket, "subscribe"))
+    assert answer[0] == {"type": "disconnect", "reason": "remote", "reconnect": False}
+    assert cable.device().socket_id is None
+
+
+@pytest.mark.parametrize("loss", [remove, disable, rotate])
+def test_a_key_that_becomes_void_between_the_look_and_the_hand_out_is_handed_nothing(
+    cable, monkeypatch, loss
+):
+    socket = cable.subscribed()
+    (message_id,) = cable.queue()
+    look = handout.has_work
+
+    def late(*arguments):
+        with cable.world.database.transaction() as session:
+            loss(session, devices.get(session, "gateway-1"))
+        return look(*arguments)
+
+    monkeypatch.setattr(handout, "has_work", late)
+    assert socket.work() == []
+    assert cable.message(message_id).status == "queued"

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -13,6 +14,7 @@ import time_machine
 from smsgw import clock
 from smsgw.core import crms, endings, events, housekeeping, outbound, resending, unconfirmed
 from smsgw.core.drafts import Draft
+from smsgw.http import bodies
 from smsgw.http.flushing import FLUSHER
 from smsgw.store.models import Device, Dispatch, Event, HistoryEntry, Message, QuarantinedItem
 
@@ -149,6 +151,18 @@ class Stage:
                     .order_by(Dispatch.handed_out_at, Dispatch.id)
                 )
             )
+
+
+def act_while_reading(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
+    """Has the next request do this after its head was read and before its body is."""
+    read = bodies.read
+
+    def late(most: int) -> bytes:
+        monkeypatch.setattr(bodies, "read", read)
+        act()
+        return read(most)
+
+    monkeypatch.setattr(bodies, "read", late)
 
 
 def update(dispatch_id: str, word: str, reason: str = "generic; errorCode=1") -> dict[str, str]:

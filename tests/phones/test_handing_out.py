@@ -448,6 +448,7 @@ def test_what_the_phone_retries_after_a_resend_takes_a_place_in_its_window(stage
         stage.report(dispatch_id, "UNSENT", "PENDING", "FAILED")
     for message_id, _ in sent:
         stage.resend(message_id)
+    stage.pass_time(minutes=6)
     stage.queue(10, content="others")
     assert stage.poll(updates=[update(dispatch_id, "UNSENT") for _, dispatch_id in sent]) == []
 

@@ -453,6 +453,7 @@ def test_a_resend_waits_while_the_phone_is_at_the_old_dispatch_again(stage):
     message_id, first = stage.send()
     stage.report(first, "UNSENT", "PENDING", "FAILED")
     stage.resend(message_id)
+    stage.pass_time(minutes=6)
     later = stage.queue(content="behind it")
     handed = stage.poll(updates=[update(first, "UNSENT"), update(first, "PENDING")])
     assert [one["content"] for one in handed] == ["behind it"]
@@ -467,6 +468,7 @@ def test_a_resend_goes_out_once_the_old_dispatch_has_failed_again(stage):
     message_id, first = stage.send()
     stage.report(first, "UNSENT", "PENDING", "FAILED")
     stage.resend(message_id)
+    stage.pass_time(minutes=6)
     assert stage.poll(updates=[update(first, "UNSENT")]) == []
     handed = stage.poll(updates=[update(first, "PENDING"), update(first, "FAILED", "again")])
     assert len(handed) == 1
@@ -477,6 +479,7 @@ def test_a_resend_does_not_wait_for_an_old_dispatch_that_is_stuck(stage):
     message_id, first = stage.send()
     stage.report(first, "UNSENT", "PENDING", "FAILED")
     stage.resend(message_id)
+    stage.pass_time(minutes=6)
     assert stage.poll(updates=[update(first, "UNSENT")]) == []
     stage.pass_time(hours=15)
     stage.keep_house()

@@ -13,7 +13,7 @@ from smsgw.phones import socket as device_side
 from smsgw.phones.line import look
 from smsgw.store.models import Device, Message, QuarantinedItem
 
-from .conftest import INCOMING, Stage, said, say, told
+from .conftest import INCOMING, RECEIPT, Stage, said, say, told
 
 
 def inbox(stage: Stage) -> list[Message]:
@@ -303,3 +303,29 @@ def test_the_error_says_where_a_frame_stops_being_json(stage: Stage):
         "code": "invalid_json",
         "message": "invalid JSON at line 1 column 12: expecting value",
     }
+
+
+def remove(session, device):
+    devices.remove(session, device, clock.now())
+
+
+def disable(_session, device):
+    device.enabled = False
+
+
+def rotate(session, device):
+    devices.rotate_key(session, device, clock.now())
+
+
+@pytest.mark.parametrize("loss", [remove, disable, rotate])
+@pytest.mark.parametrize("body", [INCOMING, {**INCOMING, "content": []}, RECEIPT])
+def test_a_socket_whose_token_is_void_is_closed_by_what_it_says_and_nothing_is_taken(
+    stage, loss, body
+):
+    socket = stage.device()
+    socket.opened()
+    with stage.world.database.transaction() as session:
+        loss(session, devices.get(session, "12345"))
+    assert say(socket, body) == [4001]
+    with stage.world.database.reading() as session:
+        assert session.query(Message).count() == session.query(QuarantinedItem).count() == 0

@@ -15,8 +15,10 @@ class Device(Table):
     `protocol` is the one it spoke last: `cht`, `mysmsapio` or `socket`. `socket_id` names the socket that gets its
     messages: the one that was opened last, in whatever process. `revision` goes up with every write transaction of
     a poll, so a poll can tell that another one of the same device was committed while it was on its way.
+    `quiet_revision`: a poll that was let in at this revision had nothing to report, so all our answers to earlier
+    reports had arrived. `setup_revision`: at this one the phone was set up, perhaps as a new one that knows nothing of
+    what it was handed before: its app checked its URL, its secret changed, or it was reset.
     `quarantine_dropped_count` counts the items that made room in the quarantine for newer ones.
-    `quiet_at` is when it last polled without a report: all our answers to earlier ones had arrived by then.
     `owner_crm_id` is the CRM that registered it and uses it alone; `None` for the operators' devices. One that
     registered itself without a key is not `approved` until an operator says so, and is refused until then.
     """
@@ -31,12 +33,13 @@ class Device(Table):
     owner_crm_id: Mapped[str | None] = mapped_column(sa.ForeignKey("crms.id"), index=True)
     is_online: Mapped[bool] = mapped_column(default=False)
     last_seen_at: Mapped[datetime | None]
-    quiet_at: Mapped[datetime | None]
     app_version: Mapped[str | None]
     name: Mapped[str | None]
     protocol: Mapped[str] = mapped_column(default="cht", server_default="cht")
     socket_id: Mapped[str | None]
     revision: Mapped[int] = mapped_column(default=0)
+    quiet_revision: Mapped[int | None]
+    setup_revision: Mapped[int] = mapped_column(default=0, server_default="0")
     unknown_report_count: Mapped[int] = mapped_column(default=0)
     quarantine_dropped_count: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime]

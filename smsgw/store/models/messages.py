@@ -100,6 +100,8 @@ class Dispatch(Table):
 
     `superseded_at`: a resend took its place; from then on it speaks for the message only when it was sent.
     `status_at` is when it came to its status, `retry_count` how often the radio tried again (UNSENT after PENDING).
+    `reported_revision` is its device's revision when the phone last spoke of it. `in_doubt_since`: its phone was set up
+    then before it had confirmed this one; `polls_in_doubt` is how many polls have not confirmed it since.
     """
 
     __tablename__ = "dispatches"
@@ -128,7 +130,10 @@ class Dispatch(Table):
     handed_out_at: Mapped[datetime]
     last_handed_out_at: Mapped[datetime]
     lease_until: Mapped[datetime]
+    reported_revision: Mapped[int] = mapped_column(default=0, server_default="0")
     acknowledged_at: Mapped[datetime | None]
+    in_doubt_since: Mapped[datetime | None]
+    polls_in_doubt: Mapped[int] = mapped_column(sa.SmallInteger, default=0, server_default="0")
     superseded_at: Mapped[datetime | None]
     stuck_at: Mapped[datetime | None]
 
