@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ..brokers import is_broker
 from ..store.models import Attempt, Delivery, WebhookEndpoint
 from . import webhooks
-from .retries import FAILURES_TO_OPEN, Result, delay_seconds, pause
+from .retries import FAILURES_TO_OPEN, LONGEST_PAUSE, Result, delay_seconds, holds_up, pause
 
 DISABLED_AFTER = timedelta(days=5)
 DISABLED_AFTER_EVENTS = 10
@@ -88,8 +89,13 @@ def _failed(
     rule: RetryRule,
     now: datetime,
 ) -> None:
-    _retry_or_end(session, delivery, result, rule, now)
-    _note_failure(endpoint, delivery, result, now)
+    is_ordered = is_broker(endpoint.url) and delivery.retry_step is not None
+    if is_ordered and holds_up(result, delivery.attempt_count):
+        _note_failure(endpoint, delivery, result, now)
+        _hold_up(endpoint, delivery, result, rule, now)
+    else:
+        _retry_or_end(session, delivery, result, rule, now)
+        _note_failure(endpoint, delivery, result, now)
     if not endpoint.enabled:
         return
     if result.status_code == GONE:
@@ -98,6 +104,23 @@ def _failed(
     elif _is_given_up(endpoint, now):
         reason = f"nothing was delivered for {DISABLED_AFTER.days} days"
         webhooks.disable_and_tell(session, endpoint, reason, now)
+
+
+def _hold_up(
+    endpoint: WebhookEndpoint, delivery: Delivery, result: Result, rule: RetryRule, now: datetime
+) -> None:
+    """Has an endpoint that keeps the order wait for its first event; that keeps its place and its three days.
+
+    The steps of the schedule are as long as that asks for, but at most as long as any endpoint is left in peace.
+    """
+    step = min((delivery.retry_step or 0) + 1, len(rule.schedule) - 1)
+    delay = delay_seconds(rule.schedule, step, result, rule.chance()) or 0.0
+    endpoint.paused_until = now + min(timedelta(seconds=delay), LONGEST_PAUSE)
+    if now - delivery.created_at >= timedelta(seconds=sum(rule.schedule)):
+        _end(delivery, "discarded", now)
+        return
+    delivery.retry_step = step
+    delivery.next_attempt_at = delivery.created_at
 
 
 def _retry_or_end(

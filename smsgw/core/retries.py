@@ -9,6 +9,9 @@ FLOOR_SECONDS = 60.0
 BUSY_STATUS_CODES = (429, 502, 504)
 TIMEOUT = "timeout"
 FAILURES_TO_OPEN = 5
+# What a broker may say of one event while it takes others.
+OF_THE_EVENT = ("unroutable",)
+PERHAPS_OF_THE_EVENT = ("broker_refused",)
 SHORTEST_PAUSE = timedelta(seconds=30)
 LONGEST_PAUSE = timedelta(minutes=10)
 
@@ -50,6 +53,16 @@ def delay_seconds(
     if result.has_timed_out or result.status_code in BUSY_STATUS_CODES:
         delay = max(delay, FLOOR_SECONDS)
     return min(max(delay, result.retry_after_seconds or 0.0), 2 * delay)
+
+
+def holds_up(result: Result, attempt_count: int) -> bool:
+    """Whether after this failure an endpoint that keeps the order waits, rather than go on with its next event.
+
+    It does where the endpoint is at fault, and not for ever where the event may be: five attempts.
+    """
+    if result.error in PERHAPS_OF_THE_EVENT:
+        return attempt_count < FAILURES_TO_OPEN
+    return result.error not in OF_THE_EVENT
 
 
 def pause(consecutive_failures: int) -> timedelta | None:

@@ -85,7 +85,8 @@ _DELIVERED = Change(
 _DUE_AGAIN = Change(
     sa.update(plain(Delivery))
     .where(Delivery.id.in_(_CHOSEN))
-    .values({Delivery.claim: None, Delivery.next_attempt_at: sa.bindparam("now")})
+    # In the place it had: an endpoint that keeps the order takes what has been due for longest.
+    .values({Delivery.claim: None, Delivery.next_attempt_at: Delivery.created_at})
 )
 _SUCCEEDED = Change(
     sa.update(plain(WebhookEndpoint))
@@ -110,7 +111,7 @@ def settle(
     claims = {row.id: row.claim for row in deliveries.values()}
     ours = [one for one in finished if claims.get(one.delivery_id) == one.claim]
     sent = [(one, one.result) for one in ours if one.result is not None]
-    _give_back(session, [one for one in ours if one.result is None], now)
+    _give_back(session, [one for one in ours if one.result is None])
     _write_down(session, sent, deliveries)
     # All of an endpoint in the order in which they ended, as soon as one is not everyday: its failures are counted.
     special = {
@@ -127,9 +128,9 @@ def settle(
     return [one for one in finished if claims.get(one.delivery_id) != one.claim]
 
 
-def _give_back(session: Session, unsent: Sequence[Finished], now: datetime) -> None:
+def _give_back(session: Session, unsent: Sequence[Finished]) -> None:
     if unsent:
-        _DUE_AGAIN.run(session, chosen=[one.delivery_id for one in unsent], now=now)
+        _DUE_AGAIN.run(session, chosen=[one.delivery_id for one in unsent])
 
 
 def _write_down(

@@ -1,23 +1,32 @@
 """One attempt: sign the event's bytes, send them, and say what came of it in the core's words."""
 
-import threading
 from collections.abc import Callable
 from datetime import datetime
+from enum import Enum
 from functools import partial
 
 from .. import metrics
 from ..addresses import Guard
 from ..brokers import is_broker
+from ..core import retries
 from ..core.retries import Result
 from . import steps
 from .claim import Claimed
 from .lines import Letter
 from .outcome import Outcome
+from .queues import Job, Queues
 from .rabbitmq import Publisher
 from .signing import key_of, signature
 from .transport import Transport
 
-Tell = Callable[[Result | None], None]
+
+class Unsent(Enum):
+    """Instead of a result: nothing was sent, and the delivery is due again."""
+
+    GIVEN_BACK = "given back"
+
+
+Tell = Callable[[Result | Unsent | None], None]
 
 
 class Carriers:
@@ -26,6 +35,7 @@ class Carriers:
     def __init__(self, guard: Guard) -> None:
         self.http = Transport(guard)
         self.rabbitmq = Publisher(guard)
+        self.queues = Queues()
 
     def close(self) -> None:
         """Break off HTTP requests that still run, and close all idle connections."""
@@ -39,14 +49,14 @@ def begin(
     """Begins to send the claimed delivery's event, and returns what is sent: the exact bytes that are stored.
 
     What came of it is told once, by another thread, which must not be held up: `None` after a fault of ours. The one
-    place that knows how an endpoint is reached: by HTTP, or by RabbitMQ where its URL says so.
+    place that knows how an endpoint is reached: by HTTP, or by RabbitMQ where its URL says so, one after another.
     """
     letter = _letter(claimed, int(now.timestamp()))
     done = partial(_tell, now, tell)
     if is_broker(claimed.url):
-        # pika waits, so it does that in a thread of its own.
-        work = (claimed, letter, carriers.rabbitmq, timeout_seconds, done)
-        threading.Thread(target=_publish, args=work, daemon=True).start()
+        publish = partial(_publish, claimed, letter, carriers.rabbitmq, timeout_seconds, done)
+        give_back = partial(tell, Unsent.GIVEN_BACK)
+        carriers.queues.add(Job(claimed.endpoint_id, claimed.claim, publish, give_back))
     else:
         headers = {"Content-Type": "application/json", **letter.headers}
         carriers.http.post(claimed.url, letter.body, headers, timeout_seconds, done)
@@ -69,9 +79,12 @@ def _publish(
     publisher: Publisher,
     seconds: float,
     done: Callable[[Outcome | None], None],
-) -> None:
+) -> bool:
     publish = partial(publisher.publish, claimed.url, letter, seconds)
-    done(steps.attempt(f"deliver {claimed.delivery_id}", publish))
+    outcome = steps.attempt(f"deliver {claimed.delivery_id}", publish)
+    done(outcome)
+    # What the broker says of this event alone holds up no other.
+    return outcome is not None and (outcome.is_success or outcome.error in retries.OF_THE_EVENT)
 
 
 def _tell(started_at: datetime, tell: Tell, outcome: Outcome | None) -> None:

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -46,6 +47,8 @@ class _ToSend(NamedTuple):
     event_id: str
     type: str
     body: str
+    tx: int
+    seq: int
     url: str
     secrets: list[dict[str, str | None]]
     has_timed_out: bool
@@ -76,6 +79,8 @@ _WHAT_TO_SEND = Query(
         Delivery.event_id,
         Event.type,
         Event.body,
+        Event.tx,
+        Event.seq,
         WebhookEndpoint.url,
         WebhookEndpoint.secrets,
         WebhookEndpoint.has_timed_out,
@@ -134,7 +139,8 @@ def _choose(
 def _claimed(
     session: Session, delivery_ids: Sequence[str], claim: str, now: datetime
 ) -> list[Claimed]:
-    rows = _WHAT_TO_SEND.all(session, chosen=delivery_ids)
+    # (tx, seq) is the feed's order.
+    rows = sorted(_WHAT_TO_SEND.all(session, chosen=delivery_ids), key=attrgetter("tx", "seq"))
     return [
         Claimed(
             row.delivery_id,

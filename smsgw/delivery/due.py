@@ -15,6 +15,8 @@ from ..store.models import Delivery, WebhookEndpoint
 from ..store.queries import Query, not_null
 
 MOST_IN_FLIGHT = 4
+# Of an endpoint that keeps the order: all at once, and no more before the last of them has ended.
+MOST_IN_ORDER = 16
 # For how many endpoints there are statements: few, so that few are made.
 _SIZES = (1, 2, 4, 8, 16)
 _MOST_AT_ONCE = max(_SIZES)
@@ -40,6 +42,7 @@ class Candidate:
     has_single: bool
     room: int
     probe_room: int
+    is_ordered: bool
 
 
 class _Busy(NamedTuple):
@@ -51,6 +54,7 @@ class _Busy(NamedTuple):
     in_flight: int
     is_closed: bool
     has_single: bool
+    is_ordered: bool
 
 
 class _Due(NamedTuple):
@@ -60,6 +64,7 @@ class _Due(NamedTuple):
 
 
 # Written out, not bound: a partial index is used only where its condition stands in the query.
+_IS_ORDERED = sa.func.lower(sa.func.substr(WebhookEndpoint.url, 1, 4)) == "amqp"
 _IS_PENDING = Delivery.status == sa.literal_column("'pending'")
 _NOW = sa.bindparam("now", type_=Delivery.created_at.type)
 _IS_DUE = sa.and_(_IS_PENDING, Delivery.next_attempt_at <= _NOW)
@@ -91,6 +96,7 @@ _BUSY = Query(
         _IN_FLIGHT.label("in_flight"),
         _IS_CLOSED.label("is_closed"),
         _HAS_SINGLE.label("has_single"),
+        _IS_ORDERED.label("is_ordered"),
     )
     .where(
         WebhookEndpoint.enabled,
@@ -99,7 +105,7 @@ _BUSY = Query(
             sa.bindparam("has_slow_room", type_=sa.Boolean),
             WebhookEndpoint.has_timed_out.is_(False),
         ),
-        _IN_FLIGHT < MOST_IN_FLIGHT,
+        sa.case((_IS_ORDERED, _IN_FLIGHT == 0), else_=_IN_FLIGHT < MOST_IN_FLIGHT),
         _DUE_SINCE.is_not(None),
         sa.or_(_IS_CLOSED, _HAS_SINGLE),
     )
@@ -108,15 +114,17 @@ _BUSY = Query(
 )
 
 
-def _firsts_of(size: int, *conditions: sa.ColumnElement[bool]) -> sa.CompoundSelect[Any]:
+def _firsts_of(
+    size: int, most: int, order: Sequence[Any], *conditions: sa.ColumnElement[bool]
+) -> sa.CompoundSelect[Any]:
     """The first due deliveries of so many endpoints: each arm looks no further than it must."""
 
     def arm(place: int) -> sa.Select[Any]:
         first = (
             sa.select(Delivery.endpoint_id, Delivery.id, not_null(Delivery.next_attempt_at))
             .where(Delivery.endpoint_id == sa.bindparam(f"endpoint_{place}"), *conditions)
-            .order_by(Delivery.next_attempt_at)
-            .limit(MOST_IN_FLIGHT)
+            .order_by(*order)
+            .limit(most)
             .subquery()
         )
         return sa.select(first)
@@ -124,8 +132,25 @@ def _firsts_of(size: int, *conditions: sa.ColumnElement[bool]) -> sa.CompoundSel
     return sa.union_all(*(arm(place) for place in range(size)))
 
 
-_LONGEST_DUE = {size: Query(_Due, _firsts_of(size, _IS_DUE)) for size in _SIZES}
-_HANDED_IN = {size: Query(_Due, _firsts_of(size, _IS_DUE, _IS_SINGLE)) for size in _SIZES}
+_BY_TIME = (Delivery.next_attempt_at,)
+# Those of one transaction have one time.
+_IN_PLACE = (Delivery.next_attempt_at, Delivery.id)
+_IS_LEFT_BEHIND = Delivery.claim.is_not(None)
+_LONGEST_DUE = {
+    size: Query(_Due, _firsts_of(size, MOST_IN_FLIGHT, _BY_TIME, _IS_DUE)) for size in _SIZES
+}
+_HANDED_IN = {
+    size: Query(_Due, _firsts_of(size, MOST_IN_FLIGHT, _BY_TIME, _IS_DUE, _IS_SINGLE))
+    for size in _SIZES
+}
+_NEXT_IN_PLACE = {
+    size: Query(_Due, _firsts_of(size, MOST_IN_ORDER, _IN_PLACE, _IS_DUE)) for size in _SIZES
+}
+# By a worker that died: their leases have put them behind those that came after them.
+_LEFT_BEHIND = {
+    size: Query(_Due, _firsts_of(size, MOST_IN_ORDER, _IN_PLACE, _IS_DUE, _IS_LEFT_BEHIND))
+    for size in _SIZES
+}
 
 
 def endpoints(session: Session, room: Room, now: datetime) -> list[Candidate]:
@@ -138,7 +163,12 @@ def deliveries(session: Session, candidates: Sequence[Candidate], now: datetime)
     """What each endpoint would get next, single attempts first, then what has been due for longest."""
     by_hand = [candidate.endpoint_id for candidate in candidates if candidate.has_single]
     singles = _firsts(session, _HANDED_IN, by_hand, now)
-    longest = _firsts(session, _LONGEST_DUE, [each.endpoint_id for each in candidates], now)
+    in_order = [each.endpoint_id for each in candidates if each.is_ordered]
+    others = [each.endpoint_id for each in candidates if not each.is_ordered]
+    longest = _firsts(session, _LONGEST_DUE, others, now)
+    longest.update(_firsts(session, _NEXT_IN_PLACE, in_order, now))
+    for endpoint_id, left in _firsts(session, _LEFT_BEHIND, in_order, now).items():
+        longest[endpoint_id] = sorted({*left, *longest[endpoint_id]})
     return [
         list(
             dict.fromkeys(
@@ -151,7 +181,7 @@ def deliveries(session: Session, candidates: Sequence[Candidate], now: datetime)
 
 
 def _candidate(row: _Busy) -> Candidate:
-    room = MOST_IN_FLIGHT - row.in_flight
+    room = MOST_IN_ORDER if row.is_ordered else MOST_IN_FLIGHT - row.in_flight
     is_probed = row.consecutive_failures >= FAILURES_TO_OPEN
     return Candidate(
         row.id,
@@ -160,6 +190,7 @@ def _candidate(row: _Busy) -> Candidate:
         row.has_single,
         room,
         0 if not row.is_closed else 1 if is_probed else room,
+        row.is_ordered,
     )
 
 
@@ -173,7 +204,7 @@ def _firsts(
         for first in range(0, len(endpoint_ids), _MOST_AT_ONCE)
         for row in _due(session, queries, endpoint_ids[first : first + _MOST_AT_ONCE], now)
     ]
-    for row in sorted(rows, key=attrgetter("next_attempt_at")):
+    for row in sorted(rows, key=attrgetter("next_attempt_at", "id")):
         found[row.endpoint_id].append(row.id)
     return found
 

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from ..core.retries import Result
 from ..core.settling import Finished
 from . import steps
-from .attempt import Tell
+from .attempt import Tell, Unsent
 from .claim import Claimed
 
 GATHER_SECONDS = 0.002
@@ -67,8 +67,9 @@ class InFlight:
         """Makes `ended` return; for any thread."""
         self._ended.put(None)
 
-    def _tell(self, claimed: Claimed, result: Result | None) -> None:
-        finished = Finished(claimed.endpoint_id, claimed.delivery_id, claimed.claim, result)
+    def _tell(self, claimed: Claimed, result: Result | Unsent | None) -> None:
+        made = result if isinstance(result, Result) else None
+        finished = Finished(claimed.endpoint_id, claimed.delivery_id, claimed.claim, made)
         if result is None:
             log.error("delivery %s is left to its lease", claimed.delivery_id)
         with self._lock:

@@ -16,7 +16,7 @@ from smsgw.core.outcomes import RetryRule
 from smsgw.core.retries import Result
 from smsgw.core.settling import Finished
 from smsgw.delivery import attempt, claim
-from smsgw.delivery.attempt import Carriers
+from smsgw.delivery.attempt import Carriers, Unsent
 from smsgw.delivery.claim import Claimed
 from smsgw.delivery.due import Room
 from smsgw.settings import Settings
@@ -98,15 +98,16 @@ class Postman:
         taken = self.take(now, threads)
         for claimed in taken:
             seconds = self.settings.webhook_timeout_seconds
-            told: SimpleQueue[Result | None] = SimpleQueue()
+            told: SimpleQueue[Result | Unsent | None] = SimpleQueue()
             attempt.begin(claimed, self.carriers, seconds, now, told.put)
             result = told.get(timeout=seconds + 10)
             assert result is not None
             assert self._settle(claimed, result, now)
         return len(taken)
 
-    def _settle(self, claimed: Claimed, result: Result, now: datetime) -> bool:
-        finished = Finished(claimed.endpoint_id, claimed.delivery_id, claimed.claim, result)
+    def _settle(self, claimed: Claimed, result: Result | Unsent, now: datetime) -> bool:
+        made = result if isinstance(result, Result) else None
+        finished = Finished(claimed.endpoint_id, claimed.delivery_id, claimed.claim, made)
         with self.database.transaction() as session:
             return not settling.settle(session, [finished], self.rule, now)
 

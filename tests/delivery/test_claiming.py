@@ -181,7 +181,7 @@ def steps_of_a_claim(postman):
         return 0
 
     with postman.database.transaction() as session:
-        raw: sqlite3.Connection = session.connection().connection.dbapi_connection
+        raw: sqlite3.Connection = session.connection().connection.dbapi_connection.begin()
         raw.set_progress_handler(count, 1)
         room = Room(16, 4)
         assert claim.is_due(session, room, NOW)

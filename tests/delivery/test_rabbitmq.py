@@ -5,7 +5,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ import pytest
 from smsgw import brokers
 from smsgw.addresses import Guard
 from smsgw.brokers import BrokerRefused
-from smsgw.core import urls, webhooks
+from smsgw.core import retries, settling, urls, webhooks
+from smsgw.core.retries import Result
+from smsgw.core.settling import Finished
 from smsgw.delivery import lines
 from smsgw.delivery.attempt import Carriers, begin
 from smsgw.delivery.inflight import InFlight
@@ -24,7 +26,7 @@ from smsgw.errors import Invalid
 from tests.conftest import NOW
 from tests.delivery import broker as brokering
 from tests.delivery.broker import Broker, Gate
-from tests.delivery.conftest import LOOPBACK, Postman
+from tests.delivery.conftest import LEASE, LOOPBACK, Postman
 from tests.delivery.misbehaving import Misbehaving, answers, says_nothing
 from tests.running import free_port, until
 
@@ -200,6 +202,103 @@ def test_one_attempt_publishes_once_where_the_broker_dies_before_it_confirms(
     outcome = publisher.publish(url, LETTER, PATIENT_SECONDS)
     assert outcome.error == "connection_lost"
     assert gate.connection_count == 1
+
+
+def _bodies(broker: Broker) -> list[str]:
+    return [properties.message_id for _, properties, _ in broker.messages("all")]
+
+
+def _work(postman: Postman, now: datetime) -> int:
+    """One round as the worker does it: all that was taken is in flight at the same time."""
+    taken = postman.take(now)
+    in_flight = InFlight(lambda claimed, tell: begin(claimed, postman.carriers, 5, now, tell))
+    for claimed in taken:
+        in_flight.begin(claimed)
+    finished: list[Finished] = []
+    while len(finished) < len(taken):
+        finished += in_flight.ended(PATIENT_SECONDS)
+    with postman.database.transaction() as session:
+        assert settling.settle(session, finished, postman.rule, now) == []
+    return len(taken)
+
+
+def test_the_order_stays_while_the_broker_is_away(postman: Postman, broker: Broker, gate: Gate):
+    broker.bind("all")
+    endpoint_id = postman.add_endpoint(broker.url(gate.port))
+    told: list[str] = []
+    now = NOW
+    for second in range(40):
+        now = NOW + timedelta(seconds=second)
+        told += postman.tell(7, now=now)
+        if second == 5:
+            gate.shut()
+        if second == 25:
+            gate.open()
+        _work(postman, now)
+    while any(row.status == "pending" for row in postman.deliveries(endpoint_id)):
+        now += timedelta(seconds=1)
+        assert now < NOW + timedelta(minutes=20)
+        _work(postman, now)
+    assert _bodies(broker) == told
+
+
+def test_one_event_that_no_queue_wants_holds_up_no_other(postman: Postman, broker: Broker):
+    broker.bind("all", "message.received")
+    endpoint_id = postman.add_endpoint(broker.url())
+    first = postman.tell(3)
+    postman.tell(1, event_type="message.stuck")
+    last = postman.tell(3)
+    _work(postman, NOW)
+    assert _bodies(broker) == first + last
+    assert [row.status for row in postman.deliveries(endpoint_id)].count("pending") == 1
+
+
+def test_the_order_stays_while_a_queue_is_full(postman: Postman, broker: Broker):
+    broker.bind("all", **{"x-max-length": 2, "x-overflow": "reject-publish"})
+    postman.add_endpoint(broker.url())
+    told, taken = postman.tell(6), []
+    for minute in range(4):
+        _work(postman, NOW + timedelta(minutes=minute))
+        taken += _bodies(broker)
+    assert taken == told
+
+
+def test_an_event_that_the_broker_refuses_holds_up_no_other_for_ever():
+    refused = Result(started_at=NOW, duration_seconds=0.1, error="broker_refused")
+    away = Result(started_at=NOW, duration_seconds=0.1, error="connection_refused")
+    assert [retries.holds_up(refused, count) for count in (1, 4, 5, 6)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert retries.holds_up(away, 1000)
+
+
+def test_what_a_dead_worker_had_claimed_goes_out_first(postman: Postman, broker: Broker):
+    broker.bind("all")
+    postman.add_endpoint(broker.url())
+    told = postman.tell(3)
+    assert len(postman.take()) == 3
+    told += postman.tell(3, now=NOW + timedelta(seconds=1))
+    assert postman.take(NOW + timedelta(seconds=2)) == [], "nothing overtakes what is in flight"
+    _work(postman, NOW + LEASE + timedelta(seconds=1))
+    assert _bodies(broker) == told
+
+
+def test_an_event_is_given_up_after_the_time_of_the_whole_schedule(postman: Postman):
+    endpoint_id = postman.add_endpoint(f"amqp://127.0.0.1:{free_port()}/?exchange=smsgw")
+    postman.tell(2)
+    length = timedelta(seconds=sum(postman.rule.schedule))
+    now = NOW
+    while postman.deliveries(endpoint_id)[0].status == "pending":
+        _work(postman, now)
+        endpoint = postman.endpoint(endpoint_id)
+        assert endpoint.paused_until is not None
+        assert endpoint.paused_until - now <= timedelta(minutes=10)
+        assert now <= NOW + length + timedelta(minutes=10)
+        now = max(endpoint.paused_until, now + length / 8)
+    assert [row.status for row in postman.deliveries(endpoint_id)] == ["discarded", "pending"]
 
 
 def test_idle_connections_are_bounded(publisher: Publisher, broker: Broker):
