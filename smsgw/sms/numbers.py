@@ -118,8 +118,7 @@ def _normalised(number: str, region: str | None) -> str:
         raise _Unreadable(NO_COUNTRY)
     if len(re.sub(r"^\+|^0+(11)?", "", digits)) > MAX_DIGITS:
         raise _Unreadable(TOO_LONG)
-    trunk_zero = _TRUNK_ZERO.search(written)
-    if trunk_zero and written[: trunk_zero.start()].startswith(("+", "(+", "00")):
+    if _has_trunk_zero(written):
         return _without_unclear_zero(digits, _TRUNK_ZERO.sub("", written))
     if _ROUNDED.fullmatch(digits):
         raise _Unreadable(SPREADSHEET)
@@ -197,6 +196,15 @@ def _is_slash_after_area_code(written: str) -> bool:
     packed = re.sub("[ ().-]", "", _TRUNK_ZERO.sub("", written))
     before, _, last = packed.rpartition("/")
     return _SLASHED.fullmatch(f"{before.replace('/', '')}/{last}") is not None
+
+
+def _has_trunk_zero(written: str) -> bool:
+    """Whether a `(0)` follows the country code; a number that begins with it is a national one with its zero."""
+    zero = _TRUNK_ZERO.search(written)
+    before = re.sub("[^+0-9]", "", written[: zero.start()]) if zero else ""
+    if before and not re.fullmatch(r"(\+|00)[0-9]{1,3}", before):
+        raise _Unreadable(UNCLEAR_ZERO)
+    return bool(before)
 
 
 def _without_unclear_zero(digits: str, without_zero: str) -> str:
