@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
@@ -12,11 +13,45 @@ from ..errors import TooMany
 from ..settings import Settings
 from ..store.db import is_postgresql
 from ..store.models import RateLimit
+from ..store.queries import Query
+from ..store.statements import Statement
+from ..store.tables import plain
 from .rows import AnyCrm
 
 UNUSED_AFTER = timedelta(days=1)
 # Sums of doubles near 2e9 are some tenths of a microsecond off.
 _BLUR_SECONDS = 1e-5
+
+
+class _Counted(NamedTuple):
+    """The row of a caller after a request."""
+
+    was_allowed: bool
+    arrival: float
+
+
+def _counting(insert: Any) -> Statement:
+    """What counts a request on one kind of database, whose `INSERT` this is."""
+    moment, each, most = (
+        sa.bindparam(name, type_=sa.Double) for name in ("moment", "each", "most")
+    )
+    arrival = RateLimit.arrival
+    later = sa.case((arrival > moment, arrival), else_=moment) + each
+    is_fitting = later - moment <= most
+    row = {
+        "key": sa.bindparam("caller", type_=sa.String),
+        "arrival": sa.bindparam("first", type_=sa.Double),
+        "was_allowed": sa.true(),
+    }
+    change = {"was_allowed": is_fitting, "arrival": sa.case((is_fitting, later), else_=arrival)}
+    statement = insert(plain(RateLimit)).values(row)
+    statement = statement.on_conflict_do_update(index_elements=["key"], set_=change)
+    counted: Statement = statement.returning(RateLimit.was_allowed, RateLimit.arrival)
+    return counted
+
+
+_COUNT_ON_SQLITE = Query(_Counted, _counting(sqlite.insert))
+_COUNT_ON_POSTGRESQL = Query(_Counted, _counting(postgresql.insert))
 
 
 @dataclass(frozen=True)
@@ -74,23 +109,15 @@ def refusal(standing: Standing) -> TooMany:
 def count(session: Session, limit: Limit, caller: str, now: datetime) -> Standing:
     """Counts a request of the caller against the limit; one that is not allowed takes nothing away."""
     moment = now.timestamp()
-    each, period = limit.seconds_each, float(limit.period_seconds)
-    arrival = RateLimit.arrival
-    later = sa.case((arrival > moment, arrival), else_=moment) + each
-    is_fitting = later - moment <= period + _BLUR_SECONDS
-    insert = postgresql.insert if is_postgresql(session) else sqlite.insert
-    statement = insert(RateLimit).values(
-        key=f"{limit.name}:{caller}", arrival=moment + each, was_allowed=True
+    query = _COUNT_ON_POSTGRESQL if is_postgresql(session) else _COUNT_ON_SQLITE
+    row = query.one(
+        session,
+        caller=f"{limit.name}:{caller}",
+        moment=moment,
+        first=moment + limit.seconds_each,
+        each=limit.seconds_each,
+        most=limit.period_seconds + _BLUR_SECONDS,
     )
-    row = session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["key"],
-            set_={
-                "was_allowed": is_fitting,
-                "arrival": sa.case((is_fitting, later), else_=arrival),
-            },
-        ).returning(RateLimit.was_allowed, RateLimit.arrival)
-    ).one()
     return _standing(limit, row.was_allowed, row.arrival - moment, moment)
 
 

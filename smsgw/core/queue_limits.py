@@ -17,11 +17,28 @@ from ..errors import Invalid, TooMany
 from ..settings import Settings
 from ..store.inserts import InsertNew
 from ..store.models import Message, QueueRoom
+from ..store.queries import Query
+from ..store.tables import plain
 from . import lanes
 from .rows import AnyCrm
 
 COUNTED_FOR = timedelta(minutes=1)
 RETRY_AFTER_SECONDS = 30
+
+_ROOMS = plain(QueueRoom)
+_TAKE = Query(
+    int,
+    sa.update(_ROOMS)
+    .where(
+        _ROOMS.c.key == sa.bindparam("queue", type_=sa.String),
+        _ROOMS.c.most == sa.bindparam("limit", type_=sa.Integer),
+        _ROOMS.c.room >= sa.bindparam("wanted", type_=sa.Integer),
+        _ROOMS.c.counted_at > sa.bindparam("oldest", type_=_ROOMS.c.counted_at.type),
+        _ROOMS.c.counted_at <= sa.bindparam("newest", type_=_ROOMS.c.counted_at.type),
+    )
+    .values(room=_ROOMS.c.room - sa.bindparam("wanted", type_=sa.Integer))
+    .returning(_ROOMS.c.room),
+)
 
 Lanes = Collection[str | None]
 
@@ -86,19 +103,15 @@ def _queues(crm: AnyCrm, settings: Settings, device_ids: Lanes) -> Iterator[_Que
 
 def _take(session: Session, queue: _Queue, now: datetime) -> bool:
     """Whether the row has room; it is locked until the commit then."""
-    taken = session.execute(
-        sa.update(QueueRoom)
-        .where(
-            QueueRoom.key == queue.key,
-            QueueRoom.most == queue.most,
-            QueueRoom.room >= queue.wanted,
-            QueueRoom.counted_at > now - COUNTED_FOR,
-            QueueRoom.counted_at <= now + COUNTED_FOR,
-        )
-        .values(room=QueueRoom.room - queue.wanted)
-        .returning(QueueRoom.key)
+    taken = _TAKE.find(
+        session,
+        queue=queue.key,
+        limit=queue.most,
+        wanted=queue.wanted,
+        oldest=now - COUNTED_FOR,
+        newest=now + COUNTED_FOR,
     )
-    return taken.first() is not None
+    return taken is not None
 
 
 def _count(session: Session, queue: _Queue, now: datetime) -> None:

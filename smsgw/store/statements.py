@@ -96,6 +96,8 @@ def compile_for(dialect: Dialect, statement: Statement, shape: Shape = ()) -> Co
         [
             (place, read)
             for place, column in enumerate(columns_of(statement))
+            # Both drivers give floats; SQLAlchemy would first ask psycopg which kind of number it got.
+            if not isinstance(column.type, sa.Float)
             if (read := column.type.dialect_impl(dialect).result_processor(dialect, None))
         ],
     )
