@@ -9,7 +9,9 @@ from pathlib import Path
 
 from environs import Env, EnvError, validate
 
+from . import database_urls
 from .addresses import Narrow, Network, parse_allowed
+from .database_urls import BadDatabaseUrl
 
 PROJECT_FOLDER = Path(__file__).resolve().parent.parent
 DATA_FOLDER = PROJECT_FOLDER / "data"
@@ -138,11 +140,10 @@ def _database_url(url: str) -> str:
                 "SMSGW_DATABASE_URL: SQLite needs a file, such as sqlite:///data/smsgw.db"
             )
         return f"sqlite:///{(PROJECT_FOLDER / path).resolve()}"
-    if url.startswith(("postgresql://", "postgresql+psycopg://")):
-        return url
-    if url.startswith("postgres://"):
-        return url.replace("postgres://", "postgresql://", 1)
-    raise SettingsError("SMSGW_DATABASE_URL must begin with sqlite:/// or postgresql://")
+    try:
+        return database_urls.postgresql(url)
+    except BadDatabaseUrl as error:
+        raise SettingsError(f"SMSGW_DATABASE_URL: {error}") from None
 
 
 def _public_url(url: str | None) -> str | None:

@@ -26,6 +26,7 @@ RANKS = {
             "ids",
             "addresses",
             "brokers",
+            "database_urls",
             "program",
             "sms",
             "logs",
@@ -54,7 +55,13 @@ RANKS = {
     **dict.fromkeys(["cli", "__main__"], 7),
 }
 # Where one imports the other although both have one rank.
-NEIGHBOURS = {("http", "live"), ("__main__", "cli"), ("logs", "clock"), ("settings", "addresses")}
+NEIGHBOURS = {
+    ("settings", "database_urls"),
+    ("http", "live"),
+    ("__main__", "cli"),
+    ("logs", "clock"),
+    ("settings", "addresses"),
+}
 KNOW_FLASK = range(3, 6)
 
 
