@@ -1,5 +1,18 @@
 """For any WSGI server: `gunicorn wsgi:app`. The worker runs beside it: `python -m smsgw worker`."""
 
-from smsgw.factory import create_app
+import sys
 
-app = create_app()
+from sqlalchemy.exc import SQLAlchemyError
+
+from smsgw.factory import create_app
+from smsgw.settings import SettingsError
+from smsgw.store import outages
+
+# At this exit code gunicorn stops instead of starting the process again and again.
+CANNOT_START = 3
+
+try:
+    app = create_app()
+except (SettingsError, SQLAlchemyError, OSError) as error:
+    print(f"error: {outages.reason(error)}", file=sys.stderr)
+    sys.exit(CANNOT_START)

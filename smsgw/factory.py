@@ -3,7 +3,7 @@
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from . import ops
+from . import metrics, ops
 from . import settings as settings_module
 from .crm import docs
 from .crm import socket_rest as crm_socket
@@ -30,6 +30,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.secret_key = settings_module.secret_key(settings)
     database = Database(settings.database_url, pool_size=settings.threads + 4)
     app.extensions[EXTENSION] = House(settings, database)
+    metrics.prepare()
     upgrade.register(app, database)
     access.register(app)
     flushing.register(app, database)

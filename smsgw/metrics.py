@@ -38,6 +38,12 @@ def is_multiprocess() -> bool:
     return "PROMETHEUS_MULTIPROC_DIR" in os.environ
 
 
+def prepare() -> None:
+    """Makes the folder where processes count together, if one is named: the Prometheus client makes none."""
+    if is_multiprocess():
+        os.makedirs(os.environ["PROMETHEUS_MULTIPROC_DIR"], exist_ok=True)
+
+
 def forget_process(pid: int) -> None:
     """Says that a process of this server has ended."""
     if is_multiprocess():

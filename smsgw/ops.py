@@ -1,8 +1,9 @@
 """What those who run the server ask it: is it alive, is it ready, how is it doing."""
 
+import logging
 from collections.abc import Iterator
 
-from flask import Blueprint, Response, json
+from flask import Blueprint, Response, json, request
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -14,6 +15,11 @@ from .http.guards import operator_required, public
 from .http.wiring import house
 
 blueprint = Blueprint("ops", __name__)
+_NOT_COUNTED = (
+    "requests and webhook attempts are left out, because each process counts its own: "
+    "set PROMETHEUS_MULTIPROC_DIR to an empty folder before the start"
+)
+_LOG = logging.getLogger("smsgw.metrics")
 
 
 @blueprint.get("/healthz")
@@ -47,11 +53,19 @@ def show_metrics() -> Response:
 def _metrics() -> Response:
     with house().database.reading() as session:
         read = figures.read(session, clock.now())
+    stored = CollectorRegistry()
+    stored.register(_Stored(read))
+    return Response(_counted() + generate_latest(stored), content_type=CONTENT_TYPE_LATEST)
+
+
+def _counted() -> bytes:
+    """What was counted by all processes; one process of several would show its own share, another one at each call."""
+    if request.environ["wsgi.multiprocess"] and not metrics.is_multiprocess():
+        _LOG.warning(_NOT_COUNTED)
+        return f"# {_NOT_COUNTED}\n".encode()
     counted, derived = metrics.registry(), CollectorRegistry()
     derived.register(metrics.Polls(counted))
-    derived.register(_Stored(read))
-    text = generate_latest(counted) + generate_latest(derived)
-    return Response(text, content_type=CONTENT_TYPE_LATEST)
+    return generate_latest(counted) + generate_latest(derived)
 
 
 class _Stored(Collector):

@@ -2,10 +2,13 @@
 
 import base64
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
@@ -14,9 +17,11 @@ from smsgw.core.drafts import Draft
 from smsgw.core.health import WORKER_IS_GONE_AFTER_SECONDS
 from smsgw.factory import create_app
 from smsgw.settings import Settings
+from smsgw.store import migrations
+from smsgw.store.db import Database
 from smsgw.store.models import WorkerHeartbeat
 from tests.conftest import World
-from tests.running import serving, until
+from tests.running import ROOT, Server, environment, free_port, serving, until
 
 KEY = "op_live_" + "5" * 64
 
@@ -152,3 +157,62 @@ def _value(text: str, name: str) -> float:
     found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
     assert found, f"no {name} in {text}"
     return float(found[1])
+
+
+def test_one_process_of_several_names_what_it_lacks_and_shows_no_share_of_its_own(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    app = create_app(replace(settings, metrics_public=True))
+    several = {"wsgi.multiprocess": True}
+    text = app.test_client().get("/metrics", environ_overrides=several).text
+    assert [line for line in text.splitlines() if "PROMETHEUS_MULTIPROC_DIR" in line] == [
+        text.splitlines()[0]
+    ]
+    assert "smsgw_requests" not in text
+    assert "smsgw_stuck_messages 0.0" in text
+    assert "smsgw_requests_total" in app.test_client().get("/metrics").text
+    app.extensions["smsgw"].database.close()
+
+
+def test_any_wsgi_server_counts_across_processes_and_says_why_it_cannot_start(tmp_path: Path):
+    database = Database(f"sqlite:///{tmp_path / 'smsgw.db'}")
+    migrations.upgrade(database)
+    database.close()
+    port = free_port()
+    options = f"-w 2 -k gthread -b 127.0.0.1:{port} --no-control-socket"
+    command = [sys.executable, "-m", "gunicorn", *options.split(), "wsgi:app"]
+    settings = environment(
+        SMSGW_DATABASE_URL=f"sqlite:///{tmp_path / 'smsgw.db'}",
+        SMSGW_METRICS_PUBLIC="true",
+        PROMETHEUS_MULTIPROC_DIR=str(tmp_path / "metrics"),
+    )
+    process = subprocess.Popen(command, cwd=ROOT, env=settings, stderr=subprocess.DEVNULL)
+    server = Server(process, port, tmp_path / "log")
+    try:
+        until(lambda: _counted(server) > 20, "requests of both processes to be added up")
+        assert "left out" not in server.request("GET", "/metrics")[2].decode()
+    finally:
+        server.stop()
+    refused = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment(SMSGW_DATABASE_URL="postgresql://u:secret@a:x/x"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert refused.returncode != 0
+    assert "error: SMSGW_DATABASE_URL: a port is no number" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert "secret" not in refused.stderr
+
+
+def _counted(server: Server) -> float:
+    """How many requests /metrics knows of, after one more; 0 while nobody listens."""
+    try:
+        text = server.request("GET", "/metrics")[2].decode()
+    except OSError:
+        return 0
+    return sum(float(count) for count in re.findall(r"smsgw_requests_total\{.*?\} (\S+)", text))
