@@ -14,7 +14,8 @@ request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 _SECRETS = re.compile(
     r"\b(gw_live_|crm_live_|op_live_|whsec_|Basic |Bearer )[A-Za-z0-9+/=_.-]+"
-    r"|(://[^\s:/@]+:)[^\s@/]+(?=@)",
+    r"|(://[^\s:/@]+:)[^\s@]+(?=@)"
+    r"|([?&]password=)[^\s&]+",
     re.IGNORECASE,
 )
 _NUMBERS = re.compile(r"(?<![\w.-])(\+?\d{2})\d{4,11}(\d{2})(?![\w-])")
@@ -94,7 +95,9 @@ def configure(log_format: str, log_level: str) -> None:
 
 def redact(text: str) -> str:
     """The text with keys and passwords replaced by `…` and only the ends of telephone numbers left."""
-    text = _SECRETS.sub(lambda found: f"{found.group(1) or found.group(2)}…", text)
+    text = _SECRETS.sub(
+        lambda found: f"{found.group(1) or found.group(2) or found.group(3)}…", text
+    )
     # A function, because a template is taken apart anew at each call, also where nothing is found.
     return _NUMBERS.sub(lambda found: f"{found.group(1)}…{found.group(2)}", text)
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 
 from alembic.util import CommandError
@@ -146,17 +146,15 @@ def listen(host: str, port: int) -> socket.socket:
 
 def prepare(settings: Settings) -> None:
     """Brings the tables up to date, and the event feed's positions above all stored ones. Makes no secrets."""
-    database = Database(settings.database_url)
     try:
-        migrations.upgrade(database)
-        with database.transaction() as session:
-            events.raise_feed_base(session)
+        with closing(Database(settings.database_url)) as database:
+            migrations.upgrade(database)
+            with database.transaction() as session:
+                events.raise_feed_base(session)
     except SQLAlchemyError as error:
         raise StartFailed(f"the database cannot be used: {poolers.reason(error)}") from None
     except CommandError as error:
         raise StartFailed(f"the database is newer than this version: {error}") from None
-    finally:
-        database.close()
 
 
 def _child(name: str, listener: socket.socket) -> Child:

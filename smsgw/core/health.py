@@ -1,13 +1,15 @@
 """Whether the server can do its work: the checks behind `/readyz` and, with many more, behind `doctor`."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from .. import program
-from ..store import migrations
+from ..store import migrations, outages
 from ..store.db import Database
 from . import figures
 
@@ -38,11 +40,10 @@ def examine(database: Database, now: datetime) -> list[Finding]:
 
 
 def _unreachable(error: SQLAlchemyError) -> Finding:
-    reason = " ".join(str(getattr(error, "orig", None) or error).split())[:300]
     return Finding(
         "database",
         "wrong",
-        f"cannot be reached: {reason}",
+        f"cannot be used: {outages.reason(error)}",
         "check SMSGW_DATABASE_URL, and that the database runs and lets this user in",
     )
 
@@ -50,7 +51,22 @@ def _unreachable(error: SQLAlchemyError) -> Finding:
 def _database(database: Database, _now: datetime) -> Finding:
     with database.engine.connect() as connection:
         kind, version = connection.dialect.name, connection.dialect.server_version_info or ()
+        is_read_only = _is_read_only(database, connection)
+    if is_read_only:
+        return Finding(
+            "database",
+            "wrong",
+            "can be read and not be written",
+            "is it a standby (SMSGW_DATABASE_URL may name several hosts and target_session_attrs=read-write), "
+            "or a file of another user?",
+        )
     return Finding("database", "ok", f"{kind} {'.'.join(map(str, version))}".strip())
+
+
+def _is_read_only(database: Database, connection: Connection) -> bool:
+    if database.is_sqlite:
+        return not os.access(str(database.url.database), os.W_OK)
+    return connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on"
 
 
 def _migrations(database: Database, _now: datetime) -> Finding:

@@ -18,6 +18,7 @@ from ..errors import (
     TooMany,
     Unauthorized,
 )
+from ..store import outages
 
 # Status, code, message and details of an error, as a protocol's JSON.
 Dialect = Callable[[int, str, str, dict[str, Any]], dict[str, Any]]
@@ -26,6 +27,11 @@ MOST_DETAILS = 1000
 MOST_DETAIL_BYTES = 64 * 1024
 MOST_MESSAGE_CHARACTERS = 1000
 
+RETRY_AFTER_SECONDS = 5
+_UNAVAILABLE = (
+    "the database cannot be used at this moment; try again in some seconds "
+    "(with a reference or an Idempotency-Key nothing is done twice)"
+)
 _DIALECTS = "smsgw.dialects"
 _STATUS_CODES: dict[type[GatewayError], int] = {
     BadRequest: 400,
@@ -136,7 +142,7 @@ def register(app: Flask) -> None:
     """Makes the app answer every error with that body."""
     app.register_error_handler(GatewayError, _on_gateway_error)
     app.register_error_handler(HTTPException, _on_http_exception)
-    app.register_error_handler(Exception, _on_bug)
+    app.register_error_handler(Exception, _on_exception)
 
 
 def _on_gateway_error(error: GatewayError) -> Response:
@@ -176,7 +182,12 @@ def first_fault(details: Any, path: str = "") -> str:
     return f"{path}: {details}" if path else str(details)
 
 
-def _on_bug(error: Exception) -> Response:
+def _on_exception(error: Exception) -> Response:
+    if outages.is_outage(error):
+        outages.log.note(error)
+        made = error_answer(503, "database_unavailable", _UNAVAILABLE)
+        made.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        return made
     current_app.logger.error(
         "%s %s failed: %s", request.method, request.path, type(error).__name__, exc_info=error
     )

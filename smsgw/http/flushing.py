@@ -1,7 +1,6 @@
 """Writes what this process saw of the devices to the database: some seconds later, and when the process ends."""
 
 import atexit
-import logging
 import threading
 from datetime import datetime
 
@@ -10,12 +9,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..core.logins import Login
 from ..core.presence import Sightings
+from ..store import outages
 from ..store.db import Database
 
 AFTER_SECONDS = 3.0
 FLUSHER = "smsgw.flusher"
-
-_LOG = logging.getLogger("smsgw.presence")
 
 
 class Flusher:
@@ -66,7 +64,7 @@ class Flusher:
             with self._database.transaction() as session:
                 self.sightings.write(session)
         except SQLAlchemyError as error:
-            _LOG.warning("sightings were not written: %s", type(error).__name__)
+            outages.log.note(error)
 
 
 def register(app: Flask, database: Database) -> None:

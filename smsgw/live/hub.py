@@ -20,6 +20,7 @@ from wsproto.connection import Connection as Wire
 from wsproto.connection import ConnectionType
 from wsproto.events import TextMessage
 
+from ..store import outages
 from ..store.db import Database
 from .connection import After, Connection, Step
 from .conversation import Answer, Conversation, Kind
@@ -141,9 +142,9 @@ class Hub:
         """Runs in the pool."""
         try:
             answer = step()
-        except Exception:
+        except Exception as error:
             answer = if_it_fails
-            _LOG.exception("a step of %s %s failed", conversation.kind.name, conversation.key)
+            _note(error, f"a step of {conversation.kind.name} {conversation.key} failed")
         self._tell(partial(self._done, after, answer))
 
     def _done(self, after: After, answer: Answer) -> None:
@@ -237,8 +238,8 @@ class Hub:
             bell.wait(LOOK_SECONDS)
             if not self._stopped.is_set():
                 self._look()
-        except Exception:
-            _LOG.exception("looking for work failed")
+        except Exception as error:
+            _note(error, "looking for work failed")
             self._stopped.wait(LOOK_SECONDS)
 
     def _look(self) -> None:
@@ -261,6 +262,13 @@ class Hub:
         for conversation in conversations:
             if conversation in room:
                 room[conversation].work()
+
+
+def _note(error: Exception, what: str) -> None:
+    if outages.is_outage(error):
+        outages.log.note(error)
+    else:
+        _LOG.error("%s", what, exc_info=error)
 
 
 def _note_failure(task: "asyncio.Task[object]") -> None:

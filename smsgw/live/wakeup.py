@@ -1,15 +1,17 @@
 """The doorbell: tells that something may have been written. A ring that is lost costs a wait, never an event."""
 
-import logging
 import sqlite3
 import threading
 import time
+from contextlib import suppress
 from typing import Any, Protocol
 
 import psycopg
-import sqlalchemy as sa
+from sqlalchemy.engine import Engine
 
+from ..store import outages
 from ..store.db import CHANNEL, RING_SECONDS, Database
+from ..store.engines import postgresql_options
 from ..store.poolers import is_pooled
 
 POLL_SECONDS = 0.05
@@ -17,8 +19,6 @@ POLL_SECONDS = 0.05
 POOLED_SECONDS = 0.25
 # How long the end of the process may wait for one who listens to PostgreSQL.
 STEP_SECONDS = 0.2
-
-log = logging.getLogger(__name__)
 
 
 class Doorbell(Protocol):
@@ -35,7 +35,7 @@ def doorbell(database: Database, stop: threading.Event) -> Doorbell:
     """The doorbell of this kind of database; nobody waits at it any more once `stop` is set."""
     if database.is_sqlite:
         return SqliteDoorbell(str(database.url.database), stop)
-    return PostgresDoorbell(database.url, stop)
+    return PostgresDoorbell(database.engine, stop)
 
 
 class SqliteDoorbell:
@@ -46,11 +46,30 @@ class SqliteDoorbell:
 
     def __init__(self, path: str, stop: threading.Event) -> None:
         self._stop = stop
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._seen = self._version()
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._seen = 0
+        with suppress(sqlite3.Error):
+            self._seen = self._version()
 
     def wait(self, timeout_seconds: float) -> bool:
         """See `Doorbell`."""
+        try:
+            return self._has_changed(timeout_seconds)
+        except sqlite3.Error as error:
+            outages.log.note(error)
+            self.close()
+            self._seen = 0
+            self._stop.wait(timeout_seconds)
+            return False
+
+    def close(self) -> None:
+        """See `Doorbell`."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _has_changed(self, timeout_seconds: float) -> bool:
         deadline = time.monotonic() + timeout_seconds
         while (version := self._version()) == self._seen:
             left = deadline - time.monotonic()
@@ -59,11 +78,11 @@ class SqliteDoorbell:
         self._seen = version
         return True
 
-    def close(self) -> None:
-        """See `Doorbell`."""
-        self._connection.close()
-
     def _version(self) -> int:
+        if self._connection is None:
+            self._connection = sqlite3.connect(
+                self._path, isolation_level=None, check_same_thread=False
+            )
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         return int(version)
 
@@ -74,9 +93,9 @@ class PostgresDoorbell:
     Behind a pooler it would listen on a connection that another client is given next: it rings by the clock there.
     """
 
-    def __init__(self, url: sa.URL, stop: threading.Event) -> None:
+    def __init__(self, engine: Engine, stop: threading.Event) -> None:
         self._stop = stop
-        self._address = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._engine = engine
         self._connection: psycopg.Connection[Any] | None = None
         self._has_echo = False
         self._is_pooled = False
@@ -86,7 +105,7 @@ class PostgresDoorbell:
         try:
             return self._listen(timeout_seconds)
         except psycopg.Error as error:
-            log.warning("the doorbell has lost the database: %s", type(error).__name__)
+            outages.log.note(error)
             self.close()
             self._stop.wait(timeout_seconds)
             return False
@@ -101,7 +120,8 @@ class PostgresDoorbell:
         if self._is_pooled:
             return not self._stop.wait(min(timeout_seconds, POOLED_SECONDS))
         if self._connection is None:
-            self._connection = psycopg.connect(self._address, autocommit=True, connect_timeout=5)
+            options = postgresql_options(self._engine)
+            self._connection = psycopg.connect(**options, autocommit=True)
             if is_pooled(self._connection):
                 self._is_pooled = True
                 self.close()

@@ -1,6 +1,5 @@
 """The engine, `transaction()` and `reading()`: the only place that begins, commits and rolls back."""
 
-import logging
 import time
 from collections import namedtuple
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
-from . import engines, statements
+from . import engines, outages, statements
 from .group_commit import GroupCommit
 from .inserts import Batch
 from .reader import Reader
@@ -22,8 +21,6 @@ from .write_lock import WriteLock
 
 CHANNEL = "smsgw"
 RING_SECONDS = 0.05
-
-log = logging.getLogger(__name__)
 
 
 class Database:
@@ -62,7 +59,11 @@ class Database:
 
         After one that left work for workers or sockets (`session.info["has_news"]`), PostgreSQL's listeners are told.
         """
-        with Session(self._writers, expire_on_commit=False) as session, session.begin():
+        with (
+            self._leaving_read_only_servers(),
+            Session(self._writers, expire_on_commit=False) as session,
+            session.begin(),
+        ):
             yield session
         if session.info.get("has_news") and not self.is_sqlite:
             self._ring()
@@ -76,10 +77,21 @@ class Database:
 
     @contextmanager
     def _shared_transaction(self) -> Iterator[Connection]:
-        with self._writers.begin() as connection:
+        with self._leaving_read_only_servers(), self._writers.begin() as connection:
             yield connection
         if not self.is_sqlite:
             self._ring()
+
+    @contextmanager
+    def _leaving_read_only_servers(self) -> Iterator[None]:
+        """Ends the connections where the server takes no changes any more: there may be another one that does."""
+        try:
+            yield
+        except sa.exc.DBAPIError as error:
+            if outages.is_read_only(error):
+                self.reader.close()
+                self.engine.dispose()
+            raise
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -108,7 +120,7 @@ class Database:
             with self._readers.connect() as connection:
                 connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
         except sa.exc.SQLAlchemyError as error:
-            log.warning("nobody could be told of new work: %s", type(error).__name__)
+            outages.log.note(error)
 
     def close(self) -> None:
         """Ends all connections."""

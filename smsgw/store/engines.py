@@ -16,6 +16,7 @@ from .poolers import is_pooled
 
 # How often psycopg runs a statement before it prepares it: its own default.
 PREPARED_AFTER = 5
+PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "20000"}
 
 
 def sqlite(url: URL, pool_size: int) -> Engine:
@@ -39,12 +40,23 @@ def postgresql(url: URL, pool_size: int) -> Engine:
     """For a database of a server. Connections that the server has ended are made anew before they are used."""
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
-        connect_args={"prepare_threshold": None},
+        connect_args={**_patience(url), "prepare_threshold": None},
         **_pool(pool_size),
     )
     sa.event.listen(engine, "connect", _prepare_postgresql)
     sa.event.listen(engine, "checkout", _refuse_dead)
     return engine
+
+
+def postgresql_options(engine: Engine) -> dict[str, Any]:
+    """What psycopg wants to be told to connect to the same database outside of the engine."""
+    _, options = engine.dialect.create_connect_args(engine.url)
+    return {**_patience(engine.url), **options}
+
+
+def _patience(url: URL) -> dict[str, str]:
+    """How long to wait for each host, unless the URL says it: a machine that is gone answers nothing, not even no."""
+    return {name: value for name, value in PATIENCE.items() if name not in url.query}
 
 
 def _pool(size: int) -> dict[str, Any]:
@@ -58,9 +70,18 @@ def _pool(size: int) -> dict[str, Any]:
 
 
 def _keep_private(path: Path) -> None:
-    """Makes the file before SQLite does, for its owner alone: it holds what people wrote, and webhook secrets."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)
+    """Makes the file before SQLite does, for its owner alone: it holds what people wrote, and webhook secrets.
+
+    Raises `OperationalError` where it cannot be made, or be written by this user.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        with path.open("r+b"):
+            pass
+    except OSError as error:
+        cause = sqlite3.OperationalError(f"{path} cannot be written: {error.strerror}")
+        raise sa.exc.OperationalError("open", None, cause) from error
 
 
 def _prepare_sqlite(dbapi: Any, _record: object) -> None:

@@ -2,7 +2,10 @@
 
 import fcntl
 import os
+import sqlite3
 import time
+
+import sqlalchemy as sa
 
 PAUSE_SECONDS = 0.0005
 
@@ -36,7 +39,11 @@ class WriteLock:
 
 class _FileLock:
     def __init__(self, path: str) -> None:
-        self._file: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._file: int | None = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            cause = sqlite3.OperationalError(f"{path} cannot be written: {error.strerror}")
+            raise sa.exc.OperationalError("open", None, cause) from error
 
     def acquire(self, deadline: float) -> bool:
         while not self._is_acquired():

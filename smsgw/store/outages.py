@@ -1,0 +1,60 @@
+"""Tells a database that cannot be used now from a fault of ours, and logs it in one line without a traceback."""
+
+import logging
+import sqlite3
+import time
+from collections.abc import Callable
+
+import psycopg
+import sqlalchemy as sa
+
+from ..logs import redact
+
+LOG_SECONDS = 10.0
+MOST_CHARACTERS = 300
+
+# What SQLite says when a statement is wrong (SQLITE_ERROR), against what a disk, a lock or a file does.
+_OUR_FAULT = 1
+_READ_ONLY = psycopg.errors.ReadOnlySqlTransaction
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database is away, locked, full, read-only or out of connections: the same may work in a while."""
+    if isinstance(error, sa.exc.TimeoutError | sa.exc.DisconnectionError):
+        return True
+    cause = getattr(error, "orig", None) or error
+    if isinstance(cause, sqlite3.DatabaseError):
+        code = getattr(cause, "sqlite_errorcode", None)
+        is_own = isinstance(cause, sqlite3.IntegrityError | sqlite3.ProgrammingError)
+        return not is_own and (code is None or code & 0xFF != _OUR_FAULT)
+    return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError | _READ_ONLY)
+
+
+def is_read_only(error: BaseException) -> bool:
+    """Whether PostgreSQL has let us in and takes no changes: another server may be the one that does."""
+    return isinstance(getattr(error, "orig", error), _READ_ONLY)
+
+
+def reason(error: BaseException) -> str:
+    """What the driver says, in one line without passwords."""
+    cause = getattr(error, "orig", None) or error
+    return redact(" ".join(str(cause).split()))[:MOST_CHARACTERS] or type(cause).__name__
+
+
+class OutageLog:
+    """Logs that the database cannot be used, at most one line in ten seconds for all that notice it."""
+
+    def __init__(self, log: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
+        self._log = log
+        self._clock = clock
+        self._silent_until = 0.0
+
+    def note(self, error: BaseException) -> None:
+        """Writes the line unless there was one just now."""
+        moment = self._clock()
+        if moment >= self._silent_until:
+            self._silent_until = moment + LOG_SECONDS
+            self._log.error("the database cannot be used: %s", reason(error))
+
+
+log = OutageLog(logging.getLogger("smsgw.database"))
