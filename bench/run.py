@@ -18,6 +18,7 @@ from .figures import (
     growth,
     memory,
     polls,
+    slow,
     sockets,
     start,
     webhooks,
@@ -35,6 +36,7 @@ FIGURES: dict[str, Callable[[Scope], list[Figure]]] = {
     "fleet": fleet.measure,
     "memory": memory.measure,
     "sockets": sockets.measure,
+    "slow": slow.measure,
     "start": start.measure,
     "growth": growth.measure,
 }

@@ -1,8 +1,11 @@
 """One client's connection: reads whole requests and sends answers; nothing here ever waits for the client."""
 
+import fcntl
 import math
 import select
 import socket
+import struct
+import termios
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -37,6 +40,7 @@ class Connection:
         "_lingered_bytes",
         "_lingers",
         "_pool",
+        "_read_bytes",
         "_reader",
         "_sent_bytes",
         "_stage",
@@ -63,7 +67,7 @@ class Connection:
         self._address = address
         self._reader = RequestReader(pool.cfg, peer)
         self._to_send = memoryview(b"")
-        self._sent_bytes = self._lingered_bytes = 0
+        self._sent_bytes = self._read_bytes = self._lingered_bytes = 0
         self._closes = self._lingers = False
         self._stage = ""
         self._expect("request", pool.times.head_seconds)
@@ -83,6 +87,12 @@ class Connection:
     def is_waiting(self) -> bool:
         """Whether it is the client's turn."""
         return self.deadline != math.inf
+
+    def allow_for_reading(self) -> None:
+        """Give a client that has to read more time for what it has read since it was slow."""
+        times = self._pool.times
+        read = self._sent_bytes - _unread_bytes(self.sock) - self._read_bytes
+        self.deadline = self.waits_since + times.send_seconds + read / times.bytes_per_second
 
     def start(self) -> None:
         """Wait for the first request."""
@@ -222,10 +232,10 @@ class Connection:
         if not self._to_send:
             self._finish()
             return
-        times = self._pool.times
-        if self._stage == "answer":
-            self._sent_bytes += sent
-        self._expect("answer", times.send_seconds + self._sent_bytes / times.bytes_per_second)
+        self._sent_bytes += sent
+        if self._stage != "answer":
+            self._read_bytes = self._sent_bytes - _unread_bytes(self.sock)
+            self._expect("answer", self._pool.times.send_seconds)
         self._pool.hold(self, len(self._to_send))
         self._wait(_WRITE)
 
@@ -238,7 +248,8 @@ class Connection:
             reader.finish()
             self._stage = ""
             self._expect("idle", self._pool.idle_seconds)
-            self._wait(_WRITE if reader.rest else _READ)
+            # What came together with the last request has its turn after others; a full send queue would never say so.
+            self._wait(_READ | _WRITE if reader.rest else _READ)
         elif needs_linger:
             self._begin_to_linger()
         else:
@@ -246,6 +257,7 @@ class Connection:
 
     def _begin_to_linger(self) -> None:
         self._lingers = True
+        self._reader.finish()
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -262,6 +274,12 @@ class Connection:
             self.close()
         else:
             self._wait(_READ)
+
+
+def _unread_bytes(sock: socket.socket) -> int:
+    """How much of what was sent has not arrived at the client."""
+    (count,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
+    return int(count)
 
 
 class _Outbox:

@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,13 +94,14 @@ class ConnectionPool:
             )
             self._closed_for_room = 0
 
-    def make_room(self) -> None:
-        """End some of the connections that wait longest for their client."""
+    def make_room(self, is_concerned: Callable[[Connection], bool] = lambda _: True) -> None:
+        """End some of the connections concerned, those that wait longest for their client."""
         now = time.monotonic()
         if now < self._made_room_at + MAKE_ROOM_SECONDS:  # their threads are about to close them
             return
         self._made_room_at = now
-        waiting = [one for one in list(self._connections.values()) if one.is_waiting]
+        everyone = list(self._connections.values())
+        waiting = [one for one in everyone if one.is_waiting and is_concerned(one)]
         count = max(CLOSED_AT_ONCE, len(waiting) // 20)
         oldest = heapq.nsmallest(count, waiting, key=lambda one: one.waits_since)
         for connection in oldest:
@@ -143,7 +145,7 @@ class ConnectionPool:
             connection.held_bytes = count
             is_full = self._held_bytes > MAX_HELD_BYTES
         if is_full:
-            self.make_room()
+            self.make_room(lambda one: one.held_bytes > 0)
 
     def close_connection(self, connection: Connection) -> None:
         """Close it, unless the application has taken its socket."""
@@ -173,13 +175,20 @@ class ConnectionPool:
             connection.advance()
         except Exception:
             _LOG.exception("a request failed")
-            connection.fail()
+            with suppress(OSError):
+                connection.fail()
 
     def _expire(self, connection: Connection) -> None:
         """Have its next thread see the end of what the client sends: an answer can still go out."""
-        connection.is_expired = True
-        is_sending = connection.is_sending
-        self._shut_down(connection, socket.SHUT_RDWR if is_sending else socket.SHUT_RD)
+        if not connection.is_sending:
+            connection.is_expired = True
+            self._shut_down(connection, socket.SHUT_RD)
+            return
+        with self._lock:
+            if self._connections.get(connection.fd) is connection:
+                connection.allow_for_reading()
+        if connection.deadline < time.monotonic():
+            self._shut_down(connection, socket.SHUT_RDWR)
 
     def _shut_down(self, connection: Connection, how: int) -> None:
         with self._lock:

@@ -131,9 +131,9 @@ class RequestReader:
         end = head.find(_END_OF_HEAD, max(0, self._tried_bytes - 3))
         if end < 0 and len(head) > MAX_HEAD_BYTES:
             raise head_too_large()
-        _refuse_odd_lines(head[: end + 2] if end >= 0 else head)
         if end < 0 and len(head) < 2 * self._tried_bytes:
             return False
+        _refuse_odd_lines(head[: end + 2] if end >= 0 else head)
         self._tried_bytes = len(head)
         source = _Received(head)
         try:
