@@ -1,18 +1,13 @@
 """One client's connection: reads whole requests and sends answers; nothing here ever waits for the client."""
 
-import fcntl
 import math
 import select
 import socket
-import struct
-import termios
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from gunicorn.http import wsgi
-
-from .live import upgrade
+from .web_answers import Call, unread_bytes
 from .web_refusals import Refusal, failed
 from .web_requests import RequestReader
 
@@ -91,7 +86,7 @@ class Connection:
     def allow_for_reading(self) -> None:
         """Give a client that has to read more time for what it has read since it was slow."""
         times = self._pool.times
-        read = self._sent_bytes - _unread_bytes(self.sock) - self._read_bytes
+        read = self._sent_bytes - unread_bytes(self.sock) - self._read_bytes
         self.deadline = self.waits_since + times.send_seconds + read / times.bytes_per_second
 
     def start(self) -> None:
@@ -174,40 +169,19 @@ class Connection:
         """Have the application answer the request that is whole."""
         self.deadline = math.inf
         self._pool.hold(self, 0)
-        reader = self._reader
-        request = reader.request
-        request._expected_100_continue = False
-        answer, environ = wsgi.create(request, self.sock, self.peer, self._address, self._pool.cfg)
-        answer.sock = outbox = _Outbox()
-        environ["wsgi.multithread"] = True
-        reader.amend(environ)
-        if self._pool.is_stopping or reader.is_cut:
-            answer.force_close()
-        if "HTTP_UPGRADE" in environ:
+        call = Call(self._pool.cfg, self._reader, self.sock, self.peer, self._address)
+        if self._pool.is_stopping or self._reader.is_cut:
+            call.force_close()
+        if call.may_take_socket:
             self._pool.disarm(self)
-        environ[upgrade.LINGERS] = True
-        if self._run(answer, environ):
-            self._closes = answer.should_close()
-            self._send(b"".join(outbox.parts))
+        answer = call.run(self._pool.app)
+        if answer is not None:
+            self._closes = call.closes
+            self._send(answer)
         elif self.sock.fileno() < 0:
             self.close()
         else:
             self._begin_to_linger()
-
-    def _run(self, answer: Any, environ: dict[str, Any]) -> bool:
-        """Whether there is an answer to send; a WebSocket's was sent, and the socket may be the hub's now."""
-        try:
-            parts = self._pool.app(environ, answer.start_response)
-        except StopIteration:
-            return False
-        try:
-            for part in parts:
-                answer.write(part)
-            answer.close()
-        finally:
-            if hasattr(parts, "close"):
-                parts.close()
-        return True
 
     def _refuse(self, refusal: Refusal) -> None:
         self._pool.note_refusal(self.peer, refusal)
@@ -234,7 +208,7 @@ class Connection:
             return
         self._sent_bytes += sent
         if self._stage != "answer":
-            self._read_bytes = self._sent_bytes - _unread_bytes(self.sock)
+            self._read_bytes = self._sent_bytes - unread_bytes(self.sock)
             self._expect("answer", self._pool.times.send_seconds)
         self._pool.hold(self, len(self._to_send))
         self._wait(_WRITE)
@@ -274,21 +248,3 @@ class Connection:
             self.close()
         else:
             self._wait(_READ)
-
-
-def _unread_bytes(sock: socket.socket) -> int:
-    """How much of what was sent has not arrived at the client."""
-    (count,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
-    return int(count)
-
-
-class _Outbox:
-    """Stands for the socket while gunicorn writes an answer down."""
-
-    __slots__ = ("parts",)
-
-    def __init__(self) -> None:
-        self.parts: list[bytes] = []
-
-    def sendall(self, data: bytes) -> None:
-        self.parts.append(data)

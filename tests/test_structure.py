@@ -43,6 +43,7 @@ RANKS = {
         [
             "server",
             "web",
+            "web_answers",
             "web_chunks",
             "web_connections",
             "web_pool",
