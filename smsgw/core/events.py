@@ -14,7 +14,7 @@ from ..clock import rfc3339
 from ..errors import NotFound
 from ..store.db import is_postgresql
 from ..store.inserts import Insert
-from ..store.models import Delivery, Event, FeedBase, WebhookEndpoint
+from ..store.models import Crm, Delivery, Event, FeedBase, WebhookEndpoint
 from ..store.queries import Query
 from . import open_transactions
 
@@ -152,6 +152,28 @@ def feed(session: Session, crm_id: str, after: str | None, limit: int) -> list[E
     return list(session.scalars(statement.where(is_shown(session)).limit(limit)))
 
 
+def feed_of_all(session: Session, after: str | None, limit: int) -> list[Event]:
+    """The same for the events of all CRMs, read by each CRM's index."""
+    # One bound for all: a transaction that ends meanwhile is in the feed of none of them yet.
+    shown = (
+        [Event.tx < session.scalars(sa.select(_oldest_running())).one()]
+        if is_postgresql(session)
+        else []
+    )
+    if after is not None:
+        shown.append(_is_after(session, None, after))
+    keys = sa.select(Event.tx, Event.seq).where(*shown).order_by(Event.tx, Event.seq).limit(limit)
+    crm_ids = session.scalars(sa.select(Crm.id)).all()
+    found = [
+        (row.tx, row.seq)
+        for crm_id in crm_ids
+        for row in session.execute(keys.where(Event.crm_id == crm_id))
+    ]
+    first = [seq for _, seq in sorted(found)[:limit]]
+    rows = session.scalars(sa.select(Event).where(Event.seq.in_(first)))
+    return sorted(rows, key=lambda row: (row.tx, row.seq))
+
+
 def is_shown(session: Session) -> sa.ColumnElement[bool]:
     """A condition on `Event`: nothing that comes before it in the feed can still become visible."""
     return Event.tx < _oldest_running() if is_postgresql(session) else sa.true()
@@ -162,19 +184,19 @@ def withheld_since(session: Session) -> datetime | None:
     return session.scalar(sa.select(sa.func.min(Event.created_at)).where(~is_shown(session)))
 
 
-def _is_after(session: Session, crm_id: str, event_id: str) -> sa.ColumnElement[bool]:
+def _is_after(session: Session, crm_id: str | None, event_id: str) -> sa.ColumnElement[bool]:
     found = session.execute(_POSITION, {"event_id": event_id}).one_or_none()
-    if found is not None and found.crm_id == crm_id:
+    if found is not None and crm_id in (None, found.crm_id):
         return sa.tuple_(Event.tx, Event.seq) > sa.tuple_(found.tx, found.seq)
     if found is None and ids.is_event_id(event_id):
-        oldest = session.scalar(_OLDEST, {"crm_id": crm_id})
+        is_its = sa.true() if crm_id is None else Event.crm_id == crm_id
+        oldest = session.scalar(sa.select(sa.func.min(Event.id)).where(is_its))
         if event_id < (oldest or ids.new_event_id()):
             return sa.true()  # retention has removed it, and everything that is left came later
     raise NotFound(f"no event {event_id[:80]!r}: leave out 'after' to begin with the oldest one")
 
 
 _POSITION = sa.select(Event.tx, Event.seq, Event.crm_id).where(Event.id == sa.bindparam("event_id"))
-_OLDEST = sa.select(sa.func.min(Event.id)).where(Event.crm_id == sa.bindparam("crm_id"))
 
 
 def _write(session: Session, happenings: Sequence[Happening], now: datetime) -> list[_Event]:

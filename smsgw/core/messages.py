@@ -1,7 +1,7 @@
 """Reading messages: what a CRM may see, in pages, newest first, however long the history is."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,7 +38,7 @@ class Filters:
 
 def page(
     session: Session,
-    crm: AnyCrm,
+    crm: AnyCrm | None,
     settings: Settings,
     filters: Filters,
     cursor: str | None,
@@ -46,29 +46,25 @@ def page(
 ) -> tuple[list[Message], str | None]:
     """At most `limit` messages of the CRM, newest first, and the cursor of the next page (`None` on the last).
 
+    Without a CRM it is those of all.
+
     The cursor is the id of the last message of the page before; `Invalid` when it is none.
     """
     if cursor is not None and not _ID.fullmatch(cursor):
         text = "Not a cursor that a page before gave."
         raise Invalid(f"cursor: {text}", details={"cursor": [text]})
     conditions = _conditions(filters, settings.default_region)
-    sources = []
-    if _may_be_outbound(filters):
-        sources.append((_outbound(crm, _id_range(Message.id, filters, cursor)), Message.id))
-    if _may_be_inbound(filters):
-        entries = InboxEntry.message_id
-        sources.append((_inbound(crm, _id_range(entries, filters, cursor)), entries))
     found = [
         message
-        for source, column in sources
+        for source, column in _sources(crm, filters, cursor)
         for message in _first(session, source.where(*conditions), column, filters.q, limit + 1)
     ]
     found.sort(key=lambda message: message.id, reverse=True)
     return found[:limit], found[limit - 1].id if len(found) > limit else None
 
 
-def get(session: Session, crm: AnyCrm, message_id: str) -> Message:
-    """The message, if this CRM queued it or it came in for this CRM; `NotFound` otherwise."""
+def get(session: Session, crm: AnyCrm | None, message_id: str) -> Message:
+    """The message, if this CRM queued it or it came in for this CRM; `NotFound` otherwise. `None` reads all."""
     message = session.get(Message, message_id)
     if message is None or not _is_visible(session, crm, message):
         raise NotFound(f"no message {message_id[:80]!r}")
@@ -99,7 +95,9 @@ def first_id_of(moment: datetime) -> str:
     return f"msg_{milliseconds:012x}"
 
 
-def _is_visible(session: Session, crm: AnyCrm, message: Message) -> bool:
+def _is_visible(session: Session, crm: AnyCrm | None, message: Message) -> bool:
+    if crm is None:
+        return True
     if message.direction == "outbound":
         return message.crm_id == crm.id
     return session.get(InboxEntry, (crm.id, message.id)) is not None
@@ -113,6 +111,26 @@ def _may_be_inbound(filters: Filters) -> bool:
     """Looked at first, or a search for what no inbound message has would walk through all of them."""
     is_inbound_status = filters.status is None or filters.status in statuses.INBOUND
     return filters.direction != "outbound" and is_inbound_status and filters.reference is None
+
+
+def _sources(
+    crm: AnyCrm | None, filters: Filters, cursor: str | None
+) -> Iterator[tuple[sa.Select[Message], InstrumentedAttribute[str]]]:
+    """What to look through, and by which column's order."""
+    ids = _id_range(Message.id, filters, cursor)
+    if crm is None:
+        yield _all(filters.direction, ids), Message.id
+        return
+    if _may_be_outbound(filters):
+        yield _outbound(crm, ids), Message.id
+    if _may_be_inbound(filters):
+        entries = InboxEntry.message_id
+        yield _inbound(crm, _id_range(entries, filters, cursor)), entries
+
+
+def _all(direction: str | None, id_range: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Message]:
+    statement = sa.select(Message).where(*id_range).order_by(Message.id.desc())
+    return statement if direction is None else statement.where(Message.direction == direction)
 
 
 def _first(

@@ -8,11 +8,12 @@ from sqlalchemy.orm import Session
 
 from ..core import deliveries, webhooks
 from ..http.answers import answer
-from ..http.guards import crm_required, this_crm
+from ..http.guards import crm_or_operator_required, crm_required, this_crm
 from ..http.idempotency import once
 from ..http.openapi import Door
 from ..http.wiring import house
-from . import examples, webhook_schemas
+from ..store.models import WebhookEndpoint
+from . import examples, readers, webhook_schemas
 
 door = Door(
     "Deliveries", "What was sent to your endpoints, what they answered, and sending it again."
@@ -24,7 +25,7 @@ door = Door(
     200, webhook_schemas.DeliveryPage, "A page of deliveries.", example=examples.DELIVERY_PAGE
 )
 @door.fails(404)
-@crm_required
+@crm_or_operator_required
 @door.takes(webhook_schemas.DeliveryQuery, location="query")
 def list_deliveries(query: dict[str, Any], webhook_id: str) -> Response:
     """List an endpoint's deliveries
@@ -32,10 +33,11 @@ def list_deliveries(query: dict[str, Any], webhook_id: str) -> Response:
     Newest first.
     """
     with house().database.reading() as session:
-        endpoint = webhooks.get(session, this_crm().id, webhook_id)
-        data, next_cursor = deliveries.page(
+        endpoint = readers.endpoint(session, webhook_id)
+        found, next_cursor = deliveries.page(
             session, endpoint, query.get("status"), query.get("cursor"), query["limit"]
         )
+        data = [readers.of_endpoint(session, endpoint, one) for one in found]
         return answer({"data": data, "next_cursor": next_cursor})
 
 
@@ -47,15 +49,17 @@ def list_deliveries(query: dict[str, Any], webhook_id: str) -> Response:
     example=examples.DELIVERY_WITH_ATTEMPTS,
 )
 @door.fails(404)
-@crm_required
+@crm_or_operator_required
 def show(delivery_id: str) -> Response:
     """Read a delivery
 
     With each attempt and what your server answered.
     """
     with house().database.reading() as session:
-        delivery = deliveries.get(session, this_crm().id, delivery_id)
-        return answer(deliveries.shape(session, delivery))
+        delivery = readers.delivery(session, delivery_id)
+        endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
+        shown = deliveries.shape(session, delivery)
+        return answer(readers.of_endpoint(session, endpoint, shown))
 
 
 @door.on("POST", "/deliveries/<delivery_id>/replay")

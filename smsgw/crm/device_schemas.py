@@ -5,7 +5,7 @@ from marshmallow import fields, validate
 
 from ..http.parsing import Taken
 from .fields import PhoneNumber, Yes
-from .message_schemas import maybe, maybe_moment, moment, text, told
+from .message_schemas import crm_id, crm_name, maybe, maybe_moment, moment, text, told
 
 _PHONE = told("Its own number, shown as `to` of what it receives.", example="+4930123456")
 
@@ -72,11 +72,8 @@ class Device(ma.Schema):
         required=True, metadata=told("Reports about messages that are not from here.")
     )
     created_at = moment("When it was added.")
-    crm_id = fields.String(
-        allow_none=True,
-        metadata=told("For operators: the CRM it belongs to; null for the operators' own."),
-    )
-    crm = fields.String(allow_none=True, metadata=told("For operators: that CRM's name."))
+    crm_id = crm_id("the CRM it belongs to; null for the operators' own")
+    crm = crm_name()
     approved = fields.Boolean(
         metadata=told("For operators: false while it waits for approval, having registered itself.")
     )

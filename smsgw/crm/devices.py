@@ -15,7 +15,8 @@ from ..http.idempotency import once, once_with_secret
 from ..http.openapi import Door
 from ..http.wiring import house
 from ..store.models import Device
-from . import device_schemas, examples
+from . import device_schemas, examples, readers
+from .message_schemas import CrmQuery
 
 door = Door("Devices", "The phones. A CRM sees the ones it may use; operators see and change all.")
 
@@ -25,15 +26,19 @@ door = Door("Devices", "The phones. A CRM sees the ones it may use; operators se
     200, device_schemas.Devices, "All of them, by name.", example={"data": [examples.DEVICE]}
 )
 @crm_or_operator_required
-def list_devices() -> Response:
-    """List devices"""
-    crm = find_crm()
+@door.takes(CrmQuery, location="query")
+def list_devices(query: dict[str, Any]) -> Response:
+    """List devices
+
+    A CRM sees those it may use, an operator all, or those that the CRM may use that `crm` names.
+    """
     with house().database.reading() as session:
+        crm = readers.wanted_crm(session, query)
         if crm is None:
             rows = devices.everyone(session)
         else:
             rows = devices.several(session, routing.device_ids_of(session, crm))
-        return answer({"data": _shapes(session, rows, is_operator=crm is None)})
+        return answer({"data": _shapes(session, rows, is_operator=find_crm() is None)})
 
 
 @door.on("POST", "/devices")

@@ -7,7 +7,7 @@ from ..core.events import TYPES
 from ..http.parsing import Taken
 from ..sms import statuses
 from .fields import QueryMoment
-from .message_schemas import maybe, maybe_moment, moment, text, told
+from .message_schemas import crm_filter, crm_id, crm_name, maybe, maybe_moment, moment, text, told
 
 MOST_EVENTS = 1000
 
@@ -15,6 +15,7 @@ MOST_EVENTS = 1000
 class EventQuery(Taken):
     """Where to go on, and how far."""
 
+    crm = crm_filter()
     after = fields.String(
         validate=validate.Regexp(r"^(evt_[0-9a-f]{32})?\Z", error="Not the id of an event."),
         metadata=told("The `next_cursor` of the answer before; left out, from the oldest on."),
@@ -35,6 +36,8 @@ class Event(ma.Schema):
     data = fields.Dict(
         required=True, metadata=told("The message or the device as REST showed it at that moment.")
     )
+    crm_id = crm_id("the CRM that was told")
+    crm = crm_name()
 
 
 class Feed(ma.Schema):
@@ -47,6 +50,7 @@ class Feed(ma.Schema):
 class StatsQuery(Taken):
     """Of which time."""
 
+    crm = crm_filter()
     since = QueryMoment(
         metadata=told(
             "Messages made since then; left out, of the last 24 hours.", format="date-time"

@@ -56,6 +56,41 @@ def maybe_moment(description: str) -> fields.String:
     )
 
 
+def crm_filter() -> fields.String:
+    """The field `crm` of a query."""
+    return fields.String(
+        validate=validate.Length(min=1, max=100),
+        metadata=told("For operators: of this CRM, by id or name; left out, of all."),
+    )
+
+
+def crm_id(whose: str) -> fields.String:
+    """A field of an answer that operators alone get: the id of the CRM it belongs to."""
+    return fields.String(allow_none=True, metadata=told(f"For operators: {whose}."))
+
+
+def crm_name() -> fields.String:
+    """The same with that CRM's name."""
+    return fields.String(allow_none=True, metadata=told("For operators: that CRM's name."))
+
+
+class CrmQuery(Taken):
+    """Of which CRM."""
+
+    class Meta:
+        # These lists took no parameters at first, and whatever stood there was passed over.
+        unknown = ma.EXCLUDE
+
+    crm = crm_filter()
+
+
+class Receiver(ma.Schema):
+    """A CRM for which an SMS came in."""
+
+    crm_id = text("Its id.")
+    crm = text("Its name.")
+
+
 class Draft(Taken):
     """A message to be sent."""
 
@@ -137,6 +172,7 @@ class Resend(Taken):
 class MessageQuery(Taken):
     """Which messages to list."""
 
+    crm = crm_filter()
     direction = fields.String(
         validate=validate.OneOf(DIRECTIONS),
         metadata=told("`inbound`: received; `outbound`: to be sent."),
@@ -223,6 +259,11 @@ class Message(ma.Schema):
     sms_sent_at = fields.String(
         allow_none=True,
         metadata=told("Inbound: when it was sent, if the network said so.", format="date-time"),
+    )
+    crm_id = crm_id("the CRM that queued it; null for an inbound one")
+    crm = crm_name()
+    received_by = fields.List(
+        fields.Nested(Receiver), metadata=told("For operators, inbound: the CRMs it came in for.")
     )
 
 

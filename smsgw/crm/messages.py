@@ -8,17 +8,23 @@ from flask import Response
 from sqlalchemy.orm import Session
 
 from .. import clock
-from ..core import endings, messages, outbound, resending, shapes
+from ..core import endings, messages, operator_shapes, outbound, resending, shapes
 from ..core import preview as previews
 from ..core.drafts import Draft
 from ..core.messages import Filters
 from ..core.rows import AnyMessage
 from ..http.answers import answer
-from ..http.guards import crm_required, sender_required, this_crm
+from ..http.guards import (
+    crm_or_operator_required,
+    crm_required,
+    find_crm,
+    sender_required,
+    this_crm,
+)
 from ..http.idempotency import is_asked_for, once
 from ..http.openapi import Door
 from ..http.wiring import house
-from . import examples, message_schemas
+from . import examples, message_schemas, readers
 
 door = Door("Messages", "Sending SMS, reading what came in, and what became of each.")
 
@@ -107,23 +113,25 @@ def preview(body: dict[str, Any]) -> Response:
 @door.answers(
     200, message_schemas.MessagePage, "A page of messages.", example=examples.MESSAGE_PAGE
 )
-@crm_required
+@crm_or_operator_required
 @door.takes(message_schemas.MessageQuery, location="query")
 def list_messages(query: dict[str, Any]) -> Response:
     """List messages
 
-    What you sent and what came in for you, newest first. All filters given have to fit.
+    What you sent and what came in for you, newest first. All filters given have to fit. An operator reads those of all
+    CRMs, or of the one that `crm` names, with whose each is.
     """
     with house().database.reading() as session:
         found, next_cursor = messages.page(
             session,
-            this_crm(),
+            readers.wanted_crm(session, query),
             house().settings,
             _filters(query),
             query.get("cursor"),
             query["limit"],
         )
-        return answer({**_several(found), "next_cursor": next_cursor})
+        shown = _shown(session, found, [shapes.message(message) for message in found])
+        return answer({"data": shown, "next_cursor": next_cursor})
 
 
 @door.on("GET", "/messages/<message_id>")
@@ -134,15 +142,16 @@ def list_messages(query: dict[str, Any]) -> Response:
     example=examples.WHOLE_MESSAGE,
 )
 @door.fails(404)
-@crm_required
+@crm_or_operator_required
 def show(message_id: str) -> Response:
     """Read a message
 
     With everything that happened to it, each handing to a device, and, while it is unfinished, what it waits for.
     """
     with house().database.reading() as session:
-        message = messages.get(session, this_crm(), message_id)
-        return answer(messages.whole_shape(session, message, house().settings, clock.now()))
+        message = messages.get(session, find_crm(), message_id)
+        whole = messages.whole_shape(session, message, house().settings, clock.now())
+        return answer(_shown(session, [message], [whole])[0])
 
 
 @door.on("DELETE", "/messages/<message_id>")
@@ -179,6 +188,12 @@ def resend(body: dict[str, Any], message_id: str) -> Response:
         return answer(shapes.message(message), 202, _url(message))
 
     return once(act)
+
+
+def _shown(
+    session: Session, found: Sequence[AnyMessage], shown: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    return shown if find_crm() else operator_shapes.of_messages(session, found, shown)
 
 
 def _several(found: Sequence[AnyMessage]) -> dict[str, Any]:

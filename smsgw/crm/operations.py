@@ -37,6 +37,7 @@ _IDS = {
     "patch /crms/{crm_id}": "updateCrm",
     "delete /crms/{crm_id}": "deleteCrm",
     "post /crms/{crm_id}/rotate": "rotateCrm",
+    "post /crms/{crm_id}/approve": "approveCrm",
     "get /api/sms": "checkPhone",
     "post /api/sms": "pollPhone",
 }

@@ -9,7 +9,7 @@ from ..core.signing_secrets import GRACE_SECONDS, LONGEST_GRACE_SECONDS
 from ..core.urls import LONGEST_URL
 from ..http.parsing import Taken
 from .fields import Moment, Several, Whole, Yes
-from .message_schemas import maybe, maybe_moment, moment, text, told
+from .message_schemas import crm_id, crm_name, maybe, maybe_moment, moment, text, told
 
 _EVENTS = told("Which events it wants; null or left out means all, future ones too.")
 _DEVICE_IDS = told("Only events of these devices; null or left out means all.")
@@ -94,6 +94,7 @@ class Webhook(ma.Schema):
 
     id = text("Ours, `whe_…`.")
     crm_id = text("Whose it is.")
+    crm = crm_name()
     url = text("Where they go; a user's name and password in it are masked.")
     events = fields.List(
         fields.String(), required=True, allow_none=True, metadata=told("Which; null means all.")
@@ -135,6 +136,8 @@ class Delivery(ma.Schema):
     """One event for one endpoint."""
 
     id = text("Ours, `dlv_…`.")
+    crm_id = crm_id("the CRM whose endpoint it is")
+    crm = crm_name()
     endpoint_id = text("For which endpoint.")
     event_id = text("Which event: what `webhook-id` says, the same in every attempt.")
     event_type = text("What happened.")

@@ -10,12 +10,13 @@ from .. import clock
 from ..addresses import Guard
 from ..core import deliveries, signing_secrets, urls, webhooks
 from ..http.answers import answer
-from ..http.guards import crm_required, this_crm
+from ..http.guards import crm_or_operator_required, crm_required, this_crm
 from ..http.idempotency import once, once_with_secret
 from ..http.openapi import Door
 from ..http.wiring import house
 from ..store.models import WebhookEndpoint
-from . import crm_schemas, examples, webhook_schemas
+from . import crm_schemas, examples, readers, webhook_schemas
+from .message_schemas import CrmQuery
 
 door = Door(
     "Webhooks", "Endpoints of yours that get every event as it happens, signed and retried."
@@ -29,12 +30,17 @@ door = Door(
     "All of yours, oldest first.",
     example={"data": [examples.WEBHOOK]},
 )
-@crm_required
-def list_webhooks() -> Response:
-    """List endpoints"""
+@crm_or_operator_required
+@door.takes(CrmQuery, location="query")
+def list_webhooks(query: dict[str, Any]) -> Response:
+    """List endpoints
+
+    An operator reads those of all CRMs, or of the one that `crm` names.
+    """
     with house().database.reading() as session:
-        found = webhooks.of_crm(session, this_crm().id)
-        return answer({"data": webhooks.shapes(session, found)})
+        crm = readers.wanted_crm(session, query)
+        found = webhooks.everyone(session) if crm is None else webhooks.of_crm(session, crm.id)
+        return answer({"data": readers.with_crm(session, webhooks.shapes(session, found))})
 
 
 @door.on("POST", "/webhooks")
@@ -70,11 +76,12 @@ def add(body: dict[str, Any]) -> Response:
 @door.on("GET", "/webhooks/<webhook_id>")
 @door.answers(200, webhook_schemas.Webhook, "The endpoint.", example=examples.WEBHOOK)
 @door.fails(404)
-@crm_required
+@crm_or_operator_required
 def show(webhook_id: str) -> Response:
     """Read an endpoint"""
     with house().database.reading() as session:
-        return answer(webhooks.shape(session, _get(session, webhook_id)))
+        endpoint = readers.endpoint(session, webhook_id)
+        return answer(readers.with_crm(session, webhooks.shapes(session, [endpoint]))[0])
 
 
 @door.on("PATCH", "/webhooks/<webhook_id>")

@@ -13,7 +13,7 @@ from ..core import crms, locking, logins, operators
 from ..core.logins import Login
 from ..core.rows import Caller
 from ..errors import Forbidden
-from . import rates, refusals
+from . import key_kinds, rates, refusals
 from .answers import error_answer
 from .wiring import asked, house
 
@@ -88,7 +88,7 @@ def device_required(view: View) -> View:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         login = _find_login()
         if login is None:
-            return error_answer(401, "unauthorized", "wrong device name or password")
+            return error_answer(401, "unauthorized", key_kinds.refusal("device", _key()))
         g.device = login
         check_admitted(login)
         return view(*args, **kwargs)
@@ -206,8 +206,10 @@ def _find_operator(key: str) -> str | None:
 
 
 def _refuse_key(caller: str) -> Response:
-    refusals.note_key(caller, _key())
-    answer = error_answer(401, "unauthorized", "no API key, or a wrong one")
+    key = _key()
+    refusals.note_key(caller, key)
+    text = key_kinds.refusal(caller.replace("_", " "), key)
+    answer = error_answer(401, "unauthorized", text)
     answer.headers["WWW-Authenticate"] = 'Bearer realm="smsgw"'
     return answer
 

@@ -8,11 +8,11 @@ from werkzeug.exceptions import TooManyRequests
 
 from ..core import crms, limits, operators
 from ..core.limits import Limit
-from ..core.registration import Registration
+from ..core.registration import CRMS, Registration
 from ..core.rows import Caller
 from ..errors import Forbidden, Invalid, Unauthorized
 from ..settings import Settings
-from . import bodies, rates, refusals
+from . import bodies, key_kinds, rates, refusals
 from .wiring import house
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -40,7 +40,7 @@ def crm_of(key: str) -> Caller:
     crm = find_crm(key)
     if crm is None:
         refusals.note_key("crm", key)
-        raise Unauthorized("no API key, or a wrong one")
+        raise Unauthorized(key_kinds.refusal("crm", key))
     return crm
 
 
@@ -60,8 +60,10 @@ def check_open(wanted: Registration, now: datetime) -> None:
     with house().database.reading() as session:
         is_open = wanted.is_open(session, house().settings, now)
     if not is_open:
+        refusal = key_kinds.refusal("operator", bearer())
+        is_of_no_use = key_kinds.is_other_kind(refusal) and wanted is CRMS
         raise Unauthorized(
-            f"no key, or a wrong one: registering needs {wanted.keys} key, "
+            f"{refusal if is_of_no_use else 'no key, or a wrong one'}: registering needs {wanted.keys} key, "
             f"or an operator opens it for a while with the command '{wanted.command}'"
         )
     if bearer():

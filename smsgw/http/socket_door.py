@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from flask import Blueprint, Flask, Response, request
 
 from ..errors import Unauthorized
-from . import keys, refusals
+from . import key_kinds, keys, refusals
 from .guards import public
 
 # The answer that opens the socket for the owner of a key, `None` when the key is not of this side.
@@ -27,6 +27,6 @@ def register(app: Flask, openers: Sequence[Opener]) -> None:
             if answer is not None:
                 return answer
         refusals.note_key("device_or_crm", key)
-        raise Unauthorized("no token or API key, or a wrong one")
+        raise Unauthorized(key_kinds.refusal("device or crm", key))
 
     app.register_blueprint(blueprint)

@@ -17,7 +17,7 @@ from ..core.drafts import Draft
 from ..core.limits import Limit, Standing
 from ..core.logins import Login
 from ..errors import BadRequest, Conflict, Invalid
-from ..http import answers, bodies, rates, refusals
+from ..http import answers, bodies, key_kinds, rates, refusals
 from ..http.flushing import flusher
 from ..http.guards import crm_required, device_required, public, this_crm, this_device
 from ..http.idempotency import once
@@ -190,7 +190,8 @@ def _refuse(standing: Standing) -> Response:
 
 
 def _error(status: int, _code: str, message: str, _details: dict[str, Any]) -> dict[str, Any]:
-    return {"success": False, "error": _ERRORS.get(status, message)}
+    is_exact = key_kinds.is_other_kind(message)
+    return {"success": False, "error": message if is_exact else _ERRORS.get(status, message)}
 
 
 _ERRORS = {401: "Invalid or missing API key", 413: "The request is too large"}

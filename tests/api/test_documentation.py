@@ -258,6 +258,9 @@ def test_real_answers_fit_their_schemas(api: Api, document):
     assert set(api.get("/devices/phone-1").json) == fields - {"crm_id", "crm", "approved"}
     assert set(api.get("/crms/clinic", api.operator).json) == set(schemas["Crm"]["properties"])
     (message,) = api.get("/messages", direction="inbound").json["data"]
+    whose = {"crm_id", "crm", "received_by"}
+    assert set(message) == set(schemas["Message"]["properties"]) - whose
+    (message,) = api.get("/messages", api.operator, direction="inbound").json["data"]
     assert set(message) == set(schemas["Message"]["properties"])
 
 
