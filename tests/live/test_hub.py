@@ -5,6 +5,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
+from unittest.mock import Mock
 
 import pytest
 from wsproto.events import Pong
@@ -385,3 +386,15 @@ def test_a_reset_connection_is_over(hub, kind):
     client.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.raw.close()
     assert talk.is_closed.wait(30)
+
+
+def test_a_key_has_as_many_sockets_as_its_kind_allows():
+    kind = Kind("few", look=lambda _database, _all: [], most=2)
+    other = Kind("many", look=lambda _database, _all: [])
+    hub = Hub(None)
+    for talk in (Talk(kind), Talk(kind, "two"), Talk(kind, "two"), Talk(other), Talk(other)):
+        assert not hub.is_full(talk)
+        hub.add(Mock(conversation=talk))
+    assert hub.is_full(Talk(kind, "two"))
+    assert not hub.is_full(Talk(kind))
+    assert not hub.is_full(Talk(other))

@@ -73,6 +73,22 @@ def test_too_many_are_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch):
     assert codes == [None, None, "rate_limited"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [({"queue_limit": 1}, "queue_full"), ({"requests_per_minute": 1}, "rate_limited")],
+)
+def test_the_limits_of_its_crm_hold_for_a_socket(stage: Stage, changes, code: str):
+    with stage.world.database.transaction() as session:
+        crm = crms.get(session, stage.crm_id)
+        for name, value in changes.items():
+            setattr(crm, name, value)
+    program = stage.crm()
+    program.opened()
+    body = {**OUTGOING, "apiKey": stage.crm_key}
+    codes = [say(program, body)[0]["data"].get("code") for _ in range(3)]
+    assert codes == [None, code, code]
+
+
 def test_nothing_is_missed_between_two_sockets(stage: Stage):
     receive(stage, "m1")
     program = stage.crm()
