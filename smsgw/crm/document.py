@@ -1,5 +1,6 @@
 """Puts the OpenAPI document together so that generated clients are complete and outlive this version."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,7 +29,7 @@ def put_together(api: Api, introduction: str, public_url: str | None) -> Json:
     for path, method, operation in each_operation(document):
         operation["operationId"] = operations.id_of(method, path)
     _use_ecma_patterns(document)
-    _open_answers(document)
+    _shape_schemas(document)
     return document
 
 
@@ -52,16 +53,23 @@ def _use_ecma_patterns(node: Any) -> None:
             schema["pattern"] = schema["pattern"].replace(r"\Z", "$")
 
 
-def _open_answers(document: Json) -> None:
-    """Lets answers and events have fields and words that this version does not know."""
+def _shape_schemas(document: Json) -> None:
+    """Lets answers and events have fields and words that this version does not know; requests stay closed."""
     schemas: Json = document["components"]["schemas"]
     taken: set[str] = set()
     for _, _, operation in each_operation(document):
         _collect(operation.get("requestBody"), schemas, taken)
     for name, schema in schemas.items():
-        if name not in taken:
-            for part in _objects(schema):
-                _open(part)
+        change = _spell_out_default if name in taken else _open
+        for part in _objects(schema):
+            change(part)
+
+
+def _spell_out_default(schema: Json) -> None:
+    """Says in words what a field is that was left out: openapi-typescript takes one with a default for required."""
+    if "default" in schema and "description" in schema:
+        default = json.dumps(schema.pop("default"))
+        schema["description"] = f"{schema['description']} `{default}` when left out."
 
 
 def _open(schema: Json) -> None:
