@@ -10,7 +10,7 @@ export SMSGW_PORT := $(PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint demo chaos bench bench-full bench-quick wrk
+.PHONY: help setup run test lint demo chaos powercut bench bench-full bench-quick wrk
 
 help:
 	@echo "make run [PORT=8000]   install what is needed, prepare the database, serve"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint              ruff and mypy"
 	@echo "make demo [PORT=8000]  a drop-in for cht-gateway's demo server"
 	@echo "make chaos             kill processes at random for two minutes, on both databases; CHAOS_SECONDS=..."
+	@echo "make powercut          cut the power at 2,000 moments, on a disk that fails now and then"
 	@echo "make bench             measure, as ratios, in ten minutes; bench-full takes hours, bench-quick a minute"
 	@echo "make setup             only install, into .venv"
 
@@ -29,6 +30,9 @@ run: .venv/installed
 
 test: .venv/installed-dev
 	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+powercut: .venv/installed-dev
+	@POWER_CUTS=$${POWER_CUTS:-2000} POWER_CUT_ROUNDS=$${POWER_CUT_ROUNDS:-200} $(BIN)/python -m pytest -s tests/powercut $(ARGS)
 
 lint: .venv/installed-dev
 	@$(BIN)/ruff check .
