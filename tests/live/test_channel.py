@@ -352,7 +352,7 @@ def test_an_sms_that_cannot_be_read_is_put_aside(cable):
         (["delivered", "failed"], "delivered"),
         (["failed", "delivered"], "delivered"),
         (["sent", "sent"], "sent"),
-        (["SENT"], "dispatched"),
+        (["SENT"], "sent"),
         (["lost"], "dispatched"),
         ([7], "dispatched"),
     ],
