@@ -13,7 +13,7 @@ from ..core import devices, logins, ownership, registration, routing
 from ..core.logins import Login
 from ..core.protocols import SOCKET
 from ..core.rows import Caller
-from ..errors import Conflict, Forbidden, Invalid
+from ..errors import Conflict, Forbidden, Invalid, Unauthorized
 from ..http import keys
 from ..http.answers import answer
 from ..http.flushing import flusher
@@ -140,7 +140,9 @@ def _renew(
 def _check_may_rotate(device: Device, who: _Registrant) -> None:
     """A new token is a new holder: only for an operator, the CRM that registered the device, or the device itself."""
     login = who.login
-    is_itself = login is not None and login.secret_hash == device.secret_hash
+    is_itself = login is not None and login.device_id == device.id
+    if login is not None and is_itself and login.secret_hash != device.secret_hash:
+        raise Unauthorized("the device has another token by now")
     is_disabled = not device.enabled or (login is not None and not login.enabled)
     is_owner = who.crm is not None and who.crm.id == device.owner_crm_id
     if not (who.is_operator or is_itself or is_owner):

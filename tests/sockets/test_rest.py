@@ -8,6 +8,7 @@ import pytest
 
 from smsgw.core import crms, devices, events, routing
 from smsgw.core.protocols import SOCKET
+from smsgw.http import keys
 from smsgw.http.wiring import EXTENSION
 from tests.conftest import NOW
 
@@ -258,3 +259,18 @@ def test_what_is_said_of_an_unknown_position_loses_no_event_there(stage: Stage, 
     refused_handshake = stage.world.client.get(f"{path}{advised}")
     assert refused_handshake.status_code == 400, "the position was let pass"
     assert [event for event, _ in told(stage.crm(after=advised).opened())] == ["messageReceived"]
+
+
+def test_a_token_that_becomes_void_while_its_request_is_under_way_gets_no_new_one(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+):
+    read = keys.json_body
+
+    def late() -> Any:
+        with stage.world.database.transaction() as session:
+            devices.rotate_key(session, devices.get(session, "12345"), NOW)
+        return read()
+
+    monkeypatch.setattr(keys, "json_body", late)
+    refused = register(stage, "12345", stage.token)
+    assert (refused.status_code, refused.json["code"]) == (401, "unauthorized")
