@@ -14,12 +14,11 @@ from gunicorn.http.errors import (
 from gunicorn.http.message import Request
 from gunicorn.http.unreader import Unreader
 
+from .factory import MAX_BODY_BYTES
 from .web_chunks import ChunkDecoder
 from .web_refusals import MALFORMED, ended_early, head_too_large, malformed, no_room, too_slow
 
 MAX_HEAD_BYTES = 64 * 1024
-# The largest body that any endpoint takes; a larger one is refused by the application without having been read.
-MAX_BODY_BYTES = 16 * 1024 * 1024
 MAX_BODY_BYTES_IN_MEMORY = 64 * 1024
 
 _END_OF_HEAD = b"\r\n\r\n"
@@ -191,7 +190,7 @@ class RequestReader:
         self.body, self._spool = self._spool, None
 
     def _cut(self, length: int) -> None:
-        """Have the application see how long the body is, and nothing of it."""
+        """Have the application see how long the body is and refuse it, which it does without reading it."""
         self.is_cut = True
         self.body_bytes = length
         self.body = BytesIO()
