@@ -82,6 +82,11 @@ ERRORS = {
         "queue_full",
         "the queue of this CRM is full: 10,000 of at most 10,000 messages wait in it",
     ),
+    503: (
+        "The database cannot be used at this moment; `Retry-After` says when to try again, in seconds.",
+        "database_unavailable",
+        "the database cannot be used at this moment; try again in some seconds",
+    ),
 }
 
 
@@ -186,7 +191,7 @@ def _document_guard(
     guard = doc_info["guard"]
     doc["security"] = SECURITY[guard]
     responses = {str(status): response for status, response in doc["responses"].items()}
-    common = {400, 401, 403, 429} if "crm" in guard else {400, 401}
+    common = {400, 401, 403, 429, 503} if "crm" in guard else {400, 401, 503}
     for status in common:
         responses.setdefault(str(status), http.HTTPStatus(status).name)
     responses.setdefault("default", "DEFAULT_ERROR")
