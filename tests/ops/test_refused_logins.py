@@ -124,19 +124,25 @@ def test_nobody_can_have_somebody_else_banned(world: World, written, log_format:
     assert "address=unknown" in stream.getvalue() or '"address": "unknown"' in stream.getvalue()
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None is in time again before the test ends, however slow the machine is."""
+    monkeypatch.setattr(refusals, "SECONDS_EACH", 1e6)
+
+
+@pytest.mark.usefixtures("patient")
 def test_many_wrong_passwords_are_slowed_and_fill_no_log(world: World, written):
     stream = written("text")
     answers = [_call(world, "POST", "/api/sms", "device") for _ in range(AT_ONCE + 200)]
     codes = [answer.status_code for answer in answers]
-    # A slow machine may see one in time meanwhile.
-    assert codes[:AT_ONCE] == [401] * AT_ONCE
-    assert codes.count(429) > 100
+    assert codes == [401] * AT_ONCE + [429] * 200
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.json["code"] == "too_many_refusals"
     assert int(refused.headers["Retry-After"]) >= 1
     assert len(stream.getvalue().splitlines()) == 2 * codes.count(401)
 
 
+@pytest.mark.usefixtures("patient")
 def test_the_right_secret_is_let_in_at_once_from_an_address_under_attack(world: World):
     for _ in range(AT_ONCE + 5):
         _call(world, "POST", "/api/sms", "device")
