@@ -5,8 +5,12 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import pytest
+
 from ..conftest import missing
 from .conftest import HERE, Served
+
+pytestmark = pytest.mark.timeout(600)
 
 
 def _use(served: Served, script: str, generated: Path) -> None:

@@ -3,8 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from .conftest import Served, program
 
+pytestmark = pytest.mark.timeout(600)
 PLUGINS = ["@hey-api/client-fetch", "@hey-api/typescript", "@hey-api/sdk", "zod"]
 
 
