@@ -533,3 +533,30 @@ def test_a_key_that_becomes_void_between_the_look_and_the_hand_out_is_handed_not
     monkeypatch.setattr(handout, "has_work", late)
     assert socket.work() == []
     assert cable.message(message_id).status == "queued"
+
+
+def test_a_gateway_that_was_reset_has_nothing_in_hand_and_a_late_report_still_counts(cable):
+    talk = cable.subscribed()
+    (message_id,) = cable.queue()
+    (payload,) = sent(talk.work())
+    with cable.world.database.transaction() as session:
+        devices.reset(session, devices.get(session, "gateway-1"), clock.now())
+    assert cable.message(message_id).reason_class == "unconfirmed"
+    cable.pass_time(minutes=10)
+    assert sent(talk.work()) == []
+    perform(talk, "delivery_status", message_id=payload["message_id"], status="sent")
+    assert cable.message(message_id).status == "sent"
+
+
+def test_a_gateway_with_a_new_key_is_not_handed_again_what_the_old_one_may_have_sent(cable):
+    (message_id,) = cable.queue()
+    assert len(sent(cable.subscribed().work())) == 0
+    assert cable.message(message_id).status == "dispatched"
+    with cable.world.database.transaction() as session:
+        device = devices.get(session, "gateway-1")
+        cable.key = devices.rotate_key(session, device, clock.now())
+    talk = cable.subscribed()
+    cable.pass_time(minutes=6)
+    assert sent(talk.work()) == []
+    cable.keep_house()
+    assert cable.message(message_id).reason_class == "unconfirmed"
