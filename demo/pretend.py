@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from demo.connection import BadReply, Reply, Sleep
 from demo.handset import BadAnswer, Handset
 from demo.rows import Batch, Ledger, Network, good_network, radio_off
 from demo.target import typed_url
-from demo.wire import BadReply, Fault, Finish, Reply, Sleep, Wire
+from demo.wire import Fault, Finish, Wire
 
 FAULT_CHANCE = 0.3
 SLOW_PAUSE_SECONDS = 0.2
