@@ -38,6 +38,13 @@ _ROUNDED = re.compile(r"[1-9][0-9]{4,}0{6}")
 # Area codes are short, and what follows them is not: otherwise the slash stands between two numbers.
 _SLASHED = re.compile(r"(\+[0-9]{1,8}|00[0-9]{1,9}|0[0-9]{1,5}|[1-9][0-9]{2})/[1-9][0-9]{4,}")
 _TRUNK_ZERO = re.compile(r"\( *0 *\)")
+# Shorter ones may be short codes, or numbers of one town that lack their area code.
+_LONG_ENOUGH_WITHOUT_TRUNK_PREFIX = 9
+_LONGEST_SHORT_CODE = 6
+_MOBILE = (
+    phonenumbers.PhoneNumberType.MOBILE,
+    phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE,
+)
 
 
 class _Reading(NamedTuple):
@@ -175,7 +182,9 @@ def _ends_like_a_decimal(packed: str) -> bool:
     first, *groups = packed.rsplit("/", 1)[-1].split(".")
     if len(groups) > 1:
         before, last = groups[-2:]
-        return max(map(len, groups[:-1])) > 4 or len(last) < 2 or (len(last) == 2 < len(before))
+        return (
+            max(map(len, groups[:-1])) > 5 or len(last) < 2 or (len(last) == 2 and len(before) > 3)
+        )
     if groups:
         is_start = first.startswith(("+", "0")) or len(first) > 2
         return not is_start or len(first) > 9 or len(groups[0]) < 4 or not groups[0].strip("0")
@@ -248,11 +257,22 @@ def _national(digits: str, region: str | None) -> str | None:
         return None
     if phonenumbers.is_valid_short_number_for_region(parsed, region):
         return None
-    if not phonenumbers.is_valid_number(parsed):
+    if not phonenumbers.is_valid_number(parsed) or _may_be_short(digits, parsed):
         return None
     if not _has_trunk_prefix(digits, parsed) and _is_of_another_country(digits, parsed):
         raise _Unreadable(UNCLEAR_COUNTRY)
     return _e164(parsed)
+
+
+def _may_be_short(digits: str, parsed: phonenumbers.PhoneNumber) -> bool:
+    """Whether it may be a short code or lack its area code; the library does not know all short codes.
+
+    In Finland each second number of five digits is one of a town, in Germany most of six: without their zero both.
+    """
+    if _has_trunk_prefix(digits, parsed):
+        is_mobile = phonenumbers.number_type(parsed) in _MOBILE
+        return len(digits) <= _LONGEST_SHORT_CODE and digits[0] != "0" and not is_mobile
+    return len(digits) < _LONG_ENOUGH_WITHOUT_TRUNK_PREFIX
 
 
 def _has_trunk_prefix(digits: str, parsed: phonenumbers.PhoneNumber) -> bool:

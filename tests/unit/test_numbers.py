@@ -244,6 +244,9 @@ def test_what_nobody_reads_as_one_number_is_refused_and_stays_to_the_letter(numb
         ("+1.202.555.0000", None, "+12025550000"),
         ("+33 6.12.34.56.78", None, "+33612345678"),
         ("+33.6.12.34.56.00", None, "+33612345600"),
+        ("+91.74104.10123", None, "+917410410123"),
+        ("+55.11.96123.4567", None, "+5511961234567"),
+        ("+261.32.12.345.67", None, "+261321234567"),
         ("912.345.678", "ES", "+34912345678"),
         ("'+49302312500", None, "+49302312500"),
         ("\u2019+49302312500", None, "+49302312500"),
@@ -292,6 +295,30 @@ def test_a_number_that_lost_its_zero_or_its_plus_is_refused_where_it_may_be_eith
 @pytest.mark.parametrize("code", ["144", "110", "22922", "116117", "20880"])
 def test_short_codes_can_be_sent_to(code, region):
     assert refusal(code, region) is None
+
+
+@pytest.mark.parametrize(
+    ("number", "region"),
+    [
+        ("87330", "FI"),
+        ("40425", "DE"),
+        ("464034", "DE"),
+        ("59873", "AT"),
+        ("2345678", "DE"),
+        ("6817303", "AT"),
+        ("22788022", "DE"),
+    ],
+)
+def test_a_short_code_or_a_number_without_its_area_code_is_not_made_another_towns(number, region):
+    assert normalise(number, region) == normalise_sender(number, region) == number
+    assert refusal(number, region) is None
+
+
+@given(
+    st.integers(100, 999_999).map(str), st.sampled_from(["DE", "AT", "FI", "US", "GB", "IT", "PL"])
+)
+def test_nothing_as_short_as_a_short_code_becomes_a_number(code, region):
+    assert normalise(code, region) == code
 
 
 @given(
