@@ -97,14 +97,21 @@ def approve(device_id: str) -> None:
 @click.option("--crm", metavar="NAME", help="The CRM it belongs to, which then uses it alone.")
 @click.option("--operators", is_flag=True, help="Nobody's: all CRMs that may use all devices.")
 def assign(device_id: str, crm: str | None, operators: bool) -> None:
-    """Say whose a phone is; what others have queued for it that may not use it any more is cancelled."""
+    """Say whose a phone is; what others have queued for it that may not use it any more is cancelled.
+
+    Its secret stays. A CRM that registered it knows that secret: rotate it where that CRM must not go on with it.
+    """
     if (crm is None) != operators:
         raise click.UsageError("give --crm NAME or --operators")
     with opened() as house, house.database.transaction() as session:
         owner = None if crm is None else crms.get(session, crm)
-        ownership.assign(session, devices.get(session, device_id), owner, clock.now())
+        device = devices.get(session, device_id)
+        has_known_secret = device.owner_crm_id not in (None, owner.id if owner else None)
+        ownership.assign(session, device, owner, clock.now())
     name = None if owner is None else owner.name
     text = f"{device_id} belongs to {name or 'the operators'}."
+    if has_known_secret:
+        text += f" The CRM it belonged to may know its secret: 'device rotate {device_id}' makes a new one."
     output.say(text, {"device_id": device_id, "crm": name})
 
 

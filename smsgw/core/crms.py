@@ -172,17 +172,15 @@ def route(session: Session, crm: Crm, device_ids: Sequence[str] | None, now: dat
 
 def _add_routes(session: Session, crm: Crm, device_ids: Sequence[str]) -> None:
     wanted = list(dict.fromkeys(device_ids))
-    there = set(
-        session.scalars(
-            sa.select(Device.id).where(Device.id.in_(wanted), Device.removed_at.is_(None))
-        )
-    )
-    unknown = [device_id for device_id in wanted if device_id not in there]
+    owner_ids = {device.id: device.owner_crm_id for device in devices.several(session, wanted)}
+    unknown = [device_id for device_id in wanted if device_id not in owner_ids]
     if unknown:
         raise Invalid(
             f"no device {unknown[0][:80]!r}", code="unknown_device", details={"device_ids": unknown}
         )
-    session.add_all(CrmDevice(crm_id=crm.id, device_id=device_id) for device_id in wanted)
+    # Its own need no route, and one would outlast its ownership.
+    routed = [device_id for device_id in wanted if owner_ids[device_id] != crm.id]
+    session.add_all(CrmDevice(crm_id=crm.id, device_id=device_id) for device_id in routed)
 
 
 def shapes(session: Session, rows: Sequence[Crm]) -> list[dict[str, Any]]:

@@ -73,9 +73,13 @@ def map_to_only_crm(session: Session, device: Device) -> None:
 def assign(session: Session, device: Device, crm: Crm | None, now: datetime) -> None:
     """Gives the device to this CRM alone, or with `None` to the operators; routes to other CRMs stay.
 
-    What CRMs have queued for it that may not use it any more is cancelled. Its secret stays.
+    The owner before keeps no route to it. What CRMs have queued for it that may not use it any more is cancelled. Its
+    secret stays.
     """
-    device.owner_crm_id = None if crm is None else crm.id
+    owner_id = None if crm is None else crm.id
+    if device.owner_crm_id != owner_id:
+        mapping.drop(session, device, {device.owner_crm_id, owner_id})
+    device.owner_crm_id = owner_id
     device.approved = True
     session.flush()
     queued = sa.select(Message.crm_id).where(

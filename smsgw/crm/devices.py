@@ -86,7 +86,7 @@ def change(body: dict[str, Any], device_id: str) -> Response:
     """Change a device
 
     With `crm` it belongs to that CRM alone, or with null to the operators; what others have queued for it that may not
-    use it any more is cancelled. Its secret stays.
+    use it any more is cancelled. Its secret stays: rotate it where the CRM that registered it must not go on with it.
     """
     with house().database.transaction() as session:
         device = devices.get(session, device_id)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from smsgw.core import crms, devices, ownership
 from smsgw.http.wiring import EXTENSION
 from smsgw.phones.socket import KIND
-from smsgw.store.models import Device
+from smsgw.store.models import CrmDevice, Device
 from tests.conftest import NOW
 
 from .conftest import INCOMING, Stage, say, told
@@ -253,6 +253,41 @@ def test_an_operator_sees_whose_each_device_is_and_gives_it_to_another(stage: St
     assert "evil" not in names(stage, stage.crm_key)
     assert stage.call("PATCH", path, {"crm": "nobody"}, stage.operator_key).status_code == 404
     assert stage.call("PATCH", path, {"crm": None}, stage.crm_key).status_code in (401, 403)
+
+
+@pytest.mark.parametrize("way", ["mapped", "listed", "routed before it was its own"])
+def test_a_crm_keeps_no_way_to_a_device_that_was_its_own(stage: Stage, evil: str, way: str):
+    owner, path = stage.crm_id, "/api/v1/devices/evil"
+    if way == "mapped":
+        mapped = stage.call("PUT", f"/devices/evil/crms/{owner}", key=stage.operator_key)
+        assert mapped.status_code == 204
+    elif way == "listed":
+        shown = stage.call("GET", f"/api/v1/crms/{owner}", key=stage.operator_key).json
+        listed = {"device_ids": shown["device_ids"]}
+        changed = stage.call("PATCH", f"/api/v1/crms/{owner}", listed, stage.operator_key)
+        assert changed.json["device_ids"] == ["12345", "evil"]
+    else:
+        with stage.world.database.transaction() as session:
+            session.add(CrmDevice(crm_id=owner, device_id="evil"))
+    assert "evil" in names(stage, stage.crm_key)
+    send(stage, stage.crm_key, device_id="evil")
+    changed = stage.call("PATCH", path, {"crm": "clinic"}, stage.operator_key)
+    assert (changed.status_code, names(stage, stage.crm_key)) == (200, ["12345"])
+    assert send(stage, stage.crm_key, device_id="evil").status_code == 422
+    poll(stage, "evil", evil, messages=[SMS])
+    assert messages(stage, stage.crm_key, direction="inbound") == []
+    assert len(messages(stage, stage.world.crm_key, direction="inbound")) == 1
+
+
+def test_a_route_of_another_crm_outlives_a_change_of_owner(stage: Stage, evil: str):
+    other = stage.world.crm_id
+    assert (
+        stage.call("PUT", f"/devices/evil/crms/{other}", key=stage.operator_key).status_code == 204
+    )
+    third, _ = stage.world.add_crm("third", [])
+    changed = stage.call("PATCH", "/api/v1/devices/evil", {"crm": third}, stage.operator_key)
+    assert changed.status_code == 200
+    assert "evil" in names(stage, stage.world.crm_key)
 
 
 def test_a_crm_that_may_use_all_devices_has_its_own_too(stage: Stage):
