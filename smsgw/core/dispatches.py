@@ -8,14 +8,15 @@ from sqlalchemy.orm import Session
 
 from ..sms import statuses
 from ..store.models import Dispatch, Message
-from . import rows
+from ..store.queries import Query, RowUpdate
 from .journal import Journal
-from .rows import DISPATCH_COLUMNS, DISPATCHES, MESSAGE_COLUMNS, MESSAGES, Row, Saving
+from .rows import DISPATCH_COLUMNS, MESSAGE_COLUMNS, DispatchRow, MessageRow
 
 _NEWS = ("accepted", "sent", "delivered", "failed")
 # What settling may change of a message.
-SETTLED = Saving(
-    MESSAGES,
+SETTLED = RowUpdate(
+    Message,
+    MessageRow,
     "status",
     "device_id",
     "reason",
@@ -28,7 +29,7 @@ SETTLED = Saving(
 _NOT_NEEDED = (
     "the message was sent by an earlier dispatch; the phone may send this one all the same"
 )
-_OLDEST_FIRST = (DISPATCHES.c.handed_out_at, DISPATCHES.c.id)
+_OLDEST_FIRST = (Dispatch.handed_out_at, Dispatch.id)
 
 
 def of_message(session: Session, message_id: str) -> Sequence[Dispatch]:
@@ -38,22 +39,23 @@ def of_message(session: Session, message_id: str) -> Sequence[Dispatch]:
     ).all()
 
 
-def of_messages(session: Session, message_ids: Sequence[str]) -> dict[str, list[Row]]:
+def of_messages(session: Session, message_ids: Sequence[str]) -> dict[str, list[DispatchRow]]:
     """The same of each of these messages, as plain rows."""
-    siblings: dict[str, list[Row]] = defaultdict(list)
+    siblings: dict[str, list[DispatchRow]] = defaultdict(list)
     if message_ids:
-        for row in rows.fetch(session, _OF_MESSAGES, message_ids=message_ids):
+        for row in _OF_MESSAGES.all(session, message_ids=message_ids):
             siblings[row.message_id].append(row)
     return siblings
 
 
-def lock_messages(session: Session, dispatch_ids: Sequence[str]) -> dict[str, Row]:
+def lock_messages(session: Session, dispatch_ids: Sequence[str]) -> dict[str, MessageRow]:
     """The messages of these dispatches, locked before the dispatches are read: giving up may be at them just now."""
-    found = rows.fetch(session, _LOCK_MESSAGES, dispatch_ids=dispatch_ids)
-    return {row.id: row for row in found}
+    return {row.id: row for row in _LOCK_MESSAGES.all(session, dispatch_ids=dispatch_ids)}
 
 
-def settle(message: Message | Row, dispatches: Sequence[Dispatch | Row], journal: Journal) -> bool:
+def settle(
+    message: Message | MessageRow, dispatches: Sequence[Dispatch | DispatchRow], journal: Journal
+) -> bool:
     """Gives the message the status of the dispatch that got furthest, and tells its CRM when that is news.
 
     Returns whether that changed the message.
@@ -82,8 +84,8 @@ def settle(message: Message | Row, dispatches: Sequence[Dispatch | Row], journal
 
 
 def end_unconfirmed(
-    message: Message | Row, dispatches: Sequence[Row], journal: Journal
-) -> list[Row]:
+    message: Message | MessageRow, dispatches: Sequence[DispatchRow], journal: Journal
+) -> list[DispatchRow]:
     """Ends what no phone has confirmed of a message that was sent, so that it is not handed out again.
 
     Returns the dispatches it changed. A later report still lifts them.
@@ -101,7 +103,7 @@ def end_unconfirmed(
 
 
 def fail_unconfirmed(
-    message: Message | Row, dispatch: Dispatch | Row, reason: str, journal: Journal
+    message: Message | MessageRow, dispatch: Dispatch | DispatchRow, reason: str, journal: Journal
 ) -> None:
     """Fails a dispatch as `unconfirmed`: its phone may have sent it all the same, so a later report lifts that."""
     dispatch.status = "failed"
@@ -112,11 +114,11 @@ def fail_unconfirmed(
     journal.note(message, "failed", dispatch=dispatch, reason=reason)
 
 
-def _word(row: Dispatch | Message | Row) -> tuple[str, str | None, str | None]:
+def _word(row: Dispatch | DispatchRow | Message | MessageRow) -> tuple[str, str | None, str | None]:
     return row.status, row.reason, row.reason_class
 
 
-def _speaking(dispatches: Sequence[Dispatch | Row]) -> Dispatch | Row | None:
+def _speaking(dispatches: Sequence[Dispatch | DispatchRow]) -> Dispatch | DispatchRow | None:
     candidates = [
         dispatch
         for dispatch in dispatches
@@ -129,20 +131,22 @@ def _speaking(dispatches: Sequence[Dispatch | Row]) -> Dispatch | Row | None:
 
 
 # Not limited to the device: SQLite would then walk through all it ever had, by their index, and not go by their ids.
-_LOCK_MESSAGES = (
+_LOCK_MESSAGES = Query(
+    MessageRow,
     sa.select(*MESSAGE_COLUMNS)
     .where(
-        MESSAGES.c.id.in_(
-            sa.select(DISPATCHES.c.message_id).where(
-                DISPATCHES.c.id.in_(sa.bindparam("dispatch_ids", expanding=True))
+        Message.id.in_(
+            sa.select(Dispatch.message_id).where(
+                Dispatch.id.in_(sa.bindparam("dispatch_ids", expanding=True))
             )
         )
     )
-    .order_by(MESSAGES.c.id)
-    .with_for_update()
+    .order_by(Message.id)
+    .with_for_update(),
 )
-_OF_MESSAGES = (
+_OF_MESSAGES = Query(
+    DispatchRow,
     sa.select(*DISPATCH_COLUMNS)
-    .where(DISPATCHES.c.message_id.in_(sa.bindparam("message_ids", expanding=True)))
-    .order_by(*_OLDEST_FIRST)
+    .where(Dispatch.message_id.in_(sa.bindparam("message_ids", expanding=True)))
+    .order_by(*_OLDEST_FIRST),
 )

@@ -8,19 +8,22 @@ same id, because the phone sends a known id only once; one that is acknowledged 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from .. import ids
 from ..settings import Settings
-from ..store.db import Database, insert, run
+from ..store.db import Database
+from ..store.inserts import Insert
 from ..store.models import Dispatch, Message
+from ..store.queries import Change, Query
+from ..store.tables import plain
 from . import lanes, protocols, window
 from .journal import Journal
 from .locking import Locked
-from .rows import DISPATCHES, MESSAGE_COLUMNS, MESSAGES, Row
+from .rows import MESSAGE_COLUMNS, DispatchRow, MessageRow
 from .window import DEVICE_ID, moments
 
 MOST_PER_ANSWER = 10
@@ -36,19 +39,58 @@ class Outgoing:
     priority: int
 
 
+class _Sized(Protocol):
+    """Something to hand out that takes so many segments of the minute."""
+
+    @property
+    def segments(self) -> int:
+        """See `Message`."""
+
+
+S = TypeVar("S", bound=_Sized)
+
+
+class _Text(Protocol):
+    """What a phone is handed of a message."""
+
+    @property
+    def to_number(self) -> str | None:
+        """See `Message`."""
+
+    @property
+    def content(self) -> str | None:
+        """See `Message`."""
+
+    @property
+    def priority(self) -> int:
+        """See `Message`."""
+
+
+class _Unconfirmed(NamedTuple):
+    id: str
+    segments: int
+    to_number: str | None
+    content: str | None
+    priority: int
+
+
+class _Queued(NamedTuple):
+    id: str
+    segments: int
+
+
 def has_work(database: Database, device_id: str, settings: Settings, now: datetime) -> bool:
     """Whether a poll of this device would be handed anything: reads only, by index, whatever the queue holds."""
     if not _has(database, _SOMETHING, device_id, now):
         return False
-    room = window.look(database, device_id, settings, now)
+    room = window.read_room(database, device_id, settings, now)
     if room.segments <= 0:
         return False
     return room.places > 0 or _has(database, _ANY_UNCONFIRMED, device_id, now)
 
 
-def _has(database: Database, question: sa.SelectBase, device_id: str, now: datetime) -> bool:
-    found = database.look(question, device_id=device_id, **moments(now))
-    return bool(found and found[0])
+def _has(database: Database, question: Query[bool], device_id: str, now: datetime) -> bool:
+    return question.read(database, device_id=device_id, **moments(now)) is True
 
 
 def hand_out(
@@ -80,7 +122,7 @@ def _hand_out_again(
     session: Session, device: Locked, settings: Settings, now: datetime
 ) -> list[Outgoing]:
     """Hands out what was not confirmed within the lease, with the same ids."""
-    unconfirmed = run(session, _UNCONFIRMED, {"device_id": device.id, **moments(now)})
+    unconfirmed = _UNCONFIRMED.all(session, device_id=device.id, **moments(now))
     if not unconfirmed:
         return []
     room = window.room(session, device.id, settings, now)
@@ -88,23 +130,22 @@ def _hand_out_again(
     if not chosen:
         return []
     lease_until = now + protocols.lease(device.protocol, settings)
-    values = {"chosen": [row.id for row in chosen], "now": now, "until": lease_until}
-    run(session, _LEASE_AGAIN, values)
+    _LEASE_AGAIN.run(session, chosen=[row.id for row in chosen], now=now, until=lease_until)
     return [_outgoing(row.id, row) for row in chosen]
 
 
-def _lock_next(session: Session, device_id: str, most: int, now: datetime) -> list[Any]:
+def _lock_next(session: Session, device_id: str, most: int, now: datetime) -> list[_Queued]:
     """The messages this device would get next, locked; ones another device is taking right now are left out."""
     wanted = lanes.next_ids(session, device_id, 2 * most, now)
     if not wanted:
         return []
-    free = {row.id: row for row in run(session, _LOCK_QUEUED, {"wanted": wanted})}
+    free = {row.id: row for row in _LOCK_QUEUED.all(session, wanted=wanted)}
     return [free[message_id] for message_id in wanted if message_id in free][:most]
 
 
-def _fitting(waiting: Sequence[Any], left: int, settings: Settings) -> list[Any]:
+def _fitting(waiting: Sequence[S], left: int, settings: Settings) -> list[S]:
     """The first ones that go into the minute's segments. Order is kept, so a long message is never passed over."""
-    chosen: list[Any] = []
+    chosen: list[S] = []
     for row in waiting:
         has_whole_minute = not chosen and left == settings.segments_per_minute
         if row.segments > left and not has_whole_minute:
@@ -119,21 +160,21 @@ def _dispatch(
 ) -> list[Outgoing]:
     if not chosen:
         return []
-    values = {"chosen": chosen, "device": device.id, "phone": device.phone, "now": journal.now}
-    taken = {row.id: row for row in run(session, _TAKE, values)}
+    found = _TAKE.all(session, chosen=chosen, device=device.id, phone=device.phone, now=journal.now)
+    taken = {row.id: row for row in found}
     pairs = [
         (message, _new(message, device, settings, journal.now))
         for message in [taken[message_id] for message_id in chosen]
     ]
-    insert(session, Dispatch, [vars(dispatch) for _, dispatch in pairs])
+    _DISPATCHES.all(session, [dispatch for _, dispatch in pairs])
     for message, dispatch in pairs:
         journal.note(message, "dispatched", dispatch=dispatch)
-        journal.tell("message.dispatched", message, [message.crm_id])
+        journal.tell("message.dispatched", message, [message.crm_id or ""])
     return [_outgoing(dispatch.id, message) for message, dispatch in pairs]
 
 
-def _new(message: Any, device: Locked, settings: Settings, now: datetime) -> Row:
-    return Row(
+def _new(message: MessageRow, device: Locked, settings: Settings, now: datetime) -> DispatchRow:
+    return DispatchRow(
         id=ids.new_dispatch_id(),
         message_id=message.id,
         device_id=device.id,
@@ -145,17 +186,18 @@ def _new(message: Any, device: Locked, settings: Settings, now: datetime) -> Row
         handed_out_at=now,
         last_handed_out_at=now,
         lease_until=now + protocols.lease(device.protocol, settings),
-        retry_count=0,
     )
 
 
-def _outgoing(dispatch_id: str, message: Any) -> Outgoing:
+def _outgoing(dispatch_id: str, message: _Text) -> Outgoing:
     return Outgoing(dispatch_id, message.to_number or "", message.content or "", message.priority)
 
 
-_SOMETHING = sa.select(lanes.has_something(DEVICE_ID))
-_ANY_UNCONFIRMED = sa.select(sa.exists().where(window.is_unconfirmed(DEVICE_ID)))
-_UNCONFIRMED = (
+_CHOSEN: sa.BindParameter[Sequence[str]] = sa.bindparam("chosen", expanding=True)
+_SOMETHING = Query(bool, sa.select(lanes.has_something(DEVICE_ID)))
+_ANY_UNCONFIRMED = Query(bool, sa.select(sa.exists().where(window.is_unconfirmed(DEVICE_ID))))
+_UNCONFIRMED = Query(
+    _Unconfirmed,
     sa.select(Dispatch.id, Message.segments, Message.to_number, Message.content, Message.priority)
     .join(Message, Message.id == Dispatch.message_id)
     .where(
@@ -168,30 +210,37 @@ _UNCONFIRMED = (
     .order_by(Dispatch.lease_until, Dispatch.id)
     .limit(MOST_PER_ANSWER)
     # Messages before dispatches, as everybody locks them; what somebody else changes just now can wait for a poll.
-    .with_for_update(of=Message, skip_locked=True)
+    .with_for_update(of=Message, skip_locked=True),
 )
-_LEASE_AGAIN = (
-    sa.update(DISPATCHES)
-    .where(DISPATCHES.c.id.in_(sa.bindparam("chosen", expanding=True)))
+_LEASE_AGAIN = Change(
+    sa.update(plain(Dispatch))
+    .where(Dispatch.id.in_(_CHOSEN))
     .values(
-        hand_out_count=DISPATCHES.c.hand_out_count + 1,
-        last_handed_out_at=sa.bindparam("now"),
-        lease_until=sa.bindparam("until"),
+        {
+            Dispatch.hand_out_count: Dispatch.hand_out_count + 1,
+            Dispatch.last_handed_out_at: sa.bindparam("now"),
+            Dispatch.lease_until: sa.bindparam("until"),
+        }
     )
 )
-_LOCK_QUEUED = (
+_LOCK_QUEUED = Query(
+    _Queued,
     sa.select(Message.id, Message.segments)
     .where(Message.id.in_(sa.bindparam("wanted", expanding=True)), lanes.IS_QUEUED, lanes.IS_FREE)
-    .with_for_update(of=Message, skip_locked=True)
+    .with_for_update(of=Message, skip_locked=True),
 )
-_TAKE = (
-    sa.update(MESSAGES)
-    .where(MESSAGES.c.id.in_(sa.bindparam("chosen", expanding=True)))
+_TAKE = Query(
+    MessageRow,
+    sa.update(plain(Message))
+    .where(Message.id.in_(_CHOSEN))
     .values(
-        status="dispatched",
-        device_id=sa.bindparam("device"),
-        from_number=sa.bindparam("phone"),
-        updated_at=sa.bindparam("now"),
+        {
+            Message.status: "dispatched",
+            Message.device_id: sa.bindparam("device"),
+            Message.from_number: sa.bindparam("phone"),
+            Message.updated_at: sa.bindparam("now"),
+        }
     )
-    .returning(*MESSAGE_COLUMNS)
+    .returning(*MESSAGE_COLUMNS),
 )
+_DISPATCHES = Insert(Dispatch, DispatchRow)

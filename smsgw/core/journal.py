@@ -8,9 +8,9 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 from ..store.inserts import Batch, Insert
-from ..store.models import Dispatch, HistoryEntry
+from ..store.models import Dispatch, HistoryEntry, Message
 from . import events, shapes
-from .rows import AnyMessage, DispatchRow, Row
+from .rows import DispatchRow, MessageRow
 
 
 class _Entry(NamedTuple):
@@ -36,10 +36,10 @@ class Journal:
 
     def note(
         self,
-        message: AnyMessage,
+        message: Message | MessageRow,
         status: str,
         *,
-        dispatch: Dispatch | DispatchRow | Row | None = None,
+        dispatch: Dispatch | DispatchRow | None = None,
         device_id: str | None = None,
         reason: str | None = None,
         reported: str | None = None,
@@ -57,7 +57,7 @@ class Journal:
             )
         )
 
-    def tell(self, event_type: str, message: AnyMessage, crm_ids: Iterable[str]) -> None:
+    def tell(self, event_type: str, message: Message | MessageRow, crm_ids: Iterable[str]) -> None:
         """Adds an event for each CRM, with the message as it stands at this moment."""
         data = shapes.message(message)
         self._happenings.extend(

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..errors import DeviceDisabled, DeviceWaiting, Unauthorized
-from ..store.db import run
 from ..store.models import Crm, Device
+from ..store.queries import Query
 from ..store.tables import plain
 from .logins import Login
 
@@ -34,33 +35,55 @@ class Locked:
     has_enabled_owner: bool
 
 
-_TABLE = plain(Device)
-_LOCK = (
-    sa.update(_TABLE)
-    .where(_TABLE.c.id == sa.bindparam("device_id"))
+class _Device(NamedTuple):
+    id: str
+    phone: str | None
+    protocol: str
+    revision: int
+    socket_id: str | None
+    secret_hash: str
+    enabled: bool
+    removed_at: datetime | None
+    quiet_revision: int | None
+    setup_revision: int
+    approved: bool
+    owner_crm_id: str | None
+
+
+_LOCK = Query(
+    _Device,
+    sa.update(plain(Device))
+    .where(Device.id == sa.bindparam("device_id"))
     .values(
-        revision=_TABLE.c.revision + 1,
-        protocol=sa.func.coalesce(sa.bindparam("spoken"), _TABLE.c.protocol),
+        {
+            Device.revision: Device.revision + 1,
+            Device.protocol: sa.func.coalesce(
+                sa.bindparam("spoken", type_=sa.String), Device.protocol
+            ),
+        }
     )
     .returning(
         # Columns alone: `removed_at IS NULL` is false here on SQLite 3.40, whatever stands there.
-        _TABLE.c.id,
-        _TABLE.c.phone,
-        _TABLE.c.protocol,
-        _TABLE.c.revision,
-        _TABLE.c.socket_id,
-        _TABLE.c.secret_hash,
-        _TABLE.c.enabled,
-        _TABLE.c.removed_at,
-        _TABLE.c.quiet_revision,
-        _TABLE.c.setup_revision,
-        _TABLE.c.approved,
-        _TABLE.c.owner_crm_id,
-    )
+        Device.id,
+        Device.phone,
+        Device.protocol,
+        Device.revision,
+        Device.socket_id,
+        Device.secret_hash,
+        Device.enabled,
+        Device.removed_at,
+        Device.quiet_revision,
+        Device.setup_revision,
+        Device.approved,
+        Device.owner_crm_id,
+    ),
 )
-_IS_OWNER_ENABLED = sa.select(
-    sa.and_(Crm.enabled, Crm.removed_at.is_(None)).label("enabled")
-).where(Crm.id == sa.bindparam("crm_id", type_=sa.String))
+_IS_OWNER_ENABLED = Query(
+    bool,
+    sa.select(sa.and_(Crm.enabled, Crm.removed_at.is_(None)).label("enabled")).where(
+        Crm.id == sa.bindparam("crm_id", type_=sa.String)
+    ),
+)
 
 
 def lock(session: Session, device_id: str, protocol: str | None = None) -> Locked:
@@ -68,10 +91,21 @@ def lock(session: Session, device_id: str, protocol: str | None = None) -> Locke
 
     Notes the protocol it speaks now, where one is given.
     """
-    values = {"device_id": device_id, "spoken": protocol}
-    *columns, owner_id = run(session, _LOCK, values)[0]
-    columns.append(_is_enabled(session, owner_id))
-    return Locked(*columns)
+    row = _LOCK.one(session, device_id=device_id, spoken=protocol)
+    return Locked(
+        id=row.id,
+        phone=row.phone,
+        protocol=row.protocol,
+        revision=row.revision,
+        socket_id=row.socket_id,
+        secret_hash=row.secret_hash,
+        enabled=row.enabled,
+        removed_at=row.removed_at,
+        quiet_revision=row.quiet_revision,
+        setup_revision=row.setup_revision,
+        approved=row.approved,
+        has_enabled_owner=_is_enabled(session, row.owner_crm_id),
+    )
 
 
 def admit(session: Session, login: Login, protocol: str | None = None) -> Locked:
@@ -97,4 +131,4 @@ def check_admitted(approved: bool, enabled: bool) -> None:
 def _is_enabled(session: Session, owner_id: str | None) -> bool:
     if owner_id is None:
         return True
-    return bool(run(session, _IS_OWNER_ENABLED, {"crm_id": owner_id})[0].enabled)
+    return _IS_OWNER_ENABLED.one(session, crm_id=owner_id)

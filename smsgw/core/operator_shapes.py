@@ -7,8 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..store.models import Crm, InboxEntry
-from .rows import AnyMessage
+from ..store.models import Crm, InboxEntry, Message
+from .rows import MessageRow
 
 
 def crm_names(session: Session, crm_ids: Collection[str | None]) -> dict[str | None, str]:
@@ -18,7 +18,7 @@ def crm_names(session: Session, crm_ids: Collection[str | None]) -> dict[str | N
 
 
 def of_messages(
-    session: Session, rows: Sequence[AnyMessage], shapes: Sequence[dict[str, Any]]
+    session: Session, rows: Sequence[Message | MessageRow], shapes: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """The shapes of these messages with the CRM that queued each, and of inbound ones those it came in for."""
     receivers = _receivers(session, [row.id for row in rows if row.direction == "inbound"])

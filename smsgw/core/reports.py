@@ -5,24 +5,27 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..sms import reasons, statuses
-from ..store.db import run
-from ..store.models import Device, HistoryEntry
+from ..store.models import Device, Dispatch, HistoryEntry
+from ..store.queries import Change, Query, RowUpdate, not_null
+from ..store.tables import plain
 from . import dispatches
 from .journal import Journal
 from .locking import Locked
-from .rows import DISPATCHES, Row, Saving
+from .rows import DispatchRow, MessageRow
 
 MAX_REASON = 500
 _LOG = logging.getLogger(__name__)
 _NEVER_BACK = {"dispatched": 0, "accepted": 1, "sending": 2, "sent": 3, "failed": 4, "delivered": 5}
 # What a report may change of its dispatch.
-_TOLD = Saving(
-    DISPATCHES,
+_TOLD = RowUpdate(
+    Dispatch,
+    DispatchRow,
     "status",
     "status_at",
     "reason",
@@ -37,6 +40,37 @@ LATE_FOR = timedelta(minutes=5)
 
 # A word of the phone's and the reason it gave.
 _Said = tuple[str, str | None]
+
+
+class _Earlier(NamedTuple):
+    """What the phone has said about a dispatch."""
+
+    dispatch_id: str
+    reported: str
+    reason: str | None
+
+
+_SAID = Query(
+    _Earlier,
+    sa.select(
+        not_null(HistoryEntry.dispatch_id), not_null(HistoryEntry.reported), HistoryEntry.reason
+    )
+    .where(
+        HistoryEntry.dispatch_id.in_(sa.bindparam("dispatch_ids", expanding=True)),
+        HistoryEntry.reported.is_not(None),
+    )
+    .order_by(HistoryEntry.id),
+)
+_COUNT_UNKNOWN = Change(
+    sa.update(plain(Device))
+    .where(Device.id == sa.bindparam("device_id"))
+    .values(
+        {
+            Device.unknown_report_count: Device.unknown_report_count
+            + sa.bindparam("count", type_=sa.Integer)
+        }
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -98,9 +132,9 @@ def apply(
     if messages and unknown:
         _warn_of_others(device, by_dispatch, siblings)
     if unknown:
-        _count_unknown(session, device.id, unknown)
-    told: dict[str, Row] = {}
-    settled: dict[str, Row] = {}
+        _COUNT_UNKNOWN.run(session, device_id=device.id, count=unknown)
+    told: dict[str, DispatchRow] = {}
+    settled: dict[str, MessageRow] = {}
     said_before = _said_before(session, own)
     repeatable = _repeatable(said_before, own, device.quiet_revision if rule.heeds_quiet else None)
     for dispatch in own.values():
@@ -114,13 +148,13 @@ def apply(
             settled[message.id] = message
         for ended in dispatches.end_unconfirmed(message, siblings[message.id], journal):
             told[ended.id] = ended
-    _TOLD.save(session, told.values())
-    dispatches.SETTLED.save(session, settled.values())
+    _TOLD.run(session, told.values())
+    dispatches.SETTLED.run(session, settled.values())
 
 
 def _take(
-    dispatch: Row,
-    message: Row,
+    dispatch: DispatchRow,
+    message: MessageRow,
     report: Report,
     rule: Rule,
     said_before: Collection[_Said],
@@ -154,19 +188,19 @@ def _take(
     dispatch.reason_class = reasons.classify(reason or "") if has_failed else None
 
 
-def _may_be_late(dispatch: Row, journal: Journal) -> bool:
+def _may_be_late(dispatch: DispatchRow, journal: Journal) -> bool:
     """Whether words that were said before may come from an older request that arrives only now.
 
     Only the end of a person's retry is news then: SENT, DELIVERED, or FAILED for another reason.
     """
     if dispatch.status == "failed":
-        return bool(dispatch.status_at > journal.now - LATE_FOR)
+        return dispatch.status_at > journal.now - LATE_FOR
     return dispatch.status in ("sent", "delivered")
 
 
 def _own(
-    device: Locked, dispatch_ids: Collection[str], siblings: dict[str, list[Row]]
-) -> dict[str, Row]:
+    device: Locked, dispatch_ids: Collection[str], siblings: dict[str, list[DispatchRow]]
+) -> dict[str, DispatchRow]:
     """Those the device speaks of and was handed, in the order it speaks of them."""
     found = {row.id: row for group in siblings.values() for row in group}
     return {
@@ -177,24 +211,24 @@ def _own(
 
 
 def _warn_of_others(
-    device: Locked, dispatch_ids: Collection[str], siblings: dict[str, list[Row]]
+    device: Locked, dispatch_ids: Collection[str], siblings: dict[str, list[DispatchRow]]
 ) -> None:
     for row in (row for group in siblings.values() for row in group):
         if row.id in dispatch_ids and row.device_id != device.id:
             _LOG.warning("device %s reports on %s of device %s", device.id, row.id, row.device_id)
 
 
-def _said_before(session: Session, own: dict[str, Row]) -> dict[str, list[_Said]]:
+def _said_before(session: Session, own: dict[str, DispatchRow]) -> dict[str, list[_Said]]:
     """What the phone has said about each dispatch so far, in its order."""
     found: dict[str, list[_Said]] = {key: [] for key in own}
     if own:
-        for row in run(session, _SAID, {"dispatch_ids": list(own)}):
-            found[str(row.dispatch_id)].append((str(row.reported), row.reason))
+        for row in _SAID.all(session, dispatch_ids=list(own)):
+            found[row.dispatch_id].append((row.reported, row.reason))
     return found
 
 
 def _repeatable(
-    said_before: dict[str, list[_Said]], own: dict[str, Row], quiet_revision: int | None
+    said_before: dict[str, list[_Said]], own: dict[str, DispatchRow], quiet_revision: int | None
 ) -> dict[str, list[_Said]]:
     """What of it the phone may be repeating now: not what was answered before a poll without reports was let in."""
     if quiet_revision is None:
@@ -209,7 +243,7 @@ def _repeatable(
 def _unheard(
     by_dispatch: dict[str, list[Report]],
     heard: dict[str, list[_Said]],
-    own: dict[str, Row],
+    own: dict[str, DispatchRow],
 ) -> list[Report]:
     """The reports that are no repeats, dispatch by dispatch."""
     news: list[Report] = []
@@ -223,21 +257,3 @@ def _unheard(
 
 def _said(report: Report) -> _Said:
     return report.word, report.reason[:MAX_REASON] if report.reason else None
-
-
-_SAID = (
-    sa.select(HistoryEntry.dispatch_id, HistoryEntry.reported, HistoryEntry.reason)
-    .where(
-        HistoryEntry.dispatch_id.in_(sa.bindparam("dispatch_ids", expanding=True)),
-        HistoryEntry.reported.is_not(None),
-    )
-    .order_by(HistoryEntry.id)
-)
-
-
-def _count_unknown(session: Session, device_id: str, count: int) -> None:
-    session.execute(
-        sa.update(Device)
-        .where(Device.id == device_id)
-        .values(unknown_report_count=Device.unknown_report_count + count)
-    )

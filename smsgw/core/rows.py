@@ -1,30 +1,15 @@
 """Messages and dispatches as plain rows, for where a poll moves many: the ORM looks at each one by itself."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from ..errors import TooMany
-from ..store.db import run, run_many
-from ..store.models import Crm, Delivery, Dispatch, Message, WebhookEndpoint
+from ..store.models import Crm, Dispatch, Message
 from ..store.row_classes import fields_of
-from ..store.tables import Table, plain
-
-MESSAGES = plain(Message)
-DISPATCHES = plain(Dispatch)
-DELIVERIES = plain(Delivery)
-ENDPOINTS = plain(WebhookEndpoint)
-
-
-class Row(SimpleNamespace):
-    """A row with the attributes of its model. What is changed here is written by whoever read it."""
-
-    id: str
+from ..store.tables import Table
 
 
 @dataclass(slots=True)
@@ -101,7 +86,6 @@ class Caller(NamedTuple):
 
 
 AnyCrm = Crm | Caller
-AnyMessage = Message | MessageRow | Row
 
 
 def _columns(model: type[Table], row: type) -> list[sa.Label[Any]]:
@@ -113,28 +97,3 @@ def _columns(model: type[Table], row: type) -> list[sa.Label[Any]]:
 # What a query selects that gives such rows.
 MESSAGE_COLUMNS = _columns(Message, MessageRow)
 DISPATCH_COLUMNS = _columns(Dispatch, DispatchRow)
-
-
-def fetch(session: Session, statement: sa.Select[Any], **values: Any) -> list[Row]:
-    """The rows a constant statement finds; nothing that the session has not written yet is among them."""
-    return [Row(**row._asdict()) for row in run(session, statement, values)]
-
-
-class Saving:
-    """What writes these columns of changed rows back."""
-
-    def __init__(self, table: sa.Table, *columns: str) -> None:
-        self._columns = columns
-        self._update = (
-            sa.update(table)
-            .where(table.c.id == sa.bindparam("key"))
-            .values({name: sa.bindparam(f"new_{name}") for name in columns})
-        )
-
-    def save(self, session: Session, changed: Iterable[Row]) -> None:
-        """Writes them, in one statement."""
-        values = [
-            {"key": row.id, **{f"new_{name}": getattr(row, name) for name in self._columns}}
-            for row in changed
-        ]
-        run_many(session, self._update, values)

@@ -4,11 +4,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..clock import rfc3339, rfc3339_or_none
-from ..store.models import Attempt, Delivery, Dispatch, HistoryEntry, WebhookEndpoint
-from .rows import AnyMessage
+from ..store.models import Attempt, Delivery, Dispatch, HistoryEntry, Message, WebhookEndpoint
+from .rows import MessageRow
 
 
-def message(row: AnyMessage) -> dict[str, Any]:
+def message(row: Message | MessageRow) -> dict[str, Any]:
     """A message as the contract shows it. Inbound ones have `received_at`, `device_received_at`, `sms_sent_at` too."""
     shape = {
         "id": row.id,

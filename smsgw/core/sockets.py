@@ -16,6 +16,7 @@ from .. import ids
 from ..settings import Settings
 from ..store.db import Database
 from ..store.models import Crm, Device, Dispatch, Message
+from ..store.queries import Query
 from . import handout, lanes, locking, protocols, routing, window
 from .handout import Outgoing
 from .journal import writing
@@ -28,7 +29,7 @@ _IS_QUEUED = Message.status == sa.literal_column("'queued'")
 
 
 @dataclass(frozen=True)
-class Row:
+class SocketRow:
     """What a device's row says to its sockets."""
 
     socket_id: str | None
@@ -61,22 +62,21 @@ def release(session: Session, device_id: str, socket_id: str) -> None:
     )
 
 
-def find(session: Session, device_id: str) -> Row | None:
+def find(session: Session, device_id: str) -> SocketRow | None:
     """What the row of one device says, `None` when it was removed or is not approved."""
     row = session.execute(_ROWS.where(Device.id == device_id)).one_or_none()
-    return Row(*row[1:]) if row else None
+    return SocketRow(*row[1:]) if row else None
 
 
 def has_queue(database: Database, device_id: str, now: datetime) -> bool:
     """Whether anything waits for the device, whether or not it may take it now; only reads, by index."""
-    row = database.look(_SOMETHING, device_id=device_id, **window.moments(now))
-    return bool(row and row[0])
+    return _SOMETHING.read(database, device_id=device_id, **window.moments(now)) is True
 
 
-def find_all(session: Session) -> dict[str, Row]:
+def find_all(session: Session) -> dict[str, SocketRow]:
     """What the rows of all devices with a socket say, by the devices' names."""
     found = session.execute(_ROWS.where(Device.socket_id.is_not(None)))
-    return {row[0]: Row(*row[1:]) for row in found}
+    return {row[0]: SocketRow(*row[1:]) for row in found}
 
 
 _ROWS = sa.select(
@@ -86,8 +86,11 @@ _ROWS = sa.select(
     routing.is_admitted(),
     Device.last_seen_at,
 ).where(Device.removed_at.is_(None), Device.approved)
-_SOMETHING = sa.select(lanes.has_something(Device.id)).where(
-    Device.id == sa.bindparam("device_id", type_=sa.String)
+_SOMETHING = Query(
+    bool,
+    sa.select(lanes.has_something(Device.id)).where(
+        Device.id == sa.bindparam("device_id", type_=sa.String)
+    ),
 )
 
 

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ..store.db import run
 from ..store.models import Device, Dispatch, Message
+from ..store.queries import Change
 from ..store.tables import plain
 from . import dispatches, protocols, window
 from .journal import Journal, writing
@@ -56,9 +56,8 @@ def doubt(session: Session, device: Locked, now: datetime) -> None:
     Its app may be a new one that knows nothing of what it was handed before. So that is not handed out again: the next
     polls confirm it, or it fails. A poll that was let in before is handed nothing.
     """
-    values = {"device_id": device.id, "now": now}
-    run(session, _SET_UP_NOW, values)
-    run(session, _DOUBT, values)
+    _SET_UP_NOW.run(session, device_id=device.id)
+    _DOUBT.run(session, device_id=device.id, now=now)
 
 
 def count_poll(session: Session, device: Locked, journal: Journal) -> None:
@@ -70,7 +69,7 @@ def count_poll(session: Session, device: Locked, journal: Journal) -> None:
     )
     _fail(session, has_been_asked, _SET_UP, journal, skip_locked=True)
     # Last, because messages are locked before dispatches.
-    run(session, _COUNT, {"device_id": device.id})
+    _COUNT.run(session, device_id=device.id)
 
 
 def forget(session: Session, device_id: str, now: datetime) -> int:
@@ -95,7 +94,6 @@ def _fail(
     skip_locked: bool = False,
 ) -> int:
     """Fails the dispatches that fulfil the condition; returns how many it was."""
-    session.flush()
     wanted = (
         sa.select(Message)
         .where(
@@ -127,21 +125,22 @@ def _fail(
     return len(found)
 
 
-_DEVICES = plain(Device)
-_SET_UP_NOW = (
-    sa.update(_DEVICES).where(_DEVICES.c.id == DEVICE_ID).values(setup_revision=_DEVICES.c.revision)
+_SET_UP_NOW = Change(
+    sa.update(plain(Device))
+    .where(Device.id == DEVICE_ID)
+    .values({Device.setup_revision: Device.revision})
 )
-_DOUBT = (
-    sa.update(Dispatch)
+_DOUBT = Change(
+    sa.update(plain(Dispatch))
     .where(
         Dispatch.device_id == DEVICE_ID,
         Dispatch.in_doubt_since.is_(None),
         window.is_never_confirmed(),
     )
-    .values(in_doubt_since=window.moment("now"))
+    .values({Dispatch.in_doubt_since: window.moment("now")})
 )
-_COUNT = (
-    sa.update(Dispatch)
+_COUNT = Change(
+    sa.update(plain(Dispatch))
     .where(window.is_in_doubt(DEVICE_ID), Dispatch.polls_in_doubt < window.DOUBTED_FOR_POLLS)
-    .values(polls_in_doubt=Dispatch.polls_in_doubt + 1)
+    .values({Dispatch.polls_in_doubt: Dispatch.polls_in_doubt + 1})
 )

@@ -2,15 +2,17 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.expression import SQLColumnExpression
 
 from ..settings import Settings
 from ..sms.statuses import ACTIVE
-from ..store.db import Database, run
+from ..store.db import Database
 from ..store.models import Dispatch
+from ..store.queries import Query
 from . import protocols
 
 NEVER_AFTER = timedelta(days=3)
@@ -32,23 +34,27 @@ class Room:
     segments: int
 
 
+class _InUse(NamedTuple):
+    in_hand: int
+    segments: int
+
+
 def room(session: Session, device_id: str, settings: Settings, now: datetime) -> Room:
     """How much this device may be handed now."""
-    values = {"device_id": device_id, **_beginnings(now)}
-    return _room(run(session, _IN_USE, values)[0], settings)
+    return _room(_IN_USE.one(session, device_id=device_id, **_beginnings(now)), settings)
 
 
-def look(database: Database, device_id: str, settings: Settings, now: datetime) -> Room:
+def read_room(database: Database, device_id: str, settings: Settings, now: datetime) -> Room:
     """The same in no transaction, for those who only want to know whether one is worth while."""
-    return _room(
-        database.look(_IN_USE, device_id=device_id, **_beginnings(now)) or (0, 0), settings
-    )
+    in_use = _IN_USE.read(database, device_id=device_id, **_beginnings(now))
+    return _room(in_use or _InUse(0, 0), settings)
 
 
-def _room(in_use: Any, settings: Settings) -> Room:
-    in_hand, segments = in_use
+def _room(in_use: _InUse, settings: Settings) -> Room:
     return Room(
-        in_hand, settings.in_flight_per_device - in_hand, settings.segments_per_minute - segments
+        in_use.in_hand,
+        settings.in_flight_per_device - in_use.in_hand,
+        settings.segments_per_minute - in_use.segments,
     )
 
 
@@ -79,7 +85,9 @@ def is_in_flight(now: datetime) -> sa.ColumnElement[bool]:
     return _takes_a_place(now - SENDING_COUNTS_FOR)
 
 
-def _takes_a_place(sending_since: Any) -> sa.ColumnElement[bool]:
+def _takes_a_place(
+    sending_since: datetime | SQLColumnExpression[datetime],
+) -> sa.ColumnElement[bool]:
     return sa.and_(
         is_active(),
         Dispatch.stuck_at.is_(None),
@@ -113,7 +121,7 @@ def is_never_confirmed() -> sa.ColumnElement[bool]:
     )
 
 
-def is_unconfirmed(device_id: Any) -> sa.ColumnElement[bool]:
+def is_unconfirmed(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
     """A condition on `Dispatch`: it may be handed to this device once more. It wants the values of `moments`."""
     return sa.and_(
         is_never_confirmed(),
@@ -126,7 +134,7 @@ def is_unconfirmed(device_id: Any) -> sa.ColumnElement[bool]:
     )
 
 
-def has_doubts(device_id: Any) -> sa.ColumnElement[bool]:
+def has_doubts(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
     """Whether a poll of this device counts for what it has not confirmed before it was set up.
 
     It wants the values of `moments`.
@@ -140,7 +148,7 @@ def has_doubts(device_id: Any) -> sa.ColumnElement[bool]:
     )
 
 
-def is_in_doubt(device_id: Any) -> sa.ColumnElement[bool]:
+def is_in_doubt(device_id: str | SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
     """A condition on `Dispatch`: its device was set up before it had confirmed this one."""
     return sa.and_(
         is_never_confirmed(), Dispatch.device_id == device_id, Dispatch.in_doubt_since.is_not(None)
@@ -161,11 +169,18 @@ def _beginnings(now: datetime) -> dict[str, datetime]:
     return {"sending_since": now - SENDING_COUNTS_FOR, "minute_began": now - _SEGMENTS_WINDOW}
 
 
-_IN_USE = sa.select(
-    sa.select(sa.func.count())
-    .where(Dispatch.device_id == DEVICE_ID, _takes_a_place(moment("sending_since")))
-    .scalar_subquery(),
-    sa.select(sa.func.coalesce(sa.func.sum(Dispatch.segments), 0))
-    .where(Dispatch.device_id == DEVICE_ID, Dispatch.last_handed_out_at > moment("minute_began"))
-    .scalar_subquery(),
+_IN_USE = Query(
+    _InUse,
+    sa.select(
+        sa.select(sa.func.count())
+        .where(Dispatch.device_id == DEVICE_ID, _takes_a_place(moment("sending_since")))
+        .scalar_subquery()
+        .label("in_hand"),
+        sa.select(sa.func.coalesce(sa.func.sum(Dispatch.segments), 0))
+        .where(
+            Dispatch.device_id == DEVICE_ID, Dispatch.last_handed_out_at > moment("minute_began")
+        )
+        .scalar_subquery()
+        .label("segments"),
+    ),
 )

@@ -12,7 +12,7 @@ from ..core import endings, messages, operator_shapes, outbound, resending, shap
 from ..core import preview as previews
 from ..core.drafts import Draft
 from ..core.messages import Filters
-from ..core.rows import AnyMessage
+from ..core.rows import MessageRow
 from ..http.answers import answer
 from ..http.guards import (
     crm_or_operator_required,
@@ -24,6 +24,7 @@ from ..http.guards import (
 from ..http.idempotency import is_asked_for, once
 from ..http.openapi import Door
 from ..http.wiring import house
+from ..store.models import Message
 from . import examples, message_schemas, readers
 
 door = Door("Messages", "Sending SMS, reading what came in, and what became of each.")
@@ -191,16 +192,16 @@ def resend(body: dict[str, Any], message_id: str) -> Response:
 
 
 def _shown(
-    session: Session, found: Sequence[AnyMessage], shown: list[dict[str, Any]]
+    session: Session, found: Sequence[Message | MessageRow], shown: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     return shown if find_crm() else operator_shapes.of_messages(session, found, shown)
 
 
-def _several(found: Sequence[AnyMessage]) -> dict[str, Any]:
+def _several(found: Sequence[Message | MessageRow]) -> dict[str, Any]:
     return {"data": [shapes.message(message) for message in found]}
 
 
-def _url(message: AnyMessage) -> str:
+def _url(message: Message | MessageRow) -> str:
     return f"/api/v1/messages/{message.id}"
 
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from .. import ids
-from ..core.rows import AnyMessage
+from ..core.rows import MessageRow
 from ..live import frames
 from ..store.models import Event, Message
 
@@ -47,7 +47,7 @@ def translate(session: Session, rows: Sequence[Event]) -> list[str | None]:
     return [_frame(row, phone_ids) for row in rows]
 
 
-def phone_id(message: AnyMessage) -> str:
+def phone_id(message: Message | MessageRow) -> str:
     """The id the device gave an incoming SMS; a UUID in lower case."""
     key = message.inbound_key or ""
     return key if ids.is_uuid(key) else key.removeprefix(f"{message.device_id}:")

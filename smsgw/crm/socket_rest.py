@@ -23,7 +23,7 @@ from ..core import (
 )
 from ..core import messages as stored_messages
 from ..core.drafts import Draft
-from ..core.rows import AnyCrm, AnyMessage, MessageRow
+from ..core.rows import AnyCrm, MessageRow
 from ..errors import Forbidden, Invalid, NotFound
 from ..http import keys
 from ..http.answers import answer
@@ -208,7 +208,7 @@ def _by_phone_id(crm: AnyCrm, phone_id: str) -> sa.Select[Message]:
     )
 
 
-def _shape(message: AnyMessage) -> dict[str, Any]:
+def _shape(message: Message | MessageRow) -> dict[str, Any]:
     is_inbound = message.direction == "inbound"
     shown = {
         "messageId": socket_events.phone_id(message) if is_inbound else message.id,

@@ -121,7 +121,7 @@ class Conversation:
         handed = [_send_sms(self._identifiers[-1], one) for one in self.line.take(now)]
         return [*asked, *handed]
 
-    def is_late(self, row: sockets.Row, now: datetime) -> bool:
+    def is_late(self, row: sockets.SocketRow, now: datetime) -> bool:
         """Whether the app is to be asked for a heartbeat."""
         last = max(filter(None, [row.last_seen_at, self._asked_at]), default=None)
         return self.is_subscribed and last is not None and last <= now - ASK_AFTER

@@ -36,12 +36,12 @@ class Line:
         self._settings = settings
         self._database = database
 
-    def find_row(self) -> sockets.Row | None:
+    def find_row(self) -> sockets.SocketRow | None:
         """What the device's row says now."""
         with self._database.reading() as session:
             return sockets.find(session, self.login.device_id)
 
-    def standing(self, row: sockets.Row | None) -> Standing:
+    def standing(self, row: sockets.SocketRow | None) -> Standing:
         """What the row means for this socket, once it has claimed it."""
         if row is None or self.is_void(row):
             return Standing.VOID
@@ -49,7 +49,7 @@ class Line:
             return Standing.OWN
         return Standing.LOST if row.socket_id is None else Standing.REPLACED
 
-    def is_void(self, row: sockets.Row | None) -> bool:
+    def is_void(self, row: sockets.SocketRow | None) -> bool:
         """Whether the key that the socket was opened with is void."""
         return row is None or not row.enabled or row.secret_hash != self.login.secret_hash
 

@@ -1,21 +1,18 @@
 """The engine, `transaction()` and `reading()`: the only place that begins, commits and rolls back."""
 
 import time
-from collections import namedtuple
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
-from . import engines, outages, statements
+from . import engines, outages
 from .group_commit import GroupCommit
 from .inserts import Batch
 from .reader import Reader
-from .tables import Table, plain
 from .together import Together
 from .write_lock import WriteLock
 
@@ -99,12 +96,6 @@ class Database:
         with Session(self._readers, expire_on_commit=False, autoflush=False) as session:
             yield session
 
-    def look(self, statement: Any, **values: Any) -> Any:
-        """The first row of a statement that is asked thousands of times a second, `None` when there is none."""
-        compiled, row = _compiled(self.engine.dialect, statement, ())
-        found = self.reader.first(compiled.text, compiled.bind(values))
-        return None if found is None else row._make(compiled.read(found))
-
     def has_tables(self) -> bool:
         """Whether somebody has made the tables."""
         with self._readers.connect() as connection:
@@ -134,38 +125,3 @@ class Database:
 def is_postgresql(session: Session) -> bool:
     """Whether this session talks to PostgreSQL (SQLite otherwise)."""
     return session.get_bind().dialect.name == "postgresql"
-
-
-# For modules that have no queries yet.
-def run(session: Session, statement: Any, values: Mapping[str, Any]) -> list[Any]:
-    """Runs a constant statement of a module; returns its rows, with their columns as attributes."""
-    connection = session.connection()
-    names = tuple(name for name, value in values.items() if isinstance(value, list))
-    shape = statements.lengths(values, names)
-    compiled, row = _compiled(connection.dialect, statement, shape)
-    values = {name: values[name] for name in compiled.required}
-    found = statements.execute(
-        connection, compiled.text, compiled.bind(values), gives_rows=row is not None
-    )
-    return [row._make(compiled.read(one)) for one in found]
-
-
-def run_many(session: Session, statement: sa.UpdateBase, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Runs a constant statement for each of these values, none of which is a list."""
-    if rows:
-        connection = session.connection()
-        compiled, _ = _compiled(connection.dialect, statement, ())
-        statements.execute(connection, compiled.text, [compiled.bind(one) for one in rows])
-
-
-def insert(session: Session, table: type[Table], rows: Sequence[dict[str, Any]]) -> None:
-    """Inserts the rows, all with the same keys, which are the columns' names in the database."""
-    if rows:
-        session.connection().execute(sa.insert(plain(table)), rows)
-
-
-@lru_cache(maxsize=512)
-def _compiled(dialect: Any, statement: Any, shape: Any) -> Any:
-    names = [str(column.key) for column in statements.columns_of(statement)]
-    row = namedtuple("Found", names, rename=True) if names else None
-    return statements.compile_for(dialect, statement, shape), row
