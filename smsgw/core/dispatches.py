@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..sms import statuses
-from ..store.models import Dispatch, Message
-from ..store.queries import Query, RowUpdate
+from ..store.models import Dispatch, HistoryEntry, Message
+from ..store.queries import Query, RowUpdate, not_null
 from .journal import Journal
 from .rows import DISPATCH_COLUMNS, MESSAGE_COLUMNS, DispatchRow, MessageRow
 
@@ -32,6 +33,27 @@ _NOT_NEEDED = (
 _OLDEST_FIRST = (Dispatch.handed_out_at, Dispatch.id)
 
 
+class Earlier(NamedTuple):
+    """What the phone has said about a dispatch."""
+
+    dispatch_id: str
+    reported: str
+    reason: str | None
+
+
+_SAID = Query(
+    Earlier,
+    sa.select(
+        not_null(HistoryEntry.dispatch_id), not_null(HistoryEntry.reported), HistoryEntry.reason
+    )
+    .where(
+        HistoryEntry.dispatch_id.in_(sa.bindparam("dispatch_ids", expanding=True)),
+        HistoryEntry.reported.is_not(None),
+    )
+    .order_by(HistoryEntry.id),
+)
+
+
 def of_message(session: Session, message_id: str) -> Sequence[Dispatch]:
     """All dispatches of the message, oldest first."""
     return session.scalars(
@@ -46,6 +68,11 @@ def of_messages(session: Session, message_ids: Sequence[str]) -> dict[str, list[
         for row in _OF_MESSAGES.all(session, message_ids=message_ids):
             siblings[row.message_id].append(row)
     return siblings
+
+
+def reports_of(session: Session, dispatch_ids: Sequence[str]) -> list[Earlier]:
+    """What phones have said about these dispatches so far, in its order."""
+    return _SAID.all(session, dispatch_ids=dispatch_ids)
 
 
 def lock_messages(session: Session, dispatch_ids: Sequence[str]) -> dict[str, MessageRow]:

@@ -110,7 +110,6 @@ def tell_changes(session: Session, now: datetime, offline_seconds: int) -> int:
     ).all()
     for device in changed:
         device.is_online = devices.is_online(device, now, offline_seconds)
-    session.flush()
     shapes = devices.shapes(session, list(changed), now, offline_seconds)
     happenings = [
         events.Happening(

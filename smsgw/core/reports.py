@@ -5,14 +5,13 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ..sms import reasons, statuses
-from ..store.models import Device, Dispatch, HistoryEntry
-from ..store.queries import Change, Query, RowUpdate, not_null
+from ..store.models import Device, Dispatch
+from ..store.queries import Change, RowUpdate
 from ..store.tables import plain
 from . import dispatches
 from .journal import Journal
@@ -42,25 +41,6 @@ LATE_FOR = timedelta(minutes=5)
 _Said = tuple[str, str | None]
 
 
-class _Earlier(NamedTuple):
-    """What the phone has said about a dispatch."""
-
-    dispatch_id: str
-    reported: str
-    reason: str | None
-
-
-_SAID = Query(
-    _Earlier,
-    sa.select(
-        not_null(HistoryEntry.dispatch_id), not_null(HistoryEntry.reported), HistoryEntry.reason
-    )
-    .where(
-        HistoryEntry.dispatch_id.in_(sa.bindparam("dispatch_ids", expanding=True)),
-        HistoryEntry.reported.is_not(None),
-    )
-    .order_by(HistoryEntry.id),
-)
 _COUNT_UNKNOWN = Change(
     sa.update(plain(Device))
     .where(Device.id == sa.bindparam("device_id"))
@@ -222,7 +202,7 @@ def _said_before(session: Session, own: dict[str, DispatchRow]) -> dict[str, lis
     """What the phone has said about each dispatch so far, in its order."""
     found: dict[str, list[_Said]] = {key: [] for key in own}
     if own:
-        for row in _SAID.all(session, dispatch_ids=list(own)):
+        for row in dispatches.reports_of(session, list(own)):
             found[row.dispatch_id].append((row.reported, row.reason))
     return found
 
