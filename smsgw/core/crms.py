@@ -15,7 +15,7 @@ from ..errors import Conflict, Forbidden, Invalid, NotFound
 from ..store.db import Database
 from ..store.models import Crm, CrmDevice, Device, Message
 from ..store.queries import Query
-from . import devices, endings, ownership, routing, webhooks
+from . import devices, endings, ownership, registration, routing, webhooks
 from .rows import Caller
 
 MOST_WAITING = 100
@@ -224,6 +224,7 @@ def _checked_name(session: Session, name: str) -> str:
         )
     if ids.is_crm_id(name):
         raise Invalid("a CRM's name must not look like an id", details={"name": name})
+    registration.CRMS.lock(session)
     taken = session.scalar(sa.select(Crm.id).where(Crm.name == name, Crm.removed_at.is_(None)))
     if taken:
         raise _taken(name)

@@ -14,7 +14,7 @@ from ..errors import Conflict, Invalid, NotFound
 from ..sms import numbers
 from ..store.inserts import InsertNew
 from ..store.models import CrmDevice, Device, Dispatch, Message
-from . import locking, protocols, unconfirmed, window
+from . import locking, protocols, registration, unconfirmed, window
 from .locking import Locked
 
 _THERE = sa.select(Device).where(Device.removed_at.is_(None)).order_by(Device.id)
@@ -69,6 +69,7 @@ def add_new(
     `Conflict` for a name that any device has or had, in capitals or not: its messages may still be there.
     """
     _check_name(device_id)
+    registration.PHONES.lock(session)
     is_like_it = sa.func.lower(Device.id) == device_id.lower()
     key = ids.new_device_key()
     row = _New(device_id, ids.hash_secret(key), now, owner_crm_id, approved)

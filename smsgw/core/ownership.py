@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from ..errors import Conflict, Forbidden, Unauthorized
 from ..settings import Settings
 from ..store.models import Crm, Device, Message
-from . import devices, endings, mapping, protocols, routing
+from . import devices, endings, mapping, protocols, registration, routing
 
 MOST_WAITING = 100
 
@@ -43,6 +43,7 @@ def add_waiting(
     session: Session, device_id: str, phone: str | None, region: str | None, now: datetime
 ) -> tuple[Device, str]:
     """Makes a device for somebody without a key, and returns it with its key; it is refused until it is approved."""
+    registration.PHONES.lock(session)
     if _count(session, ~Device.approved) >= MOST_WAITING:
         text = f"{MOST_WAITING} devices wait for an operator's approval already"
         raise Forbidden(text, code="too_many_waiting")

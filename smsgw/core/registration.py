@@ -5,7 +5,7 @@ Phones and CRMs each have a registration that is opened by itself.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -22,6 +22,7 @@ class _Opening(NamedTuple):
     open_until: datetime
 
 
+_NEVER_OPENED = datetime(2000, 1, 1, tzinfo=UTC)
 _NEW_OPENINGS = InsertNew(Pairing, _Opening, conflict_on=[Pairing.id], returning=Pairing.id)
 
 
@@ -42,6 +43,12 @@ class Registration:
             sa.update(Pairing).where(Pairing.id == self.row_id).values(open_until=until)
         )
         return until
+
+    def lock(self, session: Session) -> None:
+        """Makes everybody else who registers wait until the commit: of two at once one would not see the other."""
+        _NEW_OPENINGS.new(session, [_Opening(self.row_id, _NEVER_OPENED)])
+        is_this = Pairing.id == self.row_id
+        session.execute(sa.select(Pairing.id).where(is_this).with_for_update())
 
     def is_open(self, session: Session, settings: Settings, now: datetime) -> bool:
         """Whether somebody without a key may register now."""
