@@ -91,6 +91,8 @@ def configure(log_format: str, log_level: str) -> None:
     # Their lines are about our own plumbing, and at DEBUG they show the values of statements.
     for name in ("alembic", "sqlalchemy"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    # It warns of each statement that a lost connection ends, and raises the error besides.
+    logging.getLogger("psycopg").setLevel(max(logging.ERROR, root.level))
 
 
 def redact(text: str) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from . import engines, outages
 from .group_commit import GroupCommit
 from .inserts import Batch
+from .opened_files import OpenedFiles
 from .reader import Reader
 from .together import Together
 from .write_lock import WriteLock
@@ -35,9 +36,11 @@ class Database:
         self._rung_at = 0.0
 
     def _connect_sqlite(self, pool_size: int) -> None:
-        self.engine = engines.sqlite(self.url, pool_size)
+        path = str(self.url.database)
+        files = OpenedFiles(path)
+        self.engine = engines.sqlite(self.url, pool_size, files)
         self._readers = self.engine.execution_options(reading=True)
-        self._group_commit = GroupCommit(self._own_sqlite, WriteLock(str(self.url.database)))
+        self._group_commit = GroupCommit(self._own_sqlite, WriteLock(path), files)
         self._writers = engines.sqlite_writers(self.url, pool_size, self._group_commit)
 
     def _own_sqlite(self) -> Any:

@@ -4,7 +4,6 @@ import select
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +11,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from .group_commit import GroupCommit
 from .members import Member
+from .opened_files import OpenedFiles
 from .poolers import is_pooled
 
 # How often psycopg runs a statement before it prepares it: its own default.
@@ -19,13 +19,20 @@ PREPARED_AFTER = 5
 PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "20000"}
 
 
-def sqlite(url: URL, pool_size: int) -> Engine:
-    """For a database in a file, made where there is none yet. Its transactions write, unless `reading` is an option."""
-    _keep_private(Path(str(url.database)))
+def sqlite(url: URL, pool_size: int, files: OpenedFiles) -> Engine:
+    """For a database in a file. Its transactions write, unless `reading` is an option."""
+
+    def begin(connection: Connection) -> None:
+        with _errors_of_begin():
+            files.check()
+            _begin_sqlite(connection)
+
     engine = sa.create_engine(url, **_pool(pool_size))
+    # SQLite would make an empty file where there is none any more.
+    sa.event.listen(engine, "do_connect", lambda *_: files.check())
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "first_connect", _sync_log)
-    sa.event.listen(engine, "begin", _begin_sqlite)
+    sa.event.listen(engine, "begin", begin)
     return engine
 
 
@@ -69,21 +76,6 @@ def _pool(size: int) -> dict[str, Any]:
     }
 
 
-def _keep_private(path: Path) -> None:
-    """Makes the file before SQLite does, for its owner alone: it holds what people wrote, and webhook secrets.
-
-    Raises `OperationalError` where it cannot be made, or be written by this user.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        with path.open("r+b"):
-            pass
-    except OSError as error:
-        cause = sqlite3.OperationalError(f"{path} cannot be written: {error.strerror}")
-        raise sa.exc.OperationalError("open", None, cause) from error
-
-
 def _prepare_sqlite(dbapi: Any, _record: object) -> None:
     # pysqlite's own transactions begin after the first SELECT, which loses updates: we begin them ourselves.
     dbapi.isolation_level = None
@@ -104,8 +96,7 @@ def _begin_sqlite(connection: Connection) -> None:
     # SQLAlchemy's own way of saying this takes longer than SQLite's of doing it.
     driver: Any = connection.connection.dbapi_connection
     is_reading = connection.get_execution_options().get("reading")
-    with _errors_of_begin():
-        driver.execute("BEGIN" if is_reading else "BEGIN IMMEDIATE")
+    driver.execute("BEGIN" if is_reading else "BEGIN IMMEDIATE")
 
 
 def _begin_member(connection: Connection) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from copy import copy
 
+from .opened_files import OpenedFiles
 from .write_lock import WriteLock
 
 PATIENCE_SECONDS = 15.0
@@ -22,9 +23,12 @@ MOST_GROUP_SECONDS = 0.02
 class GroupCommit:
     """One connection that writes, and the threads that wait for it, in the order they came."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], lock: WriteLock) -> None:
+    def __init__(
+        self, connect: Callable[[], sqlite3.Connection], lock: WriteLock, files: OpenedFiles
+    ) -> None:
         self._connect = connect
         self._lock = lock
+        self._files = files
         self._gate = threading.Lock()
         self._waiting: deque[threading.Lock] = deque()
         self._is_taken = False
@@ -95,9 +99,11 @@ class GroupCommit:
         connection = self._connection
         if connection is None:
             connection = self._connection = self._connect()
+            self._files.forget_log()
         if self._group is not None:
             connection.execute("SAVEPOINT member")
             return connection
+        self._files.check_all()
         with ExitStack() as at_failure:
             at_failure.callback(self._lock.release)
             self._lock.acquire(deadline)
@@ -105,6 +111,7 @@ class GroupCommit:
             connection.execute(f"pragma busy_timeout={int(1000 * patience)}")
             connection.execute("BEGIN IMMEDIATE")
             at_failure.pop_all()
+        self._files.note_log()
         self._group = _Group()
         return connection
 

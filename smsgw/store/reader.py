@@ -1,6 +1,7 @@
 """Reads single rows in no transaction, thousands of times a second, on connections that do nothing else."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy.engine import Engine
@@ -42,8 +43,9 @@ class Reader:
 
     def close(self) -> None:
         """Ends the connections."""
-        while self._connections:
-            self._connections.pop().close()
+        with suppress(IndexError):  # other threads take and close some meanwhile
+            while True:
+                self._connections.pop().close()
 
     def _run(self, text: str, values: Row) -> Row | None:
         try:

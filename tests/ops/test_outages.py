@@ -4,11 +4,14 @@ import logging
 import re
 import shutil
 import sqlite3
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,8 +177,27 @@ def _status(world: World) -> int:
     )
 
 
+class _Closable:
+    def close(self) -> None:
+        return
+
+
+def test_threads_that_notice_the_outage_together_may_all_close_the_readers(database: Database):
+    reader: Any = database.reader
+    seconds = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            for _ in range(500):
+                reader._connections += [_Closable()] * 3
+                list(threads.map(lambda _: reader.close(), range(4)))
+    finally:
+        sys.setswitchinterval(seconds)
+    assert reader._connections == []
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("fault", ["locked", "full", "read-only", "disk error"])
+@pytest.mark.parametrize("fault", ["locked", "full", "read-only", "disk error", "log moved away"])
 def test_an_sqlite_file_that_cannot_be_written_is_an_outage_and_leaves_nothing_half_done(
     world: World, fault: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
@@ -213,8 +235,42 @@ def _break(world: World, fault: str, other: sqlite3.Connection) -> Any:
     if fault == "read-only":
         writer.execute("pragma query_only=on")
         return lambda: writer.execute("pragma query_only=off")
+    if fault == "log moved away":
+        return _move_away(f"{world.database.url.database}-wal")
     commit._connection = _Failing(writer)
     return lambda: setattr(commit, "_connection", writer)
+
+
+def _move_away(path: str) -> Any:
+    """Moves the file away; returns what puts it back."""
+    shutil.move(path, f"{path}.away")
+    return lambda: shutil.move(f"{path}.away", path)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["moved away", "replaced"])
+def test_nothing_is_taken_or_answered_once_another_file_or_none_is_where_the_database_was(
+    world: World, is_replaced: bool, caplog: pytest.LogCaptureFixture
+):
+    assert _status(world) == 202
+    before = _counts(world)
+    path = Path(str(world.database.url.database))
+    put_back = _move_away(str(path))
+    if is_replaced:
+        shutil.copy(f"{path}.away", path)
+    world.database.reader.close()
+    found = _ask_everything(world)
+    assert not [call for call, codes in found.items() if 500 in codes]
+    for call in ("POST /api/sms", "GET /api/v1/events", "GET /metrics"):
+        assert 503 in found[call], (call, found[call])
+    assert _status(world) == 503
+    assert world.client.get("/readyz").json["checks"] == {"database": "wrong"}
+    assert f"{path} was moved, replaced or removed while it is in use" in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
+    assert path.exists() == is_replaced
+    put_back()
+    assert _counts(world) == before
+    assert _status(world) == 202
 
 
 class _Failing:
