@@ -15,6 +15,8 @@ LONGEST_KEY = 40
 _TOKEN = re.compile(
     r'"(?:[^"\\]|\\.)*+"|-?Infinity|NaN|-?\d++(?:\.\d++)?(?:[eE][+-]?\d++)?', re.DOTALL
 )
+# What programs send where somebody gave them fields instead of a text: `to=%2B1…`, or parts of a multipart body.
+_FORM = re.compile(r"--[^\s]{8,}\r\n|[\w.%+-]{1,40}(?:\[\])?=")
 _OTHER_ENCODINGS = (
     (codecs.BOM_UTF32_LE, "UTF-32"),
     (codecs.BOM_UTF32_BE, "UTF-32"),
@@ -60,6 +62,10 @@ def _read(sent: bytes | str, **hooks: Any) -> Any:
     try:
         return json.loads(text, **hooks)
     except json.JSONDecodeError as error:
+        if _FORM.match(text):
+            raise InvalidJson(
+                "invalid JSON at line 1 column 1: this is a form; send JSON"
+            ) from None
         reason = error.msg.removesuffix(" starting at").removesuffix(" at")
         raise _fault(text, error.pos, reason[:1].lower() + reason[1:]) from None
     except _Unusable:

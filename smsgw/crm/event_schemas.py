@@ -6,7 +6,7 @@ from marshmallow import fields, validate
 from ..core.events import TYPES
 from ..http.parsing import Taken
 from ..sms import statuses
-from .fields import QueryMoment
+from .fields import QueryMoment, QueryWhole
 from .message_schemas import crm_filter, crm_id, crm_name, maybe, maybe_moment, moment, text, told
 
 MOST_EVENTS = 1000
@@ -20,7 +20,7 @@ class EventQuery(Taken):
         validate=validate.Regexp(r"^(evt_[0-9a-f]{32})?\Z", error="Not the id of an event."),
         metadata=told("The `next_cursor` of the answer before; left out, from the oldest on."),
     )
-    limit = fields.Integer(
+    limit = QueryWhole(
         load_default=100,
         validate=validate.Range(min=1, max=MOST_EVENTS),
         metadata=told("How many at most."),

@@ -17,6 +17,7 @@ _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII
 )
 _DECODED_ZONE = re.compile(r"(:\d{2}(?:\.\d+)?) +(\d{2}:\d{2})$", re.ASCII)
+_WHOLE = re.compile("-?[0-9]{1,18}")
 _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 
@@ -105,6 +106,17 @@ class Whole(fields.Integer):
         if isinstance(value, bool) or not isinstance(value, int):
             raise ma.ValidationError("Not a whole number.")
         return value
+
+
+class QueryWhole(fields.Integer):
+    """A whole number in a query, in ASCII digits and nothing else."""
+
+    def _deserialize(
+        self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
+    ) -> int:
+        if not isinstance(value, str) or not _WHOLE.fullmatch(value):
+            raise ma.ValidationError("Not a whole number.")
+        return int(value)
 
 
 class Metadata(fields.Dict):

@@ -17,6 +17,7 @@ from .fields import (
     QueryNumber,
     QuerySender,
     QueryText,
+    QueryWhole,
     Several,
     Whole,
     Yes,
@@ -205,7 +206,7 @@ class MessageQuery(Taken):
     cursor = fields.String(
         validate=validate.Length(max=200), metadata=told("The `next_cursor` of the page before.")
     )
-    limit = fields.Integer(
+    limit = QueryWhole(
         load_default=50,
         validate=validate.Range(min=1, max=200),
         metadata=told("How many at most."),

@@ -8,7 +8,7 @@ from ..core.events import TYPES
 from ..core.signing_secrets import GRACE_SECONDS, LONGEST_GRACE_SECONDS
 from ..core.urls import LONGEST_URL
 from ..http.parsing import Taken
-from .fields import Moment, Several, Whole, Yes
+from .fields import Moment, QueryWhole, Several, Whole, Yes
 from .message_schemas import crm_id, crm_name, maybe, maybe_moment, moment, text, told
 
 _EVENTS = told("Which events it wants; null or left out means all, future ones too.")
@@ -82,7 +82,7 @@ class DeliveryQuery(Taken):
         ),
         metadata=told("The `next_cursor` of the page before."),
     )
-    limit = fields.Integer(
+    limit = QueryWhole(
         load_default=50,
         validate=validate.Range(min=1, max=200),
         metadata=told("How many at most."),

@@ -18,6 +18,7 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 # Far more than any schema has; an error for each of a million unknown fields would take minutes.
 MAX_FIELDS = 50
 MAX_DEPTH = 20
+_TWICE = "Given more than once; one value counts."
 
 _UNKNOWN: dict[str, str | None] = {
     **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
@@ -51,6 +52,13 @@ class StrictParser(FlaskParser):
             return core.missing
         g.parsed_body = parse_json(body)
         return g.parsed_body
+
+    def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
+        """The query; what stands twice in it is refused, for only one of the values would count."""
+        twice = {name: [_TWICE] for name, values in req.args.lists() if len(values) > 1}
+        if twice:
+            raise ma.ValidationError(twice)
+        return super().load_querystring(req, schema)
 
     def handle_error(
         self, error: ma.ValidationError, req: Request, schema: ma.Schema, **_kwargs: Any

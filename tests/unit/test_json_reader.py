@@ -34,6 +34,12 @@ def test_bytes_and_texts_are_read_with_and_without_a_byte_order_mark(read, text)
         (b'{"a": "\\x"}', "line 1 column 8: invalid \\escape"),
         ('{"ü": "\udcff"}'.encode("utf-8", "surrogateescape"), "column 8: the byte 0xff is not"),
         (b'\n{"a": "gr\xfc\xdfe"}', "line 2 column 10: the byte 0xfc is not UTF-8"),
+        (b"to=%2B12025550123&content=x", "line 1 column 1: this is a form; send JSON"),
+        (
+            b'--boundary123\r\nContent-Disposition: form-data; name="to"',
+            "this is a form; send JSON",
+        ),
+        (b"--5", "line 1 column 1: expecting value"),
         ('{"a": 1}'.encode("utf-16"), "line 1 column 1: this is UTF-16; send UTF-8"),
         ('{"a": 1}'.encode("utf-16-be"), "this is UTF-16 or UTF-32; send UTF-8"),
         ('{"a": 1}'.encode("utf-16-le"), "this is UTF-16 or UTF-32; send UTF-8"),
