@@ -1,7 +1,7 @@
 """Inbound SMS: kept once, for ever, however often and by whichever way a phone brings them."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -107,6 +107,20 @@ def find_id(session: Session, device_id: str, phone_id: str) -> str:
     return session.scalars(
         sa.select(Message.id).where(Message.inbound_key == _key(device_id, phone_id))
     ).one()
+
+
+def find_latest(
+    session: Session, device_id: str, phone_ids: Collection[str], since: datetime
+) -> str | None:
+    """The one of these ids under which the device brought an SMS last, `None` where none came since then."""
+    keys = {_key(device_id, phone_id): phone_id for phone_id in phone_ids}
+    found = session.scalars(
+        sa.select(Message.inbound_key)
+        .where(Message.inbound_key.in_(keys), Message.created_at >= since)
+        .order_by(Message.created_at.desc())
+        .limit(1)
+    ).one_or_none()
+    return keys[found] if found else None
 
 
 def _key(device_id: str, phone_id: str) -> str:

@@ -1,12 +1,10 @@
 """What a MySMSAPio app says, over REST or its socket: read, translated into our words once, and given to the core."""
 
-import hashlib
-import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -20,7 +18,7 @@ from ..http.flushing import Flusher
 from ..settings import Settings
 from ..store.db import Database
 from ..store.models import Dispatch
-from . import batches, moments
+from . import batches, moments, repeats
 from .texts import storable, text_of
 
 MAX_SENDER = 100
@@ -73,8 +71,8 @@ def take_sms(session: Session, gateway: Gateway, payload: dict[str, Any], now: d
     fault = _sms_fault(payload)
     if fault is not None:
         raise Invalid(fault)
-    received = _received(payload)
     device = locking.admit(session, gateway.login)
+    received = _received(payload, repeats.phone_id(session, device.id, payload, now))
     with writing(session, now) as journal:
         inbound.receive(session, device, gateway.settings.default_region, [received], journal)
     return inbound.find_id(session, gateway.device_id, received.phone_id)
@@ -117,30 +115,10 @@ def _sms_fault(payload: dict[str, Any]) -> str | None:
     return None
 
 
-def _received(payload: dict[str, Any]) -> Received:
+def _received(payload: dict[str, Any], phone_id: str) -> Received:
     return Received(
-        phone_id=_phone_id(payload),
+        phone_id=phone_id,
         from_number=storable(text_of(payload.get("phone_number")) or ""),
         content=storable(text_of(payload.get("message_body")) or ""),
         device_received_at=moments.read(payload.get("received_at")),
     )
-
-
-def _phone_id(payload: dict[str, Any]) -> str:
-    """An id for an SMS the app gives none: the same for the same one, as far as its time of receipt tells."""
-    received_at = payload.get("received_at")
-    if received_at is None or received_at == "":
-        return f"gw-{uuid4().hex}"
-    sender, content = text_of(payload.get("phone_number")), text_of(payload.get("message_body"))
-    told = [sender, content, _canonical(received_at)]
-    return f"gw-{hashlib.sha256(json.dumps(told).encode()).hexdigest()}"
-
-
-def _canonical(received_at: Any) -> str:
-    """The same for every spelling of a time, and for the same JSON value where it is none."""
-    moment = moments.read(received_at)
-    if moment is not None:
-        return moment.isoformat().replace("+00:00", "Z")
-    if isinstance(received_at, str):
-        return received_at
-    return json.dumps(received_at, sort_keys=True)

@@ -1,6 +1,6 @@
 """Times as phones send them, in any spelling."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,6 +22,15 @@ def read(value: Any) -> datetime | None:
     except (ValueError, OverflowError):
         pass
     return None
+
+
+def is_date(text: str) -> bool:
+    """Whether it is a day without a time."""
+    try:
+        date.fromisoformat(text.strip().upper())
+    except ValueError:
+        return False
+    return True
 
 
 def _of_text(text: str) -> datetime:

@@ -181,11 +181,71 @@ def test_another_sms_is_another_sms(cable, change):
     assert len(cable.inbox()) == 2
 
 
-def test_without_a_time_of_receipt_each_sms_is_a_new_one(cable):
-    sms = {name: value for name, value in SMS.items() if name != "received_at"}
-    cable.post(RECEIVED, sms)
-    cable.post(RECEIVED, sms)
+TELLING_NO_MOMENT = pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        " ",
+        0,
+        -1,
+        10**20,
+        1e300,
+        True,
+        [],
+        {"at": 1},
+        "now",
+        "2025-10-20",
+        "0001-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "1970-01-01T03:00:00+03:00",
+        1,
+    ],
+    ids=repr,
+)
+
+
+@TELLING_NO_MOMENT
+@pytest.mark.parametrize("minutes", [0, 1, 4])
+def test_an_sms_whose_time_tells_no_moment_is_a_repeat_within_some_minutes(cable, value, minutes):
+    cable.pass_time(seconds=59)
+    first = cable.post(RECEIVED, {**SMS, "received_at": value})
+    cable.pass_time(minutes=minutes)
+    second = cable.post(RECEIVED, {**SMS, "received_at": value})
+    assert (second.status_code, second.json) == (201, first.json)
+    cable.post(RECEIVED, {**SMS, "received_at": value, "message_body": "other"})
     assert len(cable.inbox()) == 2
+
+
+@TELLING_NO_MOMENT
+def test_an_equal_sms_whose_time_tells_no_moment_is_never_lost_for_long(cable, value):
+    made = set()
+    for _ in range(3):
+        made.add(cable.post(RECEIVED, {**SMS, "received_at": value}).json["message_id"])
+        cable.pass_time(minutes=6)
+    assert len(made) == len(cable.inbox()) == 3
+
+
+def test_a_missing_time_of_receipt_is_one_that_is_null(cable):
+    sms = {name: value for name, value in SMS.items() if name != "received_at"}
+    first, second = cable.post(RECEIVED, sms), cable.post(RECEIVED, {**sms, "received_at": None})
+    assert second.json == first.json
+
+
+@pytest.mark.parametrize("minutes", [-60, 60])
+def test_a_repeat_is_known_by_its_moment_whatever_time_has_passed(cable, minutes):
+    first = cable.post(RECEIVED, SMS)
+    cable.pass_time(minutes=minutes)
+    assert cable.post(RECEIVED, SMS).json == first.json
+
+
+@pytest.mark.parametrize("value", [None, "now"])
+def test_repeats_at_the_same_time_are_one_sms(cable, value):
+    with ThreadPoolExecutor(4) as threads:
+        posts = [
+            threads.submit(cable.post, RECEIVED, {**SMS, "received_at": value}) for _ in range(8)
+        ]
+    assert len({post.result().json["message_id"] for post in posts}) == len(cable.inbox()) == 1
 
 
 @pytest.mark.parametrize("moment", ["yesterday", "", 7, None, "2025-13-01T00:00:00Z"])

@@ -1,0 +1,57 @@
+"""Ids for SMS that an app brings without one, so that a repeat gets the id the first one got."""
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from ..core import inbound
+from . import moments
+from .texts import text_of
+
+# A clock that was never set shows an earlier year, and the same one for many SMS.
+_FIRST_YEAR = 2000
+# Without a time of receipt an equal SMS may be a new one, which must not be lost: a repeat comes soon.
+_REPEATED_WITHIN = timedelta(minutes=5)
+_MINUTE = timedelta(minutes=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def phone_id(session: Session, device_id: str, payload: dict[str, Any], now: datetime) -> str:
+    """The same id for the same SMS: for ever where its time of receipt tells, else for some minutes.
+
+    The device must be locked.
+    """
+    received_at = payload.get("received_at")
+    moment = _exact(received_at)
+    if moment is not None:
+        return _digest(payload, moment.isoformat().replace("+00:00", "Z"))
+    told = received_at if isinstance(received_at, str) else json.dumps(received_at, sort_keys=True)
+    return _recent(session, device_id, _digest(payload, told), now)
+
+
+def _recent(session: Session, device_id: str, digest: str, now: datetime) -> str:
+    """The id that an equal SMS got some minutes ago, or one of this minute."""
+    minute = (now - _EPOCH) // _MINUTE
+    span = _REPEATED_WITHIN // _MINUTE
+    # Later ones too: another server's clock may be ahead.
+    around = {f"{digest}-{minute + n}" for n in range(-span, span + 1)}
+    found = inbound.find_latest(session, device_id, around, now - _REPEATED_WITHIN)
+    return found or f"{digest}-{minute}"
+
+
+def _exact(received_at: Any) -> datetime | None:
+    """The moment of receipt where it tells an SMS from an equal one, which a date alone does not."""
+    moment = moments.read(received_at)
+    if moment is None or moment.year < _FIRST_YEAR:
+        return None
+    is_date = isinstance(received_at, str) and moments.is_date(received_at)
+    return None if is_date else moment
+
+
+def _digest(payload: dict[str, Any], received_at: str) -> str:
+    sender, content = text_of(payload.get("phone_number")), text_of(payload.get("message_body"))
+    told = json.dumps([sender, content, received_at])
+    return f"gw-{hashlib.sha256(told.encode()).hexdigest()}"
