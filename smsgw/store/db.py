@@ -51,6 +51,7 @@ class Database:
 
     def _connect_postgresql(self, pool_size: int) -> None:
         self.engine = self._writers = engines.postgresql(self.url, pool_size)
+        self._servers = engines.Servers(self.engine)
         self._readers = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
@@ -84,13 +85,13 @@ class Database:
 
     @contextmanager
     def _leaving_read_only_servers(self) -> Iterator[None]:
-        """Ends the connections where the server takes no changes any more: there may be another one that does."""
+        """Connects anew where the server takes no changes any more: there may be another one that does."""
         try:
             yield
         except sa.exc.DBAPIError as error:
             if outages.is_read_only(error):
                 self.reader.close()
-                self.engine.dispose()
+                self._servers.leave()
             raise
 
     @contextmanager

