@@ -25,6 +25,7 @@ DEVICES = {
     "anonymous": ("socket", []),
     "by-crm": ("socket", [ONE]),
     "by-crm-with-queue": ("socket", [ONE]),
+    "by-crm-with-another-app": ("cht", [ONE]),
     "by-crm-others-sent": ("socket", [ONE]),
     "by-crm-others-received": ("socket", [ONE]),
     "by-crm-others-queued": ("socket", [ONE]),
@@ -156,13 +157,15 @@ def test_the_log_tells_how_many_of_each_kind_there_were(old: Database, caplog):
         migrations.upgrade(old)
     lines = [record.getMessage() for record in caplog.records if record.name == "smsgw.migrations"]
     assert lines[0].startswith("2 devices belong to the CRM")
-    assert lines[1].startswith("3 devices are routed to one CRM and were used by others too")
+    assert lines[1].startswith("5 devices are routed to one CRM and used by others too, or may be")
     assert "by-crm-others-queued, by-crm-others-received, by-crm-others-sent" in lines[1]
-    assert lines[2].startswith("9 devices belong to the operators")
+    assert "by-crm-with-another-app" in lines[1], "it looks like the next one"
+    assert "added-for-one" in lines[1]
+    assert lines[2].startswith("10 devices belong to the operators")
 
 
 def test_a_step_back_leaves_nobody_in_who_was_kept_out(old: Database):
-    migrations.upgrade(old)
+    migrations.upgrade(old, "0008")
     with old.transaction() as session:
         session.execute(sa.update(Device).where(Device.id == "anonymous").values(approved=False))
         session.execute(sa.update(Crm).where(Crm.id == OTHER).values(approved=False))

@@ -16,15 +16,17 @@ depends_on = None
 
 _LOG = logging.getLogger("smsgw.migrations")
 
-# Only the CRM WebSocket API let a CRM register a device, and it put down one route for it.
+# Only the CRM WebSocket API let a CRM register a device, and it put down one route for it. What such a device speaks now
+# may be anything: then it looks like one that an operator added and routed.
 _ROUTED_TO_ONE = sa.text("""
-    SELECT devices.id, min(crm_devices.crm_id)
+    SELECT devices.id, min(crm_devices.crm_id), devices.protocol
     FROM devices
     JOIN crm_devices ON crm_devices.device_id = devices.id
     JOIN crms ON crms.id = crm_devices.crm_id AND crms.removed_at IS NULL
-    WHERE devices.removed_at IS NULL AND devices.protocol = 'socket'
-    GROUP BY devices.id HAVING count(*) = 1
+    WHERE devices.removed_at IS NULL
+    GROUP BY devices.id, devices.protocol HAVING count(*) = 1
 """)
+_MAY_USE_ALL = sa.text("SELECT count(*) FROM crms WHERE uses_all_devices AND removed_at IS NULL")
 _USERS = sa.text("""
     SELECT DISTINCT messages.device_id, messages.crm_id FROM messages
     WHERE messages.direction = 'outbound' AND messages.device_id IN :device_ids
@@ -68,13 +70,15 @@ def downgrade() -> None:
 
 def _find_owners() -> None:
     connection = op.get_bind()
-    routed = {row[0]: row[1] for row in connection.execute(_ROUTED_TO_ONE)}
-    if routed:
-        shared = _used_by_others(connection, routed)
-        for device_id in sorted(routed.keys() - shared):
-            values = {"device_id": device_id, "crm_id": routed[device_id]}
-            connection.execute(_OWN, values)
-        _tell(len(routed) - len(shared), sorted(shared))
+    rows = connection.execute(_ROUTED_TO_ONE).all()
+    routed = {row[0]: row[1] for row in rows if row[2] == "socket"}
+    shared = _used_by_others(connection, routed) if routed else set()
+    for device_id in sorted(routed.keys() - shared):
+        values = {"device_id": device_id, "crm_id": routed[device_id]}
+        connection.execute(_OWN, values)
+    if connection.execute(_MAY_USE_ALL).scalar_one():
+        shared |= {row[0] for row in rows} - routed.keys()
+    _tell(len(routed.keys() - shared), sorted(shared))
     count = connection.execute(_COUNT).scalar_one()
     if count:
         _LOG.info("%d devices belong to the operators; all count as approved", count)
@@ -90,8 +94,9 @@ def _tell(owned_count: int, shared: list[str]) -> None:
         _LOG.info("%d devices belong to the CRM that alone was routed to them", owned_count)
     if shared:
         _LOG.warning(
-            "%d devices are routed to one CRM and were used by others too; they stay the operators'. "
-            "Where a CRM registered one of these, say so with 'device assign': %s",
+            "%d devices are routed to one CRM and used by others too, or may be; they stay the operators'. "
+            "Where a CRM registered one of these, say so with 'device assign': %s%s",
             len(shared),
             ", ".join(shared[:20]),
+            " …" if len(shared) > 20 else "",
         )
