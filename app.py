@@ -2,7 +2,7 @@
 
 import sys
 
-from smsgw import server
+from smsgw.server import supervisor
 
 if __name__ == "__main__":
-    sys.exit(server.main())
+    sys.exit(supervisor.main())

@@ -13,10 +13,13 @@ from typing import Any
 
 from flask import Flask
 
-from smsgw import clock, ids, web
+from smsgw import clock, ids
 from smsgw import settings as settings_module
-from smsgw.core import crms, logins, outbound
-from smsgw.core.drafts import Draft
+from smsgw.core.accounts import crms
+from smsgw.core.devices import logins
+from smsgw.core.messages import queueing
+from smsgw.core.messages.drafts import Draft
+from smsgw.server import gunicorn_app
 from smsgw.settings import Settings
 from smsgw.store.db import Database
 
@@ -36,7 +39,7 @@ def create_app(deed: Deed) -> Flask:
     return app
 
 
-class BareServer(web.WebServer):
+class BareServer(gunicorn_app.WebServer):
     """gunicorn as the server configures it, without the server's own hooks, with the bare app."""
 
     def __init__(self, settings: Settings, descriptor: int, deed: str) -> None:
@@ -67,7 +70,7 @@ def _insert(settings: Settings) -> Deed:
     with database.reading() as session:
         crm = crms.everyone(session)[0]
     draft = Draft(to="+447700900123", content="Reminder: see you at ten tomorrow")
-    messages, history = outbound.draw_up(database, crm, settings, draft, clock.now()).batches
+    messages, history = queueing.draw_up(database, crm, settings, draft, clock.now()).batches
     (message,), (entry,) = messages.rows, history.rows
 
     def insert() -> None:

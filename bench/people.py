@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from smsgw import clock
-from smsgw.core import crms, devices
+from smsgw.core.accounts import crms
+from smsgw.core.devices import registry
 from smsgw.store.db import Database
 
 
@@ -42,4 +43,4 @@ def make(url: str, device_count: int) -> People:
 
 
 def _add(session: Session, name: str, now: datetime) -> tuple[str, str]:
-    return name, devices.add_with_password(session, name, None, None, now)[1]
+    return name, registry.add_with_password(session, name, None, None, now)[1]

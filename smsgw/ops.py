@@ -10,9 +10,10 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from . import clock, metrics
-from .core import figures, health
+from .core.operations import health
+from .core.operations import metrics as stored_metrics
+from .http.context import house
 from .http.guards import operator_required, public
-from .http.wiring import house
 
 blueprint = Blueprint("ops", __name__)
 _NOT_COUNTED = (
@@ -52,7 +53,7 @@ def show_metrics() -> Response:
 
 def _metrics() -> Response:
     with house().database.reading() as session:
-        read = figures.read(session, clock.now())
+        read = stored_metrics.read(session, clock.now())
     stored = CollectorRegistry()
     stored.register(_Stored(read))
     return Response(_counted() + generate_latest(stored), content_type=CONTENT_TYPE_LATEST)
@@ -71,7 +72,7 @@ def _counted() -> bytes:
 class _Stored(Collector):
     """The figures of the database as Prometheus wants them."""
 
-    def __init__(self, read: figures.Figures) -> None:
+    def __init__(self, read: stored_metrics.Figures) -> None:
         self._read = read
 
     def collect(self) -> Iterator[Metric]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from smsgw.served import note_path
+from smsgw.server.address import note_path
 
 _INSTALLED = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from smsgw.served import note_path
+from smsgw.server.address import note_path
 
 from .running import PATIENCE_SECONDS, until
 

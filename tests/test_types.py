@@ -12,22 +12,22 @@ ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 600
 # The file, what stands there, and what somebody might write instead: of another length, by which mypy sees the change.
 MISSPELT = [
-    ("core/reports.py", "dispatch.stuck_at = None", "dispatch.stuk_at = None"),
-    ("core/dispatches.py", "message.device_id = speaking", "message.devic_id = speaking"),
-    ("core/handout.py", "message.to_number or", "message.to_numbr or"),
-    ("core/handout.py", "lease_until=now", "lease_untill=now"),
-    ("core/handout.py", "Dispatch.lease_until: ", "Dispatch.lease_untl: "),
-    ("core/housekeeping.py", "dispatch.stuck_at = now", "dispatch.stuc_at = now"),
-    ("core/inbound.py", "from_number=numbers", "from_numbr=numbers"),
-    ("core/drafts.py", "due_at=max", "due_att=max"),
-    ("core/journal.py", "dispatch.id if", "dispatch.ident if"),
-    ("core/shapes.py", "row.to_number", "row.to_num"),
-    ("core/events.py", "row.type, row", "row.typ, row"),
-    ("core/settling.py", ".attempt_count > 0", ".attempt_cout > 0"),
-    ("delivery/claim.py", "row.body.encode", "row.boddy.encode"),
-    ("delivery/due.py", "row.in_flight", "row.in_fligt"),
-    ("core/lanes.py", "row.priority", "row.priorty"),
-    ("core/locking.py", "row.secret_hash", "row.secret_hsh"),
+    ("core/messages/reports.py", "dispatch.stuck_at = None", "dispatch.stuk_at = None"),
+    ("core/messages/dispatches.py", "message.device_id = speaking", "message.devic_id = speaking"),
+    ("core/messages/handing_out.py", "message.to_number or", "message.to_numbr or"),
+    ("core/messages/handing_out.py", "lease_until=now", "lease_untill=now"),
+    ("core/messages/handing_out.py", "Dispatch.lease_until: ", "Dispatch.lease_untl: "),
+    ("core/operations/housekeeping.py", "dispatch.stuck_at = now", "dispatch.stuc_at = now"),
+    ("core/messages/receiving.py", "from_number=numbers", "from_numbr=numbers"),
+    ("core/messages/drafts.py", "due_at=max", "due_att=max"),
+    ("core/messages/history.py", "dispatch.id if", "dispatch.ident if"),
+    ("core/messages/json.py", "row.to_number", "row.to_num"),
+    ("core/events/recording.py", "row.type, row", "row.typ, row"),
+    ("core/webhooks/settling.py", ".attempt_count > 0", ".attempt_cout > 0"),
+    ("core/webhooks/claiming.py", "row.body.encode", "row.boddy.encode"),
+    ("core/webhooks/due.py", "row.in_flight", "row.in_fligt"),
+    ("core/devices/queue.py", "row.priority", "row.priorty"),
+    ("core/devices/locking.py", "row.secret_hash", "row.secret_hsh"),
 ]
 
 

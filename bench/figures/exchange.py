@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from smsgw import clock
 from smsgw import settings as settings_module
-from smsgw.core.drafts import Draft
-from smsgw.core.outbound import queue
+from smsgw.core.messages.drafts import Draft
+from smsgw.core.messages.queueing import queue
 from smsgw.store.db import Database
 from smsgw.store.models import Crm, Dispatch, Message
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import cycle, islice
 from statistics import quantiles
 
-from smsgw import server as supervisor
+from smsgw.server import supervisor
 
 from .. import people
 from ..places import Server

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from smsgw import clock
-from smsgw.core import devices, protocols
+from smsgw.core.devices import protocols, registry
 from smsgw.store.db import Database
 
 from .. import places, processes
@@ -78,7 +78,7 @@ def _gateways(url: str, count: int) -> list[str]:
     keys = []
     with database.transaction() as session:
         for number in range(count):
-            device, key = devices.add_with_key(session, f"gateway-{number}", None, None, now)
+            device, key = registry.add_with_key(session, f"gateway-{number}", None, None, now)
             device.protocol = protocols.MYSMSAPIO
             keys.append(key)
     database.close()

@@ -6,13 +6,14 @@ from sqlalchemy.orm import Session
 from .. import clock, program
 from ..addresses import Guard
 from ..clock import rfc3339
-from ..core import crms, operators, urls, webhooks
-from ..core.registration import CRMS
+from ..core.accounts import crms, operators
+from ..core.devices.pairing import CRMS
+from ..core.webhooks import endpoints, urls
 from ..settings import HIGHEST_LIMIT, Settings
 from ..store.models import Crm
 from . import output
+from .context import opened, phone_base
 from .entry import group
-from .house import opened, phone_base
 
 crm = group("crm", "Programs that send and receive SMS through this server.")
 operator = group("operator", "People who run this server.")
@@ -191,7 +192,7 @@ def _switch(name: str, enabled: bool) -> None:
 
 
 def _webhook(session: Session, made: Crm, url: urls.Checked, settings: Settings) -> dict[str, str]:
-    endpoint, secret = webhooks.add(
+    endpoint, secret = endpoints.add(
         session,
         made,
         url,

@@ -3,12 +3,13 @@
 import click
 
 from .. import clock, program
-from ..core import crms, devices, ownership
-from ..core.registration import PHONES, pairing_shape
+from ..core.accounts import crms, ownership
+from ..core.devices import registry
+from ..core.devices.pairing import PHONES, pairing_shape
 from ..settings import Settings
 from . import output, qr
+from .context import opened, phone_base
 from .entry import group
-from .house import opened, phone_base
 
 device = group("device", "Phones: who they are and their secrets.")
 
@@ -34,7 +35,7 @@ _COLUMNS = (
 @_KEY
 def add(device_id: str, phone: str | None, key: bool) -> None:
     """Add a phone and print what to type into its app."""
-    make = devices.add_with_key if key else devices.add_with_password
+    make = registry.add_with_key if key else registry.add_with_password
     with opened() as house, house.database.transaction() as session:
         region = house.settings.default_region
         _, secret = make(session, device_id, phone, region, clock.now())
@@ -46,7 +47,7 @@ def show_all() -> None:
     """List the phones: `crm` is the one a phone belongs to, and who is not approved registered itself and waits."""
     with opened() as house, house.database.reading() as session:
         limit = house.settings.device_offline_seconds
-        found = ownership.shapes(session, devices.everyone(session), clock.now(), limit)
+        found = ownership.shapes(session, registry.everyone(session), clock.now(), limit)
     output.rows(found, _COLUMNS, f"There is no device yet: {program.line('device add NAME')}")
 
 
@@ -55,9 +56,9 @@ def show_all() -> None:
 @_KEY
 def rotate(device_id: str, key: bool) -> None:
     """Give a phone a new secret; the old one is void at once."""
-    make = devices.rotate_key if key else devices.rotate
+    make = registry.rotate_key if key else registry.rotate
     with opened() as house, house.database.transaction() as session:
-        secret = make(session, devices.get(session, device_id), clock.now())
+        secret = make(session, registry.get(session, device_id), clock.now())
     _show(house.settings, device_id, secret, key)
 
 
@@ -88,7 +89,7 @@ def pair(minutes: int) -> None:
 def approve(device_id: str) -> None:
     """Let in a phone that registered itself."""
     with opened() as house, house.database.transaction() as session:
-        ownership.approve(session, devices.get(session, device_id))
+        ownership.approve(session, registry.get(session, device_id))
     output.say(f"{device_id} is approved.", {"device_id": device_id, "approved": True})
 
 
@@ -105,7 +106,7 @@ def assign(device_id: str, crm: str | None, operators: bool) -> None:
         raise click.UsageError("give --crm NAME or --operators")
     with opened() as house, house.database.transaction() as session:
         owner = None if crm is None else crms.get(session, crm)
-        device = devices.get(session, device_id)
+        device = registry.get(session, device_id)
         has_known_secret = device.owner_crm_id not in (None, owner.id if owner else None)
         ownership.assign(session, device, owner, clock.now())
     name = None if owner is None else owner.name
@@ -138,7 +139,7 @@ def reset(device_id: str) -> None:
     unconfirmed, because it may have sent it all the same, and it gets new messages at once.
     """
     with opened() as house, house.database.transaction() as session:
-        count = devices.reset(session, devices.get(session, device_id), clock.now())
+        count = registry.reset(session, registry.get(session, device_id), clock.now())
     text = (
         f"{device_id} has nothing in hand any more; {count} of its messages failed as unconfirmed."
     )
@@ -150,13 +151,13 @@ def reset(device_id: str) -> None:
 def remove(device_id: str) -> None:
     """Take a phone away; its messages stay, and what it has in hand fails as unconfirmed."""
     with opened() as house, house.database.transaction() as session:
-        devices.remove(session, devices.get(session, device_id), clock.now())
+        registry.remove(session, registry.get(session, device_id), clock.now())
     output.say(f"{device_id} was removed.", {"device_id": device_id, "removed": True})
 
 
 def _switch(device_id: str, enabled: bool) -> None:
     with opened() as house, house.database.transaction() as session:
-        devices.get(session, device_id).enabled = enabled
+        registry.get(session, device_id).enabled = enabled
     word = "enabled" if enabled else "disabled"
     output.say(f"{device_id} is {word}.", {"device_id": device_id, "enabled": enabled})
 
@@ -164,7 +165,7 @@ def _switch(device_id: str, enabled: bool) -> None:
 def _show(settings: Settings, device_id: str, secret: str, is_key: bool) -> None:
     """What to type into the app; with a key, for apps that scan it too."""
     base = phone_base(settings)
-    shape = devices.login_shape(device_id, secret, base)
+    shape = registry.login_shape(device_id, secret, base)
     if not is_key:
         output.one(shape)
         return

@@ -5,11 +5,11 @@ from dataclasses import asdict
 import click
 
 from .. import clock
-from ..core import doctor
-from ..core.health import Finding
+from ..core.operations import doctor
+from ..core.operations.health import Finding
 from . import output
+from .context import unchecked
 from .entry import root
-from .house import unchecked
 
 _COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red"}
 

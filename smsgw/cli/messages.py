@@ -5,13 +5,15 @@ from datetime import datetime
 import click
 
 from .. import clock
-from ..core import archive, crms, endings, messages, outbound, resending, shapes
-from ..core.drafts import Draft
+from ..core.accounts import crms
+from ..core.messages import archive, endings, queueing, reading, resending
+from ..core.messages import json as message_json
+from ..core.messages.drafts import Draft
 from ..sms import statuses
 from . import output
+from .context import opened
 from .entry import root
-from .house import opened
-from .moments import Moment
+from .times import Moment
 
 _COLUMNS = ("id", "direction", "status", "device_id", "from", "to", "content", "created_at")
 _ID = click.argument("message_id")
@@ -30,8 +32,8 @@ def send(
     draft = Draft(to=to, content=content, device_id=device_id, reference=reference)
     with opened() as house, house.database.transaction() as session:
         crm = crms.get(session, crm_name)
-        taken = outbound.take_one(session, crm, house.settings, draft, clock.now())
-        answer = shapes.message(taken.message)
+        taken = queueing.take_one(session, crm, house.settings, draft, clock.now())
+        answer = message_json.message(taken.message)
     output.one(answer)
 
 
@@ -65,7 +67,7 @@ def show_all(
             since=since,
         )
         page = archive.page(session, filters, before, limit)
-        found = [shapes.message(row) for row in page]
+        found = [message_json.message(row) for row in page]
     output.rows(found, _COLUMNS, "There are no such messages.")
     if len(found) == limit and not output.wants_json():
         click.echo(f"Older ones with: --before {found[-1]['id']}", err=True)
@@ -77,7 +79,7 @@ def show(message_id: str) -> None:
     """Show a message, its history and what it waits for."""
     with opened() as house, house.database.reading() as session:
         row = archive.get(session, message_id)
-        answer = messages.whole_shape(session, row, house.settings, clock.now())
+        answer = reading.whole_shape(session, row, house.settings, clock.now())
     output.one(answer)
 
 
@@ -88,7 +90,7 @@ def cancel(message_id: str) -> None:
     with opened() as house, house.database.transaction() as session:
         row = archive.get(session, message_id)
         endings.cancel(session, row, clock.now())
-        answer = shapes.message(row)
+        answer = message_json.message(row)
     output.one(answer)
 
 
@@ -101,5 +103,5 @@ def resend(message_id: str, may_duplicate: bool) -> None:
     with opened() as house, house.database.transaction() as session:
         row = archive.get(session, message_id)
         again(session, row, house.settings, clock.now())
-        answer = shapes.message(row)
+        answer = message_json.message(row)
     output.one(answer)

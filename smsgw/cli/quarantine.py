@@ -3,10 +3,10 @@
 import click
 from sqlalchemy.orm import Session
 
-from ..core import quarantine
+from ..core.messages import quarantine
 from . import output
+from .context import opened
 from .entry import group
-from .house import opened
 
 items = group("quarantine", "What phones sent that could not be understood.")
 

@@ -4,9 +4,10 @@ import os
 
 import click
 
-from .. import logs, program, server
+from .. import logs, program
 from .. import settings as settings_module
-from ..delivery import loop
+from ..delivery import worker as delivery_worker
+from ..server import supervisor
 from .entry import root
 
 
@@ -22,7 +23,7 @@ def serve(no_worker: bool, **chosen: str | int | None) -> None:
     for name, value in chosen.items():
         if value is not None:
             os.environ[f"SMSGW_{name.upper()}"] = str(value)
-    server.run(settings_module.load(), ["web"] if no_worker else ["web", "worker"])
+    supervisor.run(settings_module.load(), ["web"] if no_worker else ["web", "worker"])
 
 
 @root.command("worker")
@@ -31,4 +32,4 @@ def worker(served_descriptor: int | None) -> None:
     """Deliver webhooks and keep house, without serving; for machines that serve with --no-worker."""
     settings = settings_module.load()
     logs.configure(settings.log_format, settings.log_level)
-    loop.run(settings, lambda: program.tell_served(served_descriptor))
+    delivery_worker.run(settings, lambda: program.tell_served(served_descriptor))

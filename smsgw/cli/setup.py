@@ -7,13 +7,14 @@ import click
 
 from .. import clock, program
 from .. import settings as settings_module
-from ..core import devices, setup
-from ..core.setup import Made
+from ..core.devices import registry
+from ..core.operations import first_start
+from ..core.operations.first_start import Made
 from ..settings import Settings
 from ..store import migrations
 from . import output
+from .context import NotReady, phone_base, unchecked
 from .entry import group, root
-from .house import NotReady, phone_base, unchecked
 
 # A number that the North American plan reserves for fiction.
 NOBODY = "+12025550123"
@@ -27,7 +28,7 @@ def init() -> None:
     with unchecked() as house:
         revision = migrations.upgrade(house.database)
         with house.database.transaction() as session:
-            made = setup.make_first(session, clock.now())
+            made = first_start.make_first(session, clock.now())
     # Not where the server was until now, but where it will be: this comes before a start.
     settings = settings_module.load()
     if output.wants_json():
@@ -96,7 +97,7 @@ def _welcome(settings: Settings, made: Made) -> str:
 
 
 def _login(settings: Settings, made: Made) -> dict[str, str]:
-    return devices.login_shape(made.device_id, made.device_password, phone_base(settings))
+    return registry.login_shape(made.device_id, made.device_password, phone_base(settings))
 
 
 def _https_hint(settings: Settings) -> list[str]:

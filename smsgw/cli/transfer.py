@@ -13,14 +13,16 @@ from zoneinfo import ZoneInfo
 import click
 
 from .. import clock
-from ..core import archive, crms, imports, limits, shapes
+from ..core.accounts import crms, rate_limits
+from ..core.messages import archive, imports
+from ..core.messages import json as message_json
 from ..errors import GatewayError
 from ..store.models import Crm
-from . import output, private_files, table
+from . import csv_files, output, private_files
+from .context import Opened, opened
+from .csv_files import Place
 from .entry import group
-from .house import Opened, opened
-from .moments import Moment, Zone
-from .table import Place
+from .times import Moment, Zone
 
 MAX_FAULTS = 50
 COLUMNS = [
@@ -84,7 +86,7 @@ def _write(house: Opened, filters: archive.Filters, write: Callable[[dict[str, A
     with _progress(total, "Exporting") as bar:
         for page in archive.walk(house.database, filters):
             for row in page:
-                write(shapes.message(row))
+                write(message_json.message(row))
             count += len(page)
             bar.update(len(page))
     return count
@@ -105,7 +107,7 @@ def import_messages(
     The first row names the columns: to, content and, if wanted, reference, device_id, send_at, priority. Nothing is
     queued while any row is wrong. If it is interrupted, the same command goes on where it stopped.
     """
-    sheet = table.read(file.read(), zone)
+    sheet = csv_files.read(file.read(), zone)
     with opened() as house:
         now = clock.now()
         with house.database.reading() as session:
@@ -114,7 +116,7 @@ def import_messages(
             found = imports.faults(session, crm, house.settings, wanted, now)
         _refuse({**sheet.faults, **{sheet.places[place]: text for place, text in found.items()}})
         with house.database.transaction() as session:
-            limits.check_request(session, crm, house.settings, now)
+            rate_limits.check_request(session, crm, house.settings, now)
             done_count = imports.begin(session, crm, wanted, now, is_again)
             imports.check_room(session, crm, house.settings, wanted, done_count, now)
         new_count = _queue(house, crm, wanted, done_count)
@@ -164,8 +166,8 @@ def _interrupted(error: BaseException, done_count: int, row_count: int) -> click
 
 
 def _csv_writer(file: TextIO) -> Callable[[dict[str, Any]], None]:
-    table.write_header(file, COLUMNS)
-    return lambda message: table.write_row(file, message, COLUMNS)
+    csv_files.write_header(file, COLUMNS)
+    return lambda message: csv_files.write_row(file, message, COLUMNS)
 
 
 def _jsonl_writer(file: TextIO) -> Callable[[dict[str, Any]], None]:

@@ -6,11 +6,14 @@ import click
 
 from .. import clock, program
 from ..addresses import Guard
-from ..core import crms, deliveries, signing_secrets, urls, webhooks
+from ..core.accounts import crms
+from ..core.webhooks import deliveries, urls
+from ..core.webhooks import endpoints as webhook_endpoints
+from ..core.webhooks import secrets as signing_secrets
 from . import output
+from .context import opened
 from .entry import group
-from .house import opened
-from .moments import Moment
+from .times import Moment
 
 webhook = group("webhook", "Where CRMs want their events, and what was delivered there.")
 
@@ -29,7 +32,7 @@ def add(url: str, crm_name: str, event_types: tuple[str, ...], device_ids: tuple
     with opened() as house:
         checked = urls.checked(url, Guard(house.settings.webhook_allowed_networks))
         with house.database.transaction() as session:
-            endpoint, secret = webhooks.add(
+            endpoint, secret = webhook_endpoints.add(
                 session,
                 crms.get(session, crm_name),
                 checked,
@@ -39,7 +42,7 @@ def add(url: str, crm_name: str, event_types: tuple[str, ...], device_ids: tuple
                 most=house.settings.webhooks_per_crm,
                 now=clock.now(),
             )
-            answer = {**webhooks.shape(session, endpoint), "secret": secret}
+            answer = {**webhook_endpoints.shape(session, endpoint), "secret": secret}
     output.one(answer)
 
 
@@ -49,10 +52,10 @@ def show_all(crm_name: str | None) -> None:
     """List the webhooks."""
     with opened() as house, house.database.reading() as session:
         if crm_name is None:
-            endpoints = webhooks.everyone(session)
+            endpoints = webhook_endpoints.everyone(session)
         else:
-            endpoints = webhooks.of_crm(session, crms.get(session, crm_name).id)
-        found = webhooks.shapes(session, endpoints)
+            endpoints = webhook_endpoints.of_crm(session, crms.get(session, crm_name).id)
+        found = webhook_endpoints.shapes(session, endpoints)
     nothing = f"There is no webhook yet: {program.line('webhook add --crm NAME URL')}"
     output.rows_of({"data": found}, found, _COLUMNS, nothing)
 
@@ -62,9 +65,9 @@ def show_all(crm_name: str | None) -> None:
 def enable(endpoint_id: str) -> None:
     """Switch a webhook on; what was waiting for it goes out."""
     with opened() as house, house.database.transaction() as session:
-        endpoint = webhooks.get_any(session, endpoint_id)
-        webhooks.enable(session, endpoint)
-        answer = webhooks.shape(session, endpoint)
+        endpoint = webhook_endpoints.get_any(session, endpoint_id)
+        webhook_endpoints.enable(session, endpoint)
+        answer = webhook_endpoints.shape(session, endpoint)
     output.one(answer)
 
 
@@ -73,9 +76,9 @@ def enable(endpoint_id: str) -> None:
 def disable(endpoint_id: str) -> None:
     """Switch a webhook off; what is waiting for it is kept."""
     with opened() as house, house.database.transaction() as session:
-        endpoint = webhooks.get_any(session, endpoint_id)
-        webhooks.disable(session, endpoint, clock.now())
-        answer = webhooks.shape(session, endpoint)
+        endpoint = webhook_endpoints.get_any(session, endpoint_id)
+        webhook_endpoints.disable(session, endpoint, clock.now())
+        answer = webhook_endpoints.shape(session, endpoint)
     output.one(answer)
 
 
@@ -84,7 +87,9 @@ def disable(endpoint_id: str) -> None:
 def remove(endpoint_id: str) -> None:
     """Take a webhook away; what was waiting for it is discarded."""
     with opened() as house, house.database.transaction() as session:
-        webhooks.remove(session, webhooks.get_any(session, endpoint_id), clock.now())
+        webhook_endpoints.remove(
+            session, webhook_endpoints.get_any(session, endpoint_id), clock.now()
+        )
     output.say(f"{endpoint_id} was removed.", {"id": endpoint_id, "removed": True})
 
 
@@ -93,7 +98,9 @@ def remove(endpoint_id: str) -> None:
 def test(endpoint_id: str) -> None:
     """Send webhook.ping to a webhook."""
     with opened() as house, house.database.transaction() as session:
-        delivery_id = deliveries.ping(session, webhooks.get_any(session, endpoint_id), clock.now())
+        delivery_id = deliveries.ping(
+            session, webhook_endpoints.get_any(session, endpoint_id), clock.now()
+        )
         answer = deliveries.shape(session, deliveries.get_any(session, delivery_id))
     output.one(answer)
 
@@ -106,7 +113,7 @@ def test(endpoint_id: str) -> None:
 def show_deliveries(endpoint_id: str, status: str | None, limit: int, cursor: str | None) -> None:
     """List what was or will be delivered to a webhook, newest first."""
     with opened() as house, house.database.reading() as session:
-        endpoint = webhooks.get_any(session, endpoint_id)
+        endpoint = webhook_endpoints.get_any(session, endpoint_id)
         found, next_cursor = deliveries.page(session, endpoint, status, cursor, limit)
     answer = {"data": found, "next_cursor": next_cursor}
     output.rows_of(answer, found, _DELIVERY_COLUMNS, "Nothing was delivered there yet.")
@@ -142,7 +149,7 @@ def recover(endpoint_id: str, since: datetime, until: datetime | None) -> None:
     """Deliver again what a webhook missed in a time."""
     with opened() as house, house.database.transaction() as session:
         now = clock.now()
-        endpoint = webhooks.get_any(session, endpoint_id)
+        endpoint = webhook_endpoints.get_any(session, endpoint_id)
         answer = deliveries.recover(session, endpoint, since, until or now, now)
     output.one(answer)
 
@@ -153,7 +160,7 @@ def recover(endpoint_id: str, since: datetime, until: datetime | None) -> None:
 def rotate_secret(endpoint_id: str, grace_seconds: int) -> None:
     """Give a webhook a new secret; the old one signs too for a while, so that nothing is refused."""
     with opened() as house, house.database.transaction() as session:
-        endpoint = webhooks.get_any(session, endpoint_id)
+        endpoint = webhook_endpoints.get_any(session, endpoint_id)
         secret = signing_secrets.rotate(session, endpoint, grace_seconds, clock.now())
-        answer = {**webhooks.shape(session, endpoint), "secret": secret}
+        answer = {**webhook_endpoints.shape(session, endpoint), "secret": secret}
     output.one(answer)

@@ -9,9 +9,9 @@ import time
 from .. import brokers
 from ..addresses import Guard, Resolve
 from ..brokers import Broker, BrokerRefused
-from . import authorities
-from .connections import Attempt, CallFailed
-from .lines import Letter, Line, is_installed
+from . import certificate_authorities
+from .amqp_connection import Letter, Line, is_installed
+from .guarded_sockets import Attempt, CallFailed
 from .outcome import Outcome
 from .watchdog import Watchdog
 
@@ -39,7 +39,7 @@ class Publisher:
         logging.getLogger("pika").setLevel(logging.CRITICAL)
         self._guard = guard
         self._resolve = resolve
-        self._tls = tls or authorities.context()
+        self._tls = tls or certificate_authorities.context()
         self._watchdog = Watchdog()
         self._lock = threading.Lock()
         self._idle: list[tuple[str, Line, threading.Timer]] = []

@@ -11,7 +11,7 @@ from werkzeug.routing import Rule
 
 from .. import logs, metrics
 from . import rates
-from .wiring import asked
+from .context import asked
 
 _LOG = logging.getLogger("smsgw.access")
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")

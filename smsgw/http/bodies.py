@@ -11,7 +11,7 @@ from werkzeug.exceptions import LengthRequired, RequestEntityTooLarge, Unsupport
 from .. import json_reader
 from ..errors import BadRequest
 from . import json_limits
-from .wiring import asked
+from .context import asked
 
 PACK_ABOVE_BYTES = 1024
 

@@ -9,13 +9,14 @@ from flask import Response, g, request
 from flask_httpauth import HTTPBasicAuth
 
 from .. import clock, ids
-from ..core import crms, locking, logins, operators
-from ..core.logins import Login
-from ..core.rows import Caller
+from ..core.accounts import crms, operators
+from ..core.devices import locking, logins
+from ..core.devices.logins import Login
 from ..errors import Forbidden
+from ..store.rows import Caller
 from . import key_kinds, rates, refusals
 from .answers import error_answer
-from .wiring import asked, house
+from .context import asked, house
 
 View = Callable[..., Any]
 

@@ -12,14 +12,14 @@ from flask import Response, request
 from sqlalchemy.orm import Session
 
 from .. import clock
-from ..core.housekeeping import IDEMPOTENCY_LASTS
+from ..core.operations.housekeeping import IDEMPOTENCY_LASTS
 from ..errors import BadRequest, Conflict
 from ..store.inserts import InsertNew
 from ..store.models import IdempotentRequest
 from . import guards
 from .answers import json_answer
+from .context import house
 from .parsing import parsed_body
-from .wiring import house
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 

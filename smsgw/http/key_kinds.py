@@ -3,7 +3,7 @@
 from flask import request
 
 from .. import ids
-from .wiring import house
+from .context import house
 
 _PREFIXES = {
     "crm_live_": "crm",

@@ -12,7 +12,7 @@ from .. import json_reader
 from ..errors import BadRequest, Invalid, NotFound
 from . import bodies
 from .answers import first_fault
-from .wiring import asked
+from .context import asked
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 # Far more than any schema has; an error for each of a million unknown fields would take minutes.

@@ -3,10 +3,10 @@
 from flask import Response, g
 
 from .. import clock
-from ..core import limits
-from ..core.limits import Standing
-from ..core.rows import Caller
-from .wiring import house
+from ..core.accounts import rate_limits
+from ..core.accounts.rate_limits import Standing
+from ..store.rows import Caller
+from .context import house
 
 
 def count(crm: Caller, *, may_repeat: bool = False) -> Caller:
@@ -19,11 +19,11 @@ def count(crm: Caller, *, may_repeat: bool = False) -> Caller:
     if crm.requests_per_minute is None and settings.requests_per_minute is None:
         return crm
     with house().database.transaction() as session:
-        standing = limits.count_request(session, crm, settings, clock.now())
+        standing = rate_limits.count_request(session, crm, settings, clock.now())
     g.standing = standing
     if standing is None or standing.is_allowed:
         return crm
-    refusal = limits.refusal(standing)
+    refusal = rate_limits.refusal(standing)
     if not may_repeat:
         raise refusal
     return crm._replace(refusal=refusal)

@@ -13,9 +13,10 @@ from threading import Lock
 from flask import Flask, current_app, g
 
 from .. import clock
-from ..core import crms, logins, operators
+from ..core.accounts import crms, operators
+from ..core.devices import logins
 from ..errors import TooMany
-from .wiring import asked, house
+from .context import asked, house
 
 EXTENSION = "smsgw.refusals"
 # 20 at once, and from then on one in three seconds; in each process.

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from ..core import inbound
-from . import moments
-from .texts import text_of
+from ..core.messages import receiving
+from ..sms import phone_times
+from ..sms.texts import text_of
 
 # A clock that was never set shows an earlier year, and the same one for many SMS.
 _FIRST_YEAR = 2000
@@ -38,16 +38,16 @@ def _recent(session: Session, device_id: str, digest: str, now: datetime) -> str
     span = _REPEATED_WITHIN // _MINUTE
     # Later ones too: another server's clock may be ahead.
     around = {f"{digest}-{minute + n}" for n in range(-span, span + 1)}
-    found = inbound.find_latest(session, device_id, around, now - _REPEATED_WITHIN)
+    found = receiving.find_latest(session, device_id, around, now - _REPEATED_WITHIN)
     return found or f"{digest}-{minute}"
 
 
 def _exact(received_at: Any) -> datetime | None:
     """The moment of receipt where it tells an SMS from an equal one, which a date alone does not."""
-    moment = moments.read(received_at)
+    moment = phone_times.read(received_at)
     if moment is None or moment.year < _FIRST_YEAR:
         return None
-    is_date = isinstance(received_at, str) and moments.is_date(received_at)
+    is_date = isinstance(received_at, str) and phone_times.is_date(received_at)
     return None if is_date else moment
 
 

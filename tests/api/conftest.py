@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from smsgw.core import operators
+from smsgw.core.accounts import operators
 from smsgw.store.models import Device
 
 from ..conftest import NOW, World

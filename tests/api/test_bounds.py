@@ -9,7 +9,7 @@ import marshmallow as ma
 import pytest
 from marshmallow import fields, validate
 
-from smsgw.crm.fields import Metadata, Several
+from smsgw.api.schemas.fields import Metadata, Several
 from smsgw.factory import create_app
 from smsgw.http import answers, bodies, json_limits
 from smsgw.http.parsing import Taken

@@ -8,9 +8,9 @@ from urllib.parse import urljoin
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from smsgw.core.events import TYPES
+from smsgw.core.events.recording import TYPES
 from smsgw.factory import create_app
-from smsgw.http.flushing import FLUSHER
+from smsgw.http.last_seen import FLUSHER
 
 from ..running import ROOT
 from .conftest import Api, close_answers

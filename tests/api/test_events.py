@@ -4,7 +4,8 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core import endings, events, outbound
+from smsgw.core.events import recording
+from smsgw.core.messages import endings, queueing
 from smsgw.store.models import Crm, Delivery, Event, Message
 
 from .conftest import Api
@@ -98,13 +99,13 @@ def test_an_event_of_a_transaction_that_ends_later_is_not_skipped(api: Api):
 
 def _cancel(session, api: Api, message_id: str) -> None:
     crm = session.get_one(Crm, api.world.crm_id)
-    endings.cancel(session, outbound.get(session, crm, message_id), clock.now())
+    endings.cancel(session, queueing.get(session, crm, message_id), clock.now())
 
 
 def test_the_feed_gives_at_most_what_was_asked_for(api: Api):
     with api.world.database.transaction() as session:
-        happening = events.Happening("message.received", api.world.crm_id, {"n": 1})
-        events.record(session, [happening] * 150, clock.now())
+        happening = recording.Happening("message.received", api.world.crm_id, {"n": 1})
+        recording.record(session, [happening] * 150, clock.now())
     assert len(_poll(api)[0]) == 100
     assert len(_poll(api, limit=1000)[0]) == 150
 

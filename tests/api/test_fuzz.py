@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from smsgw.http.wiring import EXTENSION
+from smsgw.http.context import EXTENSION
 
 from .conftest import Api, close_answers
 

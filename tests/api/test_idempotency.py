@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core import housekeeping
+from smsgw.core.operations import housekeeping
 from smsgw.store.models import IdempotentRequest
 
 from .conftest import DRAFT, Api

@@ -10,10 +10,11 @@ import pytest
 import sqlalchemy as sa
 import time_machine
 
-from smsgw.core import crms, endings, limits, outbound, queue_limits, resending
-from smsgw.core.drafts import Draft
+from smsgw.core.accounts import crms, rate_limits
+from smsgw.core.messages import endings, queue_limits, queueing, resending
+from smsgw.core.messages.drafts import Draft
 from smsgw.errors import Invalid, TooMany
-from smsgw.http.wiring import EXTENSION
+from smsgw.http.context import EXTENSION
 from smsgw.store.models import Crm, Message
 
 from ..conftest import NOW, World
@@ -52,7 +53,7 @@ def _cancel_all(world: World) -> None:
 def _import(world: World, count: int) -> None:
     with world.database.transaction() as session:
         crm = crms.get(session, "clinic")
-        outbound.queue(session, crm, world.settings, [DRAFT] * count, NOW)
+        queueing.queue(session, crm, world.settings, [DRAFT] * count, NOW)
 
 
 def _resend(world: World, message_id: str) -> None:
@@ -221,7 +222,7 @@ def test_without_limits_nothing_is_counted(world: World):
     with world.database.reading() as session:
         crm = crms.get(session, "clinic")
         assert not queue_limits.apply_to(crm, world.settings, "phone-1")
-        assert session.scalar(sa.select(limits.RateLimit.key)) is None
+        assert session.scalar(sa.select(rate_limits.RateLimit.key)) is None
         assert session.scalar(sa.select(queue_limits.QueueRoom.key)) is None
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from werkzeug.routing import Rule
 
-from smsgw.core import crms, devices, ownership
+from smsgw.core.accounts import crms, ownership
+from smsgw.core.devices import registry
 
 from ..conftest import NOW
 from .conftest import Api
@@ -54,7 +55,7 @@ BODIES = {"recover": {"since": "2026-03-01T00:00:00Z"}}
 def roles(api: Api) -> dict[str, dict[str, str]]:
     """The headers of each role."""
     with api.world.database.transaction() as session:
-        _, other = devices.add_with_password(session, "phone-2", None, None, NOW)
+        _, other = registry.add_with_password(session, "phone-2", None, None, NOW)
         _, waiting = ownership.add_waiting(session, "stranger", None, None, NOW)
         _, other_crm = crms.add(session, "other", None, NOW)
         disabled, disabled_key = crms.add(session, "disabled", None, NOW)
@@ -112,7 +113,7 @@ def _things(api: Api) -> dict[str, str]:
     """What belongs to the CRM alone: a message, an endpoint with a delivery, a device."""
     hook = api.post("/webhooks", {"url": "https://8.8.8.8/hook"}).json["id"]
     with api.world.database.transaction() as session:
-        if session.get(devices.Device, "own") is None:
+        if session.get(registry.Device, "own") is None:
             settings, crm_id = api.world.settings, api.world.crm_id
             ownership.add_for_crm(session, crm_id, "own", None, settings, NOW)
     return {

@@ -5,7 +5,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from smsgw.http.wiring import EXTENSION
+from smsgw.http.context import EXTENSION
 
 from .conftest import Api
 

@@ -3,7 +3,7 @@
 import pytest
 
 from smsgw import clock
-from smsgw.core import crms
+from smsgw.core.accounts import crms
 from smsgw.store.db import Database
 
 from ..running import serving

@@ -6,8 +6,10 @@ import re
 import pytest
 
 from smsgw import clock
-from smsgw.core import crms, ownership, quarantine, registration
-from smsgw.core.quarantine import Unreadable
+from smsgw.core.accounts import crms, ownership
+from smsgw.core.devices import pairing
+from smsgw.core.messages import quarantine
+from smsgw.core.messages.quarantine import Unreadable
 from smsgw.store.db import Database
 from tests.cli.conftest import Ask, Run
 from tests.conftest import NOW
@@ -45,7 +47,7 @@ def test_registration_is_opened_for_a_while_and_closed_again(ask: Ask, settings)
     def is_open() -> bool:
         database = Database(settings.database_url)
         with database.reading() as session:
-            opened = registration.PHONES.is_open(session, settings, clock.now())
+            opened = pairing.PHONES.is_open(session, settings, clock.now())
         database.close()
         return opened
 
@@ -65,7 +67,7 @@ def test_minutes_are_a_day_at_most(run: Run, kind: str, minutes: str):
 def test_phones_and_crms_are_let_in_each_by_a_command_of_its_own(ask: Ask, settings, database):
     def is_open() -> tuple[bool, bool]:
         with database.reading() as session:
-            phones, programs = registration.PHONES, registration.CRMS
+            phones, programs = pairing.PHONES, pairing.CRMS
             now = clock.now()
             return phones.is_open(session, settings, now), programs.is_open(session, settings, now)
 

@@ -18,8 +18,11 @@ import sqlalchemy as sa
 
 from smsgw import clock
 from smsgw import settings as settings_module
-from smsgw.core import crms, devices, doctor, housekeeping, imports, logins, presence, protocols
-from smsgw.core.drafts import Draft
+from smsgw.core.accounts import crms
+from smsgw.core.devices import logins, presence, protocols, registry
+from smsgw.core.messages import imports
+from smsgw.core.messages.drafts import Draft
+from smsgw.core.operations import doctor, housekeeping
 from smsgw.errors import Conflict
 from smsgw.store.db import Database
 from smsgw.store.models import Message
@@ -269,8 +272,8 @@ def test_an_interrupted_import_goes_on_where_it_stopped(
             raise KeyboardInterrupt
         return taken[-1]
 
-    take = imports.outbound.take
-    monkeypatch.setattr(imports.outbound, "take", interrupt)
+    take = imports.queueing.take
+    monkeypatch.setattr(imports.queueing, "take", interrupt)
     result = run("import", "messages", path, "--crm", crm)
     assert result.exit_code == 1
     assert "500 of 1200 rows are queued" in result.output
@@ -456,7 +459,7 @@ def test_the_doctor_has_words_for_each_kind_of_app(
     ask("device", "add", "p", *arguments)
     if protocol == protocols.SOCKET:
         with database.transaction() as session:
-            devices.get(session, "p").protocol = protocol
+            registry.get(session, "p").protocol = protocol
     found = _check_of(run, "p")
     assert (found["state"], found["text"]) == ("wrong", text)
     assert advice in found["advice"]
@@ -539,6 +542,6 @@ def _beat_and_poll(
     assert login is not None
     sightings.note(login, moment, version, protocol)
     with database.transaction() as session:
-        assert devices.get(session, "p").enabled
+        assert registry.get(session, "p").enabled
         housekeeping.beat(session, "host:1", moment)
         sightings.write(session)

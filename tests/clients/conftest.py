@@ -14,9 +14,11 @@ import pytest
 from werkzeug.serving import make_server
 
 from smsgw import settings as settings_module
-from smsgw.core import crms, devices, events
+from smsgw.core.accounts import crms
+from smsgw.core.devices import registry
+from smsgw.core.events import recording
 from smsgw.factory import create_app
-from smsgw.http.flushing import FLUSHER
+from smsgw.http.last_seen import FLUSHER
 
 from ..conftest import NOW, missing
 from ..live import node
@@ -78,10 +80,10 @@ def served(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> I
 def _fill(database) -> str:
     """A device, a CRM whose key is returned, and an event of a type that this version does not know."""
     with database.transaction() as session:
-        devices.add_with_password(session, "phone-1", None, None, NOW)
+        registry.add_with_password(session, "phone-1", None, None, NOW)
         crm, key = crms.add(session, "clinic", None, NOW)
         data = {"id": "msg_1", "status": "seen", "new": True}
-        events.record(session, [events.Happening("message.seen", crm.id, data)], NOW)
+        recording.record(session, [recording.Happening("message.seen", crm.id, data)], NOW)
     return key
 
 

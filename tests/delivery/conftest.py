@@ -11,14 +11,17 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw.addresses import Guard
-from smsgw.core import crms, deliveries, devices, events, settling, urls, webhooks
-from smsgw.core.outcomes import RetryRule
-from smsgw.core.retries import Result
-from smsgw.core.settling import Finished
-from smsgw.delivery import attempt, claim
-from smsgw.delivery.attempt import Carriers, Unsent
-from smsgw.delivery.claim import Claimed
-from smsgw.delivery.due import Room
+from smsgw.core.accounts import crms
+from smsgw.core.devices import registry
+from smsgw.core.events import recording
+from smsgw.core.webhooks import claiming, deliveries, endpoints, settling, urls
+from smsgw.core.webhooks.claiming import Claimed
+from smsgw.core.webhooks.due import Room
+from smsgw.core.webhooks.outcomes import RetryRule
+from smsgw.core.webhooks.retries import Result
+from smsgw.core.webhooks.settling import Finished
+from smsgw.delivery import attempts
+from smsgw.delivery.attempts import Carriers, Unsent
 from smsgw.settings import Settings
 from smsgw.store.db import Database
 from smsgw.store.models import Delivery, Event, WebhookEndpoint
@@ -42,8 +45,8 @@ class Postman:
         self.carriers = Carriers(self.guard)
         self.rule = RetryRule(settings.webhook_retry_schedule, lambda: 0.5)
         with database.transaction() as session:
-            devices.add_with_password(session, "phone-1", None, None, NOW)
-            devices.add_with_password(session, "phone-2", None, None, NOW)
+            registry.add_with_password(session, "phone-1", None, None, NOW)
+            registry.add_with_password(session, "phone-2", None, None, NOW)
             self.crm_id = crms.add(session, "clinic", None, NOW)[0].id
 
     def add_endpoint(self, url: str = NOWHERE, now: datetime = NOW, **wanted: Any) -> str:
@@ -58,7 +61,7 @@ class Postman:
         wishes = {"event_types": None, "device_ids": None, "enabled": True, **wanted}
         with self.database.transaction() as session:
             crm = crms.get(session, self.crm_id)
-            endpoint, secret = webhooks.add(session, crm, checked, most=100, now=now, **wishes)
+            endpoint, secret = endpoints.add(session, crm, checked, most=100, now=now, **wishes)
             return endpoint.id, secret
 
     def tell(
@@ -70,16 +73,16 @@ class Postman:
     ) -> list[str]:
         """Records so many events and returns their ids."""
         happenings = [
-            events.Happening(event_type, self.crm_id, {"content": f"Grüße {n} ✓"}, device_id)
+            recording.Happening(event_type, self.crm_id, {"content": f"Grüße {n} ✓"}, device_id)
             for n in range(count)
         ]
         with self.database.transaction() as session:
-            return events.record(session, happenings, now)
+            return recording.record(session, happenings, now)
 
     def take(self, now: datetime = NOW, threads: int = 16, slow_threads: int = 4) -> list[Claimed]:
         """Claims what is due."""
         with self.database.transaction() as session:
-            return claim.take(session, Room(threads, slow_threads), now + LEASE, now)
+            return claiming.take(session, Room(threads, slow_threads), now + LEASE, now)
 
     def settle(self, claimed: Claimed, now: datetime = NOW, **result: Any) -> bool:
         """Writes down an outcome: `status_code=…` or `error=…`."""
@@ -99,7 +102,7 @@ class Postman:
         for claimed in taken:
             seconds = self.settings.webhook_timeout_seconds
             told: SimpleQueue[Result | Unsent | None] = SimpleQueue()
-            attempt.begin(claimed, self.carriers, seconds, now, told.put)
+            attempts.begin(claimed, self.carriers, seconds, now, told.put)
             result = told.get(timeout=seconds + 10)
             assert result is not None
             assert self._settle(claimed, result, now)
@@ -113,7 +116,7 @@ class Postman:
 
     def endpoint(self, endpoint_id: str) -> WebhookEndpoint:
         with self.database.reading() as session:
-            return webhooks.get(session, self.crm_id, endpoint_id)
+            return endpoints.get(session, self.crm_id, endpoint_id)
 
     def deliveries(self, endpoint_id: str) -> list[Delivery]:
         """The endpoint's deliveries, oldest first."""

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from smsgw.core import deliveries, webhooks
+from smsgw.core.webhooks import deliveries, endpoints
 from smsgw.errors import Conflict, Invalid, NotFound
 from tests.conftest import NOW
 from tests.delivery.receiver import Receiver
@@ -21,14 +21,14 @@ def replay(postman, delivery, now=NOW):
 
 def recover(postman, endpoint_id, since=NOW - HOUR, until=NOW + HOUR, now=NOW):
     with postman.database.transaction() as session:
-        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
+        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
         return deliveries.recover(session, endpoint, since, until, now)
 
 
 def switch(postman, endpoint_id, enabled):
     with postman.database.transaction() as session:
-        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
-        webhooks.update(session, endpoint, {"enabled": enabled}, NOW)
+        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
+        endpoints.update(session, endpoint, {"enabled": enabled}, NOW)
 
 
 def test_a_replay_has_the_same_id_a_fresh_timestamp_and_a_manual_attempt(postman):
@@ -60,7 +60,7 @@ def test_a_replay_that_fails_has_no_second_attempt_and_what_was_delivered_stays_
 def test_a_replay_of_a_discarded_delivery_is_one_attempt(postman):
     endpoint_id = postman.add_endpoint()
     with postman.database.transaction() as session:
-        deliveries.ping(session, webhooks.get(session, postman.crm_id, endpoint_id), NOW)
+        deliveries.ping(session, endpoints.get(session, postman.crm_id, endpoint_id), NOW)
     postman.fail_all()
     replay(postman, postman.delivery(endpoint_id), NOW + HOUR)
     assert postman.delivery(endpoint_id).status == "pending"
@@ -148,7 +148,7 @@ def test_recover_leaves_alone_what_was_delivered_or_waits_or_was_not_wanted(post
     postman.tell(1, "message.sent", "phone-2")
     other = postman.add_endpoint()
     with postman.database.transaction() as session:
-        deliveries.ping(session, webhooks.get(session, postman.crm_id, other), NOW)
+        deliveries.ping(session, endpoints.get(session, postman.crm_id, other), NOW)
     answer = recover(postman, endpoint_id)
     assert (answer["created_count"], answer["requeued_count"]) == (0, 0)
     # The newer endpoint gets the four messages' events, not its own ping again.

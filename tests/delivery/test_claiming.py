@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import ids
-from smsgw.delivery import claim
-from smsgw.delivery.due import Room
+from smsgw.core.webhooks import claiming
+from smsgw.core.webhooks.due import Room
 from smsgw.store.models import Delivery
 from tests.conftest import NOW
 from tests.delivery.conftest import LEASE
@@ -184,8 +184,8 @@ def steps_of_a_claim(postman):
         raw: sqlite3.Connection = session.connection().connection.dbapi_connection.begin()
         raw.set_progress_handler(count, 1)
         room = Room(16, 4)
-        assert claim.is_due(session, room, NOW)
-        assert len(claim.take(session, room, NOW + LEASE, NOW)) == 4
+        assert claiming.is_due(session, room, NOW)
+        assert len(claiming.take(session, room, NOW + LEASE, NOW)) == 4
         raw.set_progress_handler(None, 0)
         session.rollback()
     return steps[0]

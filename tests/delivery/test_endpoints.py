@@ -3,7 +3,9 @@
 import pytest
 
 from smsgw.addresses import SETTING, Guard
-from smsgw.core import crms, signing_secrets, urls, webhooks
+from smsgw.core.accounts import crms
+from smsgw.core.webhooks import endpoints, urls
+from smsgw.core.webhooks import secrets as signing_secrets
 from smsgw.errors import Invalid, NotFound
 from tests.conftest import NOW
 from tests.delivery.conftest import NOWHERE
@@ -46,19 +48,19 @@ def test_another_crms_endpoint_and_a_removed_one_are_not_found(postman):
     endpoint_id = postman.add_endpoint()
     with postman.database.transaction() as session:
         with pytest.raises(NotFound):
-            webhooks.get(session, "crm_other", endpoint_id)
-        webhooks.remove(session, webhooks.get_any(session, endpoint_id), NOW)
+            endpoints.get(session, "crm_other", endpoint_id)
+        endpoints.remove(session, endpoints.get_any(session, endpoint_id), NOW)
         with pytest.raises(NotFound):
-            webhooks.get(session, postman.crm_id, endpoint_id)
-        assert webhooks.of_crm(session, postman.crm_id) == []
-        assert webhooks.everyone(session) == []
+            endpoints.get(session, postman.crm_id, endpoint_id)
+        assert endpoints.of_crm(session, postman.crm_id) == []
+        assert endpoints.everyone(session) == []
 
 
 def test_an_endpoint_in_json(postman):
     endpoint_id = postman.add_endpoint(event_types=["message.sent"], enabled=False)
     with postman.database.transaction() as session:
-        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
-        assert webhooks.shape(session, endpoint) == {
+        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
+        assert endpoints.shape(session, endpoint) == {
             "id": endpoint_id,
             "crm_id": postman.crm_id,
             "url": NOWHERE,
@@ -81,23 +83,23 @@ def test_the_pending_count_is_each_endpoints_own(postman):
     postman.tell(3)
     postman.tell(1, "message.sent")
     with postman.database.reading() as session:
-        shapes = webhooks.shapes(session, webhooks.of_crm(session, postman.crm_id))
+        shapes = endpoints.shapes(session, endpoints.of_crm(session, postman.crm_id))
     assert {shape["id"]: shape["pending_count"] for shape in shapes} == {first: 4, second: 1}
 
 
 def test_a_password_in_a_url_is_never_shown(postman):
     endpoint_id = postman.add_endpoint()
     with postman.database.transaction() as session:
-        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
+        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
         endpoint.url = "https://clinic:pass@crm.example/hook?x=1"
-        assert webhooks.shape(session, endpoint)["url"] == "https://***@crm.example/hook?x=1"
+        assert endpoints.shape(session, endpoint)["url"] == "https://***@crm.example/hook?x=1"
 
 
 def test_only_what_is_named_is_changed(postman):
     endpoint_id = postman.add_endpoint(event_types=["message.sent"], device_ids=["phone-1"])
     with postman.database.transaction() as session:
-        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
-        webhooks.update(session, endpoint, {"events": None}, NOW)
+        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
+        endpoints.update(session, endpoint, {"events": None}, NOW)
     changed = postman.endpoint(endpoint_id)
     assert (changed.events, changed.device_ids) == (None, ["phone-1"])
     assert (changed.url, changed.enabled) == (NOWHERE, True)
@@ -106,7 +108,7 @@ def test_only_what_is_named_is_changed(postman):
 def test_at_most_ten_secrets_are_kept_and_grace_is_bounded(postman):
     endpoint_id = postman.add_endpoint()
     with postman.database.transaction() as session:
-        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
+        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
         newest = [signing_secrets.rotate(session, endpoint, 3600, NOW) for _ in range(15)]
         assert signing_secrets.live(endpoint, NOW) == newest[:-11:-1]
         with pytest.raises(Invalid, match="grace_seconds"):

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from smsgw.core import deliveries, events, urls, webhooks
+from smsgw.core.events import recording
+from smsgw.core.webhooks import deliveries, endpoints, urls
 from smsgw.store.models import Delivery
 from tests.conftest import NOW
 from tests.delivery.receiver import Answer, Receiver
@@ -17,12 +18,12 @@ DAY = timedelta(days=1)
 
 def enable(postman, endpoint_id):
     with postman.database.transaction() as session:
-        webhooks.enable(session, webhooks.get(session, postman.crm_id, endpoint_id))
+        endpoints.enable(session, endpoints.get(session, postman.crm_id, endpoint_id))
 
 
 def feed_types(postman):
     with postman.database.reading() as session:
-        return [event.type for event in events.feed(session, postman.crm_id, None, 1000)]
+        return [event.type for event in recording.feed(session, postman.crm_id, None, 1000)]
 
 
 def fail_until(postman, now, end):
@@ -93,8 +94,8 @@ def test_disabling_by_hand_is_told_to_nobody_and_puts_nothing_down_meanwhile(pos
     endpoint_id = postman.add_endpoint()
     postman.tell()
     with postman.database.transaction() as session:
-        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
-        webhooks.update(session, endpoint, {"enabled": False}, NOW)
+        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
+        endpoints.update(session, endpoint, {"enabled": False}, NOW)
     postman.tell()
     assert feed_types(postman) == ["message.received"] * 2
     assert len(postman.deliveries(endpoint_id)) == 1
@@ -167,7 +168,7 @@ def test_a_ping_does_not_wait_for_the_breaker(postman):
     postman.fail_all()
     postman.fail_all()
     with postman.database.transaction() as session:
-        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
+        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
         delivery_id = deliveries.ping(session, endpoint, NOW + SECOND)
     (claimed,) = postman.take(NOW + SECOND)
     assert claimed.delivery_id == delivery_id
@@ -182,7 +183,7 @@ def far_away(postman, endpoint_id, count):
                 retry_step=6, attempt_count=6, next_attempt_at=NOW + timedelta(hours=2)
             )
         )
-        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
+        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
         endpoint.consecutive_failures = 7
         endpoint.failing_since = NOW - timedelta(hours=3)
 
@@ -292,7 +293,7 @@ def test_what_waits_for_a_removed_endpoint_is_discarded_and_its_late_outcome_ign
     postman.tell(2)
     claimed = postman.take(threads=1)
     with postman.database.transaction() as session:
-        webhooks.remove(session, webhooks.get(session, postman.crm_id, endpoint_id), NOW)
+        endpoints.remove(session, endpoints.get(session, postman.crm_id, endpoint_id), NOW)
     assert [row.status for row in postman.deliveries(endpoint_id)] == ["discarded"] * 2
     assert postman.settle(claimed[0], status_code=200) is False
     assert postman.take() == []
@@ -305,6 +306,6 @@ def test_another_url_starts_with_a_clean_record(postman):
     postman.fail_all()
     url = urls.checked("http://127.0.0.2:9/new", postman.guard)
     with postman.database.transaction() as session:
-        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
-        webhooks.update(session, endpoint, {"url": url}, NOW)
+        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
+        endpoints.update(session, endpoint, {"url": url}, NOW)
     assert {claimed.url for claimed in postman.take()} == {url}

@@ -14,13 +14,13 @@ import pytest
 from smsgw import brokers
 from smsgw.addresses import Guard
 from smsgw.brokers import BrokerRefused
-from smsgw.core import retries, settling, urls, webhooks
-from smsgw.core.retries import Result
-from smsgw.core.settling import Finished
-from smsgw.delivery import lines
-from smsgw.delivery.attempt import Carriers, begin
-from smsgw.delivery.inflight import InFlight
-from smsgw.delivery.lines import Letter
+from smsgw.core.webhooks import endpoints, retries, settling, urls
+from smsgw.core.webhooks.retries import Result
+from smsgw.core.webhooks.settling import Finished
+from smsgw.delivery import amqp_connection
+from smsgw.delivery.amqp_connection import Letter
+from smsgw.delivery.attempts import Carriers, begin
+from smsgw.delivery.in_flight import InFlight
 from smsgw.delivery.rabbitmq import MOST_IDLE, Publisher
 from smsgw.errors import Invalid
 from tests.conftest import NOW
@@ -364,7 +364,7 @@ def test_the_address_really_connected_to_is_guarded(postman: Postman, broker: Br
 def test_the_worker_of_a_server_without_pika_says_what_to_install(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(lines, "pika", None)
+    monkeypatch.setattr(amqp_connection, "pika", None)
     outcome = publisher.publish("amqp://127.0.0.1/?exchange=x", LETTER, 1.0)
     assert outcome.error == "not_installed"
     assert "requirements-rabbitmq.txt" in str(outcome.detail)
@@ -413,5 +413,5 @@ def test_a_url_is_read_by_rabbitmqs_rules():
 def test_the_password_is_masked_where_the_endpoint_is_shown(postman: Postman):
     endpoint_id = postman.add_endpoint("amqp://me:secret@127.0.0.1/?exchange=smsgw")
     with postman.database.reading() as session:
-        shape = webhooks.shape(session, webhooks.get(session, postman.crm_id, endpoint_id))
+        shape = endpoints.shape(session, endpoints.get(session, postman.crm_id, endpoint_id))
     assert shape["url"] == "amqp://***@127.0.0.1/?exchange=smsgw"

@@ -8,8 +8,9 @@ from standardwebhooks import Webhook
 
 from smsgw import __version__
 from smsgw.addresses import Guard
-from smsgw.core import deliveries, signing_secrets, webhooks
-from smsgw.delivery.attempt import Carriers
+from smsgw.core.webhooks import deliveries, endpoints
+from smsgw.core.webhooks import secrets as signing_secrets
+from smsgw.delivery.attempts import Carriers
 from smsgw.errors import Conflict
 from tests.conftest import NOW
 from tests.delivery.misbehaving import Misbehaving, drips
@@ -53,7 +54,7 @@ def test_during_a_rotation_both_secrets_verify_and_afterwards_only_the_new_one(p
         endpoint_id, old = postman.add_endpoint_with_secret(receiver.url)
         now = recent()
         with postman.database.transaction() as session:
-            endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
+            endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
             new = signing_secrets.rotate(session, endpoint, 60, now)
         postman.tell(now=now)
         postman.round(now)
@@ -70,7 +71,7 @@ def test_during_a_rotation_both_secrets_verify_and_afterwards_only_the_new_one(p
 def test_a_rotation_without_grace_makes_all_old_secrets_void(postman):
     endpoint_id = postman.add_endpoint()
     with postman.database.transaction() as session:
-        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
+        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
         signing_secrets.rotate(session, endpoint, 3600, NOW)
         newest = signing_secrets.rotate(session, endpoint, 0, NOW)
         assert signing_secrets.live(endpoint, NOW) == [newest]
@@ -161,7 +162,7 @@ def test_a_ping_goes_to_its_endpoint_alone_whatever_it_subscribed_to(postman):
         endpoint_id = postman.add_endpoint(pinged.url, event_types=["message.sent"])
         postman.add_endpoint(other.url)
         with postman.database.transaction() as session:
-            endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
+            endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
             delivery_id = deliveries.ping(session, endpoint, NOW)
         postman.round()
     assert len(pinged.requests) == 1
@@ -173,7 +174,7 @@ def test_a_ping_goes_to_its_endpoint_alone_whatever_it_subscribed_to(postman):
 def test_a_ping_that_fails_is_not_retried(postman):
     endpoint_id = postman.add_endpoint()
     with postman.database.transaction() as session:
-        deliveries.ping(session, webhooks.get(session, postman.crm_id, endpoint_id), NOW)
+        deliveries.ping(session, endpoints.get(session, postman.crm_id, endpoint_id), NOW)
     postman.fail_all()
     assert postman.delivery(endpoint_id).status == "discarded"
 
@@ -181,7 +182,7 @@ def test_a_ping_that_fails_is_not_retried(postman):
 def test_a_disabled_endpoint_cannot_be_pinged(postman):
     endpoint_id = postman.add_endpoint(enabled=False)
     with postman.database.transaction() as session:
-        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
+        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
         with pytest.raises(Conflict, match="enable it first"):
             deliveries.ping(session, endpoint, NOW)
 
@@ -191,7 +192,7 @@ def test_the_deliveries_come_in_pages_newest_first_and_by_status(postman):
     postman.tell(5)
     postman.settle(postman.take(threads=1)[0], status_code=200)
     with postman.database.reading() as session:
-        endpoint = webhooks.get(session, postman.crm_id, endpoint_id)
+        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
         seen, cursor = [], None
         for expected in (2, 2, 1):
             page, cursor = deliveries.page(session, endpoint, None, cursor, 2)

@@ -9,11 +9,10 @@ from datetime import timedelta
 import pytest
 
 from smsgw import clock
-from smsgw.core import settling
-from smsgw.core.retries import Result
-from smsgw.core.settling import Finished
-from smsgw.delivery import claim
-from smsgw.delivery.loop import Worker
+from smsgw.core.webhooks import claiming, settling
+from smsgw.core.webhooks.retries import Result
+from smsgw.core.webhooks.settling import Finished
+from smsgw.delivery.worker import Worker
 from tests.conftest import NOW
 from tests.delivery.receiver import Answer, Receiver
 from tests.delivery.test_worker import (
@@ -174,7 +173,7 @@ def test_what_waits_to_be_settled_when_the_worker_is_ended_is_settled_and_the_re
 
 def test_what_took_too_long_to_take_is_given_back_and_sent_once(postman, monkeypatch):
     late, unsent = [timedelta(0)], []
-    settle, take = settling.settle, claim.take
+    settle, take = settling.settle, claiming.take
 
     def watches(session, finished, *rest):
         unsent.extend(one for one in finished if one.result is None)
@@ -190,7 +189,7 @@ def test_what_took_too_long_to_take_is_given_back_and_sent_once(postman, monkeyp
         endpoint_id = postman.add_endpoint(receiver.url)
         event_ids = postman.tell(3, now=clock.now())
         monkeypatch.setattr(settling, "settle", watches)
-        monkeypatch.setattr(claim, "take", is_slow)
+        monkeypatch.setattr(claiming, "take", is_slow)
         worker = Worker(postman.settings, postman.database, clock=lambda: clock.now() + late[0])
         with running(worker):
             wait_until(lambda: statuses(postman, endpoint_id) == {"delivered": 3})

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from smsgw.addresses import Guard, check_url, parse_allowed
-from smsgw.delivery.answers import retry_after
-from smsgw.delivery.transport import Transport
+from smsgw.delivery.http_answers import retry_after
+from smsgw.delivery.http_sender import Transport
 from smsgw.settings import PROJECT_FOLDER
 from tests.delivery.misbehaving import (
     Misbehaving,

@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 
 import pytest
 
-from smsgw.delivery.transport import Transport
+from smsgw.delivery.http_sender import Transport
 from tests.conftest import NOW
 from tests.delivery.misbehaving import Misbehaving, answer, answers
 from tests.delivery.test_transport import BODY, LOOPBACK, post

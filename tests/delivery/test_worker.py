@@ -14,10 +14,13 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core import endings, housekeeping, presence, webhooks
-from smsgw.delivery.chores import Chores
-from smsgw.delivery.loop import Worker
-from smsgw.delivery.transport import Transport
+from smsgw.core.devices import presence
+from smsgw.core.messages import endings
+from smsgw.core.operations import housekeeping
+from smsgw.core.webhooks import endpoints as webhook_endpoints
+from smsgw.delivery.http_sender import Transport
+from smsgw.delivery.periodic_tasks import Chores
+from smsgw.delivery.worker import Worker
 from smsgw.settings import PROJECT_FOLDER
 from smsgw.store import migrations
 from smsgw.store.db import Database
@@ -199,7 +202,9 @@ def test_no_transaction_is_open_while_a_request_runs(postman):
     def answer(_request):
         # This waits for ever, or fails, when somebody holds the endpoint's row or SQLite's write lock.
         with postman.database.transaction() as session:
-            webhooks.lock(session, webhooks.get(session, postman.crm_id, endpoint_id))
+            webhook_endpoints.lock(
+                session, webhook_endpoints.get(session, postman.crm_id, endpoint_id)
+            )
             seen.append(True)
         return Answer()
 

@@ -11,7 +11,8 @@ import pytest
 from demo.phone import Mode, PhoneInHand
 from demo.rows import Report
 from smsgw import clock
-from smsgw.core import crms, devices
+from smsgw.core.accounts import crms
+from smsgw.core.devices import registry
 from smsgw.store.db import Database
 
 from ..running import ROOT, serving, until
@@ -24,7 +25,7 @@ class House:
         self._server = server
         name = f"phone-{uuid.uuid4()}"
         with database.transaction() as session:
-            _, password = devices.add_with_password(session, name, None, None, clock.now())
+            _, password = registry.add_with_password(session, name, None, None, clock.now())
             _, key = crms.add(session, name, [name], clock.now())
         self.url = f"http://{name}:{password}@127.0.0.1:{server.port}/api/sms"
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}

@@ -10,11 +10,13 @@ import sqlalchemy as sa
 import time_machine
 
 from smsgw import clock
-from smsgw.core import crms, devices, logins, outbound, protocols, unconfirmed
-from smsgw.core.drafts import Draft
-from smsgw.http.flushing import FLUSHER
-from smsgw.phones.channel import Conversation, _inspect, _look
-from smsgw.phones.gateway import Gateway, dispatch_id
+from smsgw.core.accounts import crms
+from smsgw.core.devices import logins, protocols, registry
+from smsgw.core.messages import queueing, unconfirmed
+from smsgw.core.messages.drafts import Draft
+from smsgw.http.last_seen import FLUSHER
+from smsgw.phones.mysmsapio.conversation import Conversation, _inspect, _look
+from smsgw.phones.mysmsapio.translation import Gateway, dispatch_id
 from smsgw.store.models import Device, Dispatch, Message, QuarantinedItem
 
 from ..conftest import NOW, World
@@ -64,7 +66,7 @@ class Cable:
         }
         with self.world.database.transaction() as session:
             crm = crms.get(session, wanted.pop("crm", self.world.crm_id))
-            made = outbound.queue(
+            made = queueing.queue(
                 session, crm, self.world.settings, [Draft(**wanted)] * count, clock.now()
             )
             return [message.id for message in made]
@@ -140,6 +142,6 @@ def perform(conversation: Conversation, action: str, **payload: Any) -> Any:
 def cable(world: World) -> Any:
     with time_machine.travel(NOW, tick=False) as traveller:
         with world.database.transaction() as session:
-            device, key = devices.add_with_key(session, "gateway-1", None, None, NOW)
+            device, key = registry.add_with_key(session, "gateway-1", None, None, NOW)
             device.protocol = protocols.MYSMSAPIO
         yield Cable(world, traveller, key)

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from smsgw import clock, ids
-from smsgw.core import devices, handout, protocols, sockets
+from smsgw.core.devices import protocols, registry, sockets
+from smsgw.core.messages import handing_out
 from smsgw.live.conversation import Close, Drop
 
 from ..conftest import NOW
@@ -126,7 +127,7 @@ def test_subscribing_brings_the_queue_at_once_and_marks_the_device_online(cable)
     assert first["priority"] == "normal"
     assert first["message_id"] != second["message_id"]
     device = cable.device()
-    assert devices.is_online(device, clock.now(), 300)
+    assert registry.is_online(device, clock.now(), 300)
     assert device.protocol == "mysmsapio"
 
 
@@ -399,9 +400,9 @@ def test_a_heartbeat_keeps_the_device_online_and_silence_ends_it_after_two_minut
     assert perform(talk, "heartbeat", status="online") == []
     cable.flush()
     cable.pass_time(seconds=119)
-    assert devices.is_online(cable.device(), clock.now(), 300)
+    assert registry.is_online(cable.device(), clock.now(), 300)
     cable.pass_time(seconds=1)
-    assert not devices.is_online(cable.device(), clock.now(), 300)
+    assert not registry.is_online(cable.device(), clock.now(), 300)
 
 
 def test_a_device_whose_heartbeat_is_late_is_asked_for_one_now_and_then(cable):
@@ -473,7 +474,7 @@ def test_a_dispatch_of_a_poll_is_not_handed_out_again_by_a_socket(cable):
 
 
 def remove(session, device):
-    devices.remove(session, device, clock.now())
+    registry.remove(session, device, clock.now())
 
 
 def disable(_session, device):
@@ -481,7 +482,7 @@ def disable(_session, device):
 
 
 def rotate(session, device):
-    devices.rotate_key(session, device, clock.now())
+    registry.rotate_key(session, device, clock.now())
 
 
 @pytest.mark.parametrize("loss", [remove, disable, rotate])
@@ -499,7 +500,7 @@ def test_a_socket_whose_key_is_void_is_sent_away_by_what_it_says_and_nothing_is_
 ):
     socket = cable.subscribed()
     with cable.world.database.transaction() as session:
-        loss(session, devices.get(session, "gateway-1"))
+        loss(session, registry.get(session, "gateway-1"))
     answer = said(perform(socket, action, **payload))
     assert answer[0] == {"type": "disconnect", "reason": "remote", "reconnect": False}
     cable.flush()
@@ -511,7 +512,7 @@ def test_a_key_that_became_void_before_the_subscription_gets_none(cable, loss):
     socket = cable.conversation()
     cable.queue()
     with cable.world.database.transaction() as session:
-        loss(session, devices.get(session, "gateway-1"))
+        loss(session, registry.get(session, "gateway-1"))
     answer = said(command(socket, "subscribe"))
     assert answer[0] == {"type": "disconnect", "reason": "remote", "reconnect": False}
     assert cable.device().socket_id is None
@@ -523,14 +524,14 @@ def test_a_key_that_becomes_void_between_the_look_and_the_hand_out_is_handed_not
 ):
     socket = cable.subscribed()
     (message_id,) = cable.queue()
-    look = handout.has_work
+    look = handing_out.has_work
 
     def late(*arguments):
         with cable.world.database.transaction() as session:
-            loss(session, devices.get(session, "gateway-1"))
+            loss(session, registry.get(session, "gateway-1"))
         return look(*arguments)
 
-    monkeypatch.setattr(handout, "has_work", late)
+    monkeypatch.setattr(handing_out, "has_work", late)
     assert socket.work() == []
     assert cable.message(message_id).status == "queued"
 
@@ -540,7 +541,7 @@ def test_a_gateway_that_was_reset_has_nothing_in_hand_and_a_late_report_still_co
     (message_id,) = cable.queue()
     (payload,) = sent(talk.work())
     with cable.world.database.transaction() as session:
-        devices.reset(session, devices.get(session, "gateway-1"), clock.now())
+        registry.reset(session, registry.get(session, "gateway-1"), clock.now())
     assert cable.message(message_id).reason_class == "unconfirmed"
     cable.pass_time(minutes=10)
     assert sent(talk.work()) == []
@@ -553,8 +554,8 @@ def test_a_gateway_with_a_new_key_is_not_handed_again_what_the_old_one_may_have_
     assert len(sent(cable.subscribed().work())) == 0
     assert cable.message(message_id).status == "dispatched"
     with cable.world.database.transaction() as session:
-        device = devices.get(session, "gateway-1")
-        cable.key = devices.rotate_key(session, device, clock.now())
+        device = registry.get(session, "gateway-1")
+        cable.key = registry.rotate_key(session, device, clock.now())
     talk = cable.subscribed()
     cable.pass_time(minutes=6)
     assert sent(talk.work()) == []

@@ -9,8 +9,9 @@ from datetime import timedelta
 import pytest
 
 from smsgw import clock
-from smsgw.core import devices, limits, ownership, presence, registration
-from smsgw.core.limits import Limit
+from smsgw.core.accounts import ownership, rate_limits
+from smsgw.core.accounts.rate_limits import Limit
+from smsgw.core.devices import pairing, presence, registry
 
 from ..conftest import NOW
 from .conftest import command, sent
@@ -36,7 +37,7 @@ SMS = {
 @pytest.fixture
 def registering(cable):
     with cable.world.database.transaction() as session:
-        registration.PHONES.open_for(session, 5, clock.now())
+        pairing.PHONES.open_for(session, 5, clock.now())
     return lambda body: cable.world.client.post(REGISTER, json=body)
 
 
@@ -57,7 +58,7 @@ def test_a_device_registers_itself_and_may_use_its_key_once_it_is_approved(cable
         {"success": False, "error": "this device waits for an operator's approval"},
     )
     with cable.world.database.transaction() as session:
-        ownership.approve(session, devices.get(session, "samsung-galaxy-001"))
+        ownership.approve(session, registry.get(session, "samsung-galaxy-001"))
     assert cable.post(HEARTBEAT, {}, gateway["api_key"]).status_code == 200
     device = cable.device("samsung-galaxy-001")
     assert (device.name, device.app_version) == ("My Android Phone", "1.0.0")
@@ -95,8 +96,8 @@ def test_registration_closes_by_itself(cable, registering):
 def test_the_setting_opens_registration_for_ever(cable):
     is_open = replace(cable.world.settings, open_registration=True)
     with cable.world.database.reading() as session:
-        assert registration.PHONES.is_open(session, is_open, NOW)
-        assert not registration.PHONES.is_open(session, cable.world.settings, NOW)
+        assert pairing.PHONES.is_open(session, is_open, NOW)
+        assert not pairing.PHONES.is_open(session, cable.world.settings, NOW)
 
 
 def test_registrations_have_a_limit(cable, registering):
@@ -113,7 +114,7 @@ def test_a_heartbeat_is_answered_and_brings_the_device_online(cable):
         "gateway_status": "online",
     }
     cable.flush()
-    assert devices.is_online(cable.device(), clock.now(), 300)
+    assert registry.is_online(cable.device(), clock.now(), 300)
 
 
 def test_a_device_without_heartbeat_is_told_to_be_offline_after_two_minutes(cable):
@@ -464,7 +465,7 @@ def test_a_bug_is_500_in_the_protocols_own_words(cable, monkeypatch):
     def broken(*_args):
         raise ZeroDivisionError
 
-    monkeypatch.setattr("smsgw.phones.gateway.take_sms", broken)
+    monkeypatch.setattr("smsgw.phones.mysmsapio.translation.take_sms", broken)
     cable.world.app.config["PROPAGATE_EXCEPTIONS"] = False
     answer = cable.post(RECEIVED, SMS)
     assert answer.status_code == 500
@@ -494,7 +495,7 @@ def test_a_rate_is_exact_over_a_minute(database):
     def count(seconds):
         with database.transaction() as session:
             now = NOW + timedelta(seconds=seconds)
-            return limits.count(session, limit, "somebody", now).is_allowed
+            return rate_limits.count(session, limit, "somebody", now).is_allowed
 
     assert [count(0) for _ in range(101)] == [True] * 100 + [False]
     assert [count(0.5), count(0.6), count(0.7), count(1.2), count(60)] == [
@@ -511,7 +512,7 @@ def test_a_rate_is_exact_when_many_count_at_once(database):
 
     def count(_):
         with database.transaction() as session:
-            return limits.count(session, limit, "somebody", NOW).is_allowed
+            return rate_limits.count(session, limit, "somebody", NOW).is_allowed
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(count, range(200))) == 100
@@ -530,6 +531,6 @@ def test_a_server_that_keeps_its_sockets_says_so(cable):
 def test_counts_nobody_used_for_a_day_are_forgotten(database):
     limit = Limit("test", 1, 60)
     with database.transaction() as session:
-        limits.count(session, limit, "somebody", NOW)
-        limits.forget_unused(session, NOW + timedelta(hours=25))
-        assert limits.count(session, limit, "somebody", NOW).is_allowed
+        rate_limits.count(session, limit, "somebody", NOW)
+        rate_limits.forget_unused(session, NOW + timedelta(hours=25))
+        assert rate_limits.count(session, limit, "somebody", NOW).is_allowed

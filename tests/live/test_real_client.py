@@ -16,10 +16,11 @@ import pytest
 from werkzeug.serving import make_server
 
 from smsgw import clock
-from smsgw.core import crms, devices
+from smsgw.core.accounts import crms
+from smsgw.core.devices import registry
 from smsgw.live import upgrade
 from smsgw.live.conversation import Kind
-from smsgw.phones import channel
+from smsgw.phones.mysmsapio import conversation
 from smsgw.store import migrations
 from smsgw.store.db import Database
 
@@ -79,7 +80,7 @@ def place(tmp_path: Path) -> Iterator[tuple[Server, str, str]]:
     database = Database(url)
     migrations.upgrade(database)
     with database.transaction() as session:
-        _, key = devices.add_with_key(session, "gateway-1", None, None, clock.now())
+        _, key = registry.add_with_key(session, "gateway-1", None, None, clock.now())
         _, crm_key = crms.add(session, "clinic", None, clock.now())
     database.close()
     with serving(tmp_path, url) as server:
@@ -171,9 +172,11 @@ def test_it_comes_back_after_a_restart_and_gets_what_waited(client_command, plac
 @pytest.fixture
 def silent_place(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, str]]:
     """A server in this process that sends no pings, under Werkzeug's own web server: its port and a device's key."""
-    monkeypatch.setattr(channel.Conversation, "kind", Kind("silent", look=channel.KIND.look))
+    monkeypatch.setattr(
+        conversation.Conversation, "kind", Kind("silent", look=conversation.KIND.look)
+    )
     with world.database.transaction() as session:
-        _, key = devices.add_with_key(session, "gateway-1", None, None, clock.now())
+        _, key = registry.add_with_key(session, "gateway-1", None, None, clock.now())
     server = make_server("127.0.0.1", 0, world.app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -12,9 +12,11 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core import crms, housekeeping, outbound
-from smsgw.core.drafts import Draft
-from smsgw.core.health import WORKER_IS_GONE_AFTER_SECONDS
+from smsgw.core.accounts import crms
+from smsgw.core.messages import queueing
+from smsgw.core.messages.drafts import Draft
+from smsgw.core.operations import housekeeping
+from smsgw.core.operations.health import WORKER_IS_GONE_AFTER_SECONDS
 from smsgw.factory import create_app
 from smsgw.settings import Settings
 from smsgw.store import migrations
@@ -83,7 +85,7 @@ def test_metrics_tell_queues_devices_deliveries_and_the_worker(world: World):
             Draft(to="+12025550123", content="x"),
             Draft(to="+12025550123", content="x"),
         ]
-        outbound.queue(session, crm, world.settings, drafts, clock.now() - timedelta(seconds=90))
+        queueing.queue(session, crm, world.settings, drafts, clock.now() - timedelta(seconds=90))
     _beat(world, seconds_ago=7)
     text = _metrics(world)
     assert _value(text, 'smsgw_messages{direction="outbound",status="queued"}') == 3

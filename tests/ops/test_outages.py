@@ -20,10 +20,12 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core import crms, devices, health
-from smsgw.delivery.loop import Worker
+from smsgw.core.accounts import crms
+from smsgw.core.devices import registry
+from smsgw.core.operations import health
+from smsgw.delivery.worker import Worker
 from smsgw.factory import create_app
-from smsgw.http.flushing import FLUSHER
+from smsgw.http.last_seen import FLUSHER
 from smsgw.live.wakeup import doorbell
 from smsgw.settings import Settings
 from smsgw.store import engines, group_commit, migrations, outages
@@ -68,7 +70,7 @@ def stoppable(postgresql: Any, settings: Settings) -> Iterator[World]:
     app = create_app(replace(settings, database_url=url, operator_key="o" * 40))
     database = app.extensions["smsgw"].database
     with database.transaction() as session:
-        _, password = devices.add_with_password(session, "phone-1", None, None, NOW)
+        _, password = registry.add_with_password(session, "phone-1", None, None, NOW)
         crm, key = crms.add(session, "clinic", None, NOW)
     yield World(app, settings, database, password, crm.id, key)
     app.extensions[FLUSHER].stop()

@@ -14,7 +14,7 @@ import pytest
 from smsgw import logs
 from smsgw.factory import create_app
 from smsgw.http import refusals
-from smsgw.http.flushing import FLUSHER
+from smsgw.http.last_seen import FLUSHER
 from smsgw.http.refusals import AT_ONCE, MOST_NETWORKS, SECONDS_EACH, Refusals, network_of
 
 from ..conftest import World

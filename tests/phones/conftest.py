@@ -12,10 +12,13 @@ import sqlalchemy as sa
 import time_machine
 
 from smsgw import clock
-from smsgw.core import crms, endings, events, housekeeping, outbound, resending, unconfirmed
-from smsgw.core.drafts import Draft
+from smsgw.core.accounts import crms
+from smsgw.core.events import recording
+from smsgw.core.messages import endings, queueing, resending, unconfirmed
+from smsgw.core.messages.drafts import Draft
+from smsgw.core.operations import housekeeping
 from smsgw.http import bodies
-from smsgw.http.flushing import FLUSHER
+from smsgw.http.last_seen import FLUSHER
 from smsgw.store.models import Device, Dispatch, Event, HistoryEntry, Message, QuarantinedItem
 
 from ..conftest import NOW, World
@@ -68,7 +71,7 @@ class Stage:
         wanted = {"to": "+12025550123", "content": "hello", **draft}
         with self.world.database.transaction() as session:
             crm = crms.get(session, wanted.pop("crm", self.world.crm_id))
-            made = outbound.queue(
+            made = queueing.queue(
                 session, crm, self.world.settings, [Draft(**wanted)] * count, clock.now()
             )
             return [message.id for message in made]
@@ -92,7 +95,7 @@ class Stage:
     def resend(self, message_id: str, *, anyway: bool = False) -> None:
         with self.world.database.transaction() as session:
             crm = crms.get(session, self.world.crm_id)
-            message = outbound.get(session, crm, message_id)
+            message = queueing.get(session, crm, message_id)
             act = resending.queue_anyway if anyway else resending.queue
             act(session, message, self.world.settings, clock.now())
 
@@ -116,7 +119,7 @@ class Stage:
     def events(self, message_id: str | None = None) -> list[str]:
         """The types of the CRM's events, oldest first."""
         with self.world.database.reading() as session:
-            rows = events.feed(session, self.world.crm_id, None, 1000)
+            rows = recording.feed(session, self.world.crm_id, None, 1000)
             return [row.type for row in rows if message_id in (None, row.message_id)]
 
     def bodies(self) -> list[dict[str, Any]]:

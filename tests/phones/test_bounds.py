@@ -5,10 +5,10 @@ import json
 import pytest
 import sqlalchemy as sa
 
-from smsgw.core import doctor, quarantine
+from smsgw.core.messages import batches, quarantine
+from smsgw.core.messages.batches import MOST_ITEMS
+from smsgw.core.operations import doctor
 from smsgw.http import json_limits
-from smsgw.phones import batches
-from smsgw.phones.batches import MOST_ITEMS
 from smsgw.store.models import Device, Message, QuarantinedItem
 
 from ..conftest import NOW, World

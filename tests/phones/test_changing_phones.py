@@ -3,19 +3,19 @@
 import pytest
 
 from smsgw import clock
-from smsgw.core import devices, protocols
-from smsgw.http.flushing import FLUSHER
+from smsgw.core.devices import protocols, registry
+from smsgw.http.last_seen import FLUSHER
 
 from .conftest import act_while_reading, sms, update
 
 
 def change(stage, act, device_id="phone-1"):
     with stage.world.database.transaction() as session:
-        return act(session, devices.get(session, device_id))
+        return act(session, registry.get(session, device_id))
 
 
 def remove(session, device):
-    devices.remove(session, device, clock.now())
+    registry.remove(session, device, clock.now())
 
 
 def disable(_session, device):
@@ -23,13 +23,13 @@ def disable(_session, device):
 
 
 def rotate(session, device):
-    devices.rotate(session, device, clock.now())
+    registry.rotate(session, device, clock.now())
 
 
 def add_again(session, device):
     remove(session, device)
     session.flush()
-    devices.add_with_password(session, device.id, None, None, clock.now())
+    registry.add_with_password(session, device.id, None, None, clock.now())
 
 
 LOSSES = pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_what_a_gateway_with_a_key_says_by_rest_counts_only_while_the_key_does(
     stage, monkeypatch, loss, status, path, body
 ):
     with stage.world.database.transaction() as session:
-        device, key = devices.add_with_key(session, "gateway-1", None, None, clock.now())
+        device, key = registry.add_with_key(session, "gateway-1", None, None, clock.now())
         device.protocol = protocols.MYSMSAPIO
     lose_while_reading(stage, monkeypatch, loss, "gateway-1")
     headers = {"Authorization": f"Bearer {key}"}

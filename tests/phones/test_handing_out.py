@@ -7,7 +7,9 @@ from datetime import timedelta
 import pytest
 
 from smsgw import clock
-from smsgw.core import crms, devices, endings, handout, outbound
+from smsgw.core.accounts import crms
+from smsgw.core.devices import registry
+from smsgw.core.messages import endings, handing_out, queueing
 from smsgw.errors import IllegalTransition
 
 from ..conftest import NOW
@@ -189,10 +191,10 @@ def test_a_cancelled_message_is_not_handed_out_and_a_handed_out_one_not_cancelle
     first, second = stage.queue(2)
     with stage.world.database.transaction() as session:
         crm = crms.get(session, stage.world.crm_id)
-        endings.cancel(session, outbound.get(session, crm, first), clock.now())
+        endings.cancel(session, queueing.get(session, crm, first), clock.now())
     (handed,) = stage.poll()
     with stage.world.database.transaction() as session:
-        message = outbound.get(session, crms.get(session, stage.world.crm_id), second)
+        message = queueing.get(session, crms.get(session, stage.world.crm_id), second)
         with pytest.raises(IllegalTransition):
             endings.cancel(session, message, clock.now())
     assert stage.status(first) == "cancelled"
@@ -333,13 +335,13 @@ def test_a_message_that_is_on_its_way_or_has_arrived_cannot_be_resent(stage, wor
 
 def test_a_disabled_device_gets_nothing_and_loses_nothing(stage):
     with stage.world.database.transaction() as session:
-        devices.get(session, "phone-1").enabled = False
+        registry.get(session, "phone-1").enabled = False
     stage.queue()
     answer = stage.post({"messages": [sms()]})
     assert (answer.status_code, answer.json["error"]) == (403, True)
     assert stage.inbox() == []
     with stage.world.database.transaction() as session:
-        devices.get(session, "phone-1").enabled = True
+        registry.get(session, "phone-1").enabled = True
     assert len(stage.poll([sms()])) == 1
 
 
@@ -414,7 +416,7 @@ def test_a_full_window_is_idle_too(stage):
 
 
 def has_work(stage):
-    return handout.has_work(stage.world.database, "phone-1", stage.world.settings, clock.now())
+    return handing_out.has_work(stage.world.database, "phone-1", stage.world.settings, clock.now())
 
 
 def test_a_full_poll_takes_no_more_statements_than_a_small_one(stage):
@@ -457,7 +459,7 @@ def test_a_new_phone_under_a_removed_name_does_not_get_what_the_old_one_may_have
     message_id, _ = stage.send()
     world = stage.world
     with world.database.transaction() as session:
-        devices.remove(session, devices.get(session, "phone-1"), clock.now())
+        registry.remove(session, registry.get(session, "phone-1"), clock.now())
     message = stage.message(message_id)
     assert (message.status, message.reason_class) == ("failed", "unconfirmed")
     headers = world.add_device("phone-1")

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from smsgw.core import devices, housekeeping
+from smsgw.core.devices import registry
+from smsgw.core.operations import housekeeping
 from smsgw.store.db import Database
 
 from ..conftest import NOW
@@ -73,8 +74,8 @@ def test_a_phone_that_was_registered_anew_brings_nothing_twice(stage):
     batch = [sms(id="17"), sms("with a uuid")]
     stage.poll(batch)
     with stage.world.database.transaction() as session:
-        devices.remove(session, devices.get(session, "phone-1"), NOW)
-        _, password = devices.add_with_password(session, "phone-1", None, None, NOW)
+        registry.remove(session, registry.get(session, "phone-1"), NOW)
+        _, password = registry.add_with_password(session, "phone-1", None, None, NOW)
     stage.poll(batch, headers=stage.world.as_device(password=password))
     assert len(stage.inbox()) == 2
 
@@ -223,7 +224,7 @@ def test_nothing_is_kept_when_the_transaction_fails(stage, monkeypatch):
         raise RuntimeError("disk full")
 
     stage.queue(1)
-    monkeypatch.setattr("smsgw.core.handout.hand_out_new", broken)
+    monkeypatch.setattr("smsgw.core.messages.handing_out.hand_out_new", broken)
     answer = stage.post({"messages": [sms()], "updates": []})
     assert answer.status_code == 500
     assert answer.json["error"] is True

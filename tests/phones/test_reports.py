@@ -7,8 +7,8 @@ import uuid
 import pytest
 
 from smsgw import clock
-from smsgw.core import housekeeping
-from smsgw.phones import cht
+from smsgw.core.operations import housekeeping
+from smsgw.phones.cht import endpoints
 from smsgw.store.models import HistoryEntry, Message
 
 from .conftest import sms, update
@@ -324,7 +324,7 @@ def test_a_hundred_updates_in_one_poll_leave_each_message_with_one_status(stage)
 
 def overlapping(stage, monkeypatch, first, second):
     """`second` is handled from its arrival to its end while `first`, which arrived earlier, waits to be read."""
-    read = cht.bodies.read
+    read = endpoints.bodies.read
     arrived, may_go_on = threading.Event(), threading.Event()
 
     def slow_read(limit):
@@ -333,7 +333,7 @@ def overlapping(stage, monkeypatch, first, second):
             assert may_go_on.wait(20)
         return read(limit)
 
-    monkeypatch.setattr(cht.bodies, "read", slow_read)
+    monkeypatch.setattr(endpoints.bodies, "read", slow_read)
     slow = threading.Thread(target=stage.poll, kwargs={"updates": first}, name="slow")
     slow.start()
     assert arrived.wait(20)

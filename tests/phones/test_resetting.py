@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from smsgw import clock
-from smsgw.core import devices, doctor
+from smsgw.core.devices import registry
+from smsgw.core.operations import doctor
 from smsgw.errors import IllegalTransition, NotFound
 
 from .conftest import update
@@ -13,17 +14,17 @@ from .conftest import update
 WORDS = {"dispatched": [], "accepted": ["UNSENT"], "sending": ["UNSENT", "PENDING"]}
 
 
-def act(stage, change=devices.reset):
+def act(stage, change=registry.reset):
     with stage.world.database.transaction() as session:
-        return change(session, devices.get(session, "phone-1"), clock.now())
+        return change(session, registry.get(session, "phone-1"), clock.now())
 
 
 def removed_and_added(stage):
-    act(stage, devices.remove)
+    act(stage, registry.remove)
     return stage.world.add_device("phone-1")
 
 
-@pytest.mark.parametrize("change", [devices.reset, devices.remove])
+@pytest.mark.parametrize("change", [registry.reset, registry.remove])
 @pytest.mark.parametrize("status", list(WORDS))
 def test_what_a_phone_had_in_hand_fails_as_unconfirmed(stage, change, status):
     message_id, dispatch_id = stage.send()
@@ -116,9 +117,9 @@ def test_other_phones_keep_what_they_have_in_hand(stage):
 
 def test_a_device_that_is_gone_cannot_be_reset_or_removed_once_more(stage):
     with stage.world.database.reading() as session:
-        device = devices.get(session, "phone-1")
-    act(stage, devices.remove)
-    for change in (devices.reset, devices.remove):
+        device = registry.get(session, "phone-1")
+    act(stage, registry.remove)
+    for change in (registry.reset, registry.remove):
         with stage.world.database.transaction() as session, pytest.raises(NotFound):
             change(session, device, clock.now())
 

@@ -8,8 +8,8 @@ import threading
 import pytest
 
 from smsgw import clock
-from smsgw.core import devices, protocols
-from smsgw.phones import cht
+from smsgw.core.devices import protocols, registry
+from smsgw.phones.cht import endpoints
 
 from .conftest import act_while_reading, sms, update
 from .test_handing_out import use, writes
@@ -23,7 +23,7 @@ def check(stage, headers=None):
 
 def rotate(stage, _headers=None):
     with stage.world.database.transaction() as session:
-        password = devices.rotate(session, devices.get(session, "phone-1"), clock.now())
+        password = registry.rotate(session, registry.get(session, "phone-1"), clock.now())
     return stage.world.as_device("phone-1", password)
 
 
@@ -123,7 +123,7 @@ def test_a_later_report_lifts_what_the_polls_after_a_check_did_not_confirm(stage
     poll_each_minute(stage, 3)
     assert outcome(stage, message_id) == ("failed", "unconfirmed")
     stage.report(dispatch_id, word)
-    assert outcome(stage, message_id) == (cht.STATUS[word], None)
+    assert outcome(stage, message_id) == (endpoints.STATUS[word], None)
 
 
 def test_the_phone_gets_new_messages_while_old_ones_are_in_doubt_and_their_places_afterwards(stage):
@@ -279,7 +279,7 @@ def test_what_another_app_of_the_device_was_handed_before_its_secret_changed_fai
     message_id, _ = stage.send()
     rotate(stage)
     with stage.world.database.transaction() as session:
-        devices.get(session, "phone-1").protocol = protocols.MYSMSAPIO
+        registry.get(session, "phone-1").protocol = protocols.MYSMSAPIO
     stage.pass_time(minutes=4)
     stage.keep_house()
     assert stage.status(message_id) == "dispatched"

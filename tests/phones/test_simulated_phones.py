@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from demo.handset import Handset
 from demo.rows import Batch, Ledger, Outgoing, Report
 from smsgw import clock
-from smsgw.core import devices
+from smsgw.core.devices import registry
 from smsgw.errors import IllegalTransition
 from smsgw.store.models import Dispatch, Message
 
@@ -172,7 +172,7 @@ class Simulation:
     def change_something(self, phone):
         world, now = self.stage.world, clock.now()
         with world.database.transaction() as session:
-            device = devices.get(session, phone.device_id)
+            device = registry.get(session, phone.device_id)
             password = None
             match self.rng.choice(["wipe", "wipe", "save", "reset", "rotate", "add again"]):
                 case "wipe":
@@ -181,13 +181,13 @@ class Simulation:
                     phone.is_set_up = False
                 case "reset":
                     phone.new_app()
-                    devices.reset(session, device, now)
+                    registry.reset(session, device, now)
                 case "rotate":
-                    password = devices.rotate(session, device, now)
+                    password = registry.rotate(session, device, now)
                 case "add again":
-                    devices.remove(session, device, now)
+                    registry.remove(session, device, now)
                     session.flush()
-                    _, password = devices.add_with_password(
+                    _, password = registry.add_with_password(
                         session, phone.device_id, None, None, now
                     )
         if password is not None:
@@ -239,7 +239,7 @@ def test_no_sms_goes_out_twice_and_no_message_stands_still(stage, monkeypatch, s
             assert dispatch.status != "dispatched"
     for phone in simulation.phones:
         with stage.world.database.transaction() as session:
-            devices.reset(session, devices.get(session, phone.device_id), clock.now())
+            registry.reset(session, registry.get(session, phone.device_id), clock.now())
     with stage.world.database.reading() as session:
         assert set(session.scalars(sa.select(Message.status))) <= FINAL
         lost = session.scalars(sa.select(Message).where(Message.status == "failed")).all()

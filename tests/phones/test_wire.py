@@ -7,9 +7,9 @@ import json
 import pytest
 
 from smsgw import ids
-from smsgw.core import devices
-from smsgw.http.flushing import FLUSHER
+from smsgw.core.devices import registry
 from smsgw.http.guards import readings
+from smsgw.http.last_seen import FLUSHER
 
 from ..conftest import NOW
 from .conftest import sms, update
@@ -83,7 +83,7 @@ def test_wrong_credentials_are_401_with_json_and_a_challenge(stage, method, head
 
 def test_a_disabled_phone_sees_401_at_its_check_and_403_at_its_poll(stage):
     with stage.world.database.transaction() as session:
-        devices.get(session, "phone-1").enabled = False
+        registry.get(session, "phone-1").enabled = False
     check = stage.world.client.get("/api/sms", headers=stage.world.as_device())
     poll = stage.post({})
     assert (check.status_code, poll.status_code) == (401, 403)
@@ -92,7 +92,7 @@ def test_a_disabled_phone_sees_401_at_its_check_and_403_at_its_poll(stage):
 
 def test_a_removed_phone_is_unknown(stage):
     with stage.world.database.transaction() as session:
-        devices.remove(session, devices.get(session, "phone-1"), NOW)
+        registry.remove(session, registry.get(session, "phone-1"), NOW)
     assert stage.post({}).status_code == 401
 
 
@@ -108,21 +108,21 @@ def test_a_removed_phone_is_unknown(stage):
 )
 def test_a_password_is_read_in_every_way_a_phone_may_send_it(stage, typed):
     with stage.world.database.transaction() as session:
-        devices.get(session, "phone-1").secret_hash = ids.hash_secret("päss w@rd")
+        registry.get(session, "phone-1").secret_hash = ids.hash_secret("päss w@rd")
     answer = stage.world.client.post("/api/sms", json={}, headers=basic(b"phone-1:" + typed))
     assert answer.status_code == 200
 
 
 def test_a_latin_1_password_that_happens_to_be_utf_8_is_read_as_both(stage):
     with stage.world.database.transaction() as session:
-        devices.get(session, "phone-1").secret_hash = ids.hash_secret("Ã©")
+        registry.get(session, "phone-1").secret_hash = ids.hash_secret("Ã©")
     answer = stage.world.client.post("/api/sms", json={}, headers=basic(b"phone-1:\xc3\xa9"))
     assert answer.status_code == 200
 
 
 def test_a_password_with_a_colon_is_split_at_the_first(stage):
     with stage.world.database.transaction() as session:
-        devices.get(session, "phone-1").secret_hash = ids.hash_secret("a:b:c")
+        registry.get(session, "phone-1").secret_hash = ids.hash_secret("a:b:c")
     answer = stage.world.client.post("/api/sms", json={}, headers=basic(b"phone-1:a:b:c"))
     assert answer.status_code == 200
 
@@ -135,7 +135,7 @@ def test_the_likeliest_reading_comes_first_and_there_are_few():
 
 def test_a_key_works_as_a_bearer_token_and_as_a_password(stage):
     with stage.world.database.transaction() as session:
-        _, key = devices.add_with_key(session, "keyed", None, None, NOW)
+        _, key = registry.add_with_key(session, "keyed", None, None, NOW)
     bearer = {"Authorization": f"Bearer {key}"}
     assert stage.world.client.get("/api/sms", headers=bearer).status_code == 200
     assert stage.poll(headers=stage.world.as_device("keyed", key)) == []
@@ -296,7 +296,7 @@ def test_an_error_inside_is_500_with_short_json_and_the_batch_stays_on_the_phone
     def broken(*_args):
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("smsgw.core.reports.apply", broken)
+    monkeypatch.setattr("smsgw.core.messages.reports.apply", broken)
     answer = stage.post({"messages": [sms()], "updates": [update(dispatch_id, "SENT")]})
     assert answer.status_code == 500
     assert "secret detail" not in answer.text

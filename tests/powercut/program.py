@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from smsgw import clock
-from smsgw.core import crms, devices
+from smsgw.core.accounts import crms
+from smsgw.core.devices import registry
 from smsgw.factory import create_app
 
 HEADER = struct.Struct("<ccIQI")
@@ -47,7 +48,7 @@ class Callers:
             ]
 
     def _phone(self, session: Any, name: str) -> dict[str, str]:
-        _, password = devices.add_with_password(session, name, None, None, clock.now())
+        _, password = registry.add_with_password(session, name, None, None, clock.now())
         pair = base64.b64encode(f"{name}:{password}".encode()).decode()
         return {"Authorization": f"Basic {pair}"}
 

@@ -11,10 +11,10 @@ from gunicorn.http.unreader import IterUnreader
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from smsgw import web_requests
-from smsgw.web_chunks import ChunkDecoder
-from smsgw.web_refusals import Refusal
-from smsgw.web_requests import RequestReader
+from smsgw.server import requests
+from smsgw.server.chunks import ChunkDecoder
+from smsgw.server.refusals import Refusal
+from smsgw.server.requests import RequestReader
 
 from .web import head
 
@@ -84,7 +84,7 @@ def test_chunks_are_decoded_as_gunicorn_decodes_them(sent: bytes, size: int):
 
 
 def test_a_large_body_goes_to_the_disk_and_comes_back(monkeypatch):
-    monkeypatch.setattr(web_requests, "MAX_BODY_BYTES_IN_MEMORY", 10)
+    monkeypatch.setattr(requests, "MAX_BODY_BYTES_IN_MEMORY", 10)
     reader = RequestReader(Config(), PEER)
     reader.feed(head(b"POST /", Content_Length="40"))
     for _ in range(4):
@@ -96,5 +96,5 @@ def test_a_large_body_goes_to_the_disk_and_comes_back(monkeypatch):
 @pytest.mark.parametrize("part", [b"G", b"GET / HTTP/1.1\r\nA: b\r\n"])
 def test_a_head_that_never_ends_is_refused_at_its_limit(part: bytes):
     with pytest.raises(Refusal) as refused:
-        read(*[part] * (web_requests.MAX_HEAD_BYTES + 1))
+        read(*[part] * (requests.MAX_HEAD_BYTES + 1))
     assert refused.value.status in (400, 414, 431)

@@ -17,7 +17,8 @@ import pytest
 import requests
 
 from smsgw import clock
-from smsgw.core import crms, devices
+from smsgw.core.accounts import crms
+from smsgw.core.devices import registry
 from smsgw.store.db import Database
 from tests.conftest import missing
 from tests.live import node
@@ -171,7 +172,7 @@ def add_people(url: str) -> str:
     """Adds a phone and a CRM; the CRM's key."""
     database = Database(url)
     with database.transaction() as session:
-        devices.add_with_password(session, "phone-1", None, None, clock.now())
+        registry.add_with_password(session, "phone-1", None, None, clock.now())
         _, key = crms.add(session, "clinic", None, clock.now())
     database.close()
     return key

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from smsgw import server as server_module
-from smsgw.server import Child
+from smsgw.server import supervisor as server_module
+from smsgw.server.supervisor import Child
 from smsgw.store.db import Database
 from tests.running import ROOT, Server, environment, free_port, serving, until
 
@@ -115,7 +115,7 @@ def test_ctrl_c_and_a_closed_terminal_end_it_too(server: Server, number: signal.
 
 
 def test_killed_children_are_started_again(server: Server):
-    for word in ("smsgw.web", "smsgw worker"):
+    for word in ("smsgw.server.gunicorn_app", "smsgw worker"):
         (pid,) = _children(server.process.pid, word)
         os.kill(pid, signal.SIGKILL)
         until(
@@ -126,7 +126,7 @@ def test_killed_children_are_started_again(server: Server):
 
 
 def test_a_killed_gunicorn_worker_is_started_again(server: Server):
-    (web,) = _children(server.process.pid, "smsgw.web")
+    (web,) = _children(server.process.pid, "smsgw.server.gunicorn_app")
     workers = until(lambda: len(_children(web, "")) == 2 and _children(web, ""), "two workers")
     os.kill(workers[0], signal.SIGKILL)
     until(lambda: len(pids := _children(web, "")) == 2 and workers[0] not in pids, "a new worker")
@@ -217,7 +217,7 @@ def ended(child: Child) -> Child:
 
 
 def test_a_request_that_comes_while_no_process_serves_is_answered_by_the_next(server: Server):
-    (web,) = _children(server.process.pid, "smsgw.web")
+    (web,) = _children(server.process.pid, "smsgw.server.gunicorn_app")
     for pid in [web, *_children(web, "")]:
         os.kill(pid, signal.SIGKILL)
     assert server.request("GET", "/healthz")[0] == 200

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from smsgw import ids
-from smsgw import server as server_module
-from smsgw.core import crms, devices
+from smsgw.core.accounts import crms
+from smsgw.core.devices import registry
+from smsgw.server import supervisor as server_module
 from smsgw.store import migrations
 from smsgw.store.db import Database
 from tests.conftest import NOW
@@ -73,7 +74,7 @@ def serving_web(home: Path, times: str = "", before: str = "pass") -> Iterator[W
     database = Database(url)
     migrations.upgrade(database)
     with database.transaction() as session:
-        device, _ = devices.add_with_password(session, "phone-1", None, None, NOW)
+        device, _ = registry.add_with_password(session, "phone-1", None, None, NOW)
         device.secret_hash = ids.hash_secret(PASSWORD)
         _, key = crms.add(session, CRM, None, NOW)
     database.close()

@@ -10,23 +10,16 @@ import pytest
 import time_machine
 
 from smsgw import clock, ids
-from smsgw.core import (
-    crms,
-    devices,
-    endings,
-    housekeeping,
-    logins,
-    operators,
-    outbound,
-    presence,
-    unconfirmed,
-)
-from smsgw.core.drafts import Draft
-from smsgw.core.protocols import SOCKET
-from smsgw.crm import socket as crm_side
-from smsgw.http.flushing import FLUSHER
+from smsgw.core.accounts import crms, operators
+from smsgw.core.devices import logins, presence, registry
+from smsgw.core.devices.protocols import SOCKET
+from smsgw.core.messages import endings, queueing, unconfirmed
+from smsgw.core.messages.drafts import Draft
+from smsgw.core.operations import housekeeping
+from smsgw.http.last_seen import FLUSHER
 from smsgw.live.conversation import Close
-from smsgw.phones import socket as device_side
+from smsgw.websocket_api import crm_socket as crm_side
+from smsgw.websocket_api import device_socket as device_side
 from tests.conftest import NOW, World
 
 SEED = Path(__file__).with_name("seed.txt").read_text(encoding="utf-8")
@@ -81,7 +74,7 @@ class Stage:
         with self.world.database.transaction() as session:
             crm = crms.get(session, self.crm_id)
             draft = Draft(to="+12025550123", content=content, device_id="12345")
-            (made,) = outbound.queue(session, crm, self.world.settings, [draft], clock.now())
+            (made,) = queueing.queue(session, crm, self.world.settings, [draft], clock.now())
             return made.id
 
     def keep_house(self) -> None:
@@ -116,7 +109,7 @@ def say(conversation: Any, body: Any) -> list[Any]:
 def stage(world: World) -> Any:
     with time_machine.travel(NOW, tick=False) as traveller:
         with world.database.transaction() as session:
-            device, token = devices.add_with_key(session, "12345", None, None, NOW)
+            device, token = registry.add_with_key(session, "12345", None, None, NOW)
             device.protocol = SOCKET
             crm, key = crms.add(session, "CRM", ["12345"], NOW)
             operator_key = operators.add(session, "ops", NOW)

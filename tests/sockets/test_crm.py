@@ -4,10 +4,12 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core import crms, devices, events, positions
-from smsgw.core.limits import Limit
-from smsgw.crm import socket as crm_side
+from smsgw.core.accounts import crms
+from smsgw.core.accounts.rate_limits import Limit
+from smsgw.core.devices import registry
+from smsgw.core.events import feed, recording
 from smsgw.store.models import Delivery, Event
+from smsgw.websocket_api import crm_socket as crm_side
 
 from .conftest import INCOMING, OUTGOING, Stage, said, say, told
 
@@ -171,7 +173,7 @@ def test_many_devices_online_are_told_in_pieces(stage: Stage, monkeypatch: pytes
     monkeypatch.setattr(crm_side, "MOST_EVENTS", 2)
     with stage.world.database.transaction() as session:
         for number in range(5):
-            device, _ = devices.add_with_key(session, f"d{number}", None, None, clock.now())
+            device, _ = registry.add_with_key(session, f"d{number}", None, None, clock.now())
             device.is_online = True
         crms.route(
             session,
@@ -247,8 +249,8 @@ def test_an_event_that_becomes_visible_late_is_not_passed_over(stage: Stage):
     program, phone = stage.crm(), stage.device()
     program.opened(), phone.opened()
     with stage.world.database.transaction() as session:
-        happening = events.Happening("device.online", stage.crm_id, {}, "slow")
-        (slow,) = events.record(session, [happening], clock.now())
+        happening = recording.Happening("device.online", stage.crm_id, {}, "slow")
+        (slow,) = recording.record(session, [happening], clock.now())
         say(phone, INCOMING)
         assert program.work() == [], "what comes before may still become visible"
     first, second = said(program.work())
@@ -260,11 +262,11 @@ def test_a_socket_that_begins_while_an_event_is_being_written_hears_of_it(stage:
     if stage.world.database.is_sqlite:
         pytest.skip("SQLite has one writer at a time")
     with stage.world.database.transaction() as session:
-        happening = events.Happening("device.online", stage.crm_id, {}, "slow")
-        (slow,) = events.record(session, [happening], clock.now())
+        happening = recording.Happening("device.online", stage.crm_id, {}, "slow")
+        (slow,) = recording.record(session, [happening], clock.now())
         receive(stage, "m1")
         with stage.world.database.reading() as reading:
-            position = positions.last_shown(reading, stage.crm_id)
+            position = feed.last_shown(reading, stage.crm_id)
         program = stage.crm(after=position)
         assert program.opened() == []
     first, *_ = said(program.work())
@@ -281,7 +283,7 @@ def test_a_socket_outlives_the_removal_of_old_events(stage: Stage):
     assert crm_side._look(stage.world.database, [program]) == []
     with stage.world.database.reading() as session:
         again = stage.crm(after=program.position)
-        events.feed(session, stage.crm_id, again.position, 1)  # what the door asks
+        recording.feed(session, stage.crm_id, again.position, 1)  # what the door asks
     for one in (program, again):
         assert one.work() == []
     receive(stage, "m2")

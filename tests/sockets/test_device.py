@@ -7,11 +7,11 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core import devices
+from smsgw.core.devices import registry
 from smsgw.live.conversation import Drop
-from smsgw.phones import socket as device_side
-from smsgw.phones.line import look
+from smsgw.live.device_socket import look
 from smsgw.store.models import Device, Message, QuarantinedItem
+from smsgw.websocket_api import device_socket as device_side
 
 from .conftest import INCOMING, RECEIPT, Stage, said, say, told
 
@@ -148,7 +148,7 @@ def test_a_repeat_is_acknowledged_and_not_forwarded(stage: Stage):
 
 def test_two_devices_may_use_the_same_message_id(stage: Stage):
     with stage.world.database.transaction() as session:
-        _, token = devices.add_with_key(session, "other", None, None, clock.now())
+        _, token = registry.add_with_key(session, "other", None, None, clock.now())
     for phone in (stage.device(), stage.device(token)):
         phone.opened()
         say(phone, {**INCOMING, "deviceId": phone.key})
@@ -306,7 +306,7 @@ def test_the_error_says_where_a_frame_stops_being_json(stage: Stage):
 
 
 def remove(session, device):
-    devices.remove(session, device, clock.now())
+    registry.remove(session, device, clock.now())
 
 
 def disable(_session, device):
@@ -314,7 +314,7 @@ def disable(_session, device):
 
 
 def rotate(session, device):
-    devices.rotate_key(session, device, clock.now())
+    registry.rotate_key(session, device, clock.now())
 
 
 @pytest.mark.parametrize("loss", [remove, disable, rotate])
@@ -325,7 +325,7 @@ def test_a_socket_whose_token_is_void_is_closed_by_what_it_says_and_nothing_is_t
     socket = stage.device()
     socket.opened()
     with stage.world.database.transaction() as session:
-        loss(session, devices.get(session, "12345"))
+        loss(session, registry.get(session, "12345"))
     assert say(socket, body) == [4001]
     with stage.world.database.reading() as session:
         assert session.query(Message).count() == session.query(QuarantinedItem).count() == 0

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from smsgw.core import crms, devices, ownership
-from smsgw.http.wiring import EXTENSION
-from smsgw.phones.socket import KIND
+from smsgw.core.accounts import crms, ownership
+from smsgw.core.devices import registry
+from smsgw.http.context import EXTENSION
 from smsgw.store.models import CrmDevice, Device
+from smsgw.websocket_api.device_socket import KIND
 from tests.conftest import NOW
 
 from .conftest import INCOMING, Stage, say, told
@@ -139,10 +140,10 @@ def test_no_crm_brings_a_removed_or_disabled_device_back(stage: Stage, name: str
     register(stage, "own", stage.crm_key)
     for device_id in ("own", "12345"):
         with stage.world.database.transaction() as session:
-            device = devices.get(session, device_id)
+            device = registry.get(session, device_id)
             device.enabled = False
             if state == "removed":
-                devices.remove(session, device, NOW)
+                registry.remove(session, device, NOW)
     for key in (stage.crm_key, stage.world.crm_key):
         assert register(stage, name, key).status_code == 409
     assert register(stage, "own", stage.operator_key).status_code in (200, 201)
@@ -190,7 +191,7 @@ def test_what_was_queued_for_a_name_before_goes_to_no_new_owner(stage: Stage, ev
     send(stage, stage.world.crm_key, device_id="phone-1")
     with stage.world.database.transaction() as session:
         crm = crms.get(session, stage.crm_id)
-        ownership.assign(session, devices.get(session, "phone-1"), crm, NOW)
+        ownership.assign(session, registry.get(session, "phone-1"), crm, NOW)
     (one,) = messages(stage, stage.world.crm_key)
     assert one["status"] == "cancelled"
     assert poll(stage, "phone-1", stage.world.password).json == {"messages": []}

@@ -9,7 +9,8 @@ from threading import Barrier
 import pytest
 
 from smsgw import clock
-from smsgw.core import crms, ownership, registration
+from smsgw.core.accounts import crms, ownership
+from smsgw.core.devices import pairing
 from smsgw.errors import GatewayError
 
 from .conftest import Stage
@@ -89,7 +90,7 @@ def test_of_crms_of_one_name_that_operators_add_at_once_the_others_are_refused(s
     assert len([one for one in made if one]) == 1
 
 
-@pytest.mark.parametrize("who", [registration.PHONES, registration.CRMS])
+@pytest.mark.parametrize("who", [pairing.PHONES, pairing.CRMS])
 def test_who_registers_changes_nothing_about_until_when_it_is_open(stage: Stage, who):
     now = clock.now()
     with stage.world.database.transaction() as session:

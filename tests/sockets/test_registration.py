@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from smsgw import clock
-from smsgw.core import crms, devices, doctor, ownership, registration
-from smsgw.http.wiring import EXTENSION
+from smsgw.core.accounts import crms, ownership
+from smsgw.core.devices import pairing, registry
+from smsgw.core.operations import doctor
+from smsgw.http.context import EXTENSION
 from tests.conftest import NOW
 
 from .conftest import Stage
@@ -49,7 +51,7 @@ def gateway(stage: Stage) -> str:
 
 def test_pairing_lets_phones_in_and_no_crm(stage: Stage):
     with stage.world.database.transaction() as session:
-        registration.PHONES.open_for(session, 5, clock.now())
+        pairing.PHONES.open_for(session, 5, clock.now())
     assert register_crm(stage, "new").status_code == 401
     assert register(stage, "new").status_code == 201
     stage.pass_time(minutes=6)
@@ -61,7 +63,7 @@ def test_a_crm_registers_itself_only_where_an_operator_opened_that(stage: Stage)
     refused = register_crm(stage, "new")
     assert (refused.status_code, "'crm pair'" in refused.json["message"]) == (401, True)
     with stage.world.database.transaction() as session:
-        registration.CRMS.open_for(session, 5, clock.now())
+        pairing.CRMS.open_for(session, 5, clock.now())
     allow(stage, open_registration=False)
     assert register_crm(stage, "new").status_code == 201
     assert register(stage, "new").status_code == 401, "phones have a registration of their own"
@@ -202,7 +204,7 @@ def test_a_stranger_takes_no_name_that_is_or_was_there(stage: Stage, name: str):
     open_both(stage)
     stage.world.add_device("gone")
     with stage.world.database.transaction() as session:
-        devices.remove(session, devices.get(session, "gone"), NOW)
+        registry.remove(session, registry.get(session, "gone"), NOW)
     assert register(stage, name).status_code == 409
     answer = stage.call("POST", GATEWAY, {"device_id": name, "name": "mine"})
     assert (answer.status_code, answer.json["error"]) == (400, "Device ID already exists")

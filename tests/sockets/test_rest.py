@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from smsgw.core import crms, devices, events, routing
-from smsgw.core.protocols import SOCKET
-from smsgw.http import keys
-from smsgw.http.wiring import EXTENSION
+from smsgw.core.accounts import crms
+from smsgw.core.devices import registry, routing
+from smsgw.core.devices.protocols import SOCKET
+from smsgw.core.events import recording
+from smsgw.http.context import EXTENSION
+from smsgw.websocket_api import keys
 from tests.conftest import NOW
 
 from .conftest import INCOMING, OUTGOING, Stage, say, told
@@ -73,8 +75,8 @@ def test_an_open_door_gives_nobody_another_ones_device(stage: Stage):
     open_the_door(stage)
     with stage.world.database.transaction() as session:
         _, stranger = crms.add(session, "stranger", [], NOW)
-        _, other = devices.add_with_key(session, "other", None, None, NOW)
-        devices.get(session, "other").protocol = SOCKET
+        _, other = registry.add_with_key(session, "other", None, None, NOW)
+        registry.get(session, "other").protocol = SOCKET
     for key in (None, stranger, other):
         assert register(stage, "12345", key).status_code == 409
     assert stage.device().opened() == [], "the token is still good"
@@ -246,9 +248,9 @@ def test_a_good_key_without_a_handshake_is_told_so(stage: Stage):
 @pytest.mark.parametrize("unknown", [f"evt_{'f' * 32}", "evt_1", "0", "of another CRM"])
 def test_what_is_said_of_an_unknown_position_loses_no_event_there(stage: Stage, unknown: str):
     if unknown == "of another CRM":
-        ping = events.Happening("webhook.ping", stage.world.crm_id, {})
+        ping = recording.Happening("webhook.ping", stage.world.crm_id, {})
         with stage.world.database.transaction() as session:
-            (unknown,) = events.record(session, [ping], NOW)
+            (unknown,) = recording.record(session, [ping], NOW)
     phone = stage.device()
     phone.opened()
     say(phone, INCOMING)
@@ -268,7 +270,7 @@ def test_a_token_that_becomes_void_while_its_request_is_under_way_gets_no_new_on
 
     def late() -> Any:
         with stage.world.database.transaction() as session:
-            devices.rotate_key(session, devices.get(session, "12345"), NOW)
+            registry.rotate_key(session, registry.get(session, "12345"), NOW)
         return read()
 
     monkeypatch.setattr(keys, "json_body", late)

@@ -11,9 +11,11 @@ from typing import NamedTuple
 import pytest
 import sqlalchemy as sa
 
-from smsgw.core import crms, devices, handout, locking, logins, outbound
-from smsgw.core.drafts import Draft
-from smsgw.core.journal import writing
+from smsgw.core.accounts import crms
+from smsgw.core.devices import locking, logins, registry
+from smsgw.core.messages import handing_out, queueing
+from smsgw.core.messages.drafts import Draft
+from smsgw.core.messages.history import writing
 from smsgw.store import reader
 from smsgw.store.db import Database
 from smsgw.store.inserts import InsertNew
@@ -47,7 +49,7 @@ OPERATORS = InsertNew(Operator, NewOperator, conflict_on=[Operator.name], return
 
 def test_no_update_is_lost_when_many_write_at_once(database):
     with database.transaction() as session:
-        devices.add_with_password(session, "phone-1", None, None, NOW)
+        registry.add_with_password(session, "phone-1", None, None, NOW)
 
     def count_up():
         for _ in range(25):
@@ -76,13 +78,13 @@ def test_a_process_that_hangs_with_the_write_lock_is_not_waited_for_for_ever(tmp
 def test_a_failed_transaction_leaves_nothing(database):
     def fail():
         with database.transaction() as session:
-            devices.add_with_password(session, "phone-1", None, None, NOW)
+            registry.add_with_password(session, "phone-1", None, None, NOW)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
     with database.reading() as session:
-        assert devices.everyone(session) == []
+        assert registry.everyone(session) == []
 
 
 def test_moments_come_back_as_aware_utc(database):
@@ -117,9 +119,9 @@ def _driver(session):
 
 def test_readers_do_not_wait_for_a_writer(database):
     with database.transaction() as session:
-        devices.add_with_password(session, "phone-1", None, None, NOW)
+        registry.add_with_password(session, "phone-1", None, None, NOW)
         with database.reading() as reader:
-            assert devices.everyone(reader) == []
+            assert registry.everyone(reader) == []
 
 
 def test_only_new_rows_go_in(database):
@@ -134,7 +136,7 @@ def _fill(world, count, **draft):
         crm = crms.get(session, world.crm_id)
         for _ in range(count // 1000):
             wanted = Draft(to="+12025550123", content="hello", **draft)
-            outbound.queue(session, crm, world.settings, [wanted] * 1000, NOW)
+            queueing.queue(session, crm, world.settings, [wanted] * 1000, NOW)
 
 
 def _dispatches(message_ids):
@@ -161,7 +163,7 @@ def test_the_login_of_an_idle_poll_goes_by_index_only(world):
     with world.database.transaction() as session:
         session.execute(sa.text("ANALYZE"))
     assert not logins.find(world.database, "phone-1", NOW).may_have_work
-    assert not handout.has_work(world.database, "phone-1", world.settings, NOW)
+    assert not handing_out.has_work(world.database, "phone-1", world.settings, NOW)
     values = {"device_id": "phone-1", "now": NOW, "oldest": NOW}
     login = logins._BY_ID.compiled(world.database.engine.dialect, values)
     explain = "EXPLAIN QUERY PLAN" if world.database.is_sqlite else "EXPLAIN"
@@ -179,7 +181,7 @@ def test_the_login_of_an_idle_poll_reads_little_also_while_statistics_are_old(wo
     if world.database.is_sqlite:
         pytest.skip("SQLite goes by indexes whatever it knows of the tables")
     with world.database.transaction() as session:
-        devices.add_with_password(session, "phone-2", None, None, NOW)
+        registry.add_with_password(session, "phone-2", None, None, NOW)
         session.execute(sa.text("ANALYZE"))
     _fill(world, 3000, device_id="phone-2")
     values = {"device_id": "phone-1", "now": NOW, "oldest": NOW}
@@ -218,7 +220,7 @@ def test_the_next_messages_are_found_without_reading_the_whole_queue(world):
     with world.database.transaction() as session:
         device = locking.lock(session, "phone-1")
         with noted(world.database) as seen, writing(session, NOW) as journal:
-            assert len(handout.hand_out_new(session, device, world.settings, journal)) == 10
+            assert len(handing_out.hand_out_new(session, device, world.settings, journal)) == 10
         explain = "EXPLAIN QUERY PLAN " if world.database.is_sqlite else "EXPLAIN "
         for text, values in seen:
             if text.startswith("SELECT") and "UNION ALL" in text:

@@ -11,8 +11,11 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core import crms, doctor, events, positions
-from smsgw.core.health import Finding
+from smsgw.core.accounts import crms
+from smsgw.core.events import feed as event_feed
+from smsgw.core.events import recording
+from smsgw.core.operations import doctor
+from smsgw.core.operations.health import Finding
 from smsgw.settings import Settings
 from smsgw.store.db import Database
 
@@ -29,8 +32,8 @@ class Feed:
         self._after: str | None = None
 
     def record(self, session: sa.orm.Session) -> str:
-        happening = events.Happening("message.received", self.crm_id, {})
-        return events.record(session, [happening], clock.now())[0]
+        happening = recording.Happening("message.received", self.crm_id, {})
+        return recording.record(session, [happening], clock.now())[0]
 
     def add(self) -> str:
         with self.database.transaction() as session:
@@ -38,11 +41,11 @@ class Feed:
 
     def last_shown(self) -> str | None:
         with self.database.reading() as session:
-            return positions.last_shown(session, self.crm_id)
+            return event_feed.last_shown(session, self.crm_id)
 
     def read(self, database: Database | None = None) -> list[str]:
         with (database or self.database).reading() as session:
-            found = [event.id for event in events.feed(session, self.crm_id, self._after, 1000)]
+            found = [event.id for event in recording.feed(session, self.crm_id, self._after, 1000)]
         self._after = found[-1] if found else self._after
         return found
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import pytest
 import sqlalchemy as sa
 
-from smsgw.core import crms
+from smsgw.core.accounts import crms
 from smsgw.store.inserts import Insert, InsertNew
 from smsgw.store.models import Crm, Delivery, Dispatch, HistoryEntry, Message, Operator
 

@@ -9,7 +9,8 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 from smsgw import ids
-from smsgw.core import crms, logins, ownership, routing
+from smsgw.core.accounts import crms, ownership
+from smsgw.core.devices import logins, routing
 from smsgw.store import migrations
 from smsgw.store.db import Database
 from smsgw.store.models import Crm, Device

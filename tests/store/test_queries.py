@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import pytest
 import sqlalchemy as sa
 
-from smsgw.core import crms
-from smsgw.core.rows import MESSAGE_COLUMNS, MessageRow
+from smsgw.core.accounts import crms
 from smsgw.store.inserts import Insert
 from smsgw.store.models import Crm, Device, Message
 from smsgw.store.queries import Change, Query, RowUpdate, not_null
+from smsgw.store.rows import MESSAGE_COLUMNS, MessageRow
 from smsgw.store.tables import plain
 
 from ..noting import noted

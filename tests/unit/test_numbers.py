@@ -8,13 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phonenumbers import shortnumberinfo
 
-from smsgw.sms.numbers import (
-    is_dialable,
-    is_e164,
-    normalise,
-    normalise_sender,
-    refusal,
-)
+from smsgw.sms.numbers import is_dialable, is_e164, normalise, normalise_sender, refusal
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from smsgw.core.retries import Result, delay_seconds, pause
+from smsgw.core.webhooks.retries import Result, delay_seconds, pause
 from smsgw.settings import RETRY_SCHEDULE
 from tests.conftest import NOW
 

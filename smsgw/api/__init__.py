@@ -1,0 +1,1 @@
+"""REST under `/api/v1`, for CRMs and operators."""

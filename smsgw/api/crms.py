@@ -1,0 +1,163 @@
+"""`/api/v1/crms`: the operator's view of the programs that send and receive."""
+
+from datetime import datetime
+from typing import Any
+
+from flask import Response
+from sqlalchemy.orm import Session
+
+from .. import clock
+from ..addresses import Guard
+from ..core.accounts import crms
+from ..core.webhooks import endpoints, urls
+from ..http.answers import answer
+from ..http.context import house
+from ..http.guards import operator_required
+from ..http.idempotency import once, once_with_secret
+from ..store.models import Crm
+from .openapi import examples
+from .openapi.blueprint import Door
+from .schemas import crms as crm_schemas
+
+door = Door("CRMs", "For operators: the programs that may send and receive, and their keys.")
+
+
+@door.on("GET", "/crms")
+@door.answers(200, crm_schemas.Crms, "All of them, oldest first.", example={"data": [examples.CRM]})
+@operator_required
+def list_crms() -> Response:
+    """List CRMs"""
+    with house().database.reading() as session:
+        return answer({"data": crms.shapes(session, crms.everyone(session))})
+
+
+@door.on("POST", "/crms")
+@door.answers(201, crm_schemas.CrmLogin, "Its key, shown this once.", example=examples.CRM_LOGIN)
+@operator_required
+@door.takes(crm_schemas.NewCrm, examples={"clinic": {"value": examples.NEW_CRM}})
+def add(body: dict[str, Any]) -> Response:
+    """Add a CRM
+
+    With `callback_url` it gets a webhook endpoint for all its events, too.
+    """
+    callback_url = body.get("callback_url")
+    guard = Guard(house().settings.webhook_allowed_networks)
+    url = None if callback_url is None else urls.checked(callback_url, guard)
+
+    def act(session: Session, now: datetime) -> Response:
+        crm, key = crms.add(session, body["name"], body.get("device_ids"), now)
+        webhook = None if url is None else _webhook(session, crm, url, now)
+        return answer({**_key(crm, key), "webhook": webhook}, 201, f"/api/v1/crms/{crm.id}")
+
+    return once_with_secret(act)
+
+
+@door.on("GET", "/crms/<crm_id>")
+@door.answers(200, crm_schemas.Crm, "The CRM.", example=examples.CRM)
+@door.fails(404)
+@operator_required
+def show(crm_id: str) -> Response:
+    """Read a CRM
+
+    By its id or its name.
+    """
+    with house().database.reading() as session:
+        return answer(_shape(session, crms.get(session, crm_id)))
+
+
+@door.on("PATCH", "/crms/<crm_id>")
+@door.answers(200, crm_schemas.Crm, "The CRM as it is now.", example=examples.CRM)
+@door.fails(404, 409)
+@operator_required
+@door.takes(crm_schemas.CrmChanges, examples={"all": {"value": {"device_ids": None}}})
+def change(body: dict[str, Any], crm_id: str) -> Response:
+    """Change a CRM
+
+    Its name, whether it is let in, its limits, and which devices it may use. What it has queued for a device that is
+    left out by name is cancelled. While it is disabled, its own devices are refused and send nothing.
+    """
+    with house().database.transaction() as session:
+        crm = crms.get(session, crm_id)
+        crms.rename(session, crm, body.get("name", crm.name))
+        crm.enabled = body.get("enabled", crm.enabled)
+        crm.strict_numbers = body.get("strict_numbers", crm.strict_numbers)
+        crm.queue_limit = body.get("queue_limit", crm.queue_limit)
+        crm.requests_per_minute = body.get("requests_per_minute", crm.requests_per_minute)
+        if "device_ids" in body:
+            crms.route(session, crm, body["device_ids"], clock.now())
+        session.flush()
+        return answer(_shape(session, crm))
+
+
+@door.on("DELETE", "/crms/<crm_id>")
+@door.answers(204, None, "It is gone.")
+@door.fails(404)
+@operator_required
+def remove(crm_id: str) -> Response:
+    """Remove a CRM
+
+    Its key is void at once, its own devices are removed, and what it still has in the queue is cancelled. Its messages
+    stay.
+    """
+    with house().database.transaction() as session:
+        crms.remove(session, crms.get(session, crm_id), clock.now())
+    return Response(status=204)
+
+
+@door.on("POST", "/crms/<crm_id>/approve")
+@door.answers(200, crm_schemas.Crm, "The CRM as it is now.", example=examples.CRM)
+@door.fails(404)
+@operator_required
+def approve(crm_id: str) -> Response:
+    """Approve a CRM
+
+    Notes that you know one that registered itself. What it may use besides its own devices, `PATCH` says, which
+    approves it too.
+    """
+
+    def act(session: Session, _now: datetime) -> Response:
+        crm = crms.get(session, crm_id)
+        crms.approve(crm)
+        session.flush()
+        return answer(_shape(session, crm))
+
+    return once(act)
+
+
+@door.on("POST", "/crms/<crm_id>/rotate")
+@door.answers(200, crm_schemas.CrmKey, "Its new key, shown this once.", example=examples.CRM_KEY)
+@door.fails(404)
+@operator_required
+def rotate(crm_id: str) -> Response:
+    """Give a CRM a new key
+
+    The old one is void at once.
+    """
+
+    def act(session: Session, _now: datetime) -> Response:
+        crm = crms.get(session, crm_id)
+        return answer(_key(crm, crms.rotate(crm)), 200, f"/api/v1/crms/{crm.id}")
+
+    return once_with_secret(act)
+
+
+def _webhook(session: Session, crm: Crm, url: urls.Checked, now: datetime) -> dict[str, str]:
+    endpoint, secret = endpoints.add(
+        session,
+        crm,
+        url,
+        event_types=None,
+        device_ids=None,
+        enabled=True,
+        most=house().settings.webhooks_per_crm,
+        now=now,
+    )
+    return {"id": endpoint.id, "secret": secret}
+
+
+def _key(crm: Crm, key: str) -> dict[str, str]:
+    return {"id": crm.id, "name": crm.name, "api_key": key}
+
+
+def _shape(session: Session, crm: Crm) -> dict[str, Any]:
+    return crms.shapes(session, [crm])[0]

@@ -1,0 +1,109 @@
+"""Deliveries: what was sent to an endpoint, and sending it again."""
+
+from datetime import datetime
+from typing import Any
+
+from flask import Response
+from sqlalchemy.orm import Session
+
+from ..core.webhooks import deliveries, endpoints
+from ..http.answers import answer
+from ..http.context import house
+from ..http.guards import crm_or_operator_required, crm_required, this_crm
+from ..http.idempotency import once
+from ..store.models import WebhookEndpoint
+from . import readers
+from .openapi import examples
+from .openapi.blueprint import Door
+from .schemas import webhooks as webhook_schemas
+
+door = Door(
+    "Deliveries", "What was sent to your endpoints, what they answered, and sending it again."
+)
+
+
+@door.on("GET", "/webhooks/<webhook_id>/deliveries")
+@door.answers(
+    200, webhook_schemas.DeliveryPage, "A page of deliveries.", example=examples.DELIVERY_PAGE
+)
+@door.fails(404)
+@crm_or_operator_required
+@door.takes(webhook_schemas.DeliveryQuery, location="query")
+def list_deliveries(query: dict[str, Any], webhook_id: str) -> Response:
+    """List an endpoint's deliveries
+
+    Newest first.
+    """
+    with house().database.reading() as session:
+        endpoint = readers.endpoint(session, webhook_id)
+        found, next_cursor = deliveries.page(
+            session, endpoint, query.get("status"), query.get("cursor"), query["limit"]
+        )
+        data = [readers.of_endpoint(session, endpoint, one) for one in found]
+        return answer({"data": data, "next_cursor": next_cursor})
+
+
+@door.on("GET", "/deliveries/<delivery_id>")
+@door.answers(
+    200,
+    webhook_schemas.DeliveryWithAttempts,
+    "The delivery.",
+    example=examples.DELIVERY_WITH_ATTEMPTS,
+)
+@door.fails(404)
+@crm_or_operator_required
+def show(delivery_id: str) -> Response:
+    """Read a delivery
+
+    With each attempt and what your server answered.
+    """
+    with house().database.reading() as session:
+        delivery = readers.delivery(session, delivery_id)
+        endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
+        shown = deliveries.shape(session, delivery)
+        return answer(readers.of_endpoint(session, endpoint, shown))
+
+
+@door.on("POST", "/deliveries/<delivery_id>/replay")
+@door.answers(
+    202,
+    webhook_schemas.DeliveryWithAttempts,
+    "It goes out again.",
+    example=examples.DELIVERY_PENDING,
+)
+@door.fails(404)
+@crm_required
+def replay(delivery_id: str) -> Response:
+    """Send a delivery again
+
+    At once, under the same `webhook-id` and with a new signature.
+    """
+
+    def act(session: Session, now: datetime) -> Response:
+        delivery = deliveries.get(session, this_crm().id, delivery_id)
+        deliveries.replay(session, delivery, now)
+        session.flush()
+        url = f"/api/v1/deliveries/{delivery_id}"
+        return answer(deliveries.shape(session, delivery), 202, url)
+
+    return once(act)
+
+
+@door.on("POST", "/webhooks/<webhook_id>/recover")
+@door.answers(202, webhook_schemas.Recovered, "They go out again.", example=examples.RECOVERED)
+@door.fails(404)
+@crm_required
+@door.takes(webhook_schemas.Recovery, examples={"since": {"value": examples.RECOVERY}})
+def recover(body: dict[str, Any], webhook_id: str) -> Response:
+    """Make up for lost time
+
+    Sends everything of a time that this endpoint wants and never got: what was given up, and what happened while it
+    was switched off.
+    """
+
+    def act(session: Session, now: datetime) -> Response:
+        endpoint = endpoints.get(session, this_crm().id, webhook_id)
+        until = body.get("until") or now
+        return answer(deliveries.recover(session, endpoint, body["since"], until, now), 202)
+
+    return once(act)

@@ -1,0 +1,81 @@
+"""`/api/v1/events` and `/api/v1/stats`: what happened, one by one and in figures."""
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from flask import Response
+from sqlalchemy.orm import Session
+
+from .. import clock
+from ..core.accounts import operator_json
+from ..core.events import recording
+from ..core.operations import stats
+from ..http.answers import answer, json_answer
+from ..http.context import house
+from ..http.guards import crm_or_operator_required, find_crm
+from ..store.models import Event
+from . import readers
+from .openapi import examples
+from .openapi.blueprint import Door
+from .schemas import events as event_schemas
+
+_LATELY = timedelta(hours=24)
+
+door = Door("Events", "What happened, by polling: the same events as webhooks, in one order.")
+
+
+@door.on("GET", "/events")
+@door.answers(200, event_schemas.Feed, "The next events.", example=examples.FEED)
+@door.fails(404)
+@crm_or_operator_required
+@door.takes(event_schemas.EventQuery, location="query")
+def feed(query: dict[str, Any]) -> Response:
+    """Poll for events
+
+    Oldest first, and none is ever skipped. Begin without `after`, then always give the `next_cursor` of the answer
+    before; it stays the same as long as nothing is new. An operator reads the events of all CRMs, or of the one that
+    `crm` names, each with `crm_id` and `crm`.
+    """
+    after = query.get("after") or None
+    with house().database.reading() as session:
+        crm = readers.wanted_crm(session, query)
+        if crm is None:
+            found = recording.feed_of_all(session, after, query["limit"])
+        else:
+            found = recording.feed(session, crm.id, after, query["limit"])
+        bodies = _bodies(session, found)
+    next_cursor = found[-1].id if found else after
+    # The stored bodies are JSON: what is polled is to the letter what is sent to webhooks.
+    data = ",".join(bodies)
+    return json_answer(f'{{"data":[{data}],"next_cursor":{json.dumps(next_cursor)}}}')
+
+
+def _bodies(session: Session, found: Sequence[Event]) -> list[str]:
+    if find_crm() is not None:
+        return [event.body for event in found]
+    names = operator_json.crm_names(session, {event.crm_id for event in found})
+    whose = [{"crm_id": event.crm_id, "crm": names.get(event.crm_id)} for event in found]
+    return [
+        f"{event.body[:-1]},{json.dumps(one)[1:]}" for event, one in zip(found, whose, strict=True)
+    ]
+
+
+@door.on("GET", "/stats")
+@door.answers(200, event_schemas.Stats, "The figures.", example=examples.STATS)
+@crm_or_operator_required
+@door.takes(event_schemas.StatsQuery, location="query")
+def show_stats(query: dict[str, Any]) -> Response:
+    """Figures
+
+    How many messages since `since` are in which status, in all and per device, and what waits in the queue now. A CRM
+    sees its own, an operator those of the whole server or of the CRM that `crm` names.
+    """
+    now = clock.now()
+    since = query.get("since") or now - _LATELY
+    with house().database.reading() as session:
+        crm = readers.wanted_crm(session, query)
+        if crm is None:
+            return answer(stats.of_all(session, house().settings, since, now))
+        return answer(stats.of_crm(session, crm, house().settings, since, now))

@@ -1,0 +1,238 @@
+"""`/api/v1/messages`: sending, looking, cancelling, sending again."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from flask import Response
+from sqlalchemy.orm import Session
+
+from .. import clock
+from ..core.accounts import operator_json
+from ..core.messages import endings, queueing, reading, resending
+from ..core.messages import json as message_json
+from ..core.messages import preview as previews
+from ..core.messages.drafts import Draft
+from ..core.messages.reading import Filters
+from ..http.answers import answer
+from ..http.context import house
+from ..http.guards import (
+    crm_or_operator_required,
+    crm_required,
+    find_crm,
+    sender_required,
+    this_crm,
+)
+from ..http.idempotency import is_asked_for, once
+from ..store.models import Message
+from ..store.rows import MessageRow
+from . import readers
+from .openapi import examples
+from .openapi.blueprint import Door
+from .schemas import messages as message_schemas
+
+door = Door("Messages", "Sending SMS, reading what came in, and what became of each.")
+
+_LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where to read it."}}
+
+
+@door.on("POST", "/messages")
+@door.answers(
+    200,
+    message_schemas.Message,
+    "The message its `reference` made before, as it stands now.",
+    example=examples.DELIVERED,
+)
+@door.answers(
+    202, message_schemas.Message, "It is queued.", example=examples.MESSAGE, headers=_LOCATION
+)
+@sender_required
+@door.takes(message_schemas.Draft, examples=examples.DRAFTS)
+def send(body: dict[str, Any]) -> Response:
+    """Send an SMS
+
+    Queues one message for a device. It is safe to repeat with a `reference` of your own, for ever, or with an
+    `Idempotency-Key`, for a day.
+    """
+
+    draft = _draft(body)
+    if not is_asked_for() and queueing.may_draw_up(this_crm(), house().settings, draft):
+        return _send_with_others(draft)
+
+    def act(session: Session, now: datetime) -> Response:
+        taken = queueing.take_one(session, this_crm(), house().settings, draft, now)
+        status = 202 if taken.is_new else 200
+        return answer(message_json.message(taken.message), status, _url(taken.message))
+
+    return once(act)
+
+
+def _send_with_others(draft: Draft) -> Response:
+    database = house().database
+    new = queueing.draw_up(database, this_crm(), house().settings, draft, clock.now())
+    database.insert_together(new.batches)
+    return answer(message_json.message(new.message), 202, _url(new.message))
+
+
+@door.on("POST", "/messages/batch")
+@door.answers(
+    202,
+    message_schemas.Messages,
+    "They are queued, in the order they were given.",
+    example=examples.MESSAGES,
+)
+@sender_required
+@door.takes(message_schemas.Batch, examples={"batch": {"value": examples.BATCH}})
+def send_batch(body: dict[str, Any]) -> Response:
+    """Send up to 1,000 SMS
+
+    All are queued or none. What is wrong stands in `details.messages.<row>`, rows counted from 0. A `reference` that
+    was used before gives its message in place; with another body it is a 409 with the rows in `details.rows`.
+    """
+
+    def act(session: Session, now: datetime) -> Response:
+        drafts = [_draft(item) for item in body["messages"]]
+        taken = queueing.take(session, this_crm(), house().settings, drafts, now)
+        return answer(_several([one.message for one in taken]), 202)
+
+    return once(act)
+
+
+@door.on("POST", "/messages/preview")
+@door.answers(200, message_schemas.Preview, "What would become of it.", example=examples.PREVIEW)
+@crm_required
+@door.takes(message_schemas.Draft, examples=examples.DRAFTS)
+def preview(body: dict[str, Any]) -> Response:
+    """Look before you send
+
+    Says how the text would be cut, how the number would be written and which devices may send it. Nothing is stored
+    or sent; what could not be sent is refused in the same words as by sending it.
+    """
+    with house().database.reading() as session:
+        return answer(
+            previews.preview(session, this_crm(), house().settings, _draft(body), clock.now())
+        )
+
+
+@door.on("GET", "/messages")
+@door.answers(
+    200, message_schemas.MessagePage, "A page of messages.", example=examples.MESSAGE_PAGE
+)
+@crm_or_operator_required
+@door.takes(message_schemas.MessageQuery, location="query")
+def list_messages(query: dict[str, Any]) -> Response:
+    """List messages
+
+    What you sent and what came in for you, newest first. All filters given have to fit. An operator reads those of all
+    CRMs, or of the one that `crm` names, with whose each is.
+    """
+    with house().database.reading() as session:
+        found, next_cursor = reading.page(
+            session,
+            readers.wanted_crm(session, query),
+            house().settings,
+            _filters(query),
+            query.get("cursor"),
+            query["limit"],
+        )
+        shown = _shown(session, found, [message_json.message(message) for message in found])
+        return answer({"data": shown, "next_cursor": next_cursor})
+
+
+@door.on("GET", "/messages/<message_id>")
+@door.answers(
+    200,
+    message_schemas.WholeMessage,
+    "The message, its history and what it waits for.",
+    example=examples.WHOLE_MESSAGE,
+)
+@door.fails(404)
+@crm_or_operator_required
+def show(message_id: str) -> Response:
+    """Read a message
+
+    With everything that happened to it, each handing to a device, and, while it is unfinished, what it waits for.
+    """
+    with house().database.reading() as session:
+        message = reading.get(session, find_crm(), message_id)
+        whole = reading.whole_shape(session, message, house().settings, clock.now())
+        return answer(_shown(session, [message], [whole])[0])
+
+
+@door.on("DELETE", "/messages/<message_id>")
+@door.answers(200, message_schemas.Message, "It is cancelled.", example=examples.CANCELLED)
+@door.fails(404, 409)
+@crm_required
+def cancel(message_id: str) -> Response:
+    """Cancel a message
+
+    Works as long as it is `queued`; once a phone has it, nobody can call it back and the answer is 409.
+    """
+    with house().database.transaction() as session:
+        message = queueing.get(session, this_crm(), message_id)
+        endings.cancel(session, message, clock.now())
+        return answer(message_json.message(message))
+
+
+@door.on("POST", "/messages/<message_id>/resend")
+@door.answers(202, message_schemas.Message, "It is queued again.", example=examples.MESSAGE)
+@door.fails(404)
+@crm_required
+@door.takes(message_schemas.Resend, examples={"duplicate": {"value": examples.RESEND}})
+def resend(body: dict[str, Any], message_id: str) -> Response:
+    """Send a message again
+
+    For one that failed, expired or is stuck. Where the phone may have sent it all the same the answer is 409
+    `may_duplicate`, until you say `{"may_duplicate": true}`.
+    """
+    act_on = resending.queue_anyway if body["may_duplicate"] else resending.queue
+
+    def act(session: Session, now: datetime) -> Response:
+        message = queueing.get(session, this_crm(), message_id)
+        act_on(session, message, house().settings, now)
+        return answer(message_json.message(message), 202, _url(message))
+
+    return once(act)
+
+
+def _shown(
+    session: Session, found: Sequence[Message | MessageRow], shown: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    return shown if find_crm() else operator_json.of_messages(session, found, shown)
+
+
+def _several(found: Sequence[Message | MessageRow]) -> dict[str, Any]:
+    return {"data": [message_json.message(message) for message in found]}
+
+
+def _url(message: Message | MessageRow) -> str:
+    return f"/api/v1/messages/{message.id}"
+
+
+def _draft(body: dict[str, Any]) -> Draft:
+    priority = body.get("priority")
+    return Draft(
+        to=body["to"],
+        content=body["content"],
+        device_id=body.get("device_id"),
+        reference=body.get("reference"),
+        send_at=body.get("send_at"),
+        expires_at=body.get("expires_at"),
+        ttl_seconds=body.get("ttl"),
+        priority=Draft.priority if priority is None else priority,
+        metadata=body.get("metadata"),
+    )
+
+
+def _filters(query: dict[str, Any]) -> Filters:
+    return Filters(
+        direction=query.get("direction"),
+        status=query.get("status"),
+        device_id=query.get("device_id"),
+        from_number=query.get("from_"),
+        to_number=query.get("to"),
+        reference=query.get("reference"),
+        q=query.get("q"),
+        since=query.get("since"),
+        until=query.get("until"),
+    )

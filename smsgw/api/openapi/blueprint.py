@@ -1,0 +1,210 @@
+"""Doors that describe themselves: a blueprint whose routes, guards, bodies and answers make the OpenAPI document."""
+
+import http
+from collections.abc import Callable
+from typing import Any
+
+import flask_smorest
+import marshmallow as ma
+from flask import Flask
+from flask_smorest.utils import prepare_response
+
+from ...http import bodies
+from ...http.parsing import StrictParser, Taken
+
+View = Callable[..., Any]
+Decorator = Callable[[View], View]
+
+TITLE = "SMS gateway"
+SECURITY: dict[str, list[dict[str, list[str]]]] = {
+    "crm": [{"crm": []}, {"crm_header": []}],
+    "operator": [{"operator": []}],
+    "crm or operator": [{"crm": []}, {"crm_header": []}, {"operator": []}],
+    "public": [],
+}
+SECURITY_SCHEMES = {
+    "crm": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A CRM's API key: `Authorization: Bearer crm_live_…`.",
+    },
+    "crm_header": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "The same key in a header of its own.",
+    },
+    "operator": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An operator's key: `Authorization: Bearer op_live_…`.",
+    },
+    "device": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "A device's name and password.",
+    },
+}
+IDEMPOTENCY_KEY = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "required": False,
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
+    "description": (
+        "Any text of your own that is new for each request, such as a UUID. Repeated within 24 hours with the same "
+        "body, the request acts no second time and gets the first answer again (with the header "
+        "`Idempotency-Replayed: true`); with another body it is a 409 `idempotency_key_used`. Answers that show "
+        "a secret are never kept: there a repeat is a 409 `secret_shown_once`."
+    ),
+    "example": "5f0c7f5e-52b1-4f0e-a0c5-6f0f0c7b7d1e",
+}
+ERRORS = {
+    400: ("The request could not be read.", "bad_json", "the body is not JSON in UTF-8"),
+    401: ("No key, or a wrong one.", "unauthorized", "no API key, or a wrong one"),
+    403: ("The key is disabled.", "crm_disabled", "this API key is disabled"),
+    404: (
+        "There is no such thing, or it belongs to somebody else.",
+        "not_found",
+        "no message 'msg_1'",
+    ),
+    409: (
+        "It does not go with what is there already; nothing was changed.",
+        "conflict",
+        "the reference 'visit-4711' was used before for another message",
+    ),
+    422: (
+        "A field is wrong or unknown; `details` names it.",
+        "invalid",
+        "content: Missing data for required field.",
+    ),
+    429: (
+        "The CRM's queue or rate is full; `Retry-After` says when to come back, in seconds.",
+        "queue_full",
+        "the queue of this CRM is full: 10,000 of at most 10,000 messages wait in it",
+    ),
+    503: (
+        "The database cannot be used at this moment; `Retry-After` says when to try again, in seconds.",
+        "database_unavailable",
+        "the database cannot be used at this moment; try again in some seconds",
+    ),
+}
+
+
+class Error(ma.Schema):
+    """What every error looks like."""
+
+    error = ma.fields.Boolean(required=True, metadata={"description": "Always `true`."})
+    code = ma.fields.String(
+        required=True, metadata={"description": "For programs; stays the same over versions."}
+    )
+    message = ma.fields.String(required=True, metadata={"description": "For people, in English."})
+    details = ma.fields.Dict(
+        required=True,
+        metadata={
+            "description": "More for programs: what is wrong with each field, for one. "
+            "At most 1,000 things and 64 KiB; `truncated` is true where there was more."
+        },
+    )
+
+
+class Door(flask_smorest.Blueprint):  # type: ignore[misc]
+    """A blueprint under `/api/v1`. Below a route stand: `answers`, `fails`, the guard, `takes`, and then the view."""
+
+    ARGUMENTS_PARSER = StrictParser()
+
+    def __init__(self, name: str, description: str) -> None:
+        super().__init__(name, __name__, url_prefix="/api/v1", description=description)
+        self._prepare_doc_cbks.append(_document_guard)
+        self.after_request(bodies.pack)
+
+    def on(self, method: str, rule: str) -> Decorator:
+        """Puts the view at this URL."""
+        decorate: Decorator = self.route(rule, methods=[method])
+        return decorate
+
+    def takes(self, schema: type[Taken], location: str = "json", examples: Any = None) -> Decorator:
+        """Hands the view what the schema read from the body, or with `location="query"` from the URL."""
+        wanted = {"examples": examples} if examples else {}
+        decorate: Decorator = self.arguments(schema(), location=location, **wanted)
+        return decorate
+
+    def answers(
+        self, status: int, schema: Any, description: str, example: Any = None, headers: Any = None
+    ) -> Decorator:
+        """Describes an answer; the view builds it itself, so that no schema slows it down."""
+        decorate: Decorator = self.response(
+            status, schema, description=description, example=example, headers=headers
+        )
+        return decorate
+
+    def fails(self, *statuses: int) -> Decorator:
+        """Names errors that the view may answer with, besides those all have."""
+
+        def decorate(view: View) -> View:
+            for status in statuses:
+                view = self.alt_response(status, http.HTTPStatus(status).name)(view)
+            return view
+
+        return decorate
+
+    def _store_endpoint_docs(
+        self, endpoint: str, obj: View, parameters: Any, tags: Any, **options: Any
+    ) -> None:
+        super()._store_endpoint_docs(endpoint, obj, parameters, tags, **options)
+        for method in options["methods"]:
+            self._docs[endpoint][method.lower()]["guard"] = obj.guard  # type: ignore[attr-defined]
+
+
+class Api(flask_smorest.Api):  # type: ignore[misc]
+    """Collects the doors' descriptions; errors are answered by `answers`, as everywhere."""
+
+    ERROR_SCHEMA = Error
+
+    def _register_error_handlers(self) -> None:
+        """Leaves the app's own handlers alone."""
+
+    def _register_pagination_header(self) -> None:
+        """Leaves flask-smorest's own paging out."""
+
+    def _register_responses(self) -> None:
+        super()._register_responses()
+        for status in ERRORS:
+            response = _error_response(status)
+            prepare_response(response, self.spec, self.DEFAULT_RESPONSE_CONTENT_TYPE)
+            self.spec.components.response(http.HTTPStatus(status).name, response, lazy=True)
+
+
+def make_api(app: Flask, version: str) -> Api:
+    """The collector for this app."""
+    api = Api(
+        app,
+        spec_kwargs={"title": TITLE, "version": version, "openapi_version": "3.1.0"},
+    )
+    for name, scheme in SECURITY_SCHEMES.items():
+        api.spec.components.security_scheme(name, scheme)
+    return api
+
+
+def _document_guard(
+    doc: dict[str, Any], doc_info: dict[str, Any], *, method: str, **_more: Any
+) -> dict[str, Any]:
+    guard = doc_info["guard"]
+    doc["security"] = SECURITY[guard]
+    responses = {str(status): response for status, response in doc["responses"].items()}
+    common = {400, 401, 403, 429, 503} if "crm" in guard else {400, 401, 503}
+    for status in common:
+        responses.setdefault(str(status), http.HTTPStatus(status).name)
+    responses.setdefault("default", "DEFAULT_ERROR")
+    if method == "post":
+        doc.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
+        responses.setdefault("409", "CONFLICT")
+    doc["responses"] = dict(sorted(responses.items()))
+    return doc
+
+
+def _error_response(status: int) -> dict[str, Any]:
+    description, code, message = ERRORS[status]
+    example = {"error": True, "code": code, "message": message, "details": {}}
+    if status == 422:
+        example["details"] = {"content": ["Missing data for required field."]}
+    return {"description": description, "schema": Error, "example": example}

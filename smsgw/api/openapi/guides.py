@@ -1,0 +1,41 @@
+"""The project's pages on sockets and brokers, `docs/*.md`, as HTML."""
+
+from functools import cache
+from html import escape
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+from ...settings import PROJECT_FOLDER
+
+_FOLDER = PROJECT_FOLDER / "docs"
+_TEMPLATE = (Path(__file__).parent / "static" / "guide.html").read_text(encoding="utf-8")
+_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
+
+
+def find(name: str) -> str | None:
+    """The page of that name, with or without `.md`, as the pages' links have it; `None` where there is none."""
+    return _pages().get(name.removesuffix(".md"))
+
+
+@cache
+def _pages() -> dict[str, str]:
+    """Each page, made once per process, by the name of its file."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.glob("*.md"))}
+    menu = "".join(
+        f'<li><a href="/docs/{name}">{escape(_title(text))}</a></li>'
+        for name, text in texts.items()
+    )
+    return {name: _page(text, menu) for name, text in texts.items()}
+
+
+def _page(text: str, menu: str) -> str:
+    parts = {"TITLE": escape(_title(text)), "MENU": menu, "TEXT": _MARKDOWN.render(text)}
+    page = _TEMPLATE
+    for name, part in parts.items():
+        page = page.replace(f"<!-- {name} -->", part)
+    return page
+
+
+def _title(text: str) -> str:
+    return text.partition("\n")[0].removeprefix("# ")

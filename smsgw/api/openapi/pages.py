@@ -1,0 +1,96 @@
+"""`/openapi.json`, the page `/docs` that shows it, the pages it links, and a front page that points there."""
+
+import json
+from pathlib import Path
+
+from flask import Blueprint, Flask, Response, current_app, send_from_directory
+
+from ... import __version__
+from ...http.context import house
+from ...http.guards import public
+from .. import crms, deliveries, devices, events, messages, webhooks
+from ..schemas.fields import Moment
+from . import document, guides
+from .blueprint import Api, make_api
+
+# Nothing from elsewhere and nothing inline; the viewer's style sheet has its icons as data.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_FOLDER = Path(__file__).parent / "static"
+_INTRODUCTION = (Path(__file__).parent / "introduction.md").read_text(encoding="utf-8")
+_DOORS = (
+    messages.door,
+    events.door,
+    webhooks.door,
+    deliveries.door,
+    devices.door,
+    crms.door,
+)
+_DOCUMENT = "smsgw.openapi"
+
+blueprint = Blueprint("docs", __name__)
+
+
+def register(app: Flask) -> None:
+    """Puts the REST API and its documentation into the app."""
+    api = make_api(app, __version__)
+    api.register_field(Moment, "string", "date-time")
+    for door in _DOORS:
+        api.register_blueprint(door)
+    app.register_blueprint(blueprint)
+    app.extensions[_DOCUMENT] = api
+
+
+@blueprint.get("/")
+@public
+def front() -> Response:
+    """A page that tells somebody who found the server what it is."""
+    return _page("index.html")
+
+
+@blueprint.get("/docs")
+@public
+def show() -> Response:
+    """The documentation, to read and to try out."""
+    return _page("docs/index.html")
+
+
+@blueprint.get("/docs/<path:name>")
+@public
+def show_more(name: str) -> Response:
+    """The page of `docs/` that has this name, otherwise a file of the viewer's."""
+    guide = guides.find(name)
+    return _page(f"docs/{name}") if guide is None else _sealed(Response(guide))
+
+
+@blueprint.get("/openapi.json")
+@public
+def show_document() -> Response:
+    """The OpenAPI document."""
+    return Response(_document(), mimetype="application/json")
+
+
+def _page(name: str) -> Response:
+    return _sealed(send_from_directory(_FOLDER, name, max_age=3600))
+
+
+def _sealed(page: Response) -> Response:
+    """The page with the word to browsers that it asks for nothing from elsewhere."""
+    page.headers["Content-Security-Policy"] = POLICY
+    page.headers["X-Content-Type-Options"] = "nosniff"
+    page.headers["Referrer-Policy"] = "no-referrer"
+    return page
+
+
+def _document() -> str:
+    """The document as text, written once per process."""
+    made = current_app.extensions[_DOCUMENT]
+    if isinstance(made, Api):
+        settings = house().settings
+        introduction = _INTRODUCTION.replace("BASE_URL", settings.base_url)
+        whole = document.put_together(made, introduction, settings.public_url)
+        made = json.dumps(whole, ensure_ascii=False, indent=1)
+        current_app.extensions[_DOCUMENT] = made
+    return str(made)

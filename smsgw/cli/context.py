@@ -1,0 +1,76 @@
+"""What every command needs: the settings, the database, and the addresses under which people reach the server."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from .. import program
+from .. import settings as settings_module
+from ..errors import GatewayError
+from ..server import address
+from ..settings import Settings
+from ..store import migrations
+from ..store.db import Database
+
+_POOL = 2
+# An address reserved for documentation: choosing a way to it sends nothing.
+_SOMEWHERE = ("192.0.2.1", 9)
+
+
+class NotReady(GatewayError):
+    """The database has not the tables of this version."""
+
+    code = "not_ready"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The settings and the database."""
+
+    settings: Settings
+    database: Database
+
+
+@contextmanager
+def opened() -> Iterator[Opened]:
+    """The database with the tables of this version; `NotReady` says what to run when it has not got them."""
+    with unchecked() as house:
+        revision = migrations.current(house.database)
+        if revision is None:
+            raise NotReady(f"the database is new: run {program.line('init')}")
+        if revision != migrations.head():
+            raise NotReady(
+                f"the database is at revision {revision}, this version needs {migrations.head()}:"
+                f" run {program.line('db upgrade')}"
+            )
+        yield house
+
+
+@contextmanager
+def unchecked() -> Iterator[Opened]:
+    """The database as it is, and the settings with the address at which the server was started last."""
+    settings = address.as_served(settings_module.load())
+    database = Database(settings.database_url, pool_size=_POOL)
+    try:
+        yield Opened(settings, database)
+    finally:
+        database.close()
+
+
+def phone_base(settings: Settings) -> str:
+    """Where a phone reaches the server; without SMSGW_PUBLIC_URL, by this machine's address in its network."""
+    if settings.public_url is not None:
+        return settings.public_url
+    host = settings.host if settings.host not in ("0.0.0.0", "::", "") else lan_address()
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def lan_address() -> str:
+    """This machine's address in its network, or 127.0.0.1 where it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(_SOMEWHERE)
+        except OSError:
+            return "127.0.0.1"
+        return str(probe.getsockname()[0])

@@ -1,0 +1,171 @@
+"""Messages in a CSV file: read with all wrong rows named, written as they are."""
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from ..core.messages.drafts import Draft
+from ..errors import Invalid
+from . import times
+
+NEEDED = ("to", "content")
+OPTIONAL = ("reference", "device_id", "send_at", "priority")
+_DELIMITERS = ",;\t|"
+_LOST = "\ufffd"
+_NOT_UTF8 = "the file is not UTF-8; a spreadsheet saves it so as 'CSV UTF-8'"
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """A row of the file: `row` as a spreadsheet counts it, from 1 and the header included, `line` where it ends."""
+
+    row: int
+    line: int
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a file holds: the drafts with their places, and what is wrong with other rows."""
+
+    drafts: Sequence[Draft]
+    places: Sequence[Place]
+    faults: Mapping[Place, str]
+
+
+def read(data: bytes, zone: ZoneInfo | None = None) -> Sheet:
+    """The whole file; `Invalid` where it cannot be read at all or its columns are wrong.
+
+    UTF-8, or UTF-16 with its byte order mark; commas, semicolons, tabs or bars, as a first line `sep=;` says or the
+    header shows; quoted texts may hold line breaks. Times without a zone are those of `zone`.
+    """
+    text, delimiter = _without_separator_line(_decoded(data))
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter or _delimiter(text), strict=True
+    )
+    try:
+        return _sheet(_places(reader), zone)
+    except csv.Error as error:
+        raise Invalid(f"line {reader.line_num}: {error}") from None
+
+
+def write_header(file: Any, columns: list[str]) -> None:
+    """Writes the first row."""
+    csv.writer(file).writerow(columns)
+
+
+def write_row(file: Any, row: Mapping[str, Any], columns: list[str]) -> None:
+    """Writes a row; texts stay exactly as they are."""
+    csv.writer(file).writerow([_cell(row.get(column)) for column in columns])
+
+
+def _decoded(data: bytes) -> str:
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        raise Invalid(_NOT_UTF8) from None
+    if "\0" in text[:1000]:
+        raise Invalid(_NOT_UTF8)
+    return text
+
+
+def _without_separator_line(text: str) -> tuple[str, str | None]:
+    """The text after a first line such as `sep=;`, which spreadsheets read and do not show, and its delimiter."""
+    first, _, rest = text.partition("\n")
+    line = first.rstrip("\r").strip('"').lower()
+    if line.startswith("sep=") and len(line) == 5 and line[4] in _DELIMITERS:
+        return rest, line[4]
+    return text, None
+
+
+def _delimiter(text: str) -> str:
+    header = next((line for line in text.splitlines() if line.strip()), "")
+    return max(_DELIMITERS, key=header.count)
+
+
+def _places(reader: Any) -> Iterator[tuple[Place, list[str]]]:
+    """The rows that are not blank."""
+    for row, cells in enumerate(reader, 1):
+        stripped = [cell.strip() for cell in cells]
+        if any(stripped):
+            yield Place(row, reader.line_num), cells
+
+
+def _sheet(rows: Iterator[tuple[Place, list[str]]], zone: ZoneInfo | None) -> Sheet:
+    _, header = next(rows, (None, []))
+    columns = _columns(header)
+    drafts, places, faults = [], [], {}
+    for place, cells in rows:
+        try:
+            drafts.append(_draft(_values(columns, cells), zone))
+            places.append(place)
+        except ValueError as error:
+            faults[place] = str(error)
+    return Sheet(drafts, places, faults)
+
+
+def _columns(header: Sequence[str]) -> list[str]:
+    """The columns' names; empty ones at the end, which spreadsheets leave behind, are none."""
+    columns = ["_".join(name.lower().split()) for name in header]
+    while columns and not columns[-1]:
+        columns.pop()
+    for name in columns:
+        if name not in NEEDED + OPTIONAL:
+            raise Invalid(f"unknown column {name!r}; there are {', '.join(NEEDED + OPTIONAL)}")
+        if columns.count(name) > 1:
+            raise Invalid(f"duplicate column {name!r}")
+    for name in NEEDED:
+        if name not in columns:
+            raise Invalid(f"missing column {name!r}; the first row has {', '.join(columns)}")
+    return columns
+
+
+def _values(columns: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
+    """The cells by column. Spreadsheets leave out empty ones at the end of a row, and write some too many."""
+    if any(cell.strip() for cell in cells[len(columns) :]):
+        raise ValueError(f"has {len(cells)} columns, the first row {len(columns)}")
+    if _LOST in "".join(cells):
+        raise ValueError("has U+FFFD in it, which stands for a character that was lost")
+    return dict(zip(columns, cells, strict=False))
+
+
+def _draft(values: Mapping[str, str], zone: ZoneInfo | None) -> Draft:
+    def optional(name: str) -> str | None:
+        return values.get(name, "").strip() or None
+
+    return Draft(
+        to=values.get("to", "").strip(),
+        content=values.get("content", ""),
+        reference=optional("reference"),
+        device_id=optional("device_id"),
+        send_at=_send_at(optional("send_at"), zone),
+        priority=_priority(optional("priority")),
+    )
+
+
+def _send_at(text: str | None, zone: ZoneInfo | None) -> datetime | None:
+    try:
+        return None if text is None else times.parse(text, zone)
+    except ValueError as error:
+        hint = "" if zone else " (or give --timezone)"
+        raise ValueError(f"send_at: {text!r} {error}{hint}") from None
+
+
+def _priority(text: str | None) -> int:
+    if text is None:
+        return Draft.priority
+    if not (text.isascii() and text.isdigit() and len(text) < 3):
+        raise ValueError(f"priority: {text!r} is not a number from 0 to 9")
+    return int(text)
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return value

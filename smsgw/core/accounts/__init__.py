@@ -1,0 +1,1 @@
+"""CRMs and operators: who they are and what they may do."""

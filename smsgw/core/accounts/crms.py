@@ -1,0 +1,250 @@
+"""CRMs: their keys, and which devices they may use."""
+
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ... import ids
+from ...clock import rfc3339
+from ...errors import Conflict, Forbidden, Invalid, NotFound
+from ...store.db import Database
+from ...store.models import Crm, CrmDevice, Device, Message
+from ...store.queries import Query
+from ...store.rows import Caller
+from ..devices import pairing, registry, routing
+from ..messages import endings
+from ..webhooks import endpoints
+from . import ownership
+
+MOST_WAITING = 100
+_LOOK_ALIKE = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC")
+_IS_WAITING = sa.and_(~Crm.approved, Crm.removed_at.is_(None))
+
+
+def add(
+    session: Session, name: str, device_ids: Sequence[str] | None, now: datetime
+) -> tuple[Crm, str]:
+    """Makes a CRM and returns it with its API key, which is not kept.
+
+    `device_ids` are the devices it may use; `None` means all of the operators', future ones too.
+    """
+    crm, key = _add(session, _checked_name(session, name), now)
+    crm.uses_all_devices = device_ids is None
+    session.flush()
+    if device_ids is not None:
+        route(session, crm, device_ids, now)
+    return crm, key
+
+
+def add_unapproved(session: Session, name: str, now: datetime) -> tuple[Crm, str]:
+    """Makes a CRM for somebody without a key and returns it with its API key; it has only devices of its own.
+
+    `Conflict` for a name that any CRM has or had, or one that reads like it.
+    """
+    name = _checked_name(session, name)
+    if len({_alphabet(character) for character in name} - {None}) > 1:
+        raise Invalid("a CRM's name mixes alphabets", details={"name": name})
+    if len(waiting(session)) >= MOST_WAITING:
+        text = f"{MOST_WAITING} CRMs wait for an operator's approval already"
+        raise Forbidden(text, code="too_many_waiting")
+    if _folded(name) in map(_folded, session.scalars(sa.select(Crm.name))):
+        raise _taken(name)
+    crm, key = _add(session, name, now)
+    crm.approved = False
+    session.flush()
+    return crm, key
+
+
+def approve(crm: Crm) -> None:
+    """Notes that an operator knows this CRM, which registered itself; what it may use is for `route`."""
+    crm.approved = True
+
+
+def waiting(session: Session) -> list[Crm]:
+    """The CRMs that registered themselves and that no operator has approved, oldest first."""
+    return list(session.scalars(sa.select(Crm).where(_IS_WAITING).order_by(Crm.id)))
+
+
+def _add(session: Session, name: str, now: datetime) -> tuple[Crm, str]:
+    key = ids.new_crm_key()
+    crm = Crm(
+        id=ids.new_crm_id(),
+        name=name,
+        key_hash=ids.hash_secret(key),
+        uses_all_devices=False,
+        strict_numbers=False,
+        enabled=True,
+        approved=True,
+        created_at=now,
+    )
+    session.add(crm)
+    return crm, key
+
+
+def get(session: Session, name_or_id: str) -> Crm:
+    """The CRM with that id or name; `NotFound` when there is none."""
+    crm = session.scalars(
+        sa.select(Crm)
+        .where(Crm.removed_at.is_(None), sa.or_(Crm.id == name_or_id, Crm.name == name_or_id))
+        # An id is one CRM's for ever, whatever another one calls itself.
+        .order_by(sa.case((Crm.id == name_or_id, 0), else_=1))
+        .limit(1)
+    ).first()
+    if crm is None:
+        raise NotFound(f"no CRM {name_or_id[:80]!r}")
+    return crm
+
+
+def everyone(session: Session) -> list[Crm]:
+    """All CRMs that were not removed, oldest first."""
+    return list(session.scalars(sa.select(Crm).where(Crm.removed_at.is_(None)).order_by(Crm.id)))
+
+
+_CALLER = Query(
+    Caller,
+    sa.select(
+        Crm.id,
+        Crm.name,
+        Crm.uses_all_devices,
+        Crm.strict_numbers,
+        Crm.enabled,
+        Crm.queue_limit,
+        Crm.requests_per_minute,
+    ).where(Crm.key_hash == sa.bindparam("key_hash", type_=sa.String), Crm.removed_at.is_(None)),
+)
+
+
+def find_caller(database: Database, key: str) -> Caller | None:
+    """The CRM this API key belongs to, disabled ones too."""
+    return _CALLER.read(database, key_hash=ids.hash_secret(key))
+
+
+def rotate(crm: Crm) -> str:
+    """Gives the CRM a new key and returns it; the old one is void at once."""
+    key = ids.new_crm_key()
+    crm.key_hash = ids.hash_secret(key)
+    return key
+
+
+def remove(session: Session, crm: Crm, now: datetime) -> None:
+    """Takes the CRM away with its own devices: its key is void and what it still has in the queue is cancelled.
+
+    Its messages stay.
+    """
+    session.refresh(crm, with_for_update={"key_share": True})
+    for device in ownership.of_crm(session, crm.id):
+        registry.remove(session, device, now)
+    endings.cancel_queued(session, crm, now)
+    for endpoint in endpoints.of_crm(session, crm.id):
+        endpoints.remove(session, endpoint, now)
+    crm.removed_at = now
+    crm.enabled = False
+
+
+def rename(session: Session, crm: Crm, name: str) -> None:
+    """Gives the CRM another name; `Conflict` when it is taken."""
+    if name != crm.name:
+        crm.name = _checked_name(session, name)
+
+
+def route(session: Session, crm: Crm, device_ids: Sequence[str] | None, now: datetime) -> None:
+    """Sets which devices the CRM may use from now on, besides its own; `None` means all of the operators', future ones
+    too.
+
+    What it has in the queue for any other device by name is cancelled. A CRM that registered itself is approved by it.
+    """
+    session.execute(sa.delete(CrmDevice).where(CrmDevice.crm_id == crm.id))
+    crm.uses_all_devices = device_ids is None
+    crm.approved = True
+    if device_ids is not None:
+        _add_routes(session, crm, device_ids)
+    session.flush()
+    endings.cancel_queued(
+        session,
+        crm,
+        now,
+        Message.lane.startswith("d:"),
+        Message.lane.not_in([f"d:{name}" for name in routing.device_ids_of(session, crm)]),
+    )
+
+
+def _add_routes(session: Session, crm: Crm, device_ids: Sequence[str]) -> None:
+    wanted = list(dict.fromkeys(device_ids))
+    owner_ids = {device.id: device.owner_crm_id for device in registry.several(session, wanted)}
+    unknown = [device_id for device_id in wanted if device_id not in owner_ids]
+    if unknown:
+        raise Invalid(
+            f"no device {unknown[0][:80]!r}", code="unknown_device", details={"device_ids": unknown}
+        )
+    # Its own need no route, and one would outlast its ownership.
+    routed = [device_id for device_id in wanted if owner_ids[device_id] != crm.id]
+    session.add_all(CrmDevice(crm_id=crm.id, device_id=device_id) for device_id in routed)
+
+
+def shapes(session: Session, rows: Sequence[Crm]) -> list[dict[str, Any]]:
+    """The CRMs in JSON, without their keys.
+
+    `device_ids` are the devices routed to it and its own; it is null where it may use all of the operators' too.
+    """
+    routes = _routes(session, [row.id for row in rows])
+    return [
+        {
+            "id": row.id,
+            "name": row.name,
+            "enabled": row.enabled,
+            "approved": row.approved,
+            "strict_numbers": row.strict_numbers,
+            "queue_limit": row.queue_limit,
+            "requests_per_minute": row.requests_per_minute,
+            "device_ids": None if row.uses_all_devices else routes[row.id],
+            "created_at": rfc3339(row.created_at),
+        }
+        for row in rows
+    ]
+
+
+def _routes(session: Session, crm_ids: Sequence[str]) -> dict[str, list[str]]:
+    routed = sa.select(CrmDevice.crm_id, CrmDevice.device_id).where(CrmDevice.crm_id.in_(crm_ids))
+    owned = sa.select(Device.owner_crm_id, Device.id).where(
+        Device.owner_crm_id.in_(crm_ids), Device.removed_at.is_(None)
+    )
+    routes: dict[str, list[str]] = defaultdict(list)
+    for crm_id, device_id in sorted(tuple(row) for row in session.execute(routed.union(owned))):
+        routes[crm_id].append(device_id)
+    return routes
+
+
+def _checked_name(session: Session, name: str) -> str:
+    name = name.strip()
+    if not 1 <= len(name) <= 100 or not name.isprintable():
+        raise Invalid(
+            "a CRM's name has 1 to 100 printable characters", details={"name": name[:100]}
+        )
+    if ids.is_crm_id(name):
+        raise Invalid("a CRM's name must not look like an id", details={"name": name})
+    pairing.CRMS.lock(session)
+    taken = session.scalar(sa.select(Crm.id).where(Crm.name == name, Crm.removed_at.is_(None)))
+    if taken:
+        raise _taken(name)
+    return name
+
+
+def _taken(name: str) -> Conflict:
+    return Conflict(f"there is a CRM {name!r} already", code="name_taken")
+
+
+def _alphabet(character: str) -> str | None:
+    """The alphabet of a letter that may look like one of another alphabet, `None` for all other characters."""
+    word = unicodedata.name(character, "").partition(" ")[0]
+    return word if word in _LOOK_ALIKE else None
+
+
+def _folded(name: str) -> str:
+    """The name without what the eye passes over: capitals, widths, accents, blanks and punctuation."""
+    parts = unicodedata.normalize("NFKD", name).casefold()
+    return "".join(character for character in parts if character.isalnum()) or parts

@@ -1,0 +1,138 @@
+"""Whose each device is: registers devices for CRMs and strangers, approves them, and assigns them to another owner."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...errors import Conflict, Forbidden, Unauthorized
+from ...settings import Settings
+from ...store.models import Crm, Device, Message
+from ..devices import pairing, protocols, registry, routing
+from ..messages import endings
+from . import routes
+
+MOST_WAITING = 100
+
+
+def add_for_crm(
+    session: Session,
+    crm_id: str,
+    device_id: str,
+    phone: str | None,
+    settings: Settings,
+    now: datetime,
+) -> tuple[Device, str]:
+    """Makes a device that this CRM alone uses, and returns it with its key; at most `devices_per_crm`."""
+    _lock_enabled(session, crm_id)
+    owned = _count(session, Device.owner_crm_id == crm_id)
+    if owned >= settings.devices_per_crm:
+        text = f"the CRM has {owned} devices, and SMSGW_DEVICES_PER_CRM allows no more"
+        raise Conflict(text, code="too_many_devices")
+    return registry.add_new(
+        session,
+        device_id,
+        phone,
+        settings.default_region,
+        now,
+        owner_crm_id=crm_id,
+        approved=True,
+    )
+
+
+def add_waiting(
+    session: Session, device_id: str, phone: str | None, region: str | None, now: datetime
+) -> tuple[Device, str]:
+    """Makes a device for somebody without a key, and returns it with its key; it is refused until it is approved."""
+    pairing.PHONES.lock(session)
+    if _count(session, ~Device.approved) >= MOST_WAITING:
+        text = f"{MOST_WAITING} devices wait for an operator's approval already"
+        raise Forbidden(text, code="too_many_waiting")
+    return registry.add_new(
+        session, device_id, phone, region, now, owner_crm_id=None, approved=False
+    )
+
+
+def approve(session: Session, device: Device) -> None:
+    """Lets in a device that registered itself; nothing to do for all others.
+
+    One of the CRM WebSocket API, whose messages go to the CRMs it is mapped to, goes to the only CRM there is.
+    """
+    if device.approved:
+        return
+    device.approved = True
+    session.flush()
+    map_to_only_crm(session, device)
+
+
+def map_to_only_crm(session: Session, device: Device) -> None:
+    """Lets the only approved CRM, if there is just one, use a device of the CRM WebSocket API."""
+    crm = routes.find_only_crm(session) if device.protocol == protocols.SOCKET else None
+    if crm is not None:
+        routes.put(session, crm, device)
+
+
+def assign(session: Session, device: Device, crm: Crm | None, now: datetime) -> None:
+    """Gives the device to this CRM alone, or with `None` to the operators; routes to other CRMs stay.
+
+    The owner before keeps no route to it. What CRMs have queued for it that may not use it any more is cancelled. Its
+    secret stays.
+    """
+    owner_id = None if crm is None else crm.id
+    if device.owner_crm_id != owner_id:
+        routes.drop(session, device, {device.owner_crm_id, owner_id})
+    device.owner_crm_id = owner_id
+    device.approved = True
+    session.flush()
+    queued = sa.select(Message.crm_id).where(
+        Message.status == sa.literal_column("'queued'"), Message.lane == f"d:{device.id}"
+    )
+    senders = session.scalars(sa.select(Crm).where(Crm.id.in_(queued)).order_by(Crm.id))
+    for sender in senders.all():
+        if not routing.may_use(session, sender, device.id):
+            endings.cancel_queued(session, sender, now, Message.lane == f"d:{device.id}")
+
+
+def of_crm(session: Session, crm_id: str) -> list[Device]:
+    """The devices that belong to the CRM and were not removed, by name."""
+    is_its = sa.and_(Device.owner_crm_id == crm_id, Device.removed_at.is_(None))
+    return list(session.scalars(sa.select(Device).where(is_its).order_by(Device.id)))
+
+
+def waiting(session: Session) -> list[Device]:
+    """The devices that registered themselves and wait for an operator, by name."""
+    is_waiting = sa.and_(~Device.approved, Device.removed_at.is_(None))
+    return list(session.scalars(sa.select(Device).where(is_waiting).order_by(Device.id)))
+
+
+def shapes(
+    session: Session, rows: list[Device], now: datetime, offline_seconds: int
+) -> list[dict[str, Any]]:
+    """The devices as operators see them: also whose each is, `None` for the operators', and whether it is approved."""
+    owner_ids = {row.owner_crm_id for row in rows}
+    owners = session.scalars(sa.select(Crm).where(Crm.id.in_(owner_ids)))
+    names: dict[str | None, str] = {owner.id: owner.name for owner in owners}
+    return [
+        {
+            **shape,
+            "crm_id": row.owner_crm_id,
+            "crm": names.get(row.owner_crm_id),
+            "approved": row.approved,
+        }
+        for row, shape in zip(
+            rows, registry.shapes(session, rows, now, offline_seconds), strict=True
+        )
+    ]
+
+
+def _lock_enabled(session: Session, crm_id: str) -> None:
+    """Takes the CRM's row until the commit, so that two at once do not pass its limit, nor its removal one of them."""
+    crm = session.get_one(Crm, crm_id, with_for_update={"key_share": True}, populate_existing=True)
+    if not crm.enabled or crm.removed_at is not None:
+        raise Unauthorized("this API key is not valid any more")
+
+
+def _count(session: Session, condition: sa.ColumnElement[bool]) -> int:
+    counted = sa.select(sa.func.count()).select_from(Device)
+    return session.scalar(counted.where(condition, Device.removed_at.is_(None))) or 0

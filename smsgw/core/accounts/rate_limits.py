@@ -1,0 +1,139 @@
+"""Rate limits: the generic cell rate algorithm as one statement of the database, exact over all processes."""
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from ...errors import TooMany
+from ...settings import Settings
+from ...store.db import is_postgresql
+from ...store.models import RateLimit
+from ...store.queries import Query
+from ...store.rows import AnyCrm
+from ...store.statements import Statement
+from ...store.tables import plain
+
+UNUSED_AFTER = timedelta(days=1)
+# Sums of doubles near 2e9 are some tenths of a microsecond off.
+_BLUR_SECONDS = 1e-5
+
+
+class _Counted(NamedTuple):
+    """The row of a caller after a request."""
+
+    was_allowed: bool
+    arrival: float
+
+
+def _counting(insert: Any) -> Statement:
+    """What counts a request on one kind of database, whose `INSERT` this is."""
+    moment, each, most = (
+        sa.bindparam(name, type_=sa.Double) for name in ("moment", "each", "most")
+    )
+    arrival = RateLimit.arrival
+    later = sa.case((arrival > moment, arrival), else_=moment) + each
+    is_fitting = later - moment <= most
+    row = {
+        "key": sa.bindparam("caller", type_=sa.String),
+        "arrival": sa.bindparam("first", type_=sa.Double),
+        "was_allowed": sa.true(),
+    }
+    change = {"was_allowed": is_fitting, "arrival": sa.case((is_fitting, later), else_=arrival)}
+    statement = insert(plain(RateLimit)).values(row)
+    statement = statement.on_conflict_do_update(index_elements=["key"], set_=change)
+    counted: Statement = statement.returning(RateLimit.was_allowed, RateLimit.arrival)
+    return counted
+
+
+_COUNT_ON_SQLITE = Query(_Counted, _counting(sqlite.insert))
+_COUNT_ON_POSTGRESQL = Query(_Counted, _counting(postgresql.insert))
+
+
+@dataclass(frozen=True)
+class Limit:
+    """`count` requests in `period_seconds`, all at once or spread."""
+
+    name: str
+    count: int
+    period_seconds: int
+
+    @property
+    def seconds_each(self) -> float:
+        """How much of the period one request takes."""
+        return self.period_seconds / self.count
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a caller stands after a request. `reset_at` is in seconds since 1970: when all of the rate is free again.
+
+    `retry_after_seconds` is how long to wait after a request that was not allowed, 0 after one that was.
+    """
+
+    is_allowed: bool
+    limit: int
+    remaining: int
+    reset_at: int
+    retry_after_seconds: int
+
+
+def count_request(
+    session: Session, crm: AnyCrm, settings: Settings, now: datetime
+) -> Standing | None:
+    """Count a request of the CRM against its own rate or the setting; `None` where it has no limit."""
+    most = crm.requests_per_minute
+    most = settings.requests_per_minute if most is None else most
+    return None if most is None else count(session, Limit("requests", most, 60), crm.id, now)
+
+
+def check_request(session: Session, crm: AnyCrm, settings: Settings, now: datetime) -> None:
+    """Count a request of the CRM; `TooMany` where its rate is used up."""
+    standing = count_request(session, crm, settings, now)
+    if standing is not None and not standing.is_allowed:
+        raise refusal(standing)
+
+
+def refusal(standing: Standing) -> TooMany:
+    """Return the error for a request that is not allowed."""
+    return TooMany(
+        f"at most {standing.limit:,} requests a minute",
+        retry_after_seconds=standing.retry_after_seconds,
+    )
+
+
+def count(session: Session, limit: Limit, caller: str, now: datetime) -> Standing:
+    """Counts a request of the caller against the limit; one that is not allowed takes nothing away."""
+    moment = now.timestamp()
+    query = _COUNT_ON_POSTGRESQL if is_postgresql(session) else _COUNT_ON_SQLITE
+    row = query.one(
+        session,
+        caller=f"{limit.name}:{caller}",
+        moment=moment,
+        first=moment + limit.seconds_each,
+        each=limit.seconds_each,
+        most=limit.period_seconds + _BLUR_SECONDS,
+    )
+    return _standing(limit, row.was_allowed, row.arrival - moment, moment)
+
+
+def _standing(limit: Limit, is_allowed: bool, used_seconds: float, moment: float) -> Standing:
+    free_seconds = limit.period_seconds - used_seconds + _BLUR_SECONDS
+    wait_seconds = used_seconds + limit.seconds_each - limit.period_seconds
+    return Standing(
+        is_allowed=is_allowed,
+        limit=limit.count,
+        remaining=max(0, math.floor(free_seconds / limit.seconds_each)),
+        reset_at=math.ceil(moment + used_seconds),
+        retry_after_seconds=0 if is_allowed else max(1, math.ceil(wait_seconds)),
+    )
+
+
+def forget_unused(session: Session, now: datetime) -> None:
+    """Removes the counts nobody has used for a day."""
+    oldest = (now - UNUSED_AFTER).timestamp()
+    session.execute(sa.delete(RateLimit).where(RateLimit.arrival <= oldest))

@@ -1,0 +1,64 @@
+"""Single mappings of a device to a CRM, for protocols that map one at a time."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...errors import Conflict
+from ...store.inserts import InsertNew
+from ...store.models import Crm, CrmDevice, Device, Message
+from ...store.rows import AnyCrm
+from ..messages import endings
+
+
+class _Route(NamedTuple):
+    crm_id: str
+    device_id: str
+
+
+_NEW_ROUTES = InsertNew(
+    CrmDevice,
+    _Route,
+    conflict_on=[CrmDevice.crm_id, CrmDevice.device_id],
+    returning=CrmDevice.device_id,
+)
+
+
+def put(session: Session, crm: AnyCrm, device: Device) -> None:
+    """Lets the CRM use the device; nothing to do where it may use it already."""
+    is_operators = device.owner_crm_id is None
+    if device.owner_crm_id != crm.id and not (crm.uses_all_devices and is_operators):
+        _NEW_ROUTES.new(session, [_Route(crm.id, device.id)])
+
+
+def drop(session: Session, device: Device, crm_ids: Collection[str | None]) -> None:
+    """Takes back the routes of the device to these CRMs: an owner needs none, and who was the owner keeps none."""
+    is_theirs = sa.and_(CrmDevice.device_id == device.id, CrmDevice.crm_id.in_(crm_ids))
+    session.execute(sa.delete(CrmDevice).where(is_theirs))
+
+
+def remove(session: Session, crm: Crm, device: Device, now: datetime) -> None:
+    """Takes the device away from the CRM and cancels what it has queued for it.
+
+    `Conflict` for a CRM's own device, and for one of the operators' where it may use all of these.
+    """
+    if device.owner_crm_id == crm.id:
+        text = f"the device {device.id!r} belongs to the CRM {crm.name!r}; assign it to another owner first"
+        raise Conflict(text, code="own_device")
+    if crm.uses_all_devices and device.owner_crm_id is None:
+        text = f"the CRM {crm.name!r} may use all devices; give it a list of devices first"
+        raise Conflict(text, code="uses_all_devices")
+    session.execute(
+        sa.delete(CrmDevice).where(CrmDevice.crm_id == crm.id, CrmDevice.device_id == device.id)
+    )
+    endings.cancel_queued(session, crm, now, Message.lane == f"d:{device.id}")
+
+
+def find_only_crm(session: Session) -> Crm | None:
+    """The CRM, if exactly one is approved: those that registered themselves get no device by themselves."""
+    is_approved = sa.and_(Crm.removed_at.is_(None), Crm.approved)
+    found = session.scalars(sa.select(Crm).where(is_approved).limit(2)).all()
+    return found[0] if len(found) == 1 else None

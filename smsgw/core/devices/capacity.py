@@ -1,0 +1,186 @@
+"""A device's window: what it has in hand, and how much more it may be handed at a moment."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.expression import SQLColumnExpression
+
+from ...settings import Settings
+from ...sms.statuses import ACTIVE
+from ...store.db import Database
+from ...store.models import Dispatch
+from ...store.queries import Query
+from . import protocols
+
+NEVER_AFTER = timedelta(days=3)
+SENDING_COUNTS_FOR = timedelta(minutes=10)
+# The first sign of what it has may come with the second poll (app 1.7 reports only what it has begun to send), and one
+# poll may have been on its way already when the phone was set up.
+DOUBTED_FOR_POLLS = 3
+_SEGMENTS_WINDOW = timedelta(seconds=60)
+
+DEVICE_ID: sa.BindParameter[str] = sa.bindparam("device_id", type_=sa.String)
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a device has in hand, how many places are left beside it, and how many segments in this minute."""
+
+    in_hand: int
+    places: int
+    segments: int
+
+
+class _InUse(NamedTuple):
+    in_hand: int
+    segments: int
+
+
+def room(session: Session, device_id: str, settings: Settings, now: datetime) -> Room:
+    """How much this device may be handed now."""
+    return _room(_IN_USE.one(session, device_id=device_id, **_beginnings(now)), settings)
+
+
+def read_room(database: Database, device_id: str, settings: Settings, now: datetime) -> Room:
+    """The same in no transaction, for those who only want to know whether one is worth while."""
+    in_use = _IN_USE.read(database, device_id=device_id, **_beginnings(now))
+    return _room(in_use or _InUse(0, 0), settings)
+
+
+def _room(in_use: _InUse, settings: Settings) -> Room:
+    return Room(
+        in_use.in_hand,
+        settings.in_flight_per_device - in_use.in_hand,
+        settings.segments_per_minute - in_use.segments,
+    )
+
+
+@dataclass(frozen=True)
+class Load:
+    """How many messages a device has in hand, and when one of them moved last."""
+
+    in_hand: int
+    moved_at: datetime
+
+
+def loads(session: Session, now: datetime) -> dict[str, Load]:
+    """What the devices have in hand, by their names; those with nothing are left out."""
+    found = session.execute(
+        sa.select(Dispatch.device_id, sa.func.count(), sa.func.max(Dispatch.status_at))
+        .where(is_in_flight(now))
+        .group_by(Dispatch.device_id)
+    )
+    return {device_id: Load(count, moved_at) for device_id, count, moved_at in found}
+
+
+def is_in_flight(now: datetime) -> sa.ColumnElement[bool]:
+    """A condition on `Dispatch`: it takes a place in the device's window.
+
+    Leased, accepted, or sending for less than ten minutes. Stuck ones do not count, or ten of them would silence
+    a phone for ever.
+    """
+    return _takes_a_place(now - SENDING_COUNTS_FOR)
+
+
+def _takes_a_place(
+    sending_since: datetime | SQLColumnExpression[datetime],
+) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        is_active(),
+        Dispatch.stuck_at.is_(None),
+        sa.or_(Dispatch.status != "sending", Dispatch.status_at > sending_since),
+    )
+
+
+def is_active(dispatch: type[Dispatch] = Dispatch) -> sa.ColumnElement[bool]:
+    """A condition on `Dispatch`, or an alias of it: its phone may still be at it."""
+    # Written out, not bound: a partial index is used only where its condition stands in the query.
+    return dispatch.status.in_([sa.literal_column(f"'{status}'") for status in ACTIVE])
+
+
+def is_tried_again(dispatch: type[Dispatch] = Dispatch) -> sa.ColumnElement[bool]:
+    """The same: a resend took its place, but its phone is at it again and may yet send the SMS."""
+    return sa.and_(
+        is_active(dispatch),
+        dispatch.superseded_at.is_not(None),
+        dispatch.acknowledged_at.is_not(None),
+        dispatch.stuck_at.is_(None),
+    )
+
+
+def is_never_confirmed() -> sa.ColumnElement[bool]:
+    """The same: it was handed out, no report about it has come, and no resend took its place."""
+    return sa.and_(
+        is_active(),
+        Dispatch.status == sa.literal_column("'dispatched'"),
+        Dispatch.acknowledged_at.is_(None),
+        Dispatch.superseded_at.is_(None),
+    )
+
+
+def is_unconfirmed(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
+    """A condition on `Dispatch`: it may be handed to this device once more. It wants the values of `moments`."""
+    return sa.and_(
+        is_never_confirmed(),
+        Dispatch.device_id == device_id,
+        Dispatch.in_doubt_since.is_(None),
+        Dispatch.lease_until <= moment("now"),
+        protocols.is_of_devices_protocol(),
+        protocols.has_hand_outs_left(),
+        Dispatch.handed_out_at > moment("oldest"),
+    )
+
+
+def has_doubts(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
+    """Whether a poll of this device counts for what it has not confirmed before it was set up.
+
+    It wants the values of `moments`.
+    """
+    return sa.exists().where(
+        is_in_doubt(device_id),
+        sa.or_(
+            Dispatch.polls_in_doubt < DOUBTED_FOR_POLLS,
+            Dispatch.lease_until <= moment("now"),
+        ),
+    )
+
+
+def is_in_doubt(device_id: str | SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
+    """A condition on `Dispatch`: its device was set up before it had confirmed this one."""
+    return sa.and_(
+        is_never_confirmed(), Dispatch.device_id == device_id, Dispatch.in_doubt_since.is_not(None)
+    )
+
+
+def moment(name: str) -> sa.BindParameter[datetime]:
+    """The place of one of `moments` in a statement."""
+    return sa.bindparam(name, type_=Dispatch.status_at.type)
+
+
+def moments(now: datetime) -> dict[str, datetime]:
+    """The values that questions about the queue and what is unconfirmed want, at this moment."""
+    return {"now": now, "oldest": now - NEVER_AFTER}
+
+
+def _beginnings(now: datetime) -> dict[str, datetime]:
+    return {"sending_since": now - SENDING_COUNTS_FOR, "minute_began": now - _SEGMENTS_WINDOW}
+
+
+_IN_USE = Query(
+    _InUse,
+    sa.select(
+        sa.select(sa.func.count())
+        .where(Dispatch.device_id == DEVICE_ID, _takes_a_place(moment("sending_since")))
+        .scalar_subquery()
+        .label("in_hand"),
+        sa.select(sa.func.coalesce(sa.func.sum(Dispatch.segments), 0))
+        .where(
+            Dispatch.device_id == DEVICE_ID, Dispatch.last_handed_out_at > moment("minute_began")
+        )
+        .scalar_subquery()
+        .label("segments"),
+    ),
+)

@@ -1,0 +1,134 @@
+"""Locking a device, so that its requests are served one after another."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...errors import DeviceDisabled, DeviceWaiting, Unauthorized
+from ...store.models import Crm, Device
+from ...store.queries import Query
+from ...store.tables import plain
+from .logins import Login
+
+# What `admit` raises.
+NOT_ADMITTED = (Unauthorized, DeviceDisabled)
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A device that is ours until the commit, as it stands now."""
+
+    id: str
+    phone: str | None
+    protocol: str
+    revision: int
+    socket_id: str | None
+    secret_hash: str
+    enabled: bool
+    removed_at: datetime | None
+    quiet_revision: int | None
+    setup_revision: int
+    approved: bool
+    has_enabled_owner: bool
+
+
+class _Device(NamedTuple):
+    id: str
+    phone: str | None
+    protocol: str
+    revision: int
+    socket_id: str | None
+    secret_hash: str
+    enabled: bool
+    removed_at: datetime | None
+    quiet_revision: int | None
+    setup_revision: int
+    approved: bool
+    owner_crm_id: str | None
+
+
+_LOCK = Query(
+    _Device,
+    sa.update(plain(Device))
+    .where(Device.id == sa.bindparam("device_id"))
+    .values(
+        {
+            Device.revision: Device.revision + 1,
+            Device.protocol: sa.func.coalesce(
+                sa.bindparam("spoken", type_=sa.String), Device.protocol
+            ),
+        }
+    )
+    .returning(
+        # Columns alone: `removed_at IS NULL` is false here on SQLite 3.40, whatever stands there.
+        Device.id,
+        Device.phone,
+        Device.protocol,
+        Device.revision,
+        Device.socket_id,
+        Device.secret_hash,
+        Device.enabled,
+        Device.removed_at,
+        Device.quiet_revision,
+        Device.setup_revision,
+        Device.approved,
+        Device.owner_crm_id,
+    ),
+)
+_IS_OWNER_ENABLED = Query(
+    bool,
+    sa.select(sa.and_(Crm.enabled, Crm.removed_at.is_(None)).label("enabled")).where(
+        Crm.id == sa.bindparam("crm_id", type_=sa.String)
+    ),
+)
+
+
+def lock(session: Session, device_id: str, protocol: str | None = None) -> Locked:
+    """Takes the device's row until the commit, so that its polls are served one after another, and counts one up.
+
+    Notes the protocol it speaks now, where one is given.
+    """
+    row = _LOCK.one(session, device_id=device_id, spoken=protocol)
+    return Locked(
+        id=row.id,
+        phone=row.phone,
+        protocol=row.protocol,
+        revision=row.revision,
+        socket_id=row.socket_id,
+        secret_hash=row.secret_hash,
+        enabled=row.enabled,
+        removed_at=row.removed_at,
+        quiet_revision=row.quiet_revision,
+        setup_revision=row.setup_revision,
+        approved=row.approved,
+        has_enabled_owner=_is_enabled(session, row.owner_crm_id),
+    )
+
+
+def admit(session: Session, login: Login, protocol: str | None = None) -> Locked:
+    """The same for a request that came in with this login, which may have been refused since.
+
+    Raises `Unauthorized` where the device was removed or has another secret by now, and what `check_admitted` raises.
+    """
+    device = lock(session, login.device_id, protocol)
+    if device.removed_at is not None or device.secret_hash != login.secret_hash:
+        raise Unauthorized("wrong device name or password")
+    check_admitted(device.approved, device.enabled and device.has_enabled_owner)
+    return device
+
+
+def check_admitted(approved: bool, enabled: bool) -> None:
+    """Raises `DeviceWaiting` or `DeviceDisabled` for a device that may not come in."""
+    if not approved:
+        raise DeviceWaiting("this device waits for an operator's approval")
+    if not enabled:
+        raise DeviceDisabled("this device is disabled on the server")
+
+
+def _is_enabled(session: Session, owner_id: str | None) -> bool:
+    if owner_id is None:
+        return True
+    return _IS_OWNER_ENABLED.one(session, crm_id=owner_id)

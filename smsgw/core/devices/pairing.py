@@ -1,0 +1,82 @@
+"""Registering without a key: open only where a setting says so or an operator has opened it for some minutes.
+
+Phones and CRMs each have a registration that is opened by itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...errors import Forbidden
+from ...settings import Settings
+from ...store.inserts import InsertNew
+from ...store.models import Pairing
+
+
+class _Opening(NamedTuple):
+    id: int
+    open_until: datetime
+
+
+_NEVER_OPENED = datetime(2000, 1, 1, tzinfo=UTC)
+_NEW_OPENINGS = InsertNew(Pairing, _Opening, conflict_on=[Pairing.id], returning=Pairing.id)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Who may register: with whose `keys` at any time; `command` opens it to all for a while, as its row says."""
+
+    row_id: int
+    command: str
+    keys: str
+    is_always_open: Callable[[Settings], bool]
+
+    def open_for(self, session: Session, minutes: int, now: datetime) -> datetime:
+        """Opens registration for some minutes from now and returns when it ends; 0 closes it."""
+        until = now + timedelta(minutes=minutes)
+        _NEW_OPENINGS.new(session, [_Opening(self.row_id, until)])
+        session.execute(
+            sa.update(Pairing).where(Pairing.id == self.row_id).values(open_until=until)
+        )
+        return until
+
+    def lock(self, session: Session) -> None:
+        """Makes everybody else who registers wait until the commit: of two at once one would not see the other."""
+        _NEW_OPENINGS.new(session, [_Opening(self.row_id, _NEVER_OPENED)])
+        is_this = Pairing.id == self.row_id
+        session.execute(sa.select(Pairing.id).where(is_this).with_for_update())
+
+    def is_open(self, session: Session, settings: Settings, now: datetime) -> bool:
+        """Whether somebody without a key may register now."""
+        if self.is_always_open(settings):
+            return True
+        until = session.scalar(sa.select(Pairing.open_until).where(Pairing.id == self.row_id))
+        return until is not None and until > now
+
+    def check_open(self, session: Session, settings: Settings, now: datetime) -> None:
+        """Raises `Forbidden` with what the operator has to do, unless registration is open."""
+        if not self.is_open(session, settings, now):
+            raise Forbidden(
+                f"registration is closed; an operator opens it with the command '{self.command}'",
+                code="registration_closed",
+            )
+
+
+PHONES = Registration(
+    1, "device pair", "an operator's or a CRM's", lambda settings: settings.open_registration
+)
+CRMS = Registration(2, "crm pair", "an operator's", lambda settings: settings.open_crm_registration)
+
+
+def pairing_shape(key: str, base_url: str) -> dict[str, str]:
+    """What MySMSAPio's app reads from a QR code."""
+    return {
+        "api_key": key,
+        "api_base_url": base_url,
+        "websocket_url": f"ws{base_url.removeprefix('http')}/cable",
+        "version": "1.0",
+    }

@@ -1,0 +1,131 @@
+"""Presence: when each device was last heard of, and telling its CRMs when it falls silent or comes back."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...store.models import Device
+from ...store.queries import Change
+from ...store.tables import plain
+from ..events import recording
+from . import protocols, registry, routing
+from .logins import Login
+
+TOLD_AT_ONCE = 100
+# A device's name, and the secret it came with.
+_Key = tuple[str, str]
+
+_QUIET: sa.BindParameter[int] = sa.bindparam("quiet", type_=sa.Integer)
+_SEEN = Change(
+    sa.update(plain(Device))
+    .where(
+        Device.id == sa.bindparam("device_id"),
+        # Another phone may have the name by now.
+        Device.secret_hash == sa.bindparam("secret"),
+    )
+    .values(
+        {
+            Device.last_seen_at: sa.bindparam("at"),
+            Device.protocol: sa.bindparam("spoken"),
+            Device.app_version: sa.func.coalesce(
+                sa.bindparam("version", type_=sa.String), Device.app_version
+            ),
+            Device.quiet_revision: sa.case(
+                (Device.quiet_revision > _QUIET, Device.quiet_revision),
+                else_=sa.func.coalesce(_QUIET, Device.quiet_revision),
+            ),
+        }
+    )
+)
+
+
+class Sightings:
+    """What polls were seen since the last write, in memory, so that an idle poll writes nothing to the database."""
+
+    def __init__(self) -> None:
+        self._seen: dict[_Key, tuple[datetime, str | None, str]] = {}
+        self._quiet: dict[_Key, int] = {}
+
+    def note(
+        self,
+        login: Login,
+        at: datetime,
+        app_version: str | None,
+        protocol: str = protocols.CHT,
+        is_quiet: bool = False,
+    ) -> None:
+        """Remembers that the device was heard of, by which protocol, and whether it had nothing left to report."""
+        key = (login.device_id, login.secret_hash)
+        self._seen[key] = (at, app_version, protocol)
+        if is_quiet:
+            self._quiet[key] = max(login.revision, self._quiet.get(key, login.revision))
+
+    def write(self, session: Session) -> int:
+        """Writes all sightings in one statement; returns how many there were."""
+        seen, self._seen = self._seen, {}
+        quiet, self._quiet = self._quiet, {}
+        if not seen:
+            return 0
+        _SEEN.run_each(
+            session,
+            [
+                {
+                    "device_id": device_id,
+                    "secret": secret_hash,
+                    "at": at,
+                    "version": version,
+                    "spoken": protocol,
+                    "quiet": quiet.get((device_id, secret_hash)),
+                }
+                for (device_id, secret_hash), (at, version, protocol) in sorted(seen.items())
+            ],
+        )
+        return len(seen)
+
+
+def leave(session: Session, device_id: str, socket_id: str, now: datetime) -> None:
+    """Notes that the device's socket was open until now; one that a newer socket took the place of changes nothing."""
+    session.execute(
+        sa.update(Device)
+        .where(Device.id == device_id, Device.socket_id == socket_id)
+        .values(socket_id=None, last_seen_at=now)
+    )
+
+
+def have_changed(session: Session, now: datetime, offline_seconds: int) -> bool:
+    """Whether `tell_changes` would find a device. It looks at them all, and nobody has to wait for it."""
+    return session.scalar(sa.select(_changed(now, offline_seconds).exists())) is True
+
+
+def tell_changes(session: Session, now: datetime, offline_seconds: int) -> int:
+    """Tells `device.offline` once for each device that fell silent and `device.online` once when it is back.
+
+    Some at a time, because others want to write too; returns how many.
+    """
+    changed = session.scalars(
+        _changed(now, offline_seconds)
+        .order_by(Device.id)
+        .limit(TOLD_AT_ONCE)
+        .with_for_update(skip_locked=True, key_share=True)
+    ).all()
+    for device in changed:
+        device.is_online = registry.is_online(device, now, offline_seconds)
+    shapes = registry.shapes(session, list(changed), now, offline_seconds)
+    happenings = [
+        recording.Happening(
+            "device.online" if device.is_online else "device.offline",
+            crm_id,
+            shape,
+            device_id=device.id,
+        )
+        for device, shape in zip(changed, shapes, strict=True)
+        for crm_id in routing.ids_for_device(session, device.id)
+    ]
+    recording.record(session, happenings, now)
+    return len(changed)
+
+
+def _changed(now: datetime, offline_seconds: int) -> sa.Select[Device]:
+    is_silent = protocols.is_silent(now, offline_seconds)
+    return sa.select(Device).where(Device.removed_at.is_(None), Device.is_online == is_silent)

@@ -1,0 +1,98 @@
+"""What differs between the apps of devices: how often one is handed a message, for how long, and when it is silent.
+
+Sources: cht-gateway sends a message with an id it knows only once. The apps that hold a socket do not look at the id,
+so a message goes to them once more at most, and late. MySMSAPio's document calls a device offline after two minutes.
+A device of the CRM WebSocket API is there as long as its socket, which is pinged each 25 seconds, and mobile lines
+flap: it is offline when it has not come back for five.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from ...settings import Settings
+from ...store.models import Device, Dispatch
+
+CHT = "cht"
+MYSMSAPIO = "mysmsapio"
+SOCKET = "socket"
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A protocol's numbers; `None` where the settings say it. `apart_seconds` is for devices without their socket."""
+
+    most_hand_outs: int
+    lease_seconds: int | None
+    offline_seconds: int | None
+    apart_seconds: int | None = None
+
+
+TERMS = {
+    CHT: Terms(most_hand_outs=5, lease_seconds=None, offline_seconds=None),
+    MYSMSAPIO: Terms(most_hand_outs=2, lease_seconds=300, offline_seconds=120),
+    SOCKET: Terms(most_hand_outs=2, lease_seconds=300, offline_seconds=90, apart_seconds=5),
+}
+
+
+def most_hand_outs(protocol: str) -> int:
+    """How often a dispatch is handed out at most, the first time included."""
+    return TERMS[protocol].most_hand_outs
+
+
+def lease(protocol: str, settings: Settings) -> timedelta:
+    """How long a device has to confirm what it was handed."""
+    seconds = TERMS[protocol].lease_seconds
+    return timedelta(seconds=settings.lease_seconds if seconds is None else seconds)
+
+
+def has_hand_outs_left() -> sa.ColumnElement[bool]:
+    """A condition on `Dispatch`: it may be handed out once more."""
+    most = {name: terms.most_hand_outs for name, terms in TERMS.items()}
+    return Dispatch.hand_out_count < sa.case(most, value=Dispatch.protocol)
+
+
+def is_of_devices_protocol() -> sa.ColumnElement[bool]:
+    """A condition on `Dispatch`: its device still speaks the protocol it was handed out by."""
+    return Dispatch.protocol == of_device()
+
+
+def of_device() -> sa.ScalarSelect[str]:
+    """The protocol that the device of a `Dispatch` speaks now."""
+    now_spoken = sa.select(Device.protocol).where(Device.id == Dispatch.device_id)
+    return now_spoken.correlate(Dispatch).scalar_subquery()
+
+
+def offline_seconds(protocol: str, setting: int, has_socket: bool) -> int:
+    """After how many seconds without a sign of life a device counts as offline."""
+    terms = TERMS[protocol]
+    if terms.apart_seconds is not None and not has_socket:
+        return terms.apart_seconds
+    return setting if terms.offline_seconds is None else terms.offline_seconds
+
+
+def is_silent(now: datetime, setting: int) -> sa.ColumnElement[bool]:
+    """A condition on `Device`: it counts as offline; `setting` is `device_offline_seconds`."""
+    return sa.or_(
+        Device.last_seen_at.is_(None),
+        Device.last_seen_at
+        <= sa.case(
+            (
+                Device.socket_id.is_(None),
+                sa.case(_limits(now, setting, False), value=Device.protocol),
+            ),
+            else_=sa.case(_limits(now, setting, True), value=Device.protocol),
+        ),
+    )
+
+
+def _limits(now: datetime, setting: int, has_socket: bool) -> dict[str, Any]:
+    return {
+        name: sa.literal(
+            now - timedelta(seconds=offline_seconds(name, setting, has_socket)),
+            Device.last_seen_at.type,
+        )
+        for name in TERMS
+    }

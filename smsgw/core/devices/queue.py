@@ -1,0 +1,104 @@
+"""Lanes: where queued messages wait for a device, and which of them are next.
+
+All statements here go by index, whatever the queue holds.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session, aliased
+from sqlalchemy.sql.expression import SQLColumnExpression
+
+from ...store.models import Crm, Dispatch, Message
+from ...store.queries import Query, not_null
+from . import capacity, routing
+from .capacity import DEVICE_ID, moment
+
+_PRIORITIES = range(9, -1, -1)
+
+IS_QUEUED = Message.status == sa.literal_column("'queued'")
+_EARLIER = aliased(Dispatch)
+# Two phones may not be at one SMS: what the first one makes of it decides whether the second is needed.
+IS_FREE = ~sa.exists().where(_EARLIER.message_id == Message.id, capacity.is_tried_again(_EARLIER))
+_IS_DUE = sa.and_(IS_QUEUED, Message.due_at <= moment("now"), Message.expires_at > moment("now"))
+
+
+class _Waiting(NamedTuple):
+    """A message that is due: what orders the queue."""
+
+    id: str
+    priority: int
+    due_at: datetime
+
+
+def has_something(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
+    """Whether there may be anything for this device. It wants the values of `window.moments`."""
+    return sa.or_(
+        _has_due(sa.literal("d:") + device_id, routing.is_for_device(device_id)),
+        sa.exists().where(routing.is_of_device(device_id), _has_due(_lane_of_crm())),
+        sa.exists().where(capacity.is_unconfirmed(device_id)),
+    )
+
+
+def next_ids(session: Session, device_id: str, most: int, now: datetime) -> list[str]:
+    """At most so many messages that this device would get next: by priority, then due time, then age."""
+    candidates = [
+        row
+        for lane in _DUE_LANES.all(session, device_id=device_id, now=now)
+        for row in _NEXT_IN_LANE.all(session, device_id=device_id, lane=lane, most=most, now=now)
+    ]
+    candidates.sort(key=_order)
+    return [row.id for row in candidates[:most]]
+
+
+def _order(row: _Waiting) -> tuple[int, datetime, str]:
+    return -row.priority, row.due_at, row.id
+
+
+def _lane_of_crm() -> sa.ColumnElement[str]:
+    return sa.literal("c:") + Crm.id
+
+
+def _has_due(
+    lane: sa.ColumnElement[str], *conditions: sa.ColumnElement[bool]
+) -> sa.ColumnElement[bool]:
+    # Not `exists`, which PostgreSQL may join the other way round, from the whole queue to the lanes; and in the order
+    # of the lane's index, so that it takes that one also while it believes the queue to be next to empty.
+    first = sa.select(Message.due_at).where(_IS_DUE, Message.lane == lane, *conditions)
+    return first.order_by(Message.due_at).limit(1).scalar_subquery().is_not(None)
+
+
+_OWN_LANE = sa.literal("d:") + DEVICE_ID
+_DUE_LANES = Query(
+    str,
+    sa.union_all(
+        sa.select(_OWN_LANE).where(_has_due(_OWN_LANE, routing.is_for_device(DEVICE_ID))),
+        sa.select(_lane_of_crm()).where(
+            routing.is_of_device(DEVICE_ID),
+            _has_due(_lane_of_crm()),
+        ),
+    ),
+)
+_NEXT_IN_LANE = Query(
+    _Waiting,
+    sa.union_all(
+        *(
+            sa.select(
+                sa.select(Message.id, Message.priority, not_null(Message.due_at))
+                .where(
+                    _IS_DUE,
+                    Message.lane == sa.bindparam("lane"),
+                    Message.priority == priority,
+                    IS_FREE,
+                    # What was queued for a device by name may be older than whose the device is now.
+                    routing.is_for_device(DEVICE_ID),
+                )
+                .order_by(Message.due_at, Message.id)
+                .limit(sa.bindparam("most", type_=sa.Integer))
+                .subquery()
+            )
+            for priority in _PRIORITIES
+        )
+    ),
+)

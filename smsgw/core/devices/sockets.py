@@ -1,0 +1,158 @@
+"""Devices that hold a socket: whose socket gets the messages, and for which of many sockets there may be any.
+
+The newest socket of a device is its only one, in whatever process it is held: its id stands in the device's row and is
+checked, with the row locked, whenever messages are handed out.
+"""
+
+import random
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ... import ids
+from ...settings import Settings
+from ...store.db import Database
+from ...store.models import Crm, Device, Dispatch, Message
+from ...store.queries import Query
+from ..messages import handing_out
+from ..messages.handing_out import Outgoing
+from ..messages.history import writing
+from . import capacity, locking, protocols, routing
+from . import queue as device_queue
+from .logins import Login
+
+# How many devices are asked at a time when any device of a CRM may take a message.
+ASKED_PER_SHARED_LANE = 50
+
+_IS_QUEUED = Message.status == sa.literal_column("'queued'")
+
+
+@dataclass(frozen=True)
+class SocketRow:
+    """What a device's row says to its sockets."""
+
+    socket_id: str | None
+    secret_hash: str
+    enabled: bool
+    last_seen_at: datetime | None
+
+
+def new_id() -> str:
+    """A name for one socket."""
+    return ids.new_dispatch_id()
+
+
+def claim(session: Session, login: Login, protocol: str, socket_id: str, now: datetime) -> None:
+    """Makes this socket the device's only one; the device is locked until the commit. Raises what `admit` raises."""
+    locking.admit(session, login, protocol)
+    session.execute(
+        sa.update(Device)
+        .where(Device.id == login.device_id)
+        .values(socket_id=socket_id, last_seen_at=now)
+    )
+
+
+def release(session: Session, device_id: str, socket_id: str) -> None:
+    """Notes that the device has no socket any more, unless a newer one took its place."""
+    session.execute(
+        sa.update(Device)
+        .where(Device.id == device_id, Device.socket_id == socket_id)
+        .values(socket_id=None)
+    )
+
+
+def find(session: Session, device_id: str) -> SocketRow | None:
+    """What the row of one device says, `None` when it was removed or is not approved."""
+    row = session.execute(_ROWS.where(Device.id == device_id)).one_or_none()
+    return SocketRow(*row[1:]) if row else None
+
+
+def has_queue(database: Database, device_id: str, now: datetime) -> bool:
+    """Whether anything waits for the device, whether or not it may take it now; only reads, by index."""
+    return _SOMETHING.read(database, device_id=device_id, **capacity.moments(now)) is True
+
+
+def find_all(session: Session) -> dict[str, SocketRow]:
+    """What the rows of all devices with a socket say, by the devices' names."""
+    found = session.execute(_ROWS.where(Device.socket_id.is_not(None)))
+    return {row[0]: SocketRow(*row[1:]) for row in found}
+
+
+_ROWS = sa.select(
+    Device.id,
+    Device.socket_id,
+    Device.secret_hash,
+    routing.is_admitted(),
+    Device.last_seen_at,
+).where(Device.removed_at.is_(None), Device.approved)
+_SOMETHING = Query(
+    bool,
+    sa.select(device_queue.has_something(Device.id)).where(
+        Device.id == sa.bindparam("device_id", type_=sa.String)
+    ),
+)
+
+
+def hand_out(
+    session: Session, login: Login, socket_id: str, settings: Settings, now: datetime
+) -> list[Outgoing]:
+    """Hands the device what it is to send now; nothing when this is not its socket. Raises what `admit` raises."""
+    device = locking.admit(session, login)
+    if device.socket_id != socket_id:
+        return []
+    with writing(session, now) as journal:
+        return handing_out.hand_out(session, device, settings, journal)
+
+
+def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set[str]:
+    """Those of the devices for which there may be messages: two or three queries by index, however many there are."""
+    wanted = set(device_ids)
+    found = set(session.scalars(_unconfirmed(now))) & wanted
+    for lane in _due_lanes(session, now):
+        kind, _, name = lane.partition(":")
+        if kind == "d":
+            found |= {name} & wanted
+        else:
+            crm = session.get_one(Crm, name)
+            usable = sorted(wanted.intersection(routing.device_ids_of(session, crm)))
+            found |= set(random.sample(usable, min(ASKED_PER_SHARED_LANE, len(usable))))
+    return found
+
+
+def _unconfirmed(now: datetime) -> sa.Select[str]:
+    return (
+        sa.select(Dispatch.device_id)
+        .where(
+            capacity.is_active(),
+            Dispatch.status == sa.literal_column("'dispatched'"),
+            Dispatch.protocol != protocols.CHT,
+            Dispatch.in_doubt_since.is_(None),
+            Dispatch.lease_until <= now,
+            protocols.has_hand_outs_left(),
+        )
+        .distinct()
+    )
+
+
+def _due_lanes(session: Session, now: datetime) -> list[str]:
+    """The lanes in which something is due, found by stepping from lane to lane, so a long queue costs no more."""
+    first = sa.select(sa.func.min(Message.lane).label("lane")).where(_IS_QUEUED)
+    lanes = first.cte("lanes", recursive=True)
+    following = (
+        sa.select(sa.func.min(Message.lane))
+        .where(_IS_QUEUED, Message.lane > lanes.c.lane)
+        .correlate(lanes)
+        .scalar_subquery()
+    )
+    lanes = lanes.union_all(sa.select(following).where(lanes.c.lane.is_not(None)))
+    is_due = sa.exists().where(
+        _IS_QUEUED,
+        Message.lane == lanes.c.lane,
+        Message.due_at <= now,
+        Message.expires_at > now,
+    )
+    found = session.scalars(sa.select(lanes.c.lane).where(lanes.c.lane.is_not(None), is_due))
+    return [str(lane) for lane in found]

@@ -1,0 +1,40 @@
+"""How to speak to people of a device that comes by, or does not, in words that fit its app's protocol."""
+
+from typing import NamedTuple
+
+from ...store.models import Device
+from .protocols import CHT, MYSMSAPIO, SOCKET
+
+
+class Words(NamedTuple):
+    """`never` it came and `came` it has, of a device; `begin` is what to do so that it comes."""
+
+    never: str
+    came: str
+    begin: str
+
+
+_HEARD_OF = Words("has never connected", "was heard of", "")
+_WORDS = {
+    CHT: Words(
+        "has never polled", "polled", "type its URL into the phone's app and switch polling on"
+    ),
+    MYSMSAPIO: _HEARD_OF._replace(
+        begin="scan its QR code with the app; 'device rotate ID --key' shows a new one"
+    ),
+    SOCKET: _HEARD_OF._replace(
+        begin="let its app open /ws with the token that registering gave it (docs/crm-websocket.md)"
+    ),
+}
+
+
+def of(device: Device) -> Words:
+    """The words for this device."""
+    return _WORDS[device.protocol]
+
+
+def how_it_gets_more(device: Device) -> str:
+    """How a device that is online gets what is queued for it."""
+    if device.protocol == CHT:
+        return "at one of its next polls"
+    return "over its open socket" if device.socket_id else "when it opens its socket again"

@@ -1,0 +1,1 @@
+"""Events: recording them with what happened, and the feed that gives them back in order."""

@@ -1,0 +1,1 @@
+"""Messages: queueing, handing out, reports, receiving, and how each one ends."""

@@ -1,0 +1,179 @@
+"""Dispatches: a message's handings to devices, and which of them gives the message its status."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...sms import statuses
+from ...store.models import Dispatch, HistoryEntry, Message
+from ...store.queries import Query, RowUpdate, not_null
+from ...store.rows import DISPATCH_COLUMNS, MESSAGE_COLUMNS, DispatchRow, MessageRow
+from .history import Journal
+
+_NEWS = ("accepted", "sent", "delivered", "failed")
+# What settling may change of a message.
+SETTLED = RowUpdate(
+    Message,
+    MessageRow,
+    "status",
+    "device_id",
+    "reason",
+    "reason_class",
+    "stuck_at",
+    "updated_at",
+    "sent_at",
+    "delivered_at",
+)
+_NOT_NEEDED = (
+    "the message was sent by an earlier dispatch; the phone may send this one all the same"
+)
+_OLDEST_FIRST = (Dispatch.handed_out_at, Dispatch.id)
+
+
+class Earlier(NamedTuple):
+    """What the phone has said about a dispatch."""
+
+    dispatch_id: str
+    reported: str
+    reason: str | None
+
+
+_SAID = Query(
+    Earlier,
+    sa.select(
+        not_null(HistoryEntry.dispatch_id), not_null(HistoryEntry.reported), HistoryEntry.reason
+    )
+    .where(
+        HistoryEntry.dispatch_id.in_(sa.bindparam("dispatch_ids", expanding=True)),
+        HistoryEntry.reported.is_not(None),
+    )
+    .order_by(HistoryEntry.id),
+)
+
+
+def of_message(session: Session, message_id: str) -> Sequence[Dispatch]:
+    """All dispatches of the message, oldest first."""
+    return session.scalars(
+        sa.select(Dispatch).where(Dispatch.message_id == message_id).order_by(*_OLDEST_FIRST)
+    ).all()
+
+
+def of_messages(session: Session, message_ids: Sequence[str]) -> dict[str, list[DispatchRow]]:
+    """The same of each of these messages, as plain rows."""
+    siblings: dict[str, list[DispatchRow]] = defaultdict(list)
+    if message_ids:
+        for row in _OF_MESSAGES.all(session, message_ids=message_ids):
+            siblings[row.message_id].append(row)
+    return siblings
+
+
+def reports_of(session: Session, dispatch_ids: Sequence[str]) -> list[Earlier]:
+    """What phones have said about these dispatches so far, in its order."""
+    return _SAID.all(session, dispatch_ids=dispatch_ids)
+
+
+def lock_messages(session: Session, dispatch_ids: Sequence[str]) -> dict[str, MessageRow]:
+    """The messages of these dispatches, locked before the dispatches are read: giving up may be at them just now."""
+    return {row.id: row for row in _LOCK_MESSAGES.all(session, dispatch_ids=dispatch_ids)}
+
+
+def settle(
+    message: Message | MessageRow, dispatches: Sequence[Dispatch | DispatchRow], journal: Journal
+) -> bool:
+    """Gives the message the status of the dispatch that got furthest, and tells its CRM when that is news.
+
+    Returns whether that changed the message.
+
+    A dispatch that a resend took the place of only speaks when its SMS was sent; then it also cancels the newer one
+    when no phone has that yet.
+    """
+    speaking = _speaking(dispatches)
+    if speaking is None or _word(speaking) == _word(message):
+        return False
+    was = message.status
+    message.status = speaking.status
+    message.device_id = speaking.device_id
+    message.reason = speaking.reason
+    message.reason_class = speaking.reason_class
+    message.stuck_at = None
+    message.updated_at = journal.now
+    if speaking.status in ("sent", "delivered"):
+        message.sent_at = message.sent_at or journal.now
+    if speaking.status == "delivered":
+        message.delivered_at = journal.now
+    is_radio_retry = was == "sending" and speaking.status == "accepted"
+    if speaking.status in _NEWS and not is_radio_retry:
+        journal.tell(f"message.{speaking.status}", message, [message.crm_id or ""])
+    return True
+
+
+def end_unconfirmed(
+    message: Message | MessageRow, dispatches: Sequence[DispatchRow], journal: Journal
+) -> list[DispatchRow]:
+    """Ends what no phone has confirmed of a message that was sent, so that it is not handed out again.
+
+    Returns the dispatches it changed. A later report still lifts them.
+    """
+    if message.status not in ("sent", "delivered"):
+        return []
+    ended = [
+        dispatch
+        for dispatch in dispatches
+        if dispatch.status == "dispatched" and dispatch.acknowledged_at is None
+    ]
+    for dispatch in ended:
+        fail_unconfirmed(message, dispatch, _NOT_NEEDED, journal)
+    return ended
+
+
+def fail_unconfirmed(
+    message: Message | MessageRow, dispatch: Dispatch | DispatchRow, reason: str, journal: Journal
+) -> None:
+    """Fails a dispatch as `unconfirmed`: its phone may have sent it all the same, so a later report lifts that."""
+    dispatch.status = "failed"
+    dispatch.status_at = journal.now
+    dispatch.reason = reason
+    dispatch.reason_class = "unconfirmed"
+    dispatch.stuck_at = None
+    journal.note(message, "failed", dispatch=dispatch, reason=reason)
+
+
+def _word(row: Dispatch | DispatchRow | Message | MessageRow) -> tuple[str, str | None, str | None]:
+    return row.status, row.reason, row.reason_class
+
+
+def _speaking(dispatches: Sequence[Dispatch | DispatchRow]) -> Dispatch | DispatchRow | None:
+    candidates = [
+        dispatch
+        for dispatch in dispatches
+        if dispatch.superseded_at is None or dispatch.status in ("sent", "delivered")
+    ]
+    if not candidates:
+        return None
+    best = statuses.furthest([dispatch.status for dispatch in candidates])
+    return next(dispatch for dispatch in reversed(candidates) if dispatch.status == best)
+
+
+# Not limited to the device: SQLite would then walk through all it ever had, by their index, and not go by their ids.
+_LOCK_MESSAGES = Query(
+    MessageRow,
+    sa.select(*MESSAGE_COLUMNS)
+    .where(
+        Message.id.in_(
+            sa.select(Dispatch.message_id).where(
+                Dispatch.id.in_(sa.bindparam("dispatch_ids", expanding=True))
+            )
+        )
+    )
+    .order_by(Message.id)
+    .with_for_update(),
+)
+_OF_MESSAGES = Query(
+    DispatchRow,
+    sa.select(*DISPATCH_COLUMNS)
+    .where(Dispatch.message_id.in_(sa.bindparam("message_ids", expanding=True)))
+    .order_by(*_OLDEST_FIRST),
+)

@@ -1,0 +1,183 @@
+"""Drafts: what a CRM asks to be sent, whether it can be, and the message it becomes."""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from ... import ids
+from ...clock import rfc3339_or_none
+from ...errors import Invalid
+from ...settings import Settings
+from ...sms import numbers
+from ...sms.segments import measure
+from ...store.rows import AnyCrm, MessageRow
+from ..devices import routing
+
+MAX_UNITS = 1600
+_WRITER = json.JSONEncoder(sort_keys=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """What a CRM asks to be sent. `ttl_seconds` counts from `send_at` or now, instead of `expires_at`."""
+
+    to: str
+    content: str
+    device_id: str | None = None
+    reference: str | None = None
+    send_at: datetime | None = None
+    expires_at: datetime | None = None
+    ttl_seconds: int | None = None
+    priority: int = 4
+    metadata: dict[str, Any] | None = field(default=None, hash=False)
+
+    def request_hash(self) -> str:
+        """The same for the same request, so that a repeat of a `reference` is told from a different message."""
+        wanted = [
+            self.to,
+            self.content,
+            self.device_id,
+            rfc3339_or_none(self.send_at),
+            rfc3339_or_none(self.expires_at),
+            self.ttl_seconds,
+            self.priority,
+            self.metadata,
+        ]
+        return hashlib.sha256(_WRITER.encode(wanted).encode()).hexdigest()
+
+
+def check_one(
+    session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
+) -> None:
+    """Raises `Invalid` where the draft cannot be sent, with `details[field]`."""
+    refuse_one(crm, settings, draft, _usable(session, crm, [draft]), now)
+
+
+def refuse_one(
+    crm: AnyCrm, settings: Settings, draft: Draft, usable: Collection[str], now: datetime
+) -> None:
+    """The same where it is known whether the device it names, if any, is among the `usable`."""
+    try:
+        _refuse(crm, settings, {0: draft}, usable, now)
+    except Invalid as error:
+        raise without_row(error) from None
+
+
+def without_row(error: Invalid) -> Invalid:
+    """The same error for the only draft of a request: its faults stand in `details[field]`."""
+    return Invalid(error.message, details=error.details["messages"][0])
+
+
+def check(
+    session: Session, crm: AnyCrm, settings: Settings, drafts: Mapping[int, Draft], now: datetime
+) -> None:
+    """Raises `Invalid` where any of them cannot be sent, with `details["messages"][row][field]`."""
+    _refuse(crm, settings, drafts, _usable(session, crm, drafts.values()), now)
+
+
+def _usable(session: Session, crm: AnyCrm, drafts: Collection[Draft]) -> set[str]:
+    wanted = {draft.device_id for draft in drafts if draft.device_id is not None}
+    return routing.usable(session, crm, wanted)
+
+
+def _refuse(
+    crm: AnyCrm,
+    settings: Settings,
+    drafts: Mapping[int, Draft],
+    usable: Collection[str],
+    now: datetime,
+) -> None:
+    faults: dict[int, dict[str, list[str]]] = {}
+    for row, draft in drafts.items():
+        found = _faults(crm, settings, draft, usable, now)
+        if found:
+            faults[row] = found
+    if faults:
+        row, fields = next(iter(faults.items()))
+        name, texts = next(iter(fields.items()))
+        where = f"messages.{row}.{name}" if len(drafts) > 1 else name
+        raise Invalid(f"{where}: {texts[0]}", details={"messages": faults})
+
+
+def _faults(
+    crm: AnyCrm, settings: Settings, draft: Draft, usable: Collection[str], now: datetime
+) -> dict[str, list[str]]:
+    faults: dict[str, list[str]] = {}
+    number_fault = _number_fault(crm, settings, draft.to)
+    if number_fault:
+        faults["to"] = [number_fault]
+    content_fault = _content_fault(draft.content)
+    if content_fault:
+        faults["content"] = [content_fault]
+    if draft.device_id is not None and draft.device_id not in usable:
+        faults["device_id"] = ["There is no such device, or this CRM may not use it."]
+    if not 0 <= draft.priority <= 9:
+        faults["priority"] = ["Must be from 0 to 9."]
+    if draft.ttl_seconds is not None and draft.expires_at is not None:
+        faults["ttl"] = ["Give either ttl or expires_at."]
+    if _expiry(settings, draft, now) <= max(now, draft.send_at or now):
+        faults["expires_at"] = ["Must be later than now and than send_at."]
+    return faults
+
+
+def _number_fault(crm: AnyCrm, settings: Settings, number: str) -> str | None:
+    """Why a phone cannot send to this number, or why this CRM does not want it; `None` when it can."""
+    fault = numbers.refusal(number, settings.default_region)
+    if fault is not None:
+        return fault
+    if crm.strict_numbers and not numbers.is_e164(
+        numbers.normalise(number, settings.default_region)
+    ):
+        return "Not a complete international number, which this CRM insists on (strict_numbers)."
+    return None
+
+
+def _content_fault(content: str) -> str | None:
+    """Why this text cannot be sent; `None` when it can."""
+    if "\0" in content:
+        return "Must not contain the character NUL."
+    try:
+        units = len(content.encode("utf-16-le")) // 2
+    except UnicodeEncodeError:
+        return "Must not contain half of a surrogate pair."
+    if not 1 <= units <= MAX_UNITS:
+        return f"Must have 1 to {MAX_UNITS} characters; it has {units}."
+    return None
+
+
+def _expiry(settings: Settings, draft: Draft, now: datetime) -> datetime:
+    if draft.expires_at is not None:
+        return draft.expires_at
+    ttl_seconds = settings.default_ttl_seconds if draft.ttl_seconds is None else draft.ttl_seconds
+    return max(now, draft.send_at or now) + timedelta(seconds=ttl_seconds)
+
+
+def message_row(crm: AnyCrm, settings: Settings, draft: Draft, now: datetime) -> MessageRow:
+    """The queued message it becomes."""
+    measured = measure(draft.content)
+    return MessageRow(
+        id=ids.new_message_id(),
+        direction="outbound",
+        status="queued",
+        crm_id=crm.id,
+        device_id=draft.device_id,
+        lane=f"c:{crm.id}" if draft.device_id is None else f"d:{draft.device_id}",
+        to_number=numbers.normalise(draft.to, settings.default_region),
+        content=draft.content,
+        encoding=measured.encoding,
+        segments=measured.segments,
+        reference=draft.reference,
+        request_hash=draft.request_hash(),
+        metadata_=draft.metadata,
+        priority=draft.priority,
+        send_at=draft.send_at,
+        due_at=max(now, draft.send_at or now),
+        expires_at=_expiry(settings, draft, now),
+        created_at=now,
+        updated_at=now,
+    )

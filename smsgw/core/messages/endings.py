@@ -1,0 +1,58 @@
+"""How a message ends that no phone has: it is cancelled, or its time passes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...errors import IllegalTransition
+from ...store.models import Crm, Message
+from .history import Journal
+
+_EXPIRE_AT_ONCE = 500
+
+
+def cancel(session: Session, message: Message, now: datetime) -> None:
+    """Cancels a message no phone has; `IllegalTransition` once one has it or it has ended."""
+    if message.direction != "outbound" or message.status != "queued":
+        raise IllegalTransition(
+            f"the message is {message.status}; only a queued one can be cancelled",
+            details={"status": message.status},
+        )
+    _end(session, [message], "cancelled", now)
+
+
+def cancel_queued(
+    session: Session, crm: Crm, now: datetime, *which: sa.ColumnElement[bool]
+) -> None:
+    """Cancels all that this CRM has in the queue, or of that only what these conditions name."""
+    queued = sa.select(Message).where(
+        Message.crm_id == crm.id, Message.status == sa.literal_column("'queued'"), *which
+    )
+    messages = session.scalars(queued.order_by(Message.id).with_for_update())
+    _end(session, list(messages), "cancelled", now)
+
+
+def expire_due(session: Session, now: datetime) -> int:
+    """Ends queued messages whose time has passed, some hundred at a time; returns how many."""
+    overdue = (
+        sa.select(Message)
+        .where(Message.status == sa.literal_column("'queued'"), Message.expires_at <= now)
+        .order_by(Message.expires_at)
+        .limit(_EXPIRE_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    messages = list(session.scalars(overdue))
+    _end(session, messages, "expired", now)
+    return len(messages)
+
+
+def _end(session: Session, messages: Sequence[Message], status: str, now: datetime) -> None:
+    journal = Journal(now)
+    for message in messages:
+        message.status = status
+        message.updated_at = now
+        journal.note(message, status)
+        journal.tell(f"message.{status}", message, [message.crm_id or ""])
+    journal.write(session)

@@ -1,0 +1,46 @@
+"""What would become of a message, without sending it."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from ...settings import Settings
+from ...sms import numbers
+from ...sms.segments import measure
+from ...store.rows import AnyCrm
+from ..devices import registry, routing
+from .drafts import Draft, check_one
+
+
+def preview(
+    session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
+) -> dict[str, Any]:
+    """How the draft would be cut and written, and the devices that may send it; `Invalid` as for queueing it."""
+    check_one(session, crm, settings, draft, now)
+    measured = measure(draft.content)
+    return {
+        "to": numbers.normalise(draft.to, settings.default_region),
+        "encoding": measured.encoding,
+        "segments": measured.segments,
+        "units": measured.units,
+        "units_per_segment": measured.units_per_segment,
+        "units_left": measured.units_left,
+        "offending": list(measured.offending),
+        "devices": _devices(session, crm, settings, draft, now),
+    }
+
+
+def _devices(
+    session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
+) -> list[dict[str, Any]]:
+    usable = [draft.device_id] if draft.device_id else routing.device_ids_of(session, crm)
+    rows = registry.several(session, usable)
+    return [
+        {
+            "device_id": row.id,
+            "online": registry.is_online(row, now, settings.device_offline_seconds),
+        }
+        for row in rows
+        if row.enabled
+    ]

@@ -1,0 +1,140 @@
+"""Limits how many messages of a CRM, and for a device, wait in the queue; exact over all processes.
+
+A row says how much room is left, so that the queue is counted only when the row has no room left or is a minute old.
+Messages that leave the queue are not noted: until the next count there is more room than the row says, never less.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...errors import Invalid, TooMany
+from ...settings import Settings
+from ...store.inserts import InsertNew
+from ...store.models import Message, QueueRoom
+from ...store.queries import Query
+from ...store.rows import AnyCrm
+from ...store.tables import plain
+from ..devices import queue as device_queue
+
+COUNTED_FOR = timedelta(minutes=1)
+RETRY_AFTER_SECONDS = 30
+
+_ROOMS = plain(QueueRoom)
+_TAKE = Query(
+    int,
+    sa.update(_ROOMS)
+    .where(
+        _ROOMS.c.key == sa.bindparam("queue", type_=sa.String),
+        _ROOMS.c.most == sa.bindparam("limit", type_=sa.Integer),
+        _ROOMS.c.room >= sa.bindparam("wanted", type_=sa.Integer),
+        _ROOMS.c.counted_at > sa.bindparam("oldest", type_=_ROOMS.c.counted_at.type),
+        _ROOMS.c.counted_at <= sa.bindparam("newest", type_=_ROOMS.c.counted_at.type),
+    )
+    .values(room=_ROOMS.c.room - sa.bindparam("wanted", type_=sa.Integer))
+    .returning(_ROOMS.c.room),
+)
+
+Lanes = Collection[str | None]
+
+
+@dataclass(frozen=True)
+class _Queue:
+    """A queue with a limit, and how many messages are to go into it."""
+
+    key: str
+    name: str
+    most: int
+    is_in: sa.ColumnElement[bool]
+    wanted: int
+
+
+class _Room(NamedTuple):
+    key: str
+    most: int
+    room: int
+    counted_at: datetime
+
+
+_NEW_ROOMS = InsertNew(QueueRoom, _Room, conflict_on=[QueueRoom.key], returning=QueueRoom.key)
+
+
+def apply_to(crm: AnyCrm, settings: Settings, device_id: str | None) -> bool:
+    """Whether a message of this CRM, for this device if it names one, goes into a queue with a limit."""
+    has_device_limit = device_id is not None and settings.device_queue_limit is not None
+    return has_device_limit or _limit_of(crm, settings) is not None
+
+
+def take_room(
+    session: Session, crm: AnyCrm, settings: Settings, device_ids: Lanes, now: datetime
+) -> None:
+    """Take room for one message for each of the devices named, `None` where a message names none.
+
+    Raises `TooMany` where a queue is full, and `Invalid` where they would not fit into an empty one. The room is given
+    back when the transaction is rolled back.
+    """
+    for queue in _queues(crm, settings, device_ids):
+        if not _take(session, queue, now):
+            _count(session, queue, now)
+
+
+def _limit_of(crm: AnyCrm, settings: Settings) -> int | None:
+    return settings.queue_limit if crm.queue_limit is None else crm.queue_limit
+
+
+def _queues(crm: AnyCrm, settings: Settings, device_ids: Lanes) -> Iterator[_Queue]:
+    """In one order everywhere, so that two transactions wait for each other and do not deadlock."""
+    most = _limit_of(crm, settings)
+    if most is not None and device_ids:
+        name = "of this CRM"
+        yield _Queue(f"crm:{crm.id}", name, most, Message.crm_id == crm.id, len(device_ids))
+    if settings.device_queue_limit is None:
+        return
+    counts = Counter(device_id for device_id in device_ids if device_id is not None)
+    for device_id, count in sorted(counts.items()):
+        name, is_in = f"for the device {device_id!r}", Message.lane == f"d:{device_id}"
+        yield _Queue(f"device:{device_id}", name, settings.device_queue_limit, is_in, count)
+
+
+def _take(session: Session, queue: _Queue, now: datetime) -> bool:
+    """Whether the row has room; it is locked until the commit then."""
+    taken = _TAKE.find(
+        session,
+        queue=queue.key,
+        limit=queue.most,
+        wanted=queue.wanted,
+        oldest=now - COUNTED_FOR,
+        newest=now + COUNTED_FOR,
+    )
+    return taken is not None
+
+
+def _count(session: Session, queue: _Queue, now: datetime) -> None:
+    """Lock the row first: who took room before us has committed, and is counted."""
+    _NEW_ROOMS.new(session, [_Room(queue.key, queue.most, 0, now)])
+    is_this = QueueRoom.key == queue.key
+    session.execute(sa.select(QueueRoom.key).where(is_this).with_for_update())
+    waiting = sa.select(sa.func.count()).where(queue.is_in, device_queue.IS_QUEUED)
+    count = session.scalars(waiting).one()
+    room = queue.most - count - queue.wanted
+    if room < 0:
+        raise _refusal(queue, count)
+    session.execute(
+        sa.update(QueueRoom).where(is_this).values(most=queue.most, room=room, counted_at=now)
+    )
+
+
+def _refusal(queue: _Queue, count: int) -> TooMany | Invalid:
+    if queue.wanted > queue.most:
+        text = f"{queue.wanted:,} messages do not fit into the queue {queue.name}"
+        return Invalid(f"{text}, which holds {queue.most:,}", code="queue_limit")
+    return TooMany(
+        f"the queue {queue.name} is full: {count:,} of at most {queue.most:,} messages wait in it",
+        code="queue_full",
+        retry_after_seconds=RETRY_AFTER_SECONDS,
+    )

@@ -1,0 +1,193 @@
+"""Outbound messages: queueing. Handing out is `handout`, sending again `resending`, what never goes out `endings`."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...errors import Conflict, Invalid, NotFound
+from ...settings import Settings
+from ...store.db import Database
+from ...store.inserts import Batch, Insert, InsertNew
+from ...store.models import Message
+from ...store.queries import Query
+from ...store.rows import MESSAGE_COLUMNS, AnyCrm, Caller, MessageRow
+from ..devices import routing
+from . import queue_limits
+from .drafts import Draft, check, message_row, refuse_one, without_row
+from .history import Journal
+
+MAX_BATCH = 1000
+
+_OF_REFERENCES = Query(
+    MessageRow,
+    sa.select(*MESSAGE_COLUMNS).where(
+        Message.crm_id == sa.bindparam("crm_id", type_=sa.String),
+        Message.reference.in_(sa.bindparam("references", expanding=True)),
+    ),
+)
+_COLUMNS = (
+    "id",
+    "direction",
+    "status",
+    "crm_id",
+    "device_id",
+    "lane",
+    "to_number",
+    "content",
+    "encoding",
+    "segments",
+    "reference",
+    "request_hash",
+    "metadata_",
+    "priority",
+    "send_at",
+    "due_at",
+    "expires_at",
+    "created_at",
+    "updated_at",
+)
+_MESSAGES = Insert(Message, MessageRow, *_COLUMNS)
+_NEW_MESSAGES = InsertNew(
+    Message,
+    MessageRow,
+    *_COLUMNS,
+    conflict_on=[Message.crm_id, Message.reference],
+    returning=Message.id,
+)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A draft's message; `is_new` is false where its `reference` had one already."""
+
+    message: MessageRow
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class New:
+    """A message that is queued as soon as its `batches` are inserted."""
+
+    message: MessageRow
+    batches: Sequence[Batch]
+
+
+def draw_up(
+    database: Database, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
+) -> New:
+    """Checks a draft without a `reference` as `take_one` does, and writes nothing: its rows can go in with others'."""
+    usable: set[str] = set()
+    if draft.device_id is not None:
+        with database.reading() as session:
+            usable = routing.usable(session, crm, {draft.device_id})
+    refuse_one(crm, settings, draft, usable, now)
+    message = message_row(crm, settings, draft, now)
+    journal = Journal(now)
+    journal.note(message, "queued")
+    return New(message, [_MESSAGES.batch([message]), journal.history()])
+
+
+def may_draw_up(crm: Caller, settings: Settings, draft: Draft) -> bool:
+    """Whether the draft can be drawn up: it has no `reference`, and no limit that has to be asked first."""
+    is_limited = crm.refusal is not None or queue_limits.apply_to(crm, settings, draft.device_id)
+    return draft.reference is None and not is_limited
+
+
+def queue(
+    session: Session, crm: AnyCrm, settings: Settings, drafts: Sequence[Draft], now: datetime
+) -> list[MessageRow]:
+    """What `take` does, for callers who need not know which messages are new."""
+    return [taken.message for taken in take(session, crm, settings, drafts, now)]
+
+
+def take_one(
+    session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
+) -> Taken:
+    """Queues one draft as `take` does; what is wrong stands in `details[field]`."""
+    try:
+        (taken,) = take(session, crm, settings, [draft], now)
+    except Invalid as error:
+        raise without_row(error) from None
+    return taken
+
+
+def take(
+    session: Session, crm: AnyCrm, settings: Settings, drafts: Sequence[Draft], now: datetime
+) -> list[Taken]:
+    """Queues all drafts or none, and returns their messages in the same order.
+
+    A `reference` this CRM has used before gives the message it made then, as it stands now; with another body it is
+    a `Conflict`. Raises `TooMany` where a queue is full, and `Invalid` with `details["messages"][row][field]`, rows
+    counted from 0.
+    """
+    known = _of_references(session, crm, {draft.reference for draft in drafts})
+    # A repeat is answered as it was, also when its time or its device is gone by now.
+    fresh = {row: draft for row, draft in enumerate(drafts) if draft.reference not in known}
+    if fresh and isinstance(crm, Caller) and crm.refusal is not None:
+        raise crm.refusal
+    check(session, crm, settings, fresh, now)
+    device_ids = [draft.device_id for draft in fresh.values()]
+    queue_limits.take_room(session, crm, settings, device_ids, now)
+    wanted = [message_row(crm, settings, draft, now) for draft in drafts]
+    made = _insert(session, [wanted[row] for row in fresh])
+    known |= {message.reference: message for message in made.values()}
+    # Another transaction was quicker with these.
+    known |= _of_references(session, crm, {row.reference for row in wanted} - known.keys())
+    result = [made.get(row.id) or known[row.reference] for row in wanted]
+    _refuse_other_bodies(wanted, result)
+    journal = Journal(now)
+    for message in made.values():
+        journal.note(message, "queued")
+    journal.write(session)
+    return [Taken(message, message.id in made) for message in result]
+
+
+def get(session: Session, crm: AnyCrm, message_id: str) -> Message:
+    """The CRM's own outbound message, locked until the commit; `NotFound` for all others."""
+    message = session.scalars(
+        sa.select(Message)
+        .where(Message.id == message_id, Message.crm_id == crm.id, Message.direction == "outbound")
+        .with_for_update()
+    ).one_or_none()
+    if message is None:
+        raise NotFound(f"no outbound message {message_id[:80]!r}")
+    return message
+
+
+def _of_references(
+    session: Session, crm: AnyCrm, references: Collection[str | None]
+) -> dict[str | None, MessageRow]:
+    wanted = [reference for reference in references if reference is not None]
+    if not wanted:
+        return {}
+    found = _OF_REFERENCES.all(session, crm_id=crm.id, references=wanted)
+    return {message.reference: message for message in found}
+
+
+def _insert(session: Session, wanted: Sequence[MessageRow]) -> dict[str, MessageRow]:
+    """Puts in what can go in, and returns the messages by id: of one `reference` there is one message."""
+    named = [row for row in wanted if row.reference is not None]
+    _MESSAGES.all(session, [row for row in wanted if row.reference is None])
+    # In one order everywhere, so that two batches with the same references wait for each other and do not deadlock.
+    named.sort(key=lambda row: str(row.reference))
+    new_ids = set(_NEW_MESSAGES.new(session, named))
+    # What was put in is what a reader would find, so that it need not be read back.
+    return {row.id: row for row in wanted if row.reference is None or row.id in new_ids}
+
+
+def _refuse_other_bodies(wanted: Sequence[MessageRow], messages: Sequence[MessageRow]) -> None:
+    others = [
+        number
+        for number, (row, message) in enumerate(zip(wanted, messages, strict=True))
+        if message.request_hash != row.request_hash
+    ]
+    if others:
+        reference = wanted[others[0]].reference
+        raise Conflict(
+            f"the reference {reference!r} was used before for another message",
+            code="reference_used",
+            details={"rows": others},
+        )

@@ -1,0 +1,199 @@
+"""Reading messages: what a CRM may see, in pages, newest first, however long the history is."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from ...errors import Invalid, NotFound
+from ...settings import Settings
+from ...sms import numbers, statuses
+from ...store.models import HistoryEntry, InboxEntry, Message
+from ...store.rows import AnyCrm
+from . import dispatches, search, waiting
+from . import json as message_json
+
+_ID = re.compile(r"msg_[0-9a-f]{32}")
+# An id and the row's `created_at` are made in one transaction, a moment apart.
+_ID_SLACK = timedelta(hours=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filters:
+    """What to show. `q` is looked for in content, numbers and reference; `since` is included, `until` is not."""
+
+    direction: str | None = None
+    status: str | None = None
+    device_id: str | None = None
+    from_number: str | None = None
+    to_number: str | None = None
+    reference: str | None = None
+    q: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def page(
+    session: Session,
+    crm: AnyCrm | None,
+    settings: Settings,
+    filters: Filters,
+    cursor: str | None,
+    limit: int,
+) -> tuple[list[Message], str | None]:
+    """At most `limit` messages of the CRM, newest first, and the cursor of the next page (`None` on the last).
+
+    Without a CRM it is those of all.
+
+    The cursor is the id of the last message of the page before; `Invalid` when it is none.
+    """
+    if cursor is not None and not _ID.fullmatch(cursor):
+        text = "Not a cursor that a page before gave."
+        raise Invalid(f"cursor: {text}", details={"cursor": [text]})
+    conditions = _conditions(filters, settings.default_region)
+    found = [
+        message
+        for source, column in _sources(crm, filters, cursor)
+        for message in _first(session, source.where(*conditions), column, filters.q, limit + 1)
+    ]
+    found.sort(key=lambda message: message.id, reverse=True)
+    return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+
+def get(session: Session, crm: AnyCrm | None, message_id: str) -> Message:
+    """The message, if this CRM queued it or it came in for this CRM; `NotFound` otherwise. `None` reads all."""
+    message = session.get(Message, message_id)
+    if message is None or not _is_visible(session, crm, message):
+        raise NotFound(f"no message {message_id[:80]!r}")
+    return message
+
+
+def whole_shape(
+    session: Session, message: Message, settings: Settings, now: datetime
+) -> dict[str, Any]:
+    """The message with its `history`, its `dispatches` and what it is `waiting_for`."""
+    history = session.scalars(
+        sa.select(HistoryEntry)
+        .where(HistoryEntry.message_id == message.id)
+        .order_by(HistoryEntry.id)
+    )
+    found = dispatches.of_message(session, message.id)
+    return {
+        **message_json.message(message),
+        "history": [message_json.history_entry(row) for row in history],
+        "dispatches": [message_json.dispatch(row) for row in found],
+        "waiting_for": waiting.waiting_for(session, message, found, settings, now),
+    }
+
+
+def first_id_of(moment: datetime) -> str:
+    """The lowest id a message can have that was made at this moment or later: ids begin with the milliseconds."""
+    milliseconds = max(0, int(moment.timestamp() * 1000))
+    return f"msg_{milliseconds:012x}"
+
+
+def _is_visible(session: Session, crm: AnyCrm | None, message: Message) -> bool:
+    if crm is None:
+        return True
+    if message.direction == "outbound":
+        return message.crm_id == crm.id
+    return session.get(InboxEntry, (crm.id, message.id)) is not None
+
+
+def _may_be_outbound(filters: Filters) -> bool:
+    return filters.direction != "inbound" and filters.status not in statuses.INBOUND
+
+
+def _may_be_inbound(filters: Filters) -> bool:
+    """Looked at first, or a search for what no inbound message has would walk through all of them."""
+    is_inbound_status = filters.status is None or filters.status in statuses.INBOUND
+    return filters.direction != "outbound" and is_inbound_status and filters.reference is None
+
+
+def _sources(
+    crm: AnyCrm | None, filters: Filters, cursor: str | None
+) -> Iterator[tuple[sa.Select[Message], InstrumentedAttribute[str]]]:
+    """What to look through, and by which column's order."""
+    ids = _id_range(Message.id, filters, cursor)
+    if crm is None:
+        yield _all(filters.direction, ids), Message.id
+        return
+    if _may_be_outbound(filters):
+        yield _outbound(crm, ids), Message.id
+    if _may_be_inbound(filters):
+        entries = InboxEntry.message_id
+        yield _inbound(crm, _id_range(entries, filters, cursor)), entries
+
+
+def _all(direction: str | None, id_range: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Message]:
+    statement = sa.select(Message).where(*id_range).order_by(Message.id.desc())
+    return statement if direction is None else statement.where(Message.direction == direction)
+
+
+def _first(
+    session: Session,
+    source: sa.Select[Message],
+    column: InstrumentedAttribute[str],
+    q: str | None,
+    limit: int,
+) -> Sequence[Message]:
+    if q is not None:
+        return search.first(session, source, column, q, limit)
+    return session.scalars(source.limit(limit)).all()
+
+
+def _outbound(crm: AnyCrm, id_range: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Message]:
+    return sa.select(Message).where(Message.crm_id == crm.id, *id_range).order_by(Message.id.desc())
+
+
+def _inbound(crm: AnyCrm, id_range: Sequence[sa.ColumnElement[bool]]) -> sa.Select[Message]:
+    # Ordered by the inbox, whose index finds the newest ones without sorting them all.
+    return (
+        sa.select(Message)
+        .join(InboxEntry, InboxEntry.message_id == Message.id)
+        .where(InboxEntry.crm_id == crm.id, *id_range)
+        .order_by(InboxEntry.message_id.desc())
+    )
+
+
+def _conditions(filters: Filters, region: str | None) -> list[sa.ColumnElement[bool]]:
+    exact = {
+        Message.status: filters.status,
+        Message.device_id: filters.device_id,
+        Message.reference: filters.reference,
+    }
+    conditions = [column == value for column, value in exact.items() if value is not None]
+    if filters.from_number is not None:
+        conditions.append(Message.from_number.in_(_spellings(filters.from_number, region)))
+    if filters.to_number is not None:
+        conditions.append(Message.to_number.in_(_spellings(filters.to_number, region)))
+    if filters.since is not None:
+        conditions.append(Message.created_at >= filters.since)
+    if filters.until is not None:
+        conditions.append(Message.created_at < filters.until)
+    return conditions
+
+
+def _id_range(
+    column: InstrumentedAttribute[str],
+    filters: Filters,
+    cursor: str | None,
+) -> list[sa.ColumnElement[bool]]:
+    """What an index on the id can use, so that old times are found without walking down to them."""
+    conditions = []
+    if filters.since is not None:
+        conditions.append(column >= first_id_of(filters.since - _ID_SLACK))
+    if filters.until is not None:
+        conditions.append(column < first_id_of(filters.until + _ID_SLACK))
+    if cursor is not None:
+        conditions.append(column < cursor)
+    return conditions
+
+
+def _spellings(number: str, region: str | None) -> list[str]:
+    """The number as it was given and as it is kept."""
+    return list({number, numbers.normalise(number, region)})

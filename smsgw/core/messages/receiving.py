@@ -1,0 +1,169 @@
+"""Inbound SMS: kept once, for ever, however often and by whichever way a phone brings them."""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ... import ids
+from ...sms import numbers
+from ...sms.segments import measure
+from ...store.inserts import Insert, InsertNew
+from ...store.models import InboxEntry, Message
+from ...store.queries import Query, not_null
+from ...store.rows import MessageRow
+from ..devices import routing
+from ..devices.locking import Locked
+from .history import Journal
+
+MAX_CONTENT_BYTES = 65536
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Received:
+    """An SMS as a phone brought it. `phone_id` is the phone's own id of it."""
+
+    phone_id: str
+    from_number: str
+    content: str
+    device_received_at: datetime | None = None
+    sms_sent_at: datetime | None = None
+
+
+class _Known(NamedTuple):
+    """An inbound message that is there already."""
+
+    id: str
+    inbound_key: str
+    content: str | None
+
+
+class _Inbox(NamedTuple):
+    crm_id: str
+    message_id: str
+
+
+_KNOWN = Query(
+    _Known,
+    sa.select(Message.id, not_null(Message.inbound_key), Message.content).where(
+        Message.inbound_key.in_(sa.bindparam("keys", expanding=True))
+    ),
+)
+_INBOX = Insert(InboxEntry, _Inbox)
+_NEW_MESSAGES = InsertNew(
+    Message,
+    MessageRow,
+    "id",
+    "direction",
+    "status",
+    "device_id",
+    "from_number",
+    "to_number",
+    "content",
+    "encoding",
+    "segments",
+    "priority",
+    "created_at",
+    "updated_at",
+    "inbound_key",
+    "device_received_at",
+    "sms_sent_at",
+    conflict_on=[Message.inbound_key],
+    returning=Message.id,
+)
+
+
+def receive(
+    session: Session,
+    device: Locked,
+    region: str | None,
+    batch: Sequence[Received],
+    journal: Journal,
+) -> None:
+    """Keeps what is new of the batch and tells the CRMs of the device.
+
+    Ids that are UUIDs count across devices (a phone that was registered anew sends them again), others per device.
+    The first content that came with an id stays.
+    """
+    if not batch:
+        return
+    by_key = {key: item for item in reversed(batch) for key in [_key(device.id, item.phone_id)]}
+    wanted = dict(reversed(by_key.items()))
+    made = [_row(device, region, key, item, journal.now) for key, item in wanted.items()]
+    # In one order everywhere, so that two phones with the same ids wait for each other and do not deadlock.
+    ordered = sorted(made, key=lambda row: str(row.inbound_key))
+    new_ids = set(_NEW_MESSAGES.new(session, ordered))
+    _warn_of_other_content(session, device, [row for row in made if row.id not in new_ids])
+    _tell(session, device, [row for row in made if row.id in new_ids], journal)
+
+
+def find_id(session: Session, device_id: str, phone_id: str) -> str:
+    """Our id of the SMS a device brought under this id of its own; it must be there."""
+    return session.scalars(
+        sa.select(Message.id).where(Message.inbound_key == _key(device_id, phone_id))
+    ).one()
+
+
+def find_latest(
+    session: Session, device_id: str, phone_ids: Collection[str], since: datetime
+) -> str | None:
+    """The one of these ids under which the device brought an SMS last, `None` where none came since then."""
+    keys = {_key(device_id, phone_id): phone_id for phone_id in phone_ids}
+    found = session.scalars(
+        sa.select(Message.inbound_key)
+        .where(Message.inbound_key.in_(keys), Message.created_at >= since)
+        .order_by(Message.created_at.desc())
+        .limit(1)
+    ).one_or_none()
+    return keys[found] if found else None
+
+
+def _key(device_id: str, phone_id: str) -> str:
+    return phone_id.lower() if ids.is_uuid(phone_id) else f"{device_id}:{phone_id}"
+
+
+def _row(device: Locked, region: str | None, key: str, item: Received, now: datetime) -> MessageRow:
+    measured = measure(item.content)
+    return MessageRow(
+        id=ids.new_message_id(),
+        direction="inbound",
+        status="received",
+        device_id=device.id,
+        from_number=numbers.normalise_sender(item.from_number, region),
+        to_number=device.phone,
+        content=item.content,
+        encoding=measured.encoding,
+        segments=measured.segments,
+        created_at=now,
+        updated_at=now,
+        inbound_key=key,
+        device_received_at=item.device_received_at,
+        sms_sent_at=item.sms_sent_at,
+    )
+
+
+def _warn_of_other_content(session: Session, device: Locked, repeats: Sequence[MessageRow]) -> None:
+    """What came under a known id with another text is not kept; the log says so."""
+    if not repeats:
+        return
+    known = _KNOWN.all(session, keys=[row.inbound_key for row in repeats])
+    first = {row.inbound_key: row for row in known if row.content is not None}
+    for row in repeats:
+        earlier = first.get(row.inbound_key or "")
+        if earlier is not None and earlier.content != row.content:
+            _LOG.warning("device %s brought %s again with another text", device.id, earlier.id)
+
+
+def _tell(session: Session, device: Locked, kept: Sequence[MessageRow], journal: Journal) -> None:
+    if not kept:
+        return
+    crm_ids = routing.ids_for_device(session, device.id)
+    _INBOX.all(session, [_Inbox(crm_id, row.id) for row in kept for crm_id in crm_ids])
+    for message in kept:
+        journal.note(message, "received", device_id=device.id)
+        journal.tell("message.received", message, crm_ids)

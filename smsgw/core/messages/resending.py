@@ -1,0 +1,78 @@
+"""Sending a message again: what failed, expired or is stuck goes back into the queue."""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...errors import IllegalTransition
+from ...settings import Settings
+from ...store.models import Crm, Dispatch, Message
+from ..devices import routing
+from . import queue_limits
+from .history import Journal
+
+_FINAL_RESENDABLE = ("failed", "expired")
+
+
+def queue(session: Session, message: Message, settings: Settings, now: datetime) -> None:
+    """Queues a message that failed or expired once more, or raises `IllegalTransition`.
+
+    One the phone may have sent all the same (unconfirmed, stuck) needs `queue_anyway`: it may arrive twice.
+    """
+    if message.stuck_at is not None or message.reason_class == "unconfirmed":
+        raise IllegalTransition(
+            'the phone may have sent this message; say {"may_duplicate": true} to send it all the same',
+            code="may_duplicate",
+            details={"status": message.status, "reason_class": message.reason_class},
+        )
+    queue_anyway(session, message, settings, now)
+
+
+def queue_anyway(session: Session, message: Message, settings: Settings, now: datetime) -> None:
+    """The same, also where the SMS may then arrive twice."""
+    is_resendable = message.stuck_at is not None or message.status in _FINAL_RESENDABLE
+    if message.direction != "outbound" or not is_resendable:
+        raise IllegalTransition(
+            f"the message is {message.status}; only a failed, expired or stuck one can be sent again",
+            details={"status": message.status},
+        )
+    if message.content is None:
+        raise IllegalTransition("the message's content was removed after the retention time")
+    crm = session.get_one(Crm, message.crm_id)
+    device_id = _device_of(session, crm, message)
+    queue_limits.take_room(session, crm, settings, [device_id], now)
+    session.execute(
+        sa.update(Dispatch)
+        .where(Dispatch.message_id == message.id, Dispatch.superseded_at.is_(None))
+        .values(superseded_at=now)
+    )
+    _requeue(message, settings, now)
+    journal = Journal(now)
+    journal.note(message, "queued")
+    journal.write(session)
+
+
+def _device_of(session: Session, crm: Crm, message: Message) -> str | None:
+    """The device it is for alone, `None` where any of its CRM's may have it."""
+    lane = message.lane or ""
+    if not lane.startswith("d:"):
+        return None
+    if not routing.may_use(session, crm, lane[2:]):
+        raise IllegalTransition(
+            f"the message is for the device {lane[2:]!r} alone, which this CRM may not use any more",
+            code="unknown_device",
+        )
+    return lane[2:]
+
+
+def _requeue(message: Message, settings: Settings, now: datetime) -> None:
+    lifetime = timedelta(seconds=settings.default_ttl_seconds)
+    if message.expires_at is not None and message.due_at is not None:
+        lifetime = message.expires_at - message.due_at
+    message.status = "queued"
+    message.reason = message.reason_class = message.stuck_at = None
+    message.due_at = message.updated_at = now
+    message.expires_at = now + lifetime
+    if message.lane is not None and message.lane.startswith("c:"):
+        message.device_id = message.from_number = None

@@ -1,0 +1,147 @@
+"""Fails what a phone was handed and never confirmed, or what it has forgotten.
+
+The phone may have sent it all the same: the class of such a failure is `unconfirmed`, a later report still lifts it,
+and a resend has to say that the SMS may arrive twice.
+"""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...store.models import Device, Dispatch, Message
+from ...store.queries import Change
+from ...store.tables import plain
+from ..devices import capacity, protocols
+from ..devices.capacity import DEVICE_ID
+from ..devices.locking import Locked
+from . import dispatches
+from .history import Journal, writing
+
+_AT_ONCE = 500
+_DOUBTED_WITHOUT_POLLS = timedelta(minutes=5)
+_NEVER_CONFIRMED = "the phone never confirmed this message; it may have sent it all the same"
+_SET_UP = (
+    "the phone was set up anew, or given another secret, before it confirmed this message; "
+    "it may have sent it all the same"
+)
+_FORGOTTEN = (
+    "the phone was reset or removed while it had this message; it may have sent it all the same"
+)
+
+
+def give_up(session: Session, now: datetime) -> int:
+    """Fails what no phone confirmed: after the last hand-out, three days, or its time to live.
+
+    Some hundred at a time; returns how many. What somebody else changes just now is left for the next time.
+    """
+    has_ended = sa.or_(
+        sa.not_(protocols.has_hand_outs_left()),
+        Dispatch.handed_out_at <= now - capacity.NEVER_AFTER,
+        Message.expires_at <= now,
+        Message.status.in_(["sent", "delivered"]),
+        # Of a device that does not poll there is no poll to wait for.
+        sa.and_(
+            Dispatch.in_doubt_since <= now - _DOUBTED_WITHOUT_POLLS,
+            protocols.of_device() != protocols.CHT,
+        ),
+    )
+    condition = sa.and_(capacity.is_never_confirmed(), Dispatch.lease_until <= now, has_ended)
+    with writing(session, now) as journal:
+        return _fail(session, condition, _NEVER_CONFIRMED, journal, skip_locked=True)
+
+
+def doubt(session: Session, device: Locked, now: datetime) -> None:
+    """Notes that the phone was set up: its app checked its URL, or its secret changed.
+
+    Its app may be a new one that knows nothing of what it was handed before. So that is not handed out again: the next
+    polls confirm it, or it fails. A poll that was let in before is handed nothing.
+    """
+    _SET_UP_NOW.run(session, device_id=device.id)
+    _DOUBT.run(session, device_id=device.id, now=now)
+
+
+def count_poll(session: Session, device: Locked, journal: Journal) -> None:
+    """Fails what the phone has not confirmed in the polls since it was set up, of which this is one."""
+    has_been_asked = sa.and_(
+        capacity.is_in_doubt(device.id),
+        Dispatch.polls_in_doubt >= capacity.DOUBTED_FOR_POLLS - 1,
+        Dispatch.lease_until <= journal.now,
+    )
+    _fail(session, has_been_asked, _SET_UP, journal, skip_locked=True)
+    # Last, because messages are locked before dispatches.
+    _COUNT.run(session, device_id=device.id)
+
+
+def forget(session: Session, device_id: str, now: datetime) -> int:
+    """Fails all that the device has in hand, because its phone knows nothing of it any more; returns how many.
+
+    The device must be locked.
+    """
+    condition = sa.and_(capacity.is_active(), Dispatch.device_id == device_id)
+    count = 0
+    with writing(session, now) as journal:
+        while failed := _fail(session, condition, _FORGOTTEN, journal):
+            count += failed
+    return count
+
+
+def _fail(
+    session: Session,
+    condition: sa.ColumnElement[bool],
+    reason: str,
+    journal: Journal,
+    *,
+    skip_locked: bool = False,
+) -> int:
+    """Fails the dispatches that fulfil the condition; returns how many it was."""
+    wanted = (
+        sa.select(Message)
+        .where(
+            Message.id.in_(
+                sa.select(Dispatch.message_id)
+                .join(Message, Message.id == Dispatch.message_id)
+                .where(condition)
+                .order_by(Dispatch.message_id)
+                .limit(_AT_ONCE)
+            )
+        )
+        .order_by(Message.id)
+        .with_for_update(skip_locked=skip_locked)
+        .execution_options(populate_existing=True)
+    )
+    messages = {message.id: message for message in session.scalars(wanted)}
+    # Read once their messages are locked, as everybody does who changes a dispatch.
+    found = session.scalars(
+        sa.select(Dispatch)
+        .join(Message, Message.id == Dispatch.message_id)
+        .where(Dispatch.message_id.in_(messages), condition)
+        .order_by(Dispatch.message_id, Dispatch.id)
+        .execution_options(populate_existing=True)
+    ).all()
+    for dispatch in found:
+        message = messages[dispatch.message_id]
+        dispatches.fail_unconfirmed(message, dispatch, reason, journal)
+        dispatches.settle(message, dispatches.of_message(session, message.id), journal)
+    return len(found)
+
+
+_SET_UP_NOW = Change(
+    sa.update(plain(Device))
+    .where(Device.id == DEVICE_ID)
+    .values({Device.setup_revision: Device.revision})
+)
+_DOUBT = Change(
+    sa.update(plain(Dispatch))
+    .where(
+        Dispatch.device_id == DEVICE_ID,
+        Dispatch.in_doubt_since.is_(None),
+        capacity.is_never_confirmed(),
+    )
+    .values({Dispatch.in_doubt_since: capacity.moment("now")})
+)
+_COUNT = Change(
+    sa.update(plain(Dispatch))
+    .where(capacity.is_in_doubt(DEVICE_ID), Dispatch.polls_in_doubt < capacity.DOUBTED_FOR_POLLS)
+    .values({Dispatch.polls_in_doubt: Dispatch.polls_in_doubt + 1})
+)

@@ -1,0 +1,42 @@
+"""The first start: an operator, a device and a CRM, made once."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...store.models import Crm, Device, FeedBase, Operator
+from ..accounts import crms, operators
+from ..devices import registry
+
+OPERATOR, DEVICE, CRM = "admin", "phone-1", "default"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made, with the secrets that are shown this once."""
+
+    operator_name: str
+    operator_key: str
+    device_id: str
+    device_password: str
+    crm_id: str
+    crm_name: str
+    crm_key: str
+
+
+def make_first(session: Session, now: datetime) -> Made | None:
+    """Makes the three when there never was any of them, `None` otherwise. Of two at once, one makes them."""
+    # One row that is always there, to wait for whoever is doing the same.
+    session.scalars(sa.select(FeedBase.id).with_for_update()).one()
+    if any(session.scalar(sa.select(sa.exists(table))) for table in _everyone()):
+        return None
+    operator_key = operators.add(session, OPERATOR, now)
+    _, password = registry.add_with_password(session, DEVICE, None, None, now)
+    crm, crm_key = crms.add(session, CRM, None, now)
+    return Made(OPERATOR, operator_key, DEVICE, password, crm.id, crm.name, crm_key)
+
+
+def _everyone() -> tuple[sa.Select[int], ...]:
+    return tuple(sa.select(sa.literal(1)).select_from(table) for table in (Operator, Device, Crm))

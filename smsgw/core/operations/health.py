@@ -1,0 +1,99 @@
+"""Whether the server can do its work: the checks behind `/readyz` and, with many more, behind `doctor`."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from ... import program
+from ...store import migrations, outages
+from ...store.db import Database
+from . import metrics as stored_metrics
+
+WORKER_IS_GONE_AFTER_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check found: `state` is `ok`, `warning` or `wrong`; `advice` says what to do about the last two."""
+
+    check: str
+    state: str
+    text: str
+    advice: str = ""
+
+
+def examine(database: Database, now: datetime) -> list[Finding]:
+    """The database, its tables and the worker; a check that depends on one that is wrong is left out."""
+    findings: list[Finding] = []
+    for check in _CHECKS:
+        try:
+            findings.append(check(database, now))
+        except SQLAlchemyError as error:
+            findings.append(_unreachable(error))
+        if findings[-1].state == "wrong":
+            break
+    return findings
+
+
+def _unreachable(error: SQLAlchemyError) -> Finding:
+    return Finding(
+        "database",
+        "wrong",
+        f"cannot be used: {outages.reason(error)}",
+        "check SMSGW_DATABASE_URL, and that the database runs and lets this user in",
+    )
+
+
+def _database(database: Database, _now: datetime) -> Finding:
+    with database.engine.connect() as connection:
+        kind, version = connection.dialect.name, connection.dialect.server_version_info or ()
+        is_read_only = _is_read_only(database, connection)
+    if is_read_only:
+        return Finding(
+            "database",
+            "wrong",
+            "can be read and not be written",
+            "is it a standby (SMSGW_DATABASE_URL may name several hosts and target_session_attrs=read-write), "
+            "or a file of another user?",
+        )
+    return Finding("database", "ok", f"{kind} {'.'.join(map(str, version))}".strip())
+
+
+def _is_read_only(database: Database, connection: Connection) -> bool:
+    if database.is_sqlite:
+        return not os.access(str(database.url.database), os.W_OK)
+    return connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on"
+
+
+def _migrations(database: Database, _now: datetime) -> Finding:
+    current, head = migrations.current(database), migrations.head()
+    if current == head:
+        return Finding("migrations", "ok", f"at revision {head}")
+    return Finding(
+        "migrations",
+        "wrong",
+        f"the tables are at revision {current or 'none'}, this version needs {head}",
+        f"run: {program.line('db upgrade')}",
+    )
+
+
+def _worker(database: Database, now: datetime) -> Finding:
+    with database.reading() as session:
+        silent_seconds = stored_metrics.worker_silent_seconds(session, now)
+    if silent_seconds is None:
+        text = "no worker was ever heard of"
+    elif silent_seconds > WORKER_IS_GONE_AFTER_SECONDS:
+        text = f"the worker was last heard of {silent_seconds:.0f} seconds ago"
+    else:
+        return Finding("worker", "ok", f"heard of {max(silent_seconds, 0):.0f} seconds ago")
+    advice = (
+        f"start the server ({program.server_line()}) or the worker alone ({program.line('worker')})"
+    )
+    return Finding("worker", "wrong", text, advice)
+
+
+_CHECKS: tuple[Callable[[Database, datetime], Finding], ...] = (_database, _migrations, _worker)

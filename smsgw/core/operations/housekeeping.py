@@ -1,0 +1,147 @@
+"""What the worker does every few seconds: watch for what is stuck, and remove what is too old."""
+
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...settings import Settings
+from ...store.models import (
+    Attempt,
+    Delivery,
+    Dispatch,
+    Event,
+    HistoryEntry,
+    IdempotentRequest,
+    Message,
+    QuarantinedItem,
+    WorkerHeartbeat,
+)
+from ..accounts import rate_limits
+from ..devices import capacity
+from ..messages.history import Journal
+
+ACCEPTED_IS_STUCK_AFTER = timedelta(hours=14)
+SENDING_IS_STUCK_AFTER = timedelta(hours=24)
+IDEMPOTENCY_LASTS = timedelta(hours=24)
+_AT_ONCE = 500
+
+
+def mark_stuck(session: Session, now: datetime) -> int:
+    """Marks what a phone has had for too long, and tells its CRM once; nothing is sent again by itself."""
+    rows = session.execute(
+        sa.select(Dispatch, Message)
+        .join(Message, Message.id == Dispatch.message_id)
+        .where(
+            capacity.is_active(),
+            Dispatch.stuck_at.is_(None),
+            sa.or_(
+                sa.and_(
+                    Dispatch.status.in_(["dispatched", "accepted"]),
+                    Dispatch.acknowledged_at.is_not(None),
+                    Dispatch.status_at <= now - ACCEPTED_IS_STUCK_AFTER,
+                ),
+                sa.and_(
+                    Dispatch.status == "sending",
+                    Dispatch.status_at <= now - SENDING_IS_STUCK_AFTER,
+                ),
+            ),
+        )
+        .order_by(Message.id)
+        .limit(_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    ).all()
+    journal = Journal(now)
+    for dispatch, message in rows:
+        dispatch.stuck_at = now
+        if dispatch.superseded_at is not None or message.status != dispatch.status:
+            continue
+        message.stuck_at = message.updated_at = now
+        journal.note(message, "stuck", dispatch=dispatch)
+        journal.tell("message.stuck", message, [message.crm_id or ""])
+    journal.write(session)
+    return len(rows)
+
+
+def purge(session: Session, settings: Settings, now: datetime) -> int:
+    """Removes what is older than the retention time, some hundred at a time; returns how many it was.
+
+    A message keeps its row without numbers and text: its ids must never be taken for new ones.
+    """
+    if settings.retention_days == 0:
+        return 0
+    limit = now - timedelta(days=settings.retention_days)
+    old = list(
+        session.scalars(
+            sa.select(Message.id)
+            .where(
+                Message.created_at <= limit,
+                Message.purged_at.is_(None),
+                Message.status.not_in(["queued", "dispatched", "accepted", "sending"]),
+            )
+            .order_by(Message.id)
+            .limit(_AT_ONCE)
+        )
+    )
+    session.execute(sa.delete(HistoryEntry).where(HistoryEntry.message_id.in_(old)))
+    session.execute(
+        sa.update(Message)
+        .where(Message.id.in_(old))
+        .values(content=None, from_number=None, to_number=None, metadata_=None, purged_at=now)
+    )
+    _purge_events(session, limit)
+    return len(old) + _purge_quarantine(session, limit)
+
+
+def forget_requests(session: Session, now: datetime) -> None:
+    """Removes what was answered under an `Idempotency-Key` longer than a day ago, and counts that long unused."""
+    session.execute(
+        sa.delete(IdempotentRequest).where(IdempotentRequest.created_at <= now - IDEMPOTENCY_LASTS)
+    )
+    rate_limits.forget_unused(session, now)
+
+
+def beat(session: Session, worker_id: str, now: datetime) -> None:
+    """Notes that this worker is alive, and forgets workers that were not heard of for a day."""
+    heartbeat = session.get(WorkerHeartbeat, worker_id)
+    if heartbeat is None:
+        session.add(WorkerHeartbeat(id=worker_id, started_at=now, last_seen_at=now))
+    else:
+        heartbeat.last_seen_at = now
+    session.execute(
+        sa.delete(WorkerHeartbeat).where(WorkerHeartbeat.last_seen_at <= now - timedelta(days=1))
+    )
+
+
+def last_beat(session: Session) -> datetime | None:
+    """When any worker was last heard of."""
+    return session.scalar(sa.select(sa.func.max(WorkerHeartbeat.last_seen_at)))
+
+
+def _purge_events(session: Session, limit: datetime) -> None:
+    old = list(
+        session.scalars(
+            sa.select(Event.id)
+            .where(Event.created_at <= limit)
+            .order_by(Event.created_at)
+            .limit(10 * _AT_ONCE)
+        )
+    )
+    deliveries = sa.select(Delivery.id).where(Delivery.event_id.in_(old))
+    session.execute(sa.delete(Attempt).where(Attempt.delivery_id.in_(deliveries)))
+    session.execute(sa.delete(Delivery).where(Delivery.event_id.in_(old)))
+    session.execute(sa.delete(Event).where(Event.id.in_(old)))
+
+
+def _purge_quarantine(session: Session, limit: datetime) -> int:
+    """What could not be read has numbers and texts in it all the same."""
+    old = list(
+        session.scalars(
+            sa.select(QuarantinedItem.id)
+            .where(QuarantinedItem.received_at <= limit)
+            .order_by(QuarantinedItem.id)
+            .limit(_AT_ONCE)
+        )
+    )
+    session.execute(sa.delete(QuarantinedItem).where(QuarantinedItem.id.in_(old)))
+    return len(old)

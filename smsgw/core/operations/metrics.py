@@ -1,0 +1,136 @@
+"""What a scrape of the metrics reads from the database: counts and ages, each from an index alone or a small table."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...store.models import (
+    Delivery,
+    Device,
+    Dispatch,
+    Message,
+    QuarantinedItem,
+    WebhookEndpoint,
+    WorkerHeartbeat,
+)
+from ..devices import capacity
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One queue: `d:<device_id>` or `c:<crm_id>`; the age is that of the message that has been due longest."""
+
+    name: str
+    queued_count: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One device: `silent_seconds` is `None` when it was never heard of."""
+
+    device_id: str
+    silent_seconds: float | None
+    in_flight_count: int
+    unknown_report_count: int
+    quarantine_dropped_count: int
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All figures at one moment. `worker_silent_seconds` is `None` when no worker was heard of."""
+
+    messages: dict[tuple[str, str], int]
+    lanes: list[Lane]
+    devices: list[Seen]
+    stuck_count: int
+    pending_deliveries: int
+    overdue_deliveries: int
+    disabled_endpoints: int
+    quarantined_count: int
+    worker_silent_seconds: float | None
+
+
+def read(session: Session, now: datetime) -> Figures:
+    """The figures of this moment."""
+    pending, overdue = _deliveries(session, now)
+    return Figures(
+        messages=_messages(session),
+        lanes=_lanes(session, now),
+        devices=_devices(session, now),
+        stuck_count=_count(session, capacity.is_active(), Dispatch.stuck_at.is_not(None)),
+        pending_deliveries=pending,
+        overdue_deliveries=overdue,
+        disabled_endpoints=_count(
+            session, WebhookEndpoint.removed_at.is_(None), ~WebhookEndpoint.enabled
+        ),
+        quarantined_count=session.scalar(sa.select(sa.func.count(QuarantinedItem.id))) or 0,
+        worker_silent_seconds=worker_silent_seconds(session, now),
+    )
+
+
+def worker_silent_seconds(session: Session, now: datetime) -> float | None:
+    """How long ago a worker was last heard of; `None` when none ever was."""
+    return _age(session.scalar(sa.select(sa.func.max(WorkerHeartbeat.last_seen_at))), now)
+
+
+def _messages(session: Session) -> dict[tuple[str, str], int]:
+    # Inbound messages have one status of their own, so an index on the status tells the direction too.
+    rows = session.execute(sa.select(Message.status, sa.func.count()).group_by(Message.status))
+    return {
+        ("inbound" if status == "received" else "outbound", status): count for status, count in rows
+    }
+
+
+def _lanes(session: Session, now: datetime) -> list[Lane]:
+    rows = session.execute(
+        sa.select(Message.lane, sa.func.count(), sa.func.min(Message.due_at))
+        .where(Message.status == sa.literal_column("'queued'"))
+        .group_by(Message.lane)
+        .order_by(Message.lane)
+    )
+    return [Lane(str(lane), count, max(0.0, _age(due, now) or 0.0)) for lane, count, due in rows]
+
+
+def _devices(session: Session, now: datetime) -> list[Seen]:
+    held = session.execute(
+        sa.select(Dispatch.device_id, sa.func.count())
+        .where(capacity.is_in_flight(now))
+        .group_by(Dispatch.device_id)
+    )
+    in_flight = {row[0]: row[1] for row in held}
+    rows = session.execute(
+        sa.select(
+            Device.id,
+            Device.last_seen_at,
+            Device.unknown_report_count,
+            Device.quarantine_dropped_count,
+        )
+        .where(Device.removed_at.is_(None))
+        .order_by(Device.id)
+    )
+    return [
+        Seen(device_id, _age(seen_at, now), in_flight.get(device_id, 0), *counts)
+        for device_id, seen_at, *counts in rows
+    ]
+
+
+def _deliveries(session: Session, now: datetime) -> tuple[int, int]:
+    is_overdue = sa.case((Delivery.next_attempt_at <= now, 1))
+    pending, overdue = session.execute(
+        sa.select(sa.func.count(), sa.func.count(is_overdue)).where(
+            Delivery.status == sa.literal_column("'pending'")
+        )
+    ).one()
+    return int(pending), int(overdue)
+
+
+def _count(session: Session, *conditions: sa.ColumnElement[bool]) -> int:
+    return session.scalar(sa.select(sa.func.count()).where(*conditions)) or 0
+
+
+def _age(moment: Any, now: datetime) -> float | None:
+    return None if moment is None else (now - moment).total_seconds()

@@ -1,0 +1,158 @@
+"""Taking due deliveries: for a while, and so that no endpoint gets more than its share of the threads."""
+
+import heapq
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...store.db import is_postgresql
+from ...store.models import Delivery, Event, WebhookEndpoint
+from ...store.queries import Change, Query
+from ...store.tables import plain
+from . import due
+from . import secrets as signing_secrets
+from .due import Candidate, Room
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A delivery that is ours from `taken_at` until its lease ends, with all that is needed to send it.
+
+    `is_slow` says that the endpoint's last attempt ran into the timeout.
+    """
+
+    delivery_id: str
+    endpoint_id: str
+    claim: str
+    event_id: str
+    event_type: str
+    body: bytes
+    url: str
+    secrets: list[str]
+    is_slow: bool
+    taken_at: datetime
+
+
+class _ToSend(NamedTuple):
+    """What a request needs."""
+
+    delivery_id: str
+    endpoint_id: str
+    event_id: str
+    type: str
+    body: str
+    tx: int
+    seq: int
+    url: str
+    secrets: list[dict[str, str | None]]
+    has_timed_out: bool
+
+
+_CHOSEN: sa.BindParameter[Sequence[str]] = sa.bindparam("chosen", expanding=True)
+_LOCK = Query(
+    str,
+    sa.select(WebhookEndpoint.id)
+    .where(WebhookEndpoint.id.in_(_CHOSEN))
+    .with_for_update(skip_locked=True, key_share=True),
+)
+_CLAIM = Change(
+    sa.update(plain(Delivery))
+    .where(Delivery.id.in_(_CHOSEN))
+    .values(
+        {
+            Delivery.claim: sa.bindparam("claimed_by"),
+            Delivery.next_attempt_at: sa.bindparam("until"),
+        }
+    )
+)
+_WHAT_TO_SEND = Query(
+    _ToSend,
+    sa.select(
+        Delivery.id.label("delivery_id"),
+        Delivery.endpoint_id,
+        Delivery.event_id,
+        Event.type,
+        Event.body,
+        Event.tx,
+        Event.seq,
+        WebhookEndpoint.url,
+        WebhookEndpoint.secrets,
+        WebhookEndpoint.has_timed_out,
+    )
+    .join(Event, Event.id == Delivery.event_id)
+    .join(WebhookEndpoint, WebhookEndpoint.id == Delivery.endpoint_id)
+    .where(Delivery.id.in_(_CHOSEN)),
+)
+
+
+def is_due(session: Session, room: Room, now: datetime) -> bool:
+    """Whether `take` would find something. Most looks find nothing, and this one takes no lock."""
+    return bool(due.endpoints(session, room, now))
+
+
+def take(session: Session, room: Room, lease_until: datetime, now: datetime) -> list[Claimed]:
+    """Takes as many due deliveries as there is room for, the least loaded endpoints first.
+
+    The cost goes by the number of endpoints and threads, not by how many deliveries wait or are done. An endpoint
+    that another worker is looking at right now is left out.
+    """
+    candidates = due.endpoints(session, room, now)
+    if candidates and is_postgresql(session):
+        wanted = [candidate.endpoint_id for candidate in candidates]
+        locked = set(_LOCK.all(session, chosen=wanted))
+        # Another worker may have taken some before we had the locks, so look again.
+        again = due.endpoints(session, room, now)
+        candidates = [candidate for candidate in again if candidate.endpoint_id in locked]
+    chosen = _choose(session, candidates, room, now)
+    if not chosen:
+        return []
+    claim = secrets.token_hex(16)
+    _CLAIM.run(session, chosen=chosen, claimed_by=claim, until=lease_until)
+    return _claimed(session, chosen, claim, now)
+
+
+def _choose(
+    session: Session, candidates: Sequence[Candidate], room: Room, now: datetime
+) -> list[str]:
+    """Deals out the free threads one by one, each to the endpoint that has the fewest requests by then."""
+    waiting = due.deliveries(session, candidates, now)
+    slow_threads = room.slow_threads
+    chosen: list[str] = []
+    heap = [(candidate.in_flight, place) for place, candidate in enumerate(candidates)]
+    heapq.heapify(heap)
+    while heap and len(chosen) < room.threads:
+        load, place = heapq.heappop(heap)
+        if not waiting[place] or (candidates[place].is_slow and slow_threads <= 0):
+            continue
+        slow_threads -= candidates[place].is_slow
+        chosen.append(waiting[place].pop(0))
+        heapq.heappush(heap, (load + 1, place))
+    return chosen
+
+
+def _claimed(
+    session: Session, delivery_ids: Sequence[str], claim: str, now: datetime
+) -> list[Claimed]:
+    # (tx, seq) is the feed's order.
+    rows = sorted(_WHAT_TO_SEND.all(session, chosen=delivery_ids), key=attrgetter("tx", "seq"))
+    return [
+        Claimed(
+            row.delivery_id,
+            row.endpoint_id,
+            claim,
+            row.event_id,
+            row.type,
+            row.body.encode(),
+            row.url,
+            signing_secrets.live(row, now),
+            row.has_timed_out,
+            now,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,182 @@
+"""Deliveries, one event for one endpoint: looking at them, trying an endpoint out, sending again on purpose."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...errors import Conflict, NotFound
+from ...store.models import Attempt, Delivery, Event, WebhookEndpoint
+from ..events import recording
+from ..messages import json as json_shapes
+from . import endpoints, subscriptions
+
+STATUSES = ("pending", "delivered", "discarded")
+MOST_RECOVERED = 10_000
+_AT_ONCE = 1000
+
+
+def page(
+    session: Session, endpoint: WebhookEndpoint, status: str | None, cursor: str | None, limit: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    """The endpoint's deliveries in JSON, newest first, and the cursor of the next page (`None` on the last)."""
+    statement = (
+        sa.select(Delivery, Event.type)
+        .join(Event, Event.id == Delivery.event_id)
+        .where(Delivery.endpoint_id == endpoint.id)
+        .order_by(Delivery.id.desc())
+        .limit(limit + 1)
+    )
+    if status is not None:
+        statement = statement.where(Delivery.status == status)
+    if cursor is not None:
+        statement = statement.where(Delivery.id < cursor)
+    rows = session.execute(statement).all()
+    shown = [json_shapes.delivery(delivery, event_type) for delivery, event_type in rows[:limit]]
+    return shown, shown[-1]["id"] if len(rows) > limit else None
+
+
+def get(session: Session, crm_id: str, delivery_id: str) -> Delivery:
+    """The CRM's own delivery; `NotFound` for all others and for those of removed endpoints."""
+    return _one(session, delivery_id, WebhookEndpoint.crm_id == crm_id)
+
+
+def get_any(session: Session, delivery_id: str) -> Delivery:
+    """The delivery, whichever CRM it belongs to: for operators."""
+    return _one(session, delivery_id, sa.true())
+
+
+def shape(session: Session, delivery: Delivery) -> dict[str, Any]:
+    """The delivery in JSON, with all its attempts, oldest first."""
+    event_type = session.scalars(sa.select(Event.type).where(Event.id == delivery.event_id)).one()
+    attempts = session.scalars(
+        sa.select(Attempt).where(Attempt.delivery_id == delivery.id).order_by(Attempt.id)
+    )
+    return {
+        **json_shapes.delivery(delivery, event_type),
+        "attempts": [json_shapes.attempt(attempt) for attempt in attempts],
+    }
+
+
+def ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> str:
+    """Sends `webhook.ping` to this endpoint alone, once, also while it is paused; returns the delivery's id."""
+    _must_be_enabled(endpoint)
+    happening = recording.Happening("webhook.ping", endpoint.crm_id, {"endpoint_id": endpoint.id})
+    delivery_id = recording.record_for(session, endpoint, happening, now)
+    session.execute(
+        sa.update(Delivery)
+        .where(Delivery.id == delivery_id)
+        .values(retry_step=None, is_manual=True)
+    )
+    return delivery_id
+
+
+def replay(session: Session, delivery: Delivery, now: datetime) -> None:
+    """Delivers the event again at once under the same `webhook-id`.
+
+    One that had ended gets a single attempt; one that waits for its next attempt gets it now and keeps its schedule.
+    `Conflict` while an attempt runs or the endpoint is disabled.
+    """
+    endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
+    endpoints.lock(session, endpoint)
+    session.refresh(delivery, with_for_update=True)
+    _must_be_enabled(endpoint)
+    if delivery.claim is not None and delivery.next_attempt_at and delivery.next_attempt_at > now:
+        raise Conflict("this delivery is on its way right now", code="in_flight")
+    if delivery.status != "pending":
+        delivery.status = "pending"
+        delivery.retry_step = None
+    delivery.is_manual = True
+    delivery.next_attempt_at = now
+    delivery.claim = None
+    session.info["has_news"] = True
+
+
+def recover(
+    session: Session, endpoint: WebhookEndpoint, since: datetime, until: datetime, now: datetime
+) -> dict[str, Any]:
+    """Puts down again what did not reach the endpoint of the events from `since` to before `until`, oldest first.
+
+    That is what it wants and never got (it was disabled, or not there yet), and what was discarded; each gets the
+    whole retry schedule and its old `webhook-id`. At most 10,000 at once: call again while `has_more`.
+    Returns `{"created_count", "requeued_count", "has_more"}`. Raises `Invalid`, `Conflict` when disabled.
+    """
+    if since >= until:
+        text = "'since' must lie before 'until'."
+        raise subscriptions.refused("since", text)
+    endpoints.lock(session, endpoint)
+    _must_be_enabled(endpoint)
+    found = session.execute(_lost(endpoint, since, until).limit(MOST_RECOVERED + 1)).all()
+    lost = found[:MOST_RECOVERED]
+    missing = [event_id for event_id, delivery_id in lost if delivery_id is None]
+    discarded = [delivery_id for _, delivery_id in lost if delivery_id is not None]
+    made = recording.deliver(session, [(event_id, endpoint.id) for event_id in missing], now)
+    for start in range(0, len(lost), _AT_ONCE):
+        _start_again(session, (made + discarded)[start : start + _AT_ONCE], now)
+    session.info["has_news"] = True
+    return {
+        "created_count": len(made),
+        "requeued_count": len(discarded),
+        "has_more": len(found) > len(lost),
+    }
+
+
+def _must_be_enabled(endpoint: WebhookEndpoint) -> None:
+    """Raises `Conflict` for an endpoint that is switched off."""
+    if not endpoint.enabled:
+        raise Conflict(
+            f"the webhook endpoint is disabled ({endpoint.disabled_reason}): enable it first",
+            code="webhook_disabled",
+        )
+
+
+def _lost(
+    endpoint: WebhookEndpoint, since: datetime, until: datetime
+) -> sa.Select[str, str | None]:
+    is_of_this = sa.and_(Delivery.event_id == Event.id, Delivery.endpoint_id == endpoint.id)
+    statement = (
+        sa.select(Event.id, Delivery.id)
+        .outerjoin(Delivery, is_of_this)
+        .where(
+            Event.crm_id == endpoint.crm_id,
+            Event.created_at >= since,
+            Event.created_at < until,
+            # A ping was for one endpoint at one moment.
+            Event.type != "webhook.ping",
+            sa.or_(Delivery.id.is_(None), Delivery.status == "discarded"),
+        )
+        .order_by(Event.created_at, Event.seq)
+    )
+    if endpoint.events is not None:
+        statement = statement.where(Event.type.in_(endpoint.events))
+    if endpoint.device_ids is not None:
+        is_of_device = Event.device_id.in_(endpoint.device_ids)
+        statement = statement.where(sa.or_(Event.device_id.is_(None), is_of_device))
+    return statement
+
+
+def _start_again(session: Session, delivery_ids: list[str], now: datetime) -> None:
+    session.execute(
+        sa.update(Delivery)
+        .where(Delivery.id.in_(delivery_ids))
+        .values(
+            status="pending",
+            retry_step=0,
+            is_manual=True,
+            next_attempt_at=now,
+            claim=None,
+            settled_at=None,
+        )
+    )
+
+
+def _one(session: Session, delivery_id: str, condition: sa.ColumnElement[bool]) -> Delivery:
+    delivery = session.scalars(
+        sa.select(Delivery)
+        .join(WebhookEndpoint, WebhookEndpoint.id == Delivery.endpoint_id)
+        .where(Delivery.id == delivery_id, WebhookEndpoint.removed_at.is_(None), condition)
+    ).one_or_none()
+    if delivery is None:
+        raise NotFound(f"no delivery {delivery_id[:80]!r}")
+    return delivery

@@ -1,0 +1,211 @@
+"""Webhook endpoints: where a CRM wants its events, which of them, and whether it is switched on."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, TypedDict
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ... import ids
+from ...errors import Conflict, NotFound
+from ...store.models import Crm, Delivery, WebhookEndpoint
+from ...store.rows import AnyCrm
+from ..events import recording
+from ..messages import json as json_shapes
+from . import subscriptions, urls
+
+BY_HAND = "disabled by hand"
+
+
+class Changes(TypedDict, total=False):
+    """What may be changed of an endpoint; what is left out stays as it is. `None` means all."""
+
+    url: urls.Checked
+    events: list[str] | None
+    device_ids: list[str] | None
+    enabled: bool
+
+
+def add(
+    session: Session,
+    crm: AnyCrm,
+    url: urls.Checked,
+    *,
+    event_types: Sequence[str] | None,
+    device_ids: Sequence[str] | None,
+    enabled: bool,
+    most: int,
+    now: datetime,
+) -> tuple[WebhookEndpoint, str]:
+    """Makes an endpoint and returns it with its secret, which REST shows only now.
+
+    `Conflict` where the CRM has `most` endpoints already.
+
+    `event_types` and `device_ids` are what it wants; `None` means all, future ones too. Raises `Invalid`.
+    """
+    _check_count(session, crm.id, most)
+    secret = ids.new_webhook_secret()
+    endpoint = WebhookEndpoint(
+        id=ids.new_endpoint_id(),
+        crm_id=crm.id,
+        url=url,
+        events=subscriptions.checked_types(event_types),
+        device_ids=subscriptions.checked_devices(session, crm.id, device_ids),
+        secrets=[{"secret": secret, "expires_at": None}],
+        enabled=enabled,
+        disabled_at=None if enabled else now,
+        disabled_reason=None if enabled else BY_HAND,
+        created_at=now,
+    )
+    session.add(endpoint)
+    session.flush()
+    return endpoint, secret
+
+
+def get(session: Session, crm_id: str, endpoint_id: str) -> WebhookEndpoint:
+    """The CRM's own endpoint; `NotFound` for all others and for removed ones."""
+    return _one(session, endpoint_id, WebhookEndpoint.crm_id == crm_id)
+
+
+def get_any(session: Session, endpoint_id: str) -> WebhookEndpoint:
+    """The endpoint, whichever CRM it belongs to: for operators."""
+    return _one(session, endpoint_id, sa.true())
+
+
+def of_crm(session: Session, crm_id: str) -> list[WebhookEndpoint]:
+    """The CRM's endpoints, oldest first."""
+    return _several(session, WebhookEndpoint.crm_id == crm_id)
+
+
+def everyone(session: Session) -> list[WebhookEndpoint]:
+    """The endpoints of all CRMs, oldest first: for operators."""
+    return _several(session, sa.true())
+
+
+def update(session: Session, endpoint: WebhookEndpoint, changes: Changes, now: datetime) -> None:
+    """Changes what is named in `changes`; another URL starts with a clean record. Raises `Invalid`."""
+    lock(session, endpoint)
+    if "events" in changes:
+        endpoint.events = subscriptions.checked_types(changes["events"])
+    if "device_ids" in changes:
+        endpoint.device_ids = subscriptions.checked_devices(
+            session, endpoint.crm_id, changes["device_ids"]
+        )
+    if "url" in changes and changes["url"] != endpoint.url:
+        endpoint.url = changes["url"]
+        forget_failures(session, endpoint)
+    if changes.get("enabled") is True:
+        enable(session, endpoint)
+    if changes.get("enabled") is False:
+        disable(session, endpoint, now)
+
+
+def enable(session: Session, endpoint: WebhookEndpoint) -> None:
+    """Switches the endpoint on; what was waiting for it goes out. What happened meanwhile is for `recover`."""
+    lock(session, endpoint)
+    if endpoint.enabled:
+        return
+    endpoint.enabled = True
+    endpoint.disabled_at = endpoint.disabled_reason = None
+    forget_failures(session, endpoint)
+
+
+def disable(session: Session, endpoint: WebhookEndpoint, now: datetime) -> None:
+    """Switches the endpoint off by hand; what is waiting for it is kept, new events are not put down for it."""
+    lock(session, endpoint)
+    if endpoint.enabled:
+        _switch_off(endpoint, BY_HAND, now)
+
+
+def disable_and_tell(
+    session: Session, endpoint: WebhookEndpoint, reason: str, now: datetime
+) -> None:
+    """Switches the endpoint off by itself, and tells its CRM with `webhook.disabled` in the feed and elsewhere."""
+    _switch_off(endpoint, reason, now)
+    session.flush()
+    happening = recording.Happening("webhook.disabled", endpoint.crm_id, shape(session, endpoint))
+    recording.record(session, [happening], now)
+
+
+def remove(session: Session, endpoint: WebhookEndpoint, now: datetime) -> None:
+    """Takes the endpoint away for good; what was waiting for it is discarded, and its secrets are forgotten."""
+    lock(session, endpoint)
+    endpoint.removed_at = now
+    endpoint.enabled = False
+    endpoint.secrets = []
+    session.flush()
+    session.execute(
+        sa.update(Delivery)
+        .where(Delivery.endpoint_id == endpoint.id, _IS_PENDING)
+        .values(status="discarded", claim=None, next_attempt_at=None, settled_at=now)
+    )
+
+
+def shape(session: Session, endpoint: WebhookEndpoint) -> dict[str, Any]:
+    """The endpoint in JSON, without its secret."""
+    return shapes(session, [endpoint])[0]
+
+
+def shapes(session: Session, endpoints: Sequence[WebhookEndpoint]) -> list[dict[str, Any]]:
+    """The same for many, with one query for `pending_count`, the deliveries that wait or are on their way."""
+    pending = sa.select(Delivery.endpoint_id, sa.func.count()).where(
+        Delivery.endpoint_id.in_([endpoint.id for endpoint in endpoints]), _IS_PENDING
+    )
+    rows = session.execute(pending.group_by(Delivery.endpoint_id))
+    counts = {row[0]: row[1] for row in rows}
+    return [json_shapes.endpoint(endpoint, counts.get(endpoint.id, 0)) for endpoint in endpoints]
+
+
+def lock(session: Session, endpoint: WebhookEndpoint) -> None:
+    """Takes the endpoint's row until the commit, as it is now; new deliveries for it are not held up."""
+    session.flush()
+    session.refresh(endpoint, with_for_update={"key_share": True})
+
+
+def forget_failures(session: Session, endpoint: WebhookEndpoint) -> None:
+    """Makes the endpoint one that has not failed, and lets the postman look at what waits for it."""
+    endpoint.consecutive_failures = endpoint.failing_event_count = 0
+    endpoint.failing_since = endpoint.paused_until = None
+    endpoint.has_timed_out = False
+    session.info["has_news"] = True
+
+
+_IS_PENDING = Delivery.status == sa.literal_column("'pending'")
+
+
+def _check_count(session: Session, crm_id: str, most: int) -> None:
+    # Of two at once one waits for the other.
+    lock = sa.select(Crm.id).where(Crm.id == crm_id).with_for_update(key_share=True)
+    session.execute(lock)
+    is_of_crm = sa.and_(WebhookEndpoint.crm_id == crm_id, WebhookEndpoint.removed_at.is_(None))
+    if session.scalars(sa.select(sa.func.count()).where(is_of_crm)).one() >= most:
+        text = f"there are {most:,} webhook endpoints already, which is the most a CRM may have"
+        raise Conflict(text, code="too_many_webhooks")
+
+
+def _one(session: Session, endpoint_id: str, condition: sa.ColumnElement[bool]) -> WebhookEndpoint:
+    endpoint = session.scalars(
+        sa.select(WebhookEndpoint).where(
+            WebhookEndpoint.id == endpoint_id, WebhookEndpoint.removed_at.is_(None), condition
+        )
+    ).one_or_none()
+    if endpoint is None:
+        raise NotFound(f"no webhook endpoint {endpoint_id[:80]!r}")
+    return endpoint
+
+
+def _several(session: Session, condition: sa.ColumnElement[bool]) -> list[WebhookEndpoint]:
+    return list(
+        session.scalars(
+            sa.select(WebhookEndpoint)
+            .where(WebhookEndpoint.removed_at.is_(None), condition)
+            .order_by(WebhookEndpoint.id)
+        )
+    )
+
+
+def _switch_off(endpoint: WebhookEndpoint, reason: str, now: datetime) -> None:
+    endpoint.enabled = False
+    endpoint.disabled_at = now
+    endpoint.disabled_reason = reason

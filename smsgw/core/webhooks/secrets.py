@@ -1,0 +1,58 @@
+"""The secrets of a webhook endpoint: which of them sign now, and how another comes in their place."""
+
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy.orm import Session
+
+from ... import ids
+from ...clock import rfc3339
+from ...store.models import WebhookEndpoint
+from . import endpoints, subscriptions
+
+GRACE_SECONDS = 24 * 3600
+LONGEST_GRACE_SECONDS = 30 * 24 * 3600
+_MOST_SECRETS = 10
+
+
+class HasSecrets(Protocol):
+    """An endpoint, or what was read of one."""
+
+    @property
+    def secrets(self) -> list[dict[str, str | None]]:
+        """See `WebhookEndpoint`."""
+
+
+def rotate(session: Session, endpoint: WebhookEndpoint, grace_seconds: int, now: datetime) -> str:
+    """Gives the endpoint a new secret and returns it; the old one signs too for `grace_seconds`.
+
+    0 makes the old ones void at once, for a secret that has leaked. Raises `Invalid`.
+    """
+    if not 0 <= grace_seconds <= LONGEST_GRACE_SECONDS:
+        text = f"grace_seconds is 0 to {LONGEST_GRACE_SECONDS}."
+        raise subscriptions.refused("grace_seconds", text)
+    endpoints.lock(session, endpoint)
+    last = rfc3339(now + timedelta(seconds=grace_seconds))
+    old = [
+        {"secret": entry["secret"], "expires_at": min(entry["expires_at"] or last, last)}
+        for entry in _live_entries(endpoint, now)
+        if grace_seconds
+    ]
+    secret = ids.new_webhook_secret()
+    new: list[dict[str, str | None]] = [{"secret": secret, "expires_at": None}]
+    endpoint.secrets = new + [dict(entry) for entry in old[: _MOST_SECRETS - 1]]
+    return secret
+
+
+def live(endpoint: HasSecrets, now: datetime) -> list[str]:
+    """The secrets that sign at this moment, newest first."""
+    return [str(entry["secret"]) for entry in _live_entries(endpoint, now)]
+
+
+def _live_entries(endpoint: HasSecrets, now: datetime) -> list[dict[str, str | None]]:
+    moment = rfc3339(now)
+    return [
+        entry
+        for entry in endpoint.secrets
+        if entry["expires_at"] is None or entry["expires_at"] > moment
+    ]

@@ -1,0 +1,43 @@
+"""What a CRM may wish of a webhook endpoint: events that there are, and devices that it may use."""
+
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
+from ...errors import Invalid
+from ...store.models import Crm
+from ..devices import routing
+from ..events import recording
+
+
+def checked_types(event_types: Sequence[str] | None) -> list[str] | None:
+    """Each name once, or `Invalid` for an event that there is not; `None` is all."""
+    if event_types is None:
+        return None
+    unknown = [name for name in event_types if name not in recording.TYPES]
+    if unknown:
+        known = ", ".join(recording.TYPES)
+        raise refused("events", f"There is no event {unknown[0][:80]!r}; there are {known}.")
+    if not event_types:
+        raise refused("events", "Name at least one event, or leave 'events' out for all.")
+    return list(dict.fromkeys(event_types))
+
+
+def checked_devices(
+    session: Session, crm_id: str, device_ids: Sequence[str] | None
+) -> list[str] | None:
+    """Each name once, or `Invalid` for a device the CRM may not use; `None` is all."""
+    if device_ids is None:
+        return None
+    usable = set(routing.device_ids_of(session, session.get_one(Crm, crm_id)))
+    unknown = [device_id for device_id in device_ids if device_id not in usable]
+    if unknown:
+        raise refused("device_ids", f"There is no device {unknown[0][:80]!r}.", "unknown_device")
+    if not device_ids:
+        raise refused("device_ids", "Name at least one device, or leave 'device_ids' out for all.")
+    return list(dict.fromkeys(device_ids))
+
+
+def refused(field: str, text: str, code: str = "invalid") -> Invalid:
+    """The error for a field that cannot be had; `text` says why."""
+    return Invalid(text, code=code, details={field: [text]})

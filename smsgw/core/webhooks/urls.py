@@ -1,0 +1,50 @@
+"""Which URLs events may go to: as a webhook endpoint, or as `callbackUrl` of the CRM WebSocket API."""
+
+from typing import NewType
+
+from ... import brokers
+from ...addresses import AddressRefused, Guard, NameUnknown, check_url
+from ...brokers import BrokerRefused
+from .subscriptions import refused
+
+LONGEST_URL = 2048
+
+# A URL that `checked` or `checked_callback` let through.
+Checked = NewType("Checked", str)
+
+
+def checked(url: str, guard: Guard) -> Checked:
+    """The URL, if a webhook may go there; `Invalid` with the reason if not.
+
+    It asks the DNS, so call it before a transaction is begun.
+    """
+    _check_length(url)
+    try:
+        if brokers.is_broker(url):
+            brokers.check(url)
+        check_url(url, guard)
+    except (BrokerRefused, AddressRefused) as error:
+        raise refused("url", str(error)) from None
+    return Checked(url)
+
+
+def checked_callback(url: str, guard: Guard) -> Checked:
+    """The same for a `callbackUrl`: no broker, but a name that the DNS will know later.
+
+    Nothing is loosened by that: the guard is asked again at each delivery.
+    """
+    _check_length(url)
+    if not url.lower().startswith(("https://", "http://")):
+        raise refused("url", "The URL must begin with https:// or http://.")
+    try:
+        check_url(url, guard)
+    except NameUnknown:
+        return Checked(url)
+    except AddressRefused as error:
+        raise refused("url", str(error)) from None
+    return Checked(url)
+
+
+def _check_length(url: str) -> None:
+    if len(url) > LONGEST_URL:
+        raise refused("url", f"The URL has more than {LONGEST_URL:,} characters.")

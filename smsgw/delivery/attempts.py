@@ -1,0 +1,110 @@
+"""One attempt: sign the event's bytes, send them, and say what came of it in the core's words."""
+
+from collections.abc import Callable
+from datetime import datetime
+from enum import Enum
+from functools import partial
+
+from .. import metrics
+from ..addresses import Guard
+from ..brokers import is_broker
+from ..core.webhooks import retries
+from ..core.webhooks.claiming import Claimed
+from ..core.webhooks.retries import Result
+from . import steps
+from .amqp_connection import Letter
+from .http_sender import Transport
+from .outcome import Outcome
+from .queues import Job, Queues
+from .rabbitmq import Publisher
+from .signing import key_of, signature
+
+
+class Unsent(Enum):
+    """Instead of a result: nothing was sent, and the delivery is due again."""
+
+    GIVEN_BACK = "given back"
+
+
+Tell = Callable[[Result | Unsent | None], None]
+
+
+class Carriers:
+    """The ways to an endpoint; one for a process, to be used by many threads at once."""
+
+    def __init__(self, guard: Guard) -> None:
+        self.http = Transport(guard)
+        self.rabbitmq = Publisher(guard)
+        self.queues = Queues()
+
+    def close(self) -> None:
+        """Break off HTTP requests that still run, and close all idle connections."""
+        self.http.close()
+        self.rabbitmq.close()
+
+
+def begin(
+    claimed: Claimed, carriers: Carriers, timeout_seconds: float, now: datetime, tell: Tell
+) -> Letter:
+    """Begins to send the claimed delivery's event, and returns what is sent: the exact bytes that are stored.
+
+    What came of it is told once, by another thread, which must not be held up: `None` after a fault of ours. The one
+    place that knows how an endpoint is reached: by HTTP, or by RabbitMQ where its URL says so, one after another.
+    """
+    letter = _letter(claimed, int(now.timestamp()))
+    done = partial(_tell, now, tell)
+    if is_broker(claimed.url):
+        publish = partial(_publish, claimed, letter, carriers.rabbitmq, timeout_seconds, done)
+        give_back = partial(tell, Unsent.GIVEN_BACK)
+        carriers.queues.add(Job(claimed.endpoint_id, claimed.claim, publish, give_back))
+    else:
+        headers = {"Content-Type": "application/json", **letter.headers}
+        carriers.http.post(claimed.url, letter.body, headers, timeout_seconds, done)
+    return letter
+
+
+def _letter(claimed: Claimed, timestamp: int) -> Letter:
+    keys = [key_of(secret) for secret in claimed.secrets]
+    headers = {
+        "webhook-id": claimed.event_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signature(keys, claimed.event_id, timestamp, claimed.body),
+    }
+    return Letter(claimed.event_id, claimed.event_type, claimed.body, timestamp, headers)
+
+
+def _publish(
+    claimed: Claimed,
+    letter: Letter,
+    publisher: Publisher,
+    seconds: float,
+    done: Callable[[Outcome | None], None],
+) -> bool:
+    publish = partial(publisher.publish, claimed.url, letter, seconds)
+    outcome = steps.attempt(f"deliver {claimed.delivery_id}", publish)
+    done(outcome)
+    # What the broker says of this event alone holds up no other.
+    return outcome is not None and (outcome.is_success or outcome.error in retries.OF_THE_EVENT)
+
+
+def _tell(started_at: datetime, tell: Tell, outcome: Outcome | None) -> None:
+    if outcome is None:
+        tell(None)
+        return
+    metrics.ATTEMPTS.labels(_kind(outcome)).inc()
+    tell(
+        Result(
+            started_at=started_at,
+            duration_seconds=outcome.duration_seconds,
+            status_code=outcome.status_code,
+            error=outcome.error,
+            detail=outcome.detail,
+            response_text=outcome.response_text,
+            retry_after_seconds=outcome.retry_after_seconds,
+        )
+    )
+
+
+def _kind(outcome: Outcome) -> str:
+    """For counting: `2xx` and so on by status code, or the error's class."""
+    return outcome.error or f"{(outcome.status_code or 0) // 100}xx"

@@ -1,0 +1,106 @@
+"""HTTP requests to webhook endpoints, each with a bounded cost whatever the receiver does."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+import pycurl
+import requests
+
+from .. import clock
+from ..addresses import Guard
+from . import certificate_authorities
+from .curl_thread import Wire
+from .http_request import Exchange, Request
+from .kept_connections import KeptConnections
+from .outcome import Outcome
+
+
+class Transport:
+    """Sends requests; one for a process, to be used by many threads at once.
+
+    Keeps connections alive between requests. Follows no redirects, knows no cookies, and reads neither proxies
+    nor passwords from the environment. Certificates are checked against the system's authorities (`SSL_CERT_FILE`
+    too) and certifi's, unless a file with others is given. `names` are known without the DNS, as in libcurl's
+    option RESOLVE: `host:port:address,address`.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        *,
+        names: Sequence[str] = (),
+        trusted: str | None = None,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
+        self._guard = guard
+        self._now = now
+        self._authorities = certificate_authorities.file()
+        trusts = trusted or f"/dev/fd/{self._authorities.fileno()}"
+        self._options = {pycurl.CAINFO: trusts, pycurl.RESOLVE: list(names)}
+        self._kept = KeptConnections()
+        self._wire = Wire()
+
+    def post(
+        self,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        timeout_seconds: float,
+        tell: Callable[[Outcome | None], None],
+    ) -> None:
+        """Begin to send `body`, and `tell` what came of it, at the latest `timeout_seconds` from now.
+
+        A network that fails is an `Outcome`, not an exception. The deadline is by the wall clock and covers
+        everything, the DNS included. `tell` is called once, by a thread that it must not hold up, and with `None`
+        after a fault of ours, which has been logged.
+        """
+        try:
+            target = _target(url)
+        except ValueError:
+            tell(Outcome(None, "invalid_url", "The URL cannot be used.", "", 0.0, None))
+            return
+        request = Request(
+            target.url,
+            target.scheme,
+            target.host,
+            {**target.login, **headers},
+            body,
+            timeout_seconds,
+        )
+        exchange = Exchange(request, self._guard, self._options, self._now, self._kept, tell)
+        self._wire.send(exchange)
+
+    def close(self) -> None:
+        """Break off what still runs, without a word to those who wait for it, and close all connections."""
+        self._wire.close()
+        self._authorities.close()
+
+
+@dataclass(frozen=True)
+class _Target:
+    """Where a URL leads, without its user and password, which are a header in `login`."""
+
+    url: str
+    scheme: str
+    host: str
+    login: dict[str, str]
+
+
+@lru_cache(maxsize=1024)
+def _target(url: str) -> _Target:
+    """What requests makes of the URL: it knows IDNA, odd characters and passwords. Once for many requests.
+
+    Raises `ValueError`.
+    """
+    prepared = requests.Request("POST", url).prepare()
+    parts = urlsplit(prepared.url or "")
+    if parts.scheme not in ("http", "https"):
+        raise ValueError("neither http nor https")
+    login = {
+        name: prepared.headers[name] for name in ("Authorization",) if name in prepared.headers
+    }
+    place = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="")
+    return _Target(place.geturl(), parts.scheme, parts.hostname or "", login)

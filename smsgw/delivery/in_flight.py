@@ -1,0 +1,78 @@
+"""What is in flight: attempts that this worker has begun and that have not ended."""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
+
+from ..core.webhooks.claiming import Claimed
+from ..core.webhooks.retries import Result
+from ..core.webhooks.settling import Finished
+from . import steps
+from .attempts import Tell, Unsent
+
+GATHER_SECONDS = 0.002
+
+log = logging.getLogger(__name__)
+
+
+class InFlight:
+    """Attempts from their beginning, by `begin`, to their end. `begin` and `ended` are for one thread."""
+
+    def __init__(self, begin: Callable[[Claimed, Tell], object]) -> None:
+        self._begin = begin
+        self._lock = threading.Lock()
+        self._running: dict[tuple[str, str], Claimed] = {}
+        self._ended: SimpleQueue[Finished | None] = SimpleQueue()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    @property
+    def slow_count(self) -> int:
+        """How many of them are for endpoints that ran into the timeout."""
+        with self._lock:
+            return sum(claimed.is_slow for claimed in self._running.values())
+
+    def begin(self, claimed: Claimed) -> None:
+        """Begins an attempt; it ends by itself, in a thread of its carrier."""
+        with self._lock:
+            self._running[claimed.delivery_id, claimed.claim] = claimed
+        tell = partial(self._tell, claimed)
+        step = partial(self._begin, claimed, tell)
+        if steps.attempt(f"begin to deliver {claimed.delivery_id}", step) is None:
+            tell(None)
+
+    def ended(self, patience_seconds: float) -> list[Finished]:
+        """What has ended since the last call; waits for the first of them, or for `wake`.
+
+        Then for a moment more, if others are in flight: few at a time cost much more to settle. Without what failed
+        by a fault of ours: that is left to its lease.
+        """
+        finished: list[Finished] = []
+        until = math.inf
+        with suppress(Empty):
+            while True:
+                found = self._ended.get(timeout=patience_seconds)
+                finished += [] if found is None else [found]
+                until = min(until, time.monotonic() + GATHER_SECONDS)
+                patience_seconds = max(0.0, until - time.monotonic()) if self else 0.0
+        return finished
+
+    def wake(self) -> None:
+        """Makes `ended` return; for any thread."""
+        self._ended.put(None)
+
+    def _tell(self, claimed: Claimed, result: Result | Unsent | None) -> None:
+        made = result if isinstance(result, Result) else None
+        finished = Finished(claimed.endpoint_id, claimed.delivery_id, claimed.claim, made)
+        if result is None:
+            log.error("delivery %s is left to its lease", claimed.delivery_id)
+        with self._lock:
+            # Both at once: what is not in flight any more has been put down.
+            del self._running[claimed.delivery_id, claimed.claim]
+            self._ended.put(None if result is None else finished)

@@ -1,0 +1,178 @@
+"""The worker: takes due deliveries, has them sent, settles them, and does the chores until it is told to stop."""
+
+import logging
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+from sqlalchemy.orm import Session
+
+from .. import clock as wall_clock
+from ..addresses import Guard
+from ..core.webhooks import claiming, settling
+from ..core.webhooks.claiming import Claimed
+from ..core.webhooks.due import Room
+from ..core.webhooks.outcomes import RetryRule
+from ..core.webhooks.settling import Finished
+from ..live.wakeup import doorbell
+from ..settings import Settings
+from ..store.db import Database
+from . import attempts, steps
+from .attempts import Carriers, Tell
+from .in_flight import InFlight
+from .periodic_tasks import Chores
+
+TABLES_SECONDS = 1.0
+LOOK_SECONDS = 0.5
+CONTENDED_SECONDS = 0.05
+FAREWELL_SECONDS = 1.5
+# A lease outlasts the commit, the request, and what the settling may have to wait for the database.
+IN_HAND = timedelta(seconds=5)
+LEASE_MARGIN = IN_HAND + timedelta(seconds=15)
+NO_ROOM = Room(0, 0)
+
+log = logging.getLogger(__name__)
+
+
+def run(settings: Settings, tell_served: Callable[[], None] = lambda: None) -> None:
+    """Runs a worker in this process until SIGTERM or SIGINT, and tells when it begins. For the main thread."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    database = Database(settings.database_url)
+    _wait_for_tables(database, stop)
+    tell_served()
+    Worker(settings, database).run(stop)
+    database.close()
+
+
+def _wait_for_tables(database: Database, stop: threading.Event) -> None:
+    """A worker alone makes no tables, and may be there before whoever does."""
+    is_told = False
+    while not stop.is_set() and not steps.attempt("find the tables", database.has_tables):
+        if not is_told:
+            log.warning("the database is new: `serve` or `init` makes its tables")
+        is_told = True
+        stop.wait(TABLES_SECONDS)
+
+
+class Worker:
+    """One worker; any number of them may share a database. `settings.threads` attempts run at the same time."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        *,
+        carriers: Carriers | None = None,
+        clock: Callable[[], datetime] = wall_clock.now,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.id = f"{socket.gethostname()}:{os.getpid()}"
+        self._settings = settings
+        self._database = database
+        self._carriers = carriers or Carriers(Guard(settings.webhook_allowed_networks))
+        self._clock = clock
+        self._rule = RetryRule(settings.webhook_retry_schedule, chance)
+        self._chores = Chores(settings, database, self.id, clock)
+        self._in_flight = InFlight(self._begin)
+
+    def run(self, stop: threading.Event) -> None:
+        """Works until `stop` is set, and ends within two seconds of it.
+
+        An attempt that is not done by then is left to its lease: the delivery is taken again later.
+        """
+        log.info("worker %s has started", self.id)
+        helpers = [
+            threading.Thread(target=work, args=(stop,), daemon=True)
+            for work in (self._listen, self._chores.run)
+        ]
+        for helper in helpers:
+            helper.start()
+        patience = 0.0
+        while not stop.is_set():
+            patience = self._turn(self._in_flight.ended(patience))
+        self._say_farewell(helpers)
+        log.info("worker %s has ended", self.id)
+
+    def _turn(self, finished: Sequence[Finished]) -> float:
+        """Settles what has ended and hands out what is due; returns how long to wait for the next thing to end."""
+        if not finished and not steps.attempt("look for deliveries", self._is_due):
+            return LOOK_SECONDS
+        taken = self._settle(finished, self._room())
+        # Where something is due and none was had, another worker is at these endpoints at this moment.
+        return CONTENDED_SECONDS if taken == 0 else LOOK_SECONDS
+
+    def _settle(self, finished: Sequence[Finished], room: Room) -> int | None:
+        taken = steps.attempt("settle and take", lambda: self._settle_and_take(finished, room))
+        if taken is None:
+            # What cannot be written down must take no other with it.
+            for one in finished:
+                alone = partial(self._settle_and_take, [one], NO_ROOM)
+                steps.attempt(f"settle {one.delivery_id}", alone)
+        return taken
+
+    def _is_due(self) -> bool:
+        room = self._room()
+        if room.threads <= 0:
+            return False
+        with self._database.reading() as session:
+            return claiming.is_due(session, room, self._clock())
+
+    def _settle_and_take(self, finished: Sequence[Finished], room: Room) -> int:
+        """In one transaction for all that has ended: it costs more than many requests do."""
+        now = self._clock()
+        with self._database.transaction() as session:
+            lost = settling.settle(session, finished, self._rule, now) if finished else []
+            taken = self._take(session, room, now)
+        for one in lost:
+            log.warning("delivery %s took longer than its lease", one.delivery_id)
+        self._hand_out(taken)
+        return len(taken)
+
+    def _take(self, session: Session, room: Room, now: datetime) -> list[Claimed]:
+        lease = timedelta(seconds=self._settings.webhook_timeout_seconds) + LEASE_MARGIN
+        return claiming.take(session, room, now + lease, now) if room.threads > 0 else []
+
+    def _hand_out(self, taken: Sequence[Claimed]) -> None:
+        if taken and self._clock() > taken[0].taken_at + IN_HAND:
+            # Their leases might end before their requests do: they are due again instead.
+            unsent = [Finished(one.endpoint_id, one.delivery_id, one.claim, None) for one in taken]
+            self._settle(unsent, NO_ROOM)
+            return
+        for claimed in taken:
+            self._in_flight.begin(claimed)
+
+    def _room(self) -> Room:
+        most = self._settings.threads
+        return Room(most - len(self._in_flight), max(1, most // 4) - self._in_flight.slow_count)
+
+    def _begin(self, claimed: Claimed, tell: Tell) -> object:
+        seconds = self._settings.webhook_timeout_seconds
+        return attempts.begin(claimed, self._carriers, seconds, self._clock(), tell)
+
+    def _listen(self, stop: threading.Event) -> None:
+        bell = doorbell(self._database, stop)
+        while not stop.is_set():
+            if bell.wait(LOOK_SECONDS):
+                self._in_flight.wake()
+        bell.close()
+
+    def _say_farewell(self, helpers: list[threading.Thread]) -> None:
+        """Waits a moment for what is nearly done, settles it, and breaks off the rest."""
+        deadline = time.monotonic() + FAREWELL_SECONDS
+        is_over = False
+        while not is_over:
+            is_over = not self._in_flight or time.monotonic() >= deadline
+            finished = self._in_flight.ended(0.0 if is_over else deadline - time.monotonic())
+            if finished:
+                self._settle(finished, NO_ROOM)
+        self._carriers.http.close()
+        for helper in helpers:
+            helper.join(max(0.0, deadline - time.monotonic()))

@@ -1,0 +1,223 @@
+"""The stock app's endpoint: it polls one URL, brings what it has, and takes what is for it.
+
+The phone forgets its batch at any 2xx with a JSON object and repeats it for ever without one, so we answer 2xx only
+after the commit, never redirect, and put a bad item aside instead of refusing its batch.
+"""
+
+import codecs
+import json
+import re
+from typing import Any
+
+from flask import Blueprint, Response, request
+from sqlalchemy.orm import Session
+
+from ... import clock
+from ...core.devices import locking
+from ...core.devices.locking import Locked
+from ...core.devices.logins import Login
+from ...core.devices.protocols import CHT
+from ...core.messages import batches, handing_out, quarantine, receiving, reports, unconfirmed
+from ...core.messages.handing_out import Outgoing
+from ...core.messages.history import Journal, writing
+from ...core.messages.quarantine import Unreadable
+from ...core.messages.receiving import Received
+from ...core.messages.reports import Report
+from ...errors import DeviceDisabled, TooMany
+from ...http import bodies, json_limits
+from ...http.answers import error_answer, json_answer
+from ...http.context import asked, house
+from ...http.guards import device_required, this_device
+from ...http.last_seen import flusher
+from ...sms.texts import storable
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+UPDATES_IN_A_FULL_POLL = 20
+MAX_ID = 36
+
+KNOWN = b'{"medic-gateway": true}'
+NOTHING = b'{"messages": []}'
+
+STATUS = {
+    "UNSENT": "accepted",
+    "PENDING": "sending",
+    "SENT": "sent",
+    "DELIVERED": "delivered",
+    "FAILED": "failed",
+}
+
+blueprint = Blueprint("cht", __name__)
+_APP_VERSION = re.compile(r"medic\.gateway\.alert\S*/(\S{1,40})")
+
+
+@blueprint.get("/api/sms")
+@device_required
+def check() -> Response:
+    """The phone's check of its settings: `{"medic-gateway": true}`.
+
+    The app makes it whenever they are saved, and a new or emptied app cannot poll before it.
+    """
+    login = this_device()
+    if request.method == "GET":
+        with house().database.transaction() as session:
+            unconfirmed.doubt(session, locking.admit(session, login), clock.now())
+    _note_sighting(login)
+    return json_answer(KNOWN)
+
+
+@blueprint.post("/api/sms")
+@device_required
+def poll() -> Response:
+    """Takes the phone's messages and updates, and answers with the messages it is to send."""
+    login = this_device()
+    body, unread = _read()
+    received, unreadable = _messages(body.get("messages"))
+    updates, bad_updates = _updates(body.get("updates"))
+    bad_updates += unread
+    _note_sighting(login, is_quiet=not (updates or bad_updates))
+    unreadable += bad_updates
+    if not (received or updates or unreadable or _has_work(login)):
+        return json_answer(NOTHING)
+    is_full = bool(unread) or len(updates) + len(bad_updates) >= UPDATES_IN_A_FULL_POLL
+    outgoing = _exchange(login, received, updates, unreadable, is_full)
+    return bodies.pack(json_answer(json.dumps({"messages": outgoing})))
+
+
+@blueprint.errorhandler(DeviceDisabled)
+def _refuse_disabled(error: DeviceDisabled) -> Response:
+    # At the check of its settings the phone shows a fitting text for 401 only.
+    status = 401 if request.method == "GET" else 403
+    return error_answer(status, error.code, error.message)
+
+
+@blueprint.errorhandler(TooMany)
+def _slow_down(error: TooMany) -> Response:
+    # At the check of its settings the phone shows a fitting text for 401 only.
+    status = 401 if request.method == "GET" else 429
+    answer = error_answer(status, error.code, error.message)
+    answer.headers["Retry-After"] = str(error.retry_after_seconds)
+    return answer
+
+
+def _has_work(login: Login) -> bool:
+    if login.has_doubts:
+        return True
+    if not login.may_have_work:
+        return False
+    return handing_out.has_work(house().database, login.device_id, house().settings, clock.now())
+
+
+def _exchange(
+    login: Login,
+    received: list[Received],
+    updates: list[Report],
+    unreadable: list[Unreadable],
+    is_full: bool,
+) -> list[dict[str, str]]:
+    """The one write transaction of a poll: keep, apply, hand out; all of it or nothing."""
+    settings = house().settings
+    with house().database.transaction() as session:
+        device = locking.admit(session, login, CHT)
+        # Another poll of this device was committed while this one was on its way: its words may be older.
+        has_overlapped = device.revision != login.revision + 1
+        rule = reports.out_of_order if has_overlapped else reports.in_order
+        with writing(session, clock.now()) as journal:
+            receiving.receive(session, device, settings.default_region, received, journal)
+            quarantine.keep(session, device.id, unreadable, journal.now)
+            reports.apply(session, device, updates, rule, journal)
+            outgoing: list[Outgoing] = []
+            # The phone of a poll from before it was set up may be another one, or have lost its data meanwhile.
+            if login.revision >= device.setup_revision:
+                if login.has_doubts and not is_full:
+                    unconfirmed.count_poll(session, device, journal)
+                # Where there was nothing for it at its login: what it reports makes nothing due.
+                if login.may_have_work or has_overlapped:
+                    outgoing = _hand_out(session, device, is_full, journal)
+    return [{"id": one.id, "to": one.to, "content": one.content} for one in outgoing]
+
+
+def _hand_out(session: Session, device: Locked, is_full: bool, journal: Journal) -> list[Outgoing]:
+    # With so many updates there may be more, among them the confirmation of what we would hand out again.
+    hand_out = handing_out.hand_out_new if is_full else handing_out.hand_out
+    return hand_out(session, device, house().settings, journal)
+
+
+def _note_sighting(login: Login, is_quiet: bool = False) -> None:
+    found = _APP_VERSION.search(asked().environ.get("HTTP_USER_AGENT", ""))
+    version = found.group(1) if found else None
+    flusher().note(login, clock.now(), version, CHT, is_quiet)
+
+
+def _read() -> tuple[dict[str, Any], list[Unreadable]]:
+    """The body's JSON; nothing and the whole body for the quarantine where there is too much in it to be read."""
+    raw = bodies.read(MAX_BODY_BYTES)
+    excess = json_limits.find_excess(raw)
+    if excess is not None and raw.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{":
+        return {}, [batches.unread(raw, excess)]
+    return bodies.parse_phones_object(raw), []
+
+
+def _items(value: Any) -> list[Any]:
+    """The list that was sent; null, a missing key and an empty object mean none."""
+    if isinstance(value, list):
+        return value
+    return [value] if value else []
+
+
+def _messages(value: Any) -> tuple[list[Received], list[Unreadable]]:
+    good: list[Received] = []
+    items, bad = batches.split(_items(value), "messages")
+    for item in items:
+        fault = _message_fault(item)
+        if fault:
+            bad.append(batches.unreadable(item, fault))
+        else:
+            good.append(_received(item))
+    return good, bad
+
+
+def _message_fault(item: Any) -> str | None:
+    if not isinstance(item, dict):
+        return "the message is not an object"
+    phone_id, sender, content = item.get("id"), item.get("from"), item.get("content")
+    if not isinstance(phone_id, str) or not 1 <= len(phone_id) <= MAX_ID:
+        return "the message's id is not a text of 1 to 36 characters"
+    if not isinstance(sender, str | None) or len(sender or "") > 100:
+        return "the message's sender is not a text of at most 100 characters"
+    if not isinstance(content, str | None):
+        return "the message's content is not a text"
+    if content and len(content.encode("utf-8", "replace")) > receiving.MAX_CONTENT_BYTES:
+        return "the message's content is longer than 64 KiB"
+    return None
+
+
+def _received(item: dict[str, Any]) -> Received:
+    return Received(
+        phone_id=storable(item["id"]),
+        from_number=storable(item.get("from") or ""),
+        content=storable(item.get("content") or ""),
+        device_received_at=clock.from_epoch_ms(item.get("sms_received")),
+        sms_sent_at=clock.from_epoch_ms(item.get("sms_sent")),
+    )
+
+
+def _updates(value: Any) -> tuple[list[Report], list[Unreadable]]:
+    good: list[Report] = []
+    items, bad = batches.split(_items(value), "updates")
+    for item in items:
+        if isinstance(item, dict) and isinstance(item.get("id"), str) and item["id"]:
+            good.append(_report(item))
+        else:
+            bad.append(batches.unreadable(item, "the update is not an object with an id"))
+    return good, bad
+
+
+def _report(item: dict[str, Any]) -> Report:
+    word, reason = item.get("status"), item.get("reason")
+    word = storable(word)[:40] if isinstance(word, str) and word else "unrecognised"
+    return Report(
+        dispatch_id=storable(item["id"])[: MAX_ID + 1],
+        word=word,
+        status=STATUS.get(word),
+        reason=storable(reason) if isinstance(reason, str) else None,
+    )

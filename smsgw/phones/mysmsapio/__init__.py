@@ -1,0 +1,1 @@
+"""The MySMSAPio app: REST and Action Cable."""

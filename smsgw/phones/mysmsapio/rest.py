@@ -1,0 +1,217 @@
+"""MySMSAPio's REST: registration, heartbeats, SMS received, delivery reports, and sending for CRMs.
+
+Its socket is `cable`. Errors are `{"success": false, "error": "…"}` under all its URLs.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Blueprint, Flask, Response, g, request
+from sqlalchemy.orm import Session
+
+from ... import clock, json_reader
+from ...core.accounts import ownership, rate_limits
+from ...core.accounts.rate_limits import Limit, Standing
+from ...core.devices import locking, pairing, protocols
+from ...core.devices.logins import Login
+from ...core.messages import queueing
+from ...core.messages.drafts import Draft
+from ...errors import BadRequest, Conflict, Invalid
+from ...http import answers, bodies, key_kinds, rates, refusals
+from ...http.context import house
+from ...http.guards import crm_required, device_required, public, this_crm, this_device
+from ...http.idempotency import once
+from ...http.last_seen import flusher
+from ...sms.texts import storable
+from ...store.models import Device
+from . import translation
+from .translation import Gateway
+
+MAX_BODY_BYTES = 1024 * 1024
+MAX_NAME = 200
+# The document's own number of heartbeats, one a minute, contradicts its least interval of 30 s.
+HEARTBEATS = Limit("heartbeat", 4, 60)
+# These two are only told, never enforced: the document's app drops an SMS whose POST fails.
+RECEIVED = Limit("received", 100, 60)
+REPORTED = Limit("reported", 1000, 60)
+REGISTRATIONS = Limit("registration", 10, 60)
+
+Act = Callable[[Session, datetime], None]
+
+blueprint = Blueprint("mysmsapio", __name__)
+
+
+def register(app: Flask) -> None:
+    """Adds these URLs to the app, and their errors."""
+    app.register_blueprint(blueprint)
+    for path in ("/api/v1/gateway", "/api/v1/sms"):
+        answers.speak(app, path, _error)
+
+
+def this_gateway(login: Login) -> Gateway:
+    """What serving this device needs of the house."""
+    return Gateway(house().settings, house().database, flusher(), login)
+
+
+@blueprint.get("/up")
+@public
+def up() -> Response:
+    """Whether the server answers at all."""
+    return answers.answer({"status": "ok"})
+
+
+@blueprint.post("/api/v1/gateway/register")
+@public
+def register_gateway() -> Response:
+    """Makes a device with a key, while registration is open; an operator has to approve it."""
+    now = clock.now()
+    with house().database.reading() as session:
+        pairing.PHONES.check_open(session, house().settings, now)
+    standing = _count(REGISTRATIONS, refusals.network_of(request.remote_addr or ""), now)
+    if not standing.is_allowed:
+        return _refuse(standing)
+    body = _body()
+    device_id, name = _text(body, "device_id"), _text(body, "name")
+    with house().database.transaction() as session:
+        device, key = _make(session, device_id, now)
+        device.name = storable(name)[:MAX_NAME]
+        device.protocol = protocols.MYSMSAPIO
+        device.app_version = _app_version(body.get("device_info"))
+        number = session.scalar(sa.select(sa.func.count()).select_from(Device))
+    shown = {
+        "id": number,
+        "device_id": device_id,
+        "name": name,
+        "api_key": key,
+        "status": "offline",
+        "active": True,
+    }
+    made = {"success": True, "message": "Gateway registered successfully", "gateway": shown}
+    return answers.answer(made, 201)
+
+
+@blueprint.post("/api/v1/gateway/heartbeat")
+@device_required
+def heartbeat() -> Response:
+    """Notes that the device is there."""
+    now = clock.now()
+    standing = _count(HEARTBEATS, this_device().device_id, now)
+    if not standing.is_allowed:
+        return _refuse(standing)
+    _body()
+    with house().database.transaction() as session:
+        locking.admit(session, this_device())
+    _gateway().note_sighting(now)
+    shown = {"success": True, "message": "Heartbeat received", "gateway_status": "online"}
+    return rates.tell(answers.answer(shown), standing)
+
+
+@blueprint.post("/api/v1/gateway/sms/received")
+@device_required
+def sms_received() -> Response:
+    """Keeps an SMS the device received."""
+    now = clock.now()
+    standing = _count(RECEIVED, this_device().device_id, now)
+    payload = _body()
+    try:
+        with house().database.transaction() as session:
+            message_id = translation.take_sms(session, _gateway(), payload, now)
+    except Invalid as error:
+        with house().database.transaction() as session:
+            translation.keep_unreadable(session, _gateway(), payload, error.message, now)
+        raise
+    shown = {
+        "success": True,
+        "message": "SMS received and processed",
+        "message_id": message_id,
+    }
+    return rates.tell(answers.answer(shown, 201), standing)
+
+
+@blueprint.post("/api/v1/gateway/sms/status")
+@device_required
+def sms_status() -> Response:
+    """Takes what became of an SMS the device was handed."""
+    now = clock.now()
+    standing = _count(REPORTED, this_device().device_id, now)
+    payload = _body()
+    with house().database.transaction() as session:
+        translation.take_status(session, _gateway(), payload, now)
+    return rates.tell(answers.answer({"success": True, "message": "Status updated"}), standing)
+
+
+@blueprint.post("/api/v1/sms/send")
+@crm_required
+def send() -> Response:
+    """Queues an SMS for a CRM."""
+    body = _body()
+    g.parsed_body = body
+    draft = Draft(to=_text(body, "to"), content=_text(body, "message"))
+
+    def act(session: Session, now: datetime) -> Response:
+        message = _queue(session, draft, now)
+        shown = {"success": True, "message_id": message, "status": "queued"}
+        return answers.answer(shown, 202)
+
+    return once(act)
+
+
+def _queue(session: Session, draft: Draft, now: datetime) -> str:
+    try:
+        return queueing.take_one(session, this_crm(), house().settings, draft, now).message.id
+    except Invalid as error:
+        if "to" in error.details:
+            raise Invalid("Invalid phone number format") from None
+        raise
+
+
+def _make(session: Session, device_id: str, now: datetime) -> tuple[Device, str]:
+    try:
+        return ownership.add_waiting(session, device_id, None, None, now)
+    except Conflict:
+        raise BadRequest("Device ID already exists") from None
+
+
+def _gateway() -> Gateway:
+    return this_gateway(this_device())
+
+
+def _count(limit: Limit, caller: str, now: datetime) -> Standing:
+    with house().database.transaction() as session:
+        return rate_limits.count(session, limit, caller, now)
+
+
+def _refuse(standing: Standing) -> Response:
+    seconds = standing.retry_after_seconds
+    text = f"Too many requests; try again in {seconds} seconds"
+    answer = rates.tell(answers.error_answer(429, "rate_limited", text), standing)
+    answer.headers["Retry-After"] = str(seconds)
+    return answer
+
+
+def _error(status: int, _code: str, message: str, _details: dict[str, Any]) -> dict[str, Any]:
+    is_exact = key_kinds.is_other_kind(message)
+    return {"success": False, "error": message if is_exact else _ERRORS.get(status, message)}
+
+
+_ERRORS = {401: "Invalid or missing API key", 413: "The request is too large"}
+
+
+def _body() -> dict[str, Any]:
+    """The body's JSON object, whatever its content type says; none at all is an empty one."""
+    body = bodies.read(MAX_BODY_BYTES)
+    return bodies.parse_object(body, json_reader.read_tolerantly) if body else {}
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    found = body.get(name)
+    if not isinstance(found, str) or not found.strip():
+        raise Invalid(f"{name} is required and must be a text")
+    return found
+
+
+def _app_version(info: Any) -> str | None:
+    version = info.get("app_version") if isinstance(info, dict) else None
+    return storable(version)[:40] if isinstance(version, str) else None

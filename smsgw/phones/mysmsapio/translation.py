@@ -1,0 +1,126 @@
+"""What a MySMSAPio app says, over REST or its socket: read, translated into our words once, and given to the core."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.orm import Session
+
+from ...core.devices import locking, protocols
+from ...core.devices.logins import Login
+from ...core.messages import batches, quarantine, receiving, reports
+from ...core.messages.history import writing
+from ...core.messages.receiving import Received
+from ...core.messages.reports import Report
+from ...errors import Invalid, NotFound
+from ...http.last_seen import Flusher
+from ...settings import Settings
+from ...sms import phone_times
+from ...sms.texts import storable, text_of
+from ...store.db import Database
+from ...store.models import Dispatch
+from .. import repeats
+
+MAX_SENDER = 100
+HIGH_PRIORITY_ABOVE = 4
+
+STATUS = {"sent": "sent", "delivered": "delivered", "failed": "failed", "error": "failed"}
+_APP_ID = re.compile(r"msg_([0-9a-f]{32})")
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """What the doors need of the house to serve one device."""
+
+    settings: Settings
+    database: Database
+    flusher: Flusher
+    login: Login
+
+    @property
+    def device_id(self) -> str:
+        """The device's name."""
+        return self.login.device_id
+
+    def note_sighting(self, now: datetime) -> None:
+        """Remembers that the device is there; written some seconds later."""
+        self.flusher.note(self.login, now, None, protocols.MYSMSAPIO)
+
+
+def app_id(dispatch_id: str) -> str:
+    """The id the app sees for one handing out of a message."""
+    return f"msg_{UUID(dispatch_id).hex}"
+
+
+def dispatch_id(seen: Any) -> str | None:
+    """The dispatch whose id the app saw; `None` when it is no id of ours."""
+    found = _APP_ID.fullmatch(seen) if isinstance(seen, str) else None
+    return str(UUID(found.group(1))) if found else None
+
+
+def priority(level: int) -> str:
+    """`high` for what a CRM put above the usual; the document knows no other word than that."""
+    return "high" if level > HIGH_PRIORITY_ABOVE else "normal"
+
+
+def take_sms(session: Session, gateway: Gateway, payload: dict[str, Any], now: datetime) -> str:
+    """Keeps an SMS the app received and returns our id of it; a repeat gets the id the first one got.
+
+    Raises `Invalid` for one that cannot be read; `keep_unreadable` keeps that for the operator.
+    """
+    fault = _sms_fault(payload)
+    if fault is not None:
+        raise Invalid(fault)
+    device = locking.admit(session, gateway.login)
+    received = _received(payload, repeats.phone_id(session, device.id, payload, now))
+    with writing(session, now) as journal:
+        receiving.receive(session, device, gateway.settings.default_region, [received], journal)
+    return receiving.find_id(session, gateway.device_id, received.phone_id)
+
+
+def keep_unreadable(
+    session: Session, gateway: Gateway, payload: Any, reason: str, now: datetime
+) -> None:
+    """Puts an SMS aside that could not be read: the app will not bring it again."""
+    locking.admit(session, gateway.login)
+    quarantine.keep(session, gateway.device_id, [batches.unreadable(payload, reason)], now)
+
+
+def take_status(session: Session, gateway: Gateway, payload: dict[str, Any], now: datetime) -> None:
+    """Applies what the app says of an SMS it was handed: `Invalid` for other words, `NotFound` for other ids."""
+    word = payload.get("status")
+    word = word.strip().lower() if isinstance(word, str) else None
+    if word not in STATUS:
+        raise Invalid(f"status must be one of {', '.join(STATUS)}")
+    device = locking.admit(session, gateway.login)
+    wanted = dispatch_id(payload.get("message_id"))
+    dispatch = session.get(Dispatch, wanted) if wanted else None
+    if dispatch is None or dispatch.device_id != gateway.device_id:
+        raise NotFound("Message not found")
+    reason = payload.get("error_message")
+    reason = storable(reason) if isinstance(reason, str) and reason else None
+    report = Report(dispatch.id, word, STATUS[word], reason)
+    with writing(session, now) as journal:
+        reports.apply(session, device, [report], reports.never_back, journal)
+
+
+def _sms_fault(payload: dict[str, Any]) -> str | None:
+    sender, content = text_of(payload.get("phone_number")), text_of(payload.get("message_body"))
+    if sender is None or len(sender) > MAX_SENDER:
+        return f"phone_number must be a text of at most {MAX_SENDER} characters"
+    if content is None:
+        return "message_body must be a text"
+    if len(content.encode("utf-8", "replace")) > receiving.MAX_CONTENT_BYTES:
+        return "message_body is longer than 64 KiB"
+    return None
+
+
+def _received(payload: dict[str, Any], phone_id: str) -> Received:
+    return Received(
+        phone_id=phone_id,
+        from_number=storable(text_of(payload.get("phone_number")) or ""),
+        content=storable(text_of(payload.get("message_body")) or ""),
+        device_received_at=phone_times.read(payload.get("received_at")),
+    )

@@ -1,0 +1,76 @@
+"""Has the application answer a request, and keeps the whole answer for a client of whatever speed."""
+
+import fcntl
+import socket
+import struct
+import termios
+from collections.abc import Callable
+from typing import Any
+
+from gunicorn.http import wsgi
+
+from ..live import upgrade
+from .requests import RequestReader
+
+
+class Call:
+    """One call of the application, for the request that the reader has whole."""
+
+    def __init__(
+        self, cfg: Any, reader: RequestReader, sock: socket.socket, peer: Any, address: Any
+    ) -> None:
+        reader.request._expected_100_continue = (
+            False  # it was asked for the body before, or sent it unasked
+        )
+        self._answer, self.environ = wsgi.create(reader.request, sock, peer, address, cfg)
+        self._outbox = self._answer.sock = _Outbox()
+        self.environ["wsgi.multithread"] = True
+        self.environ[upgrade.LINGERS] = True
+        reader.amend(self.environ)
+
+    @property
+    def may_take_socket(self) -> bool:
+        """Whether the application may keep the socket for itself."""
+        return "HTTP_UPGRADE" in self.environ
+
+    @property
+    def closes(self) -> bool:
+        """Whether the connection ends with the answer."""
+        return bool(self._answer.should_close())
+
+    def force_close(self) -> None:
+        """Have the answer say that the connection ends with it."""
+        self._answer.force_close()
+
+    def run(self, app: Callable[..., Any]) -> bytes | None:
+        """The answer; `None` where a WebSocket's was sent already, and the socket may be the hub's now."""
+        try:
+            parts = app(self.environ, self._answer.start_response)
+        except StopIteration:
+            return None
+        try:
+            for part in parts:
+                self._answer.write(part)
+            self._answer.close()
+        finally:
+            if hasattr(parts, "close"):
+                parts.close()
+        return b"".join(self._outbox.parts)
+
+
+def unread_bytes(sock: socket.socket) -> int:
+    """How much of what was sent has not arrived at the client."""
+    (count,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
+    return int(count)
+
+
+class _Outbox:
+    """Stands for the socket while gunicorn writes an answer down."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def sendall(self, data: bytes) -> None:
+        self.parts.append(data)

@@ -1,0 +1,199 @@
+"""All connections of one process, and the threads that serve them.
+
+The threads wait at one epoll. A connection is armed for one event at a time (EPOLLONESHOT), so it belongs to the thread
+that got its event, and no thread is held by a client that is slow: only by the application, for whole requests.
+"""
+
+import heapq
+import logging
+import math
+import os
+import select
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from .connections import Connection
+from .refusals import Refusal
+
+# What clients may have sent of requests that are not whole, and not read of answers, in memory and on the disk.
+MAX_HELD_BYTES = 256 * 1024 * 1024
+# How many of those that wait longest are closed where there is no room, at least.
+CLOSED_AT_ONCE = 16
+MAKE_ROOM_SECONDS = 0.05
+STOP_IDLE_SECONDS = 2.0
+
+_LOG = logging.getLogger("smsgw.web")
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long a client may take: for a head, and for a body or an answer besides a second for so many bytes."""
+
+    head_seconds: float = 30.0
+    body_seconds: float = 30.0
+    send_seconds: float = 30.0
+    linger_seconds: float = 10.0
+    bytes_per_second: float = 1000.0
+
+
+TIMES = Times()
+
+
+class ConnectionPool:
+    """Serves connections with `threads` threads; everything up to `close` is for the process's main thread."""
+
+    def __init__(self, cfg: Any, app: Callable[..., Any], threads: int, capacity: int) -> None:
+        self.cfg = cfg
+        self.app = app
+        self.times = TIMES
+        self.is_stopping = False
+        self._capacity = capacity
+        self._connections: dict[int, Connection] = {}
+        self._held_bytes = 0
+        self._made_room_at = 0.0
+        self._closed_for_room = 0
+        # Guards closing against whatever else is done to a descriptor, which would be another connection's then.
+        self._lock = threading.Lock()
+        self._epoll = select.epoll()
+        self._end = os.eventfd(0)
+        self._epoll.register(self._end, select.EPOLLIN)
+        for number in range(threads):
+            threading.Thread(target=self._serve, name=f"smsgw-web-{number}", daemon=True).start()
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    @property
+    def idle_seconds(self) -> float:
+        """How long a connection is kept for the next request."""
+        return STOP_IDLE_SECONDS if self.is_stopping else float(self.cfg.keepalive)
+
+    def add(self, sock: socket.socket, peer: Any, address: Any, others: int = 0) -> None:
+        """Serve a new connection; where there are too many, with `others`, those that wait longest make room."""
+        if len(self._connections) + others >= self._capacity:
+            self.make_room()
+        sock.setblocking(False)
+        connection = Connection(self, sock, peer, address)
+        self._connections[connection.fd] = connection
+        connection.start()
+
+    def check(self) -> None:
+        """End the connections of clients that took too long; to be called each second or so."""
+        now = time.monotonic()
+        for connection in list(self._connections.values()):
+            if connection.deadline < now:
+                self._expire(connection)
+        if self._closed_for_room:
+            _LOG.warning(
+                "too many connections: closed %d that waited longest", self._closed_for_room
+            )
+            self._closed_for_room = 0
+
+    def make_room(self, is_concerned: Callable[[Connection], bool] = lambda _: True) -> None:
+        """End some of the connections concerned, those that wait longest for their client."""
+        now = time.monotonic()
+        if now < self._made_room_at + MAKE_ROOM_SECONDS:  # their threads are about to close them
+            return
+        self._made_room_at = now
+        everyone = list(self._connections.values())
+        waiting = [one for one in everyone if one.is_waiting and is_concerned(one)]
+        count = max(CLOSED_AT_ONCE, len(waiting) // 20)
+        oldest = heapq.nsmallest(count, waiting, key=lambda one: one.waits_since)
+        for connection in oldest:
+            connection.deadline = math.inf
+            self._shut_down(connection, socket.SHUT_RDWR)
+        self._closed_for_room += len(oldest)
+
+    def stop(self) -> None:
+        """Close connections as their requests are answered, and those without a request soon."""
+        self.is_stopping = True
+        soon = time.monotonic() + STOP_IDLE_SECONDS
+        for connection in list(self._connections.values()):
+            if connection.is_waiting and connection.is_idle:
+                connection.deadline = min(connection.deadline, soon)
+
+    def close(self) -> None:
+        """Let the threads end as soon as they have nothing to do."""
+        os.eventfd_write(self._end, 1)
+
+    # What follows is for the threads that serve.
+
+    def arm(self, connection: Connection, events: int) -> None:
+        """Give the connection to the thread that gets its next event."""
+        if connection.is_registered:
+            self._epoll.modify(connection.fd, events)
+        else:
+            connection.is_registered = True
+            self._epoll.register(connection.fd, events)
+
+    def disarm(self, connection: Connection) -> None:
+        """Forget the connection's descriptor, which may leave this process's hands."""
+        connection.is_registered = False
+        self._epoll.unregister(connection.fd)
+
+    def hold(self, connection: Connection, count: int) -> None:
+        """Note how many bytes are kept for the connection; where all keep too many, the oldest make room."""
+        if count == connection.held_bytes:
+            return
+        with self._lock:
+            self._held_bytes += count - connection.held_bytes
+            connection.held_bytes = count
+            is_full = self._held_bytes > MAX_HELD_BYTES
+        if is_full:
+            self.make_room(lambda one: one.held_bytes > 0)
+
+    def close_connection(self, connection: Connection) -> None:
+        """Close it, unless the application has taken its socket."""
+        self.hold(connection, 0)
+        with self._lock:
+            if self._connections.get(connection.fd) is connection:
+                del self._connections[connection.fd]
+            connection.sock.close()
+
+    def note_refusal(self, peer: Any, refusal: Refusal) -> None:
+        """Write a line about a request that did not reach the application; its own words may have a key."""
+        address = peer[0] if isinstance(peer, tuple) else peer
+        _LOG.info("a request from %s was refused: %s %s", address, refusal.status, refusal.reason)
+
+    def _serve(self) -> None:
+        """Runs in each thread."""
+        poll, connections = self._epoll.poll, self._connections
+        while True:
+            for fd, _ in poll(None, 1):
+                if fd == self._end:
+                    return
+                if (connection := connections.get(fd)) is not None:
+                    self._advance(connection)
+
+    def _advance(self, connection: Connection) -> None:
+        try:
+            connection.advance()
+        except Exception:
+            _LOG.exception("a request failed")
+            with suppress(OSError):
+                connection.fail()
+
+    def _expire(self, connection: Connection) -> None:
+        """Have its next thread see the end of what the client sends: an answer can still go out."""
+        if not connection.is_sending:
+            connection.is_expired = True
+            self._shut_down(connection, socket.SHUT_RD)
+            return
+        with self._lock:
+            if self._connections.get(connection.fd) is connection:
+                connection.allow_for_reading()
+        if connection.deadline < time.monotonic():
+            self._shut_down(connection, socket.SHUT_RDWR)
+
+    def _shut_down(self, connection: Connection, how: int) -> None:
+        with self._lock:
+            if self._connections.get(connection.fd) is connection:
+                try:
+                    connection.sock.shutdown(how)
+                except OSError:
+                    return

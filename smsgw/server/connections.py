@@ -1,0 +1,250 @@
+"""One client's connection: reads whole requests and sends answers; nothing here ever waits for the client."""
+
+import math
+import select
+import socket
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from .answers import Call, unread_bytes
+from .refusals import Refusal, failed
+from .requests import RequestReader
+
+if TYPE_CHECKING:
+    from .connection_pool import ConnectionPool
+
+RECEIVE_BYTES = 16 * 1024
+RECEIVE_BODY_BYTES = 256 * 1024
+# How much of one client is read before the others have their turn.
+FAIR_BYTES = 1024 * 1024
+# How much of a refused request is read and dropped: closing with unread bytes would reset the answer away.
+LINGER_BYTES = 64 * 1024 * 1024
+
+_READ = select.EPOLLIN | select.EPOLLONESHOT
+_WRITE = select.EPOLLOUT | select.EPOLLONESHOT
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Connection:
+    """Belongs to the thread that got its event, until that thread arms it for the next one."""
+
+    __slots__ = (
+        "_address",
+        "_closes",
+        "_lingered_bytes",
+        "_lingers",
+        "_pool",
+        "_read_bytes",
+        "_reader",
+        "_sent_bytes",
+        "_stage",
+        "_to_send",
+        "deadline",
+        "fd",
+        "held_bytes",
+        "is_expired",
+        "is_registered",
+        "peer",
+        "sock",
+        "waits_since",
+    )
+
+    def __init__(
+        self, pool: "ConnectionPool", sock: socket.socket, peer: Any, address: Any
+    ) -> None:
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.peer = peer
+        self.held_bytes = 0
+        self.is_expired = self.is_registered = False
+        self._pool = pool
+        self._address = address
+        self._reader = RequestReader(pool.cfg, peer)
+        self._to_send = memoryview(b"")
+        self._sent_bytes = self._read_bytes = self._lingered_bytes = 0
+        self._closes = self._lingers = False
+        self._stage = ""
+        self._expect("request", pool.times.head_seconds)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for a request of which nothing has come, or for a refused client to close."""
+        reader = self._reader
+        return self._lingers or not (self._to_send or reader.has_begun or reader.rest)
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether the client has to read before anything else."""
+        return bool(self._to_send)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it is the client's turn."""
+        return self.deadline != math.inf
+
+    def allow_for_reading(self) -> None:
+        """Give a client that has to read more time for what it has read since it was slow."""
+        times = self._pool.times
+        read = self._sent_bytes - unread_bytes(self.sock) - self._read_bytes
+        self.deadline = self.waits_since + times.send_seconds + read / times.bytes_per_second
+
+    def start(self) -> None:
+        """Wait for the first request."""
+        self._wait(_READ)
+
+    def advance(self) -> None:
+        """Do what can be done now; for the thread that got the connection's event."""
+        try:
+            if self._to_send:
+                self._send_on()
+            elif self._lingers:
+                self._linger()
+            else:
+                self._read()
+        except Refusal as refusal:
+            self._refuse(refusal)
+
+    def fail(self) -> None:
+        """Answer a request on which the application failed; nothing of an answer was sent before."""
+        self._refuse(failed())
+
+    def close(self) -> None:
+        """End it at once."""
+        self._reader.close()
+        self._pool.close_connection(self)
+
+    def _expect(self, stage: str, seconds: float) -> None:
+        """Give the client so long for this stage, from the stage's beginning."""
+        if stage != self._stage:
+            self._stage = stage
+            self.waits_since = time.monotonic()
+        self.deadline = self.waits_since + seconds
+
+    def _wait(self, events: int) -> None:
+        """Leave the connection to the thread that gets the next event: the last thing that an owner does."""
+        self._pool.arm(self, events)
+
+    def _read(self) -> None:
+        reader, budget = self._reader, FAIR_BYTES
+        reader.feed_rest()
+        while reader.body is None and budget > 0:
+            data = self._receive(RECEIVE_BODY_BYTES if reader.request else RECEIVE_BYTES)
+            if data is None:
+                break
+            if not data:
+                reader.fail(self.is_expired)
+                self.close()
+                return
+            reader.feed(data)
+            budget -= len(data)
+        if reader.body is None:
+            self._wait_for_more()
+        else:
+            self._handle()
+
+    def _receive(self, size: int) -> bytes | None:
+        """`None` where nothing is here now, `b""` where nothing will come."""
+        try:
+            return self.sock.recv(size)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+
+    def _wait_for_more(self) -> None:
+        reader, times = self._reader, self._pool.times
+        if reader.waits_for_body:
+            if reader.request._expected_100_continue:
+                reader.request._expected_100_continue = False
+                with suppress(OSError):
+                    self.sock.send(_CONTINUE)
+            self._expect("body", times.body_seconds + reader.body_bytes / times.bytes_per_second)
+        elif reader.has_begun:
+            self._expect("head", times.head_seconds)
+        self._pool.hold(self, reader.held_bytes)
+        self._wait(_READ)
+
+    def _handle(self) -> None:
+        """Have the application answer the request that is whole."""
+        self.deadline = math.inf
+        self._pool.hold(self, 0)
+        call = Call(self._pool.cfg, self._reader, self.sock, self.peer, self._address)
+        if self._pool.is_stopping or self._reader.is_cut:
+            call.force_close()
+        if call.may_take_socket:
+            self._pool.disarm(self)
+        answer = call.run(self._pool.app)
+        if answer is not None:
+            self._closes = call.closes
+            self._send(answer)
+        elif self.sock.fileno() < 0:
+            self.close()
+        else:
+            self._begin_to_linger()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._pool.note_refusal(self.peer, refusal)
+        self._closes = self._reader.is_cut = True
+        self._send(refusal.answer())
+
+    def _send(self, data: bytes) -> None:
+        self._to_send = memoryview(data)
+        self._sent_bytes = 0
+        self._send_on()
+
+    def _send_on(self) -> None:
+        """Send what the socket takes; the rest follows when the client has read."""
+        try:
+            sent = self.sock.send(self._to_send)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.close()
+            return
+        self._to_send = self._to_send[sent:]
+        if not self._to_send:
+            self._finish()
+            return
+        self._sent_bytes += sent
+        if self._stage != "answer":
+            self._read_bytes = self._sent_bytes - unread_bytes(self.sock)
+            self._expect("answer", self._pool.times.send_seconds)
+        self._pool.hold(self, len(self._to_send))
+        self._wait(_WRITE)
+
+    def _finish(self) -> None:
+        """The answer is sent: wait for the next request, or close."""
+        self._pool.hold(self, 0)
+        reader = self._reader
+        needs_linger = reader.is_cut or bool(reader.rest)
+        if not self._closes:
+            reader.finish()
+            self._stage = ""
+            self._expect("idle", self._pool.idle_seconds)
+            # What came together with the last request has its turn after others; a full send queue would never say so.
+            self._wait(_READ | _WRITE if reader.rest else _READ)
+        elif needs_linger:
+            self._begin_to_linger()
+        else:
+            self.close()
+
+    def _begin_to_linger(self) -> None:
+        self._lingers = True
+        self._reader.finish()
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+            return
+        self._expect("end", self._pool.times.linger_seconds)
+        self._wait(_READ)
+
+    def _linger(self) -> None:
+        """Read and drop what the client still sends, until it closes or sends too much."""
+        data = self._receive(RECEIVE_BODY_BYTES)
+        self._lingered_bytes += len(data or b"")
+        if data == b"" or self._lingered_bytes > LINGER_BYTES:
+            self.close()
+        else:
+            self._wait(_READ)

@@ -1,0 +1,112 @@
+"""Serves with gunicorn on an open socket: `python -m smsgw.server.gunicorn_app SOCKET [SERVED_DESCRIPTOR]`."""
+
+import gc
+import signal
+import sys
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+
+from .. import logs, metrics, program
+from .. import settings as settings_module
+from ..factory import create_app
+from ..live import upgrade
+from ..settings import Settings
+from .web_worker import WebWorker
+
+GRACEFUL_SECONDS = 8
+
+
+class WebServer(BaseApplication):  # type: ignore[misc]
+    """gunicorn, serving our app from several processes with several threads each."""
+
+    def __init__(
+        self, settings: Settings, descriptor: int, served_descriptor: int | None = None
+    ) -> None:
+        self._settings = settings
+        self._descriptor = descriptor
+        self._served_descriptor = served_descriptor
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._config().items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        app = create_app(self._settings)
+        program.tell_served(self._served_descriptor)
+        return app
+
+    def _config(self) -> dict[str, Any]:
+        return {
+            "bind": f"fd://{self._descriptor}",
+            "worker_class": WebWorker,
+            "workers": self._settings.workers,
+            "threads": self._settings.threads,
+            "worker_connections": 10000,
+            # Phones poll each minute: an idle limit near that would meet their next poll, which they then repeat.
+            "keepalive": 10,
+            "timeout": 30,
+            "graceful_timeout": GRACEFUL_SECONDS,
+            # A recycled process would drop the sockets it holds.
+            "max_requests": 0,
+            # Every instance of a user would take the same path over from the one before.
+            "control_socket_disable": True,
+            # Whom to believe about the caller's address is SMSGW_TRUSTED_PROXIES' to say.
+            "forwarded_allow_ips": "",
+            "limit_request_line": 8190,
+            "logger_class": WebLogger,
+            "child_exit": _forget,
+            "post_worker_init": _settle_in,
+            "worker_exit": _let_sockets_go,
+        }
+
+
+class WebLogger(Logger):  # type: ignore[misc]
+    """gunicorn's log lines go where ours go; requests are logged by `http.access`."""
+
+    def setup(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self._access_log_enabled = False
+        self.error_log.propagate = True
+
+
+def _settle_in(worker: Any) -> None:
+    """Keep the garbage collector off what was loaded: looking through it halts all threads for a tenth of a second."""
+    gc.collect()
+    gc.freeze()
+    _prepare_farewell(worker)
+
+
+def _prepare_farewell(worker: Any) -> None:
+    """Has the WebSockets let go as soon as the process is told to stop, not after its last request."""
+    hub = worker.wsgi.extensions[upgrade.EXTENSION]
+    stop: Any = signal.getsignal(signal.SIGTERM)
+
+    def part(number: int, frame: object) -> None:
+        hub.stop()
+        stop(number, frame)
+
+    signal.signal(signal.SIGTERM, part)
+
+
+def _let_sockets_go(_server: object, worker: Any) -> None:
+    if worker.wsgi is not None:
+        worker.wsgi.extensions[upgrade.EXTENSION].close()
+
+
+def _forget(_server: object, worker: Any) -> None:
+    metrics.forget_process(worker.pid)
+
+
+def main(descriptor: int, served_descriptor: int | None = None) -> None:
+    """Serve on the listening socket until SIGTERM; write to `served_descriptor` once a process serves."""
+    gc.freeze()  # the end comes sooner, as in `__main__`
+    settings = settings_module.load()
+    logs.configure(settings.log_format, settings.log_level)
+    WebServer(settings, descriptor, served_descriptor).run()
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:3]))

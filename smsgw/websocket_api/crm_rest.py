@@ -1,0 +1,218 @@
+"""The REST half of the CRM's side of the CRM WebSocket API, and opening a CRM's socket."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from flask import Blueprint, Response, request
+from sqlalchemy.orm import Session
+
+from .. import clock, ids
+from ..addresses import Guard
+from ..core.accounts import crms, routes
+from ..core.devices import pairing, registry, routing
+from ..core.events import feed, recording
+from ..core.messages import queueing
+from ..core.messages import reading as stored_messages
+from ..core.messages.drafts import Draft
+from ..core.webhooks import endpoints, urls
+from ..errors import Forbidden, Invalid, NotFound
+from ..http.answers import answer
+from ..http.context import house
+from ..http.guards import crm_required, operator_required, public, this_crm
+from ..http.idempotency import once
+from ..live import upgrade
+from ..store.models import Device, InboxEntry, Message
+from ..store.rows import AnyCrm, MessageRow
+from . import crm_socket, frames, keys, translation
+
+blueprint = Blueprint("crm_sockets", __name__)
+
+
+@blueprint.post("/registerCRM")
+@public
+def register_crm() -> Response:
+    """Makes a CRM without devices, and a webhook endpoint for its `callbackUrl`."""
+    now = clock.now()
+    is_operator = keys.is_operator(keys.bearer())
+    if not is_operator:
+        keys.check_open(pairing.CRMS, now)
+    body = keys.json_body()
+    name, callback = keys.text(body, "crmName"), keys.optional_text(body, "callbackUrl")
+    url = None if callback is None else _checked(callback)
+    with house().database.transaction() as session:
+        if is_operator:
+            crm, key = crms.add(session, name, [], now)
+        else:
+            crm, key = crms.add_unapproved(session, name, now)
+        secret = None if url is None else _add_webhook(session, crm, url, now)
+        shown = {
+            "crmId": crm.id,
+            "crmName": crm.name,
+            "callbackUrl": callback,
+            "apiKey": key,
+            "webhookSecret": secret,
+            "webSocketUrl": keys.web_socket_url(house().settings, f"apiKey={key}"),
+        }
+    return answer(shown, 201)
+
+
+@blueprint.post("/sendMessage")
+@public
+def send_message() -> Response:
+    """Queues an SMS; the key stands in the body or in the header."""
+    header = keys.bearer()
+    crm = keys.crm_of(header) if header else None
+    body = keys.json_body()
+    key = body.get("apiKey")
+    if crm is None or (isinstance(key, str) and key != header):
+        crm = keys.crm_of(key if isinstance(key, str) else "")
+    draft = Draft(
+        to=keys.text(body, "receiver"),
+        content=keys.text(body, "content"),
+        device_id=keys.text(body, "deviceId"),
+    )
+
+    def act(session: Session, now: datetime) -> Response:
+        _check_device(session, crm, str(draft.device_id))
+        message = _take(session, crm, draft, now)
+        shown = {"messageId": message.id, "deviceId": draft.device_id, "status": "QUEUED"}
+        return answer(shown, 202)
+
+    return once(act)
+
+
+@blueprint.get("/messages/<message_id>")
+@crm_required
+def show_message(message_id: str) -> Response:
+    """Where a message stands: by our id, or by the one its device gave an incoming one."""
+    with house().database.reading() as session:
+        return answer(_shape(_find_message(session, this_crm(), message_id)))
+
+
+@blueprint.put("/devices/<device_id>/crms/<crm_id>")
+@operator_required
+def map_device(device_id: str, crm_id: str) -> Response:
+    """Maps a device to a CRM."""
+    with house().database.transaction() as session:
+        crm, device = crms.get(session, crm_id), registry.get(session, device_id)
+        crms.approve(crm)
+        routes.put(session, crm, device)
+    return Response(status=204)
+
+
+@blueprint.delete("/devices/<device_id>/crms/<crm_id>")
+@operator_required
+def unmap_device(device_id: str, crm_id: str) -> Response:
+    """Takes a device away from a CRM, and cancels what the CRM has queued for it."""
+    with house().database.transaction() as session:
+        crm, device = crms.get(session, crm_id), registry.get(session, device_id)
+        routes.remove(session, crm, device, clock.now())
+    return Response(status=204)
+
+
+def open_socket(key: str) -> Response | None:
+    """Opens a socket of the CRM that owns this key; `None` for other keys.
+
+    With `after=<event id>` it begins with what happened after that event, otherwise with what happens from now on.
+    """
+    crm = keys.find_crm(key)
+    if crm is None:
+        return None
+    after = request.args.get("after")
+    with house().database.reading() as session:
+        if after:
+            _check_position(session, crm.id, after)
+        position = after or feed.last_shown(session, crm.id)
+    conversation = crm_socket.Conversation(
+        house().settings, house().database, crm.id, key, position
+    )
+    return upgrade.accept(conversation, [frames.SUBPROTOCOL])
+
+
+def _check_position(session: Session, crm_id: str, after: str) -> None:
+    """Raises `NotFound` for a position that is none, with what to do instead: without one the past is left out."""
+    try:
+        recording.feed(session, crm_id, after, 1)
+    except NotFound:
+        raise NotFound(
+            f"no event {after[:80]!r}: connect with after={ids.FIRST_EVENT_ID} to be told everything from the oldest "
+            "event on; without 'after' you are told only what happens from now on"
+        ) from None
+
+
+def _checked(url: str) -> urls.Checked:
+    try:
+        return urls.checked_callback(url, Guard(house().settings.webhook_allowed_networks))
+    except Invalid as error:
+        raise frames.reworded(error) from None
+
+
+def _add_webhook(session: Session, crm: AnyCrm, url: urls.Checked, now: datetime) -> str:
+    _, secret = endpoints.add(
+        session,
+        crm,
+        url,
+        event_types=None,
+        device_ids=None,
+        enabled=True,
+        most=house().settings.webhooks_per_crm,
+        now=now,
+    )
+    return secret
+
+
+def _check_device(session: Session, crm: AnyCrm, device_id: str) -> None:
+    if "\0" in device_id:
+        raise NotFound("no device with the character NUL in its name")
+    registry.get(session, device_id)
+    if not routing.may_use(session, crm, device_id):
+        text = f"the device {device_id!r} is not mapped to this CRM"
+        raise Forbidden(text, code="device_not_mapped")
+
+
+def _take(session: Session, crm: AnyCrm, draft: Draft, now: datetime) -> MessageRow:
+    try:
+        return queueing.take_one(session, crm, house().settings, draft, now).message
+    except Invalid as error:
+        raise frames.reworded(error) from None
+
+
+def _find_message(session: Session, crm: AnyCrm, message_id: str) -> Message:
+    try:
+        return stored_messages.get(session, crm, message_id)
+    except NotFound:
+        found = session.scalars(_by_phone_id(crm, message_id)).first()
+        if found is None:
+            raise
+        return found
+
+
+def _by_phone_id(crm: AnyCrm, phone_id: str) -> sa.Select[Message]:
+    """The newest incoming SMS of this CRM to which some device gave this id."""
+    # Of all devices, not only those it may use now: what came in for it stays its own.
+    of_device = Message.inbound_key.in_(sa.select(Device.id.concat(f":{phone_id}")))
+    is_it = sa.or_(of_device, Message.inbound_key == phone_id.lower())
+    return (
+        sa.select(Message)
+        .join(InboxEntry, InboxEntry.message_id == Message.id)
+        .where(InboxEntry.crm_id == crm.id, is_it if ids.is_uuid(phone_id) else of_device)
+        .order_by(Message.id.desc())
+        .limit(1)
+    )
+
+
+def _shape(message: Message | MessageRow) -> dict[str, Any]:
+    is_inbound = message.direction == "inbound"
+    shown = {
+        "messageId": translation.phone_id(message) if is_inbound else message.id,
+        "deviceId": message.device_id,
+        "direction": message.direction,
+        "status": translation.STATUS[message.status],
+        "timestamp": frames.moment(message.updated_at),
+        "sender": message.from_number,
+        "receiver": message.to_number,
+        "content": message.content,
+    }
+    error = translation.error_text(message.status, message.reason, message.stuck_at is not None)
+    return shown if error is None else {**shown, "error": error}

@@ -1,0 +1,202 @@
+"""The CRM's side of the CRM WebSocket API: the events of its feed, and sending, over its socket.
+
+A CRM's `messageId` of an outgoing SMS is our message's id; of an incoming one it is the id the device gave it.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from .. import clock, ids
+from ..core.accounts import rate_limits
+from ..core.accounts.rate_limits import Limit
+from ..core.devices import routing
+from ..core.events import feed
+from ..core.messages import queueing
+from ..core.messages.drafts import Draft
+from ..errors import Invalid, TooMany
+from ..live.conversation import Answer, Close, Kind
+from ..settings import Settings
+from ..store.db import Database
+from ..store.models import Crm, Device
+from . import frames, translation
+from .frames import Frame, FrameError
+
+MOST_EVENTS = 100
+# Of one CRM in one process: each is told everything.
+MOST_SOCKETS = 50
+# The hub drops who has 256 KiB to read; the largest SMS has 64 KiB.
+MOST_BYTES = 64 * 1024
+MAX_ID = 200
+MAX_TEXT = 64 * 1024
+SENDS = Limit("socket sends", 6000, 60)
+REVOKED = Close(frames.CLOSE_REVOKED, "the API key is not valid any more")
+
+
+def _look(database: Database, conversations: Sequence["Conversation"]) -> list["Conversation"]:
+    """Those with something to be told."""
+    with database.reading() as session:
+        newest = feed.newest_ids(session, {one.key for one in conversations})
+    return [
+        one
+        for one in conversations
+        if one.has_more or newest.get(one.key) not in (None, one.position)
+    ]
+
+
+def _inspect(database: Database, conversations: Sequence["Conversation"]) -> list["Conversation"]:
+    """Those whose key is void."""
+    with database.reading() as session:
+        rows = session.execute(sa.select(Crm.id, Crm.key_hash).where(_IS_ADMITTED))
+        hashes = dict(rows.all())
+    return [one for one in conversations if hashes.get(one.key) != one.key_hash]
+
+
+_IS_ADMITTED = sa.and_(Crm.removed_at.is_(None), Crm.enabled)
+KIND = Kind(
+    "crm sockets",
+    look=_look,
+    inspect=_inspect,
+    most=MOST_SOCKETS,
+    too_big=Close(frames.CLOSE_TOO_BIG, "a frame has at most 64 KiB"),
+)
+
+
+class Conversation:
+    """One CRM's socket; see `live.conversation.Conversation` for when each method is called.
+
+    `position` is the last event it was told; `has_more` that there was more to say than fitted.
+    """
+
+    kind = KIND
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        crm_id: str,
+        key: str,
+        position: str | None,
+    ) -> None:
+        self.key = crm_id
+        self.key_hash = ids.hash_secret(key)
+        self.position = position
+        self.has_more = False
+        self._settings = settings
+        self._database = database
+        self._greetings: list[str] = []
+
+    def opened(self) -> Answer:
+        now = clock.now()
+        with self._database.reading() as session:
+            crm = self._find_crm(session)
+            online = [] if crm is None else _online(session, crm)
+        moment = frames.moment(now)
+        self._greetings = [
+            frames.write("deviceConnected", {"deviceId": device_id, "timestamp": moment})
+            for device_id in online
+        ]
+        return self.work()
+
+    def received(self, message: str | bytes) -> Answer:
+        return frames.answer(message, self._heard)
+
+    def work(self) -> Answer:
+        with self._database.reading() as session:
+            if self._find_crm(session) is None:
+                return [REVOKED]
+            rows = feed.following(session, self.key, self.position, MOST_EVENTS)
+            told = translation.translate(session, rows)
+        said = self._take_greetings()
+        size = sum(map(len, said))
+        self.has_more = bool(self._greetings)
+        for row, frame in zip(rows, told, strict=True):
+            if size > MOST_BYTES:
+                self.has_more = True
+                break
+            self.position = row.id
+            if frame is not None:
+                said.append(frame)
+                size += len(frame.encode())
+        self.has_more = self.has_more or len(rows) == MOST_EVENTS
+        return said
+
+    def farewell(self) -> Sequence[str]:
+        return []
+
+    def alive(self) -> None:
+        """Nobody asks for how long a CRM has been silent."""
+
+    def closed(self) -> None:
+        """Its place in the feed is the client's to remember."""
+
+    def _take_greetings(self) -> list[str]:
+        taken = self._greetings[:MOST_EVENTS]
+        self._greetings = self._greetings[MOST_EVENTS:]
+        return taken
+
+    def _find_crm(self, session: Session) -> Crm | None:
+        return session.scalars(
+            sa.select(Crm).where(Crm.id == self.key, Crm.key_hash == self.key_hash, _IS_ADMITTED)
+        ).one_or_none()
+
+    def _heard(self, frame: Frame) -> Answer:
+        now = clock.now()
+        if frame.event != frames.SEND_MESSAGE:
+            raise FrameError("forbidden", f"a CRM may not say {frame.event}")
+        with self._database.transaction() as session:
+            crm = self._find_crm(session)
+            if crm is None:
+                return [REVOKED]
+            message_id = self._queue(session, crm, frame.data, now)
+        told = {
+            "deviceId": frame.data["deviceId"],
+            "messageId": message_id,
+            "status": "QUEUED",
+            "timestamp": frames.moment(now),
+        }
+        return [frames.write(frames.MESSAGE_STATUS, told, frame_id=frame.frame_id)]
+
+    def _queue(self, session: Session, crm: Crm, data: dict[str, Any], now: datetime) -> str:
+        key = data.get("apiKey")
+        if key is not None and not (isinstance(key, str) and ids.is_secret(key, self.key_hash)):
+            raise FrameError("forbidden", "apiKey is not the one of this socket")
+        draft = Draft(
+            to=frames.text(data, "receiver", MAX_ID),
+            content=frames.text(data, "content", MAX_TEXT),
+            device_id=frames.text(data, "deviceId", MAX_ID),
+        )
+        if not rate_limits.count(session, SENDS, crm.id, now).is_allowed:
+            raise FrameError("rate_limited", f"at most {SENDS.count:,} messages a minute")
+        _check_device(session, crm, str(draft.device_id))
+        try:
+            rate_limits.check_request(session, crm, self._settings, now)
+            return queueing.take_one(session, crm, self._settings, draft, now).message.id
+        except Invalid as error:
+            raise FrameError("invalid_payload", frames.reworded(error).message) from None
+        except TooMany as error:
+            raise FrameError(error.code, error.message) from None
+
+
+def _online(session: Session, crm: Crm) -> list[str]:
+    """The devices of the CRM that are online by what it was told last."""
+    told = sa.select(Device.id).where(Device.is_online, Device.removed_at.is_(None))
+    usable = set(routing.device_ids_of(session, crm))
+    return [
+        device_id for device_id in session.scalars(told.order_by(Device.id)) if device_id in usable
+    ]
+
+
+def _check_device(session: Session, crm: Crm, device_id: str) -> None:
+    if "\0" in device_id or not _is_there(session, device_id):
+        raise FrameError("unknown_device", f"there is no device {device_id[:80]!r}")
+    if not routing.may_use(session, crm, device_id):
+        raise FrameError("forbidden", f"the device {device_id!r} is not mapped to this CRM")
+
+
+def _is_there(session: Session, device_id: str) -> bool:
+    is_it = sa.exists().where(Device.id == device_id, Device.removed_at.is_(None))
+    return session.scalar(sa.select(is_it)) is True

@@ -1,0 +1,195 @@
+"""The device's side of the CRM WebSocket API: what is said over its socket, frame by frame.
+
+The id a device sees of an outgoing SMS is the dispatch's. The conversation is pure: a frame comes in, frames go out.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+
+from .. import clock
+from ..core.devices import locking, presence, sockets
+from ..core.devices.locking import NOT_ADMITTED
+from ..core.devices.logins import Login
+from ..core.devices.protocols import SOCKET
+from ..core.messages import batches, quarantine, receiving, reports
+from ..core.messages.handing_out import Outgoing
+from ..core.messages.history import writing
+from ..core.messages.receiving import Received
+from ..core.messages.reports import Report
+from ..http.last_seen import Flusher
+from ..live.conversation import Answer, Close, Drop, Kind
+from ..live.device_socket import Line, Standing, look
+from ..settings import Settings
+from ..sms import phone_times
+from ..sms.texts import storable, text_of
+from ..store.db import Database
+from . import frames
+from .frames import Frame, FrameError
+
+MAX_ID = 200
+MAX_SENDER = 100
+# A device may say QUEUED of what it has stored.
+STATUS = {
+    "QUEUED": "accepted",
+    "SENT": "sent",
+    "DELIVERED": "delivered",
+    "FAILED": "failed",
+    "ERROR": "failed",
+}
+REVOKED = Close(frames.CLOSE_REVOKED, "the token is not valid any more")
+_GOODBYES: dict[Standing, Answer] = {
+    Standing.VOID: [REVOKED],
+    Standing.REPLACED: [Close(frames.CLOSE_REPLACED, "the device has opened a newer socket")],
+    Standing.LOST: [Drop()],
+}
+
+
+@dataclass(frozen=True)
+class Served:
+    """What serving a device needs of the house."""
+
+    settings: Settings
+    database: Database
+    flusher: Flusher
+
+
+def _inspect(database: Database, conversations: Sequence["Conversation"]) -> list["Conversation"]:
+    """Those whose token is void or whose device has a newer socket."""
+    with database.reading() as session:
+        rows = sockets.find_all(session)
+    return [one for one in conversations if one.line.standing(rows.get(one.key)) in _GOODBYES]
+
+
+KIND = Kind(
+    "device sockets",
+    look=look,
+    inspect=_inspect,
+    too_big=Close(frames.CLOSE_TOO_BIG, "a frame has at most 64 KiB"),
+)
+
+
+class Conversation:
+    """One device's side of the socket; see `live.conversation.Conversation` for when each method is called."""
+
+    kind = KIND
+
+    def __init__(self, served: Served, login: Login) -> None:
+        self.key = login.device_id
+        self.line = Line(served.settings, served.database, login)
+        self._served = served
+
+    def opened(self) -> Answer:
+        now = clock.now()
+        try:
+            with self._served.database.transaction() as session:
+                sockets.claim(session, self.line.login, SOCKET, self.line.socket_id, now)
+        except NOT_ADMITTED:
+            return [REVOKED]
+        self._note_sighting(now)
+        return self.work()
+
+    def received(self, message: str | bytes) -> Answer:
+        try:
+            return frames.answer(message, self._heard)
+        except NOT_ADMITTED:
+            return [REVOKED]
+
+    def work(self) -> Answer:
+        standing = self.line.standing(self.line.find_row())
+        if standing in _GOODBYES:
+            return _GOODBYES[standing]
+        now = clock.now()
+        return [self._send_message(one, now) for one in self.line.take(now)]
+
+    def farewell(self) -> Sequence[str]:
+        return []
+
+    def alive(self) -> None:
+        self._note_sighting(clock.now())
+
+    def closed(self) -> None:
+        now = clock.now()
+        with self._served.database.transaction() as session:
+            presence.leave(session, self.key, self.line.socket_id, now)
+
+    def _heard(self, frame: Frame) -> Answer:
+        act = self._ACTS.get(frame.event)
+        if act is None:
+            raise FrameError("forbidden", f"a device may not say {frame.event}")
+        if text_of(frame.data.get("deviceId", self.key)) != self.key:
+            raise FrameError("forbidden", "deviceId is not the device of this token")
+        message_id = frame.data.get("messageId")
+        act(self, {**frame.data, "messageId": text_of(message_id)})
+        told = {"messageId": message_id, "event": frame.event}
+        return [frames.write("ack", told, frame_id=frame.frame_id)]
+
+    def _received(self, data: dict[str, Any]) -> None:
+        now = clock.now()
+        with self._served.database.transaction() as session:
+            device = locking.admit(session, self.line.login)
+            fault = _sms_fault(data)
+            if fault is None:
+                region = self._served.settings.default_region
+                with writing(session, now) as journal:
+                    receiving.receive(session, device, region, [_received(data, now)], journal)
+            else:
+                quarantine.keep(session, self.key, [batches.unreadable(data, fault)], now)
+        if fault is not None:
+            raise FrameError("invalid_payload", fault)
+
+    def _status(self, data: dict[str, Any]) -> None:
+        frames.text(data, "messageId", MAX_ID)
+        word = frames.text(data, "status", MAX_ID)
+        status = STATUS.get(word.upper())
+        if status is None:
+            raise FrameError("invalid_payload", f"status must be one of {', '.join(STATUS)}")
+        reason = data.get("error")
+        reason = storable(reason) if isinstance(reason, str) and reason else None
+        report = Report(storable(data["messageId"]).lower(), word.upper(), status, reason)
+        with self._served.database.transaction() as session:
+            device = locking.admit(session, self.line.login)
+            with writing(session, clock.now()) as journal:
+                reports.apply(session, device, [report], reports.never_back, journal)
+        self.line.rests_until = 0.0
+
+    def _send_message(self, one: Outgoing, now: datetime) -> str:
+        data = {
+            "deviceId": self.key,
+            "messageId": one.id,
+            "receiver": one.to,
+            "content": one.content,
+            "timestamp": frames.moment(now),
+        }
+        return frames.write(frames.SEND_MESSAGE, data)
+
+    def _note_sighting(self, now: datetime) -> None:
+        self._served.flusher.note(self.line.login, now, None, SOCKET)
+
+    _ACTS: ClassVar[dict[str, Callable[["Conversation", dict[str, Any]], None]]] = {
+        frames.MESSAGE_RECEIVED: _received,
+        frames.MESSAGE_STATUS: _status,
+    }
+
+
+def _sms_fault(data: dict[str, Any]) -> str | None:
+    sender, content = text_of(data.get("sender")), text_of(data.get("content"))
+    if not 1 <= len(data["messageId"] or "") <= MAX_ID:
+        return f"messageId must be a text of 1 to {MAX_ID} characters"
+    if sender is None or len(sender) > MAX_SENDER:
+        return f"sender must be a text of at most {MAX_SENDER} characters"
+    if content is None:
+        return "content must be a text"
+    if len(content.encode("utf-8", "replace")) > receiving.MAX_CONTENT_BYTES:
+        return "content is longer than 64 KiB"
+    return None
+
+
+def _received(data: dict[str, Any], now: datetime) -> Received:
+    return Received(
+        phone_id=storable(data["messageId"]),
+        from_number=storable(text_of(data.get("sender")) or ""),
+        content=storable(text_of(data.get("content")) or ""),
+        device_received_at=phone_times.read(data.get("timestamp")) or now,
+    )

@@ -1,0 +1,33 @@
+"""`/ws`, one URL for devices and CRMs: each side opens the socket for the credentials it knows."""
+
+from collections.abc import Callable, Sequence
+
+from flask import Blueprint, Flask, Response, request
+
+from ..errors import Unauthorized
+from ..http import key_kinds, refusals
+from ..http.guards import public
+from . import keys
+
+# The answer that opens the socket for the owner of a key, `None` when the key is not of this side.
+Opener = Callable[[str], Response | None]
+
+
+def register(app: Flask, openers: Sequence[Opener]) -> None:
+    """Adds `/ws` to the app."""
+    blueprint = Blueprint("ws", __name__)
+
+    @blueprint.get("/ws", websocket=True)
+    @blueprint.get("/ws")
+    @public
+    def connect() -> Response:
+        """Opens the socket, or refuses before the upgrade: our clients can see that."""
+        key = request.args.get("token") or request.args.get("apiKey") or keys.bearer()
+        for opener in openers:
+            answer = opener(key)
+            if answer is not None:
+                return answer
+        refusals.note_key("device_or_crm", key)
+        raise Unauthorized(key_kinds.refusal("device or crm", key))
+
+    app.register_blueprint(blueprint)

@@ -1,0 +1,121 @@
+"""The frames of `/ws`: `{"event", "data"}`, or from a client the bare data, told apart by its keys."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .. import clock, json_reader
+from ..errors import Invalid
+from ..live.conversation import Answer
+
+SUBPROTOCOL = "sms-gateway-v1-json"
+SEND_MESSAGE = "sendMessage"
+MESSAGE_STATUS = "messageStatus"
+MESSAGE_RECEIVED = "messageReceived"
+# Which key only one event's data has.
+_BARE = {"receiver": SEND_MESSAGE, "status": MESSAGE_STATUS, "sender": MESSAGE_RECEIVED}
+# How our fields are called here.
+_FIELDS = {"to": "receiver", "device_id": "deviceId", "phone": "phoneNumber", "url": "callbackUrl"}
+CLOSE_REVOKED = 4001
+CLOSE_REPLACED = 4002
+CLOSE_TOO_BIG = 4009
+
+
+class FrameError(Exception):
+    """What a client said cannot be done; `code` is one of the protocol's."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One thing a client said. `frame_id` is the envelope's `id`, which goes back with the answer."""
+
+    event: str
+    data: dict[str, Any]
+    frame_id: Any = None
+
+
+def answer(message: str | bytes, hear: Callable[[Frame], Answer]) -> Answer:
+    """What `hear` answers to the frame in a message, or the error frame that says why it cannot."""
+    frame_id = None
+    try:
+        said = _object(message)
+        frame_id = said.get("id") if "event" in said else None
+        return hear(_frame(said, frame_id))
+    except FrameError as error:
+        data = {"code": error.code, "message": error.message}
+        return [write("error", data, frame_id=frame_id)]
+
+
+def _object(message: str | bytes) -> dict[str, Any]:
+    try:
+        said = json_reader.read(message)
+    except json_reader.InvalidJson as error:
+        raise FrameError("invalid_json", str(error)) from None
+    if not isinstance(said, dict):
+        text = f"the frame must be a JSON object, not {json_reader.kind(said)}"
+        raise FrameError("invalid_json", text)
+    return said
+
+
+def _frame(said: dict[str, Any], frame_id: Any) -> Frame:
+    if "event" not in said:
+        return _bare(said)
+    event, data = said["event"], said.get("data")
+    if not isinstance(event, str) or event not in _BARE.values():
+        raise FrameError("unknown_event", f"there is no event {str(event)[:40]!r}")
+    if not isinstance(data, dict):
+        raise FrameError("invalid_payload", "data must be a JSON object")
+    return Frame(event, data, frame_id)
+
+
+def _bare(said: dict[str, Any]) -> Frame:
+    for name, event in _BARE.items():
+        if name in said:
+            return Frame(event, said)
+    raise FrameError(
+        "unknown_event", "the frame has neither an event nor receiver, status or sender"
+    )
+
+
+def reworded(error: Invalid) -> Invalid:
+    """The same error with the fields named as this protocol names them."""
+    name, colon, said = error.message.partition(": ")
+    return Invalid(
+        f"{_FIELDS.get(name, name)}{colon}{said}",
+        code=error.code,
+        details={_FIELDS.get(field, field): texts for field, texts in error.details.items()},
+    )
+
+
+def text(data: dict[str, Any], name: str, most: int) -> str:
+    """A text that must be there, of at most `most` characters; `FrameError` `invalid_payload` otherwise."""
+    found = data.get(name)
+    if not isinstance(found, str) or not found or len(found) > most:
+        raise FrameError("invalid_payload", f"{name} must be a text of 1 to {most} characters")
+    return found
+
+
+def write(
+    event: str, data: dict[str, Any], *, frame_id: Any = None, event_id: str | None = None
+) -> str:
+    """A frame to send: `frame_id` is given back to who sent it, `event_id` is where the feed goes on after."""
+    frame: dict[str, Any] = {"event": event}
+    if frame_id is not None:
+        frame["id"] = frame_id
+    if event_id is not None:
+        frame["eventId"] = event_id
+    written = json.dumps({**frame, "data": data}, ensure_ascii=False, separators=(",", ":"))
+    # Half of a surrogate pair, which somebody may have sent as an id, cannot be UTF-8.
+    return written.encode("utf-8", "replace").decode()
+
+
+def moment(at: datetime) -> str:
+    """`2026-03-01T12:00:00Z`, with milliseconds where there are any."""
+    return clock.rfc3339(at).replace(".000Z", "Z")

@@ -1,0 +1,109 @@
+"""Our events and messages in the words of the CRM WebSocket API."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from .. import ids
+from ..store.models import Event, Message
+from ..store.rows import MessageRow
+from . import frames
+
+# Statuses of ours that say the same to these clients; `received` is for incoming ones, which they are not told of here.
+STATUS = {
+    "queued": "QUEUED",
+    "dispatched": "QUEUED",
+    "accepted": "QUEUED",
+    "sending": "QUEUED",
+    "sent": "SENT",
+    "delivered": "DELIVERED",
+    "failed": "FAILED",
+    "expired": "FAILED",
+    "cancelled": "FAILED",
+    "received": "RECEIVED",
+}
+STUCK = "stuck: the phone has had it for hours and says no more of it; it may still send it"
+# Left out: `message.dispatched` and `message.accepted`, for in these words the message is QUEUED still, which was
+# said, and a second QUEUED looks like the answer to a second order; `webhook.…`, which is for those who have one.
+_TOLD = {
+    "message.sent": frames.MESSAGE_STATUS,
+    "message.delivered": frames.MESSAGE_STATUS,
+    "message.failed": frames.MESSAGE_STATUS,
+    "message.expired": frames.MESSAGE_STATUS,
+    "message.cancelled": frames.MESSAGE_STATUS,
+    "message.stuck": frames.MESSAGE_STATUS,
+    "message.received": frames.MESSAGE_RECEIVED,
+    "device.online": "deviceConnected",
+    "device.offline": "deviceDisconnected",
+}
+
+
+def translate(session: Session, rows: Sequence[Event]) -> list[str | None]:
+    """A frame for each event, `None` for those that these clients are not told of."""
+    phone_ids = _phone_ids(session, rows)
+    return [_frame(row, phone_ids) for row in rows]
+
+
+def phone_id(message: Message | MessageRow) -> str:
+    """The id the device gave an incoming SMS; a UUID in lower case."""
+    key = message.inbound_key or ""
+    return key if ids.is_uuid(key) else key.removeprefix(f"{message.device_id}:")
+
+
+def error_text(status: str, reason: str | None, is_stuck: bool) -> str | None:
+    """What became of a message that will not arrive, or may not; `None` for all others."""
+    if STATUS[status] == "FAILED":
+        return reason or status
+    return STUCK if is_stuck else None
+
+
+def moment(written: str) -> str:
+    """A time of the feed, without milliseconds where it has none."""
+    return written.replace(".000Z", "Z")
+
+
+def _phone_ids(session: Session, rows: Sequence[Event]) -> dict[str | None, str]:
+    wanted = [row.message_id for row in rows if row.type == "message.received"]
+    found = session.scalars(sa.select(Message).where(Message.id.in_(wanted)))
+    return {message.id: phone_id(message) for message in found}
+
+
+def _frame(row: Event, phone_ids: dict[str | None, str]) -> str | None:
+    event = _TOLD.get(row.type)
+    if event is None:
+        return None
+    body = json.loads(row.body)
+    if event == frames.MESSAGE_RECEIVED:
+        data = _received(body, phone_ids.get(row.message_id, row.message_id))
+    elif event == frames.MESSAGE_STATUS:
+        data = _status(body)
+    else:
+        data = {"deviceId": row.device_id, "timestamp": moment(body["timestamp"])}
+    return frames.write(event, data, event_id=row.id)
+
+
+def _received(body: dict[str, Any], message_id: str | None) -> dict[str, Any]:
+    message = body["data"]
+    return {
+        "deviceId": message["device_id"],
+        "messageId": message_id,
+        "sender": message["from"],
+        "content": message["content"],
+        "timestamp": moment(message["device_received_at"] or message["received_at"]),
+    }
+
+
+def _status(body: dict[str, Any]) -> dict[str, Any]:
+    message = body["data"]
+    told = {
+        "deviceId": message["device_id"],
+        "messageId": message["id"],
+        "status": STATUS[message["status"]],
+        "timestamp": moment(body["timestamp"]),
+    }
+    is_stuck = body["type"] == "message.stuck"
+    error = error_text(message["status"], message["reason"], is_stuck)
+    return told if error is None else {**told, "error": error}
