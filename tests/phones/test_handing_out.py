@@ -465,3 +465,22 @@ def test_a_new_phone_under_a_removed_name_does_not_get_what_the_old_one_may_have
     headers = world.add_device("phone-1")
     stage.pass_time(minutes=5)
     assert stage.poll(headers=headers) == []
+
+
+def test_a_clock_that_is_set_back_holds_up_no_phone(stage):
+    use(stage, segments_per_minute=10)
+    stage.queue(10)
+    for handed in stage.poll():
+        stage.report(handed["id"], "UNSENT", "PENDING")
+    stage.pass_time(hours=-1)
+    stage.queue(3)
+    assert len(stage.poll()) == 3
+
+
+def test_a_server_whose_clock_is_a_little_behind_counts_what_the_other_handed_out(stage):
+    use(stage, segments_per_minute=10)
+    stage.queue(8)
+    stage.poll()
+    stage.pass_time(seconds=-30)
+    stage.queue(5)
+    assert len(stage.poll()) == 2

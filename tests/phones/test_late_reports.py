@@ -77,6 +77,13 @@ def test_a_retry_is_shown_as_one_when_the_failure_is_some_minutes_old(stage):
     assert stage.status(message_id) == "sending"
 
 
+def test_a_retry_is_shown_as_one_when_the_clock_was_set_back_since_the_failure(stage):
+    message_id, dispatch_id = failed(stage)
+    stage.pass_time(hours=-1)
+    stage.report(dispatch_id, "UNSENT", "PENDING")
+    assert stage.status(message_id) == "sending"
+
+
 def test_an_old_failure_that_arrives_after_a_newer_one_does_not_take_its_place(stage):
     message_id, dispatch_id = failed(stage, reason="destination.invalid")
     stage.pass_time(minutes=6)

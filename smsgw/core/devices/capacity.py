@@ -41,12 +41,12 @@ class _InUse(NamedTuple):
 
 def room(session: Session, device_id: str, settings: Settings, now: datetime) -> Room:
     """How much this device may be handed now."""
-    return _room(_IN_USE.one(session, device_id=device_id, **_beginnings(now)), settings)
+    return _room(_IN_USE.one(session, device_id=device_id, **_bounds(now)), settings)
 
 
 def read_room(database: Database, device_id: str, settings: Settings, now: datetime) -> Room:
     """The same in no transaction, for those who only want to know whether one is worth while."""
-    in_use = _IN_USE.read(database, device_id=device_id, **_beginnings(now))
+    in_use = _IN_USE.read(database, device_id=device_id, **_bounds(now))
     return _room(in_use or _InUse(0, 0), settings)
 
 
@@ -82,16 +82,20 @@ def is_in_flight(now: datetime) -> sa.ColumnElement[bool]:
     Leased, accepted, or sending for less than ten minutes. Stuck ones do not count, or ten of them would silence
     a phone for ever.
     """
-    return _takes_a_place(now - SENDING_COUNTS_FOR)
+    return _takes_a_place(now - SENDING_COUNTS_FOR, now + SENDING_COUNTS_FOR)
 
 
 def _takes_a_place(
     sending_since: datetime | SQLColumnExpression[datetime],
+    sending_until: datetime | SQLColumnExpression[datetime],
 ) -> sa.ColumnElement[bool]:
     return sa.and_(
         is_active(),
         Dispatch.stuck_at.is_(None),
-        sa.or_(Dispatch.status != "sending", Dispatch.status_at > sending_since),
+        sa.or_(
+            Dispatch.status != "sending",
+            sa.and_(Dispatch.status_at > sending_since, Dispatch.status_at <= sending_until),
+        ),
     )
 
 
@@ -165,20 +169,31 @@ def moments(now: datetime) -> dict[str, datetime]:
     return {"now": now, "oldest": now - NEVER_AFTER}
 
 
-def _beginnings(now: datetime) -> dict[str, datetime]:
-    return {"sending_since": now - SENDING_COUNTS_FOR, "minute_began": now - _SEGMENTS_WINDOW}
+def _bounds(now: datetime) -> dict[str, datetime]:
+    # What lies in the future was written before the clock was set back, or by a server whose clock is a little ahead.
+    return {
+        "sending_since": now - SENDING_COUNTS_FOR,
+        "sending_until": now + SENDING_COUNTS_FOR,
+        "minute_began": now - _SEGMENTS_WINDOW,
+        "minute_ends": now + _SEGMENTS_WINDOW,
+    }
 
 
 _IN_USE = Query(
     _InUse,
     sa.select(
         sa.select(sa.func.count())
-        .where(Dispatch.device_id == DEVICE_ID, _takes_a_place(moment("sending_since")))
+        .where(
+            Dispatch.device_id == DEVICE_ID,
+            _takes_a_place(moment("sending_since"), moment("sending_until")),
+        )
         .scalar_subquery()
         .label("in_hand"),
         sa.select(sa.func.coalesce(sa.func.sum(Dispatch.segments), 0))
         .where(
-            Dispatch.device_id == DEVICE_ID, Dispatch.last_handed_out_at > moment("minute_began")
+            Dispatch.device_id == DEVICE_ID,
+            Dispatch.last_handed_out_at > moment("minute_began"),
+            Dispatch.last_handed_out_at <= moment("minute_ends"),
         )
         .scalar_subquery()
         .label("segments"),

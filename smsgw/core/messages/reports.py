@@ -174,7 +174,7 @@ def _may_be_late(dispatch: DispatchRow, journal: Journal) -> bool:
     Only the end of a person's retry is news then: SENT, DELIVERED, or FAILED for another reason.
     """
     if dispatch.status == "failed":
-        return dispatch.status_at > journal.now - LATE_FOR
+        return abs(journal.now - dispatch.status_at) < LATE_FOR
     return dispatch.status in ("sent", "delivered")
 
 
