@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,11 @@ from . import times
 NEEDED = ("to", "content")
 OPTIONAL = ("reference", "device_id", "send_at", "priority")
 _DELIMITERS = ",;\t|"
+# A spreadsheet that opened it and saves it again adds delimiters, as many as there are columns.
+_SEPARATOR_LINE = re.compile(rf'"?sep=([{_DELIMITERS}])"?[{_DELIMITERS} ]*', re.IGNORECASE)
+_MARK = "\ufeff"
 _LOST = "\ufffd"
+_INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff]")
 _NOT_UTF8 = "the file is not UTF-8; a spreadsheet saves it so as 'CSV UTF-8'"
 
 
@@ -78,10 +83,8 @@ def _decoded(data: bytes) -> str:
 def _without_separator_line(text: str) -> tuple[str, str | None]:
     """The text after a first line such as `sep=;`, which spreadsheets read and do not show, and its delimiter."""
     first, _, rest = text.partition("\n")
-    line = first.rstrip("\r").strip('"').lower()
-    if line.startswith("sep=") and len(line) == 5 and line[4] in _DELIMITERS:
-        return rest, line[4]
-    return text, None
+    found = _SEPARATOR_LINE.fullmatch(first.rstrip("\r"))
+    return (rest.removeprefix(_MARK), found[1]) if found else (text, None)
 
 
 def _delimiter(text: str) -> str:
@@ -111,18 +114,21 @@ def _sheet(rows: Iterator[tuple[Place, list[str]]], zone: ZoneInfo | None) -> Sh
 
 
 def _columns(header: Sequence[str]) -> list[str]:
-    """The columns' names; empty ones at the end, which spreadsheets leave behind, are none."""
-    columns = ["_".join(name.lower().split()) for name in header]
+    """The columns' names; empty ones, which spreadsheets leave behind, are none."""
+    columns = [
+        "_".join(_INVISIBLE.sub("", name).lower().replace("-", " ").split()) for name in header
+    ]
     while columns and not columns[-1]:
         columns.pop()
-    for name in columns:
+    for name in filter(None, columns):
         if name not in NEEDED + OPTIONAL:
             raise Invalid(f"unknown column {name!r}; there are {', '.join(NEEDED + OPTIONAL)}")
         if columns.count(name) > 1:
             raise Invalid(f"duplicate column {name!r}")
     for name in NEEDED:
         if name not in columns:
-            raise Invalid(f"missing column {name!r}; the first row has {', '.join(columns)}")
+            what = f"the first row has {', '.join(columns)}" if columns else "the file is empty"
+            raise Invalid(f"missing column {name!r}; {what}")
     return columns
 
 
@@ -130,6 +136,8 @@ def _values(columns: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
     """The cells by column. Spreadsheets leave out empty ones at the end of a row, and write some too many."""
     if any(cell.strip() for cell in cells[len(columns) :]):
         raise ValueError(f"has {len(cells)} columns, the first row {len(columns)}")
+    if any(cell.strip() for name, cell in zip(columns, cells, strict=False) if not name):
+        raise ValueError("has something in a column without a name")
     if _LOST in "".join(cells):
         raise ValueError("has U+FFFD in it, which stands for a character that was lost")
     return dict(zip(columns, cells, strict=False))
@@ -152,9 +160,10 @@ def _draft(values: Mapping[str, str], zone: ZoneInfo | None) -> Draft:
 def _send_at(text: str | None, zone: ZoneInfo | None) -> datetime | None:
     try:
         return None if text is None else times.parse(text, zone)
+    except times.NoZone as error:
+        raise ValueError(f"send_at: {text!r} {error} (or give --timezone)") from None
     except ValueError as error:
-        hint = "" if zone else " (or give --timezone)"
-        raise ValueError(f"send_at: {text!r} {error}{hint}") from None
+        raise ValueError(f"send_at: {text!r} {error}") from None
 
 
 def _priority(text: str | None) -> int:

@@ -15,6 +15,10 @@ _EXAMPLE = "2026-01-31T12:00:00Z"
 _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 
+class NoZone(ValueError):
+    """The time is one of some zone, and nobody says which."""
+
+
 class Moment(click.ParamType[datetime]):
     """RFC 3339 with a zone, a date (from midnight UTC), or how long ago: `90m`, `24h`, `7d`."""
 
@@ -54,7 +58,7 @@ def parse(text: str, zone: ZoneInfo | None = None) -> datetime:
     Raises `ValueError`, whose text goes on after the moment's own, where it is not one moment for sure.
     """
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text.upper())
     except ValueError:
         raise ValueError(f"is not like {_EXAMPLE}") from None
     if _is_date(text):
@@ -72,7 +76,7 @@ def parse(text: str, zone: ZoneInfo | None = None) -> datetime:
 
 def _local(moment: datetime, zone: ZoneInfo | None) -> datetime:
     if zone is None:
-        raise ValueError(f"has no time zone: it is not like {_EXAMPLE}")
+        raise NoZone(f"has no time zone: it is not like {_EXAMPLE}")
     early, late = (moment.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
     if early.utcoffset() == late.utcoffset():
         return early

@@ -98,7 +98,7 @@ def _write(house: Opened, filters: archive.Filters, write: Callable[[dict[str, A
 @click.option(
     "--timezone", "zone", type=Zone(), help="Of times without a zone, such as Europe/Berlin."
 )
-@click.option("--again", "is_again", is_flag=True, help="Also a file that was imported before.")
+@click.option("--again", "is_again", is_flag=True, help="Also what was imported before.")
 def import_messages(
     file: io.BufferedReader, crm_name: str, zone: ZoneInfo | None, is_again: bool
 ) -> None:
@@ -117,7 +117,7 @@ def import_messages(
         _refuse({**sheet.faults, **{sheet.places[place]: text for place, text in found.items()}})
         with house.database.transaction() as session:
             rate_limits.check_request(session, crm, house.settings, now)
-            done_count = imports.begin(session, crm, wanted, now, is_again)
+            done_count = imports.begin(session, crm, house.settings, wanted, now, is_again)
             imports.check_room(session, crm, house.settings, wanted, done_count, now)
         new_count = _queue(house, crm, wanted, done_count)
     known_count = len(sheet.drafts) - new_count

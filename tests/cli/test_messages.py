@@ -176,6 +176,14 @@ HEADER = "to{0}content{0}reference{0}send_at"
         f"{HEADER}\r{ROW}\r".format(";").encode(),
         f"sep=;\r\n{HEADER}\r\n{ROW}\r\n".format(";").encode("utf-8-sig"),
         f'"sep=|"\n{HEADER}\n{ROW}\n'.format("|").encode(),
+        f"sep=;;;;\r\n{HEADER}\r\n{ROW}\r\n".format(";").encode(),
+        f'"sep=;" \r\n\ufeff{HEADER}\r\n{ROW}\r\n'.format(";").encode(),
+        f"{{0}}{HEADER}\n{{0}}{ROW}\n{{0}}{{0}}\n".format(";").encode(),
+        f"\u200bto{{0}}content{{0}}reference{{0}}{{0}}SEND-AT\n{ROW}\n".replace(
+            "r-1{0}", "r-1{0}{0}"
+        )
+        .format(";")
+        .encode(),
         f"sep=\t\n{HEADER}\n{ROW}\n".format("\t").encode("utf-16"),
         f"{HEADER}\r\n{ROW}\r\n".format("\t").encode("utf-16"),
         f"{HEADER}{{0}}{{0}}\n{ROW}{{0}}{{0}}\n{{0}}{{0}}{{0}}\n".format(";").encode(),
@@ -197,6 +205,7 @@ def test_a_file_is_taken_as_spreadsheets_write_it(ask: Ask, crm, tmp_path: Path,
         ("2027-07-01 08:00", "2027-07-01T06:00:00.000Z"),
         ("2027-12-01T08:00:30", "2027-12-01T07:00:30.000Z"),
         ("2027-07-01T08:00Z", "2027-07-01T08:00:00.000Z"),
+        ("2027-07-01t08:00:00z", "2027-07-01T08:00:00.000Z"),
         ("2027-03-28 02:30", "does not exist"),
         ("2027-10-31 02:30", "comes twice"),
         ("2027-07-01", "has no time"),
@@ -259,6 +268,47 @@ def test_a_file_is_imported_once_unless_again_is_said(ask: Ask, run: Run, crm, t
     assert len(ask("messages", "--crm", crm, "--limit", "9999")) == 2400
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "to,content\n+12025550121,a\n+12025550122,b\n+12025550123,changed\n",
+        "to,content\n+12025550123,new\n+1 202-555-0121,a\n",
+        'to;content\r\n+12025550124;"two\nlines"\r\n',
+    ],
+)
+def test_a_file_with_rows_that_another_one_queued_is_refused_unless_again_is_said(
+    ask: Ask, run: Run, crm, tmp_path: Path, changed: str
+):
+    rows = '+12025550121,a\r\n+12025550122,b\r\n+12025550123,c\r\n+12025550124,"two\r\nlines"\r\n'
+    path = _file(tmp_path, f"to,content\r\n{rows}".encode())
+    assert ask("import", "messages", path, "--crm", crm)["imported_count"] == 4
+    path = _file(tmp_path, changed)
+    result = run("import", "messages", path, "--crm", crm)
+    assert result.exit_code == 1
+    assert "rows were queued in the last 24 hours" in result.output
+    assert len(ask("messages")) == 4
+    assert ask("import", "messages", path, "--crm", crm, "--again")["imported_count"] > 0
+
+
+def test_the_same_text_is_imported_again_to_others_at_other_times_and_after_a_day(
+    ask: Ask, crm, tmp_path: Path, database: Database
+):
+    path = _file(tmp_path, "to,content\n+12025550121,a\n")
+    ask("import", "messages", path, "--crm", crm)
+    for other in (
+        "to,content,send_at\n+12025550121,a,2030-01-01T08:00:00Z\n",
+        "to,content\n+12025550122,a\n",
+    ):
+        path = _file(tmp_path, other)
+        assert ask("import", "messages", path, "--crm", crm)["imported_count"] == 1
+    file = imports.file_of(
+        [Draft(to="+12025550121", content="a"), Draft(to="+12025550129", content="b")]
+    )
+    with database.transaction() as session:
+        row, later = crms.get(session, crm), clock.now() + timedelta(days=1, hours=1)
+        assert imports.begin(session, row, settings_module.load(), file, later, is_again=False) == 0
+
+
 def test_an_interrupted_import_goes_on_where_it_stopped(
     ask: Ask, run: Run, crm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -310,9 +360,9 @@ def test_of_two_imports_of_a_file_at_once_none_queues_a_row_twice(
     settings = settings_module.load()
     with database.transaction() as session:
         row = crms.get(session, crm)
-        assert imports.begin(session, row, file, clock.now(), is_again=False) == 0
+        assert imports.begin(session, row, settings, file, clock.now(), is_again=False) == 0
     with database.transaction() as session:
-        assert imports.begin(session, row, file, clock.now(), is_again=True) == 0
+        assert imports.begin(session, row, settings, file, clock.now(), is_again=True) == 0
         assert imports.step(session, row, settings, file, 0, clock.now()) == (500, 500)
     with pytest.raises(Conflict), database.transaction() as session:
         imports.step(session, row, settings, file, 0, clock.now())

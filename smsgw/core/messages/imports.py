@@ -3,25 +3,28 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ...clock import rfc3339
+from ...clock import rfc3339, rfc3339_or_none
 from ...errors import Conflict, Invalid
 from ...settings import Settings
+from ...sms import numbers
 from ...store.inserts import InsertNew
 from ...store.models import Import, Message
 from ...store.rows import AnyCrm
 from . import drafts as checks
 from . import queue_limits, queueing
 from .drafts import Draft
+from .reading import first_id_of
 
 # A step holds SQLite's write lock for some 50 ms.
 STEP = 500
 _KNOWN_AT_ONCE = 500
+_WELL_REMEMBERED = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,18 @@ def faults(
     return found | _faults_of(session, crm, settings, fresh, now)
 
 
-def begin(session: Session, crm: AnyCrm, file: File, now: datetime, is_again: bool) -> int:
+def begin(
+    session: Session, crm: AnyCrm, settings: Settings, file: File, now: datetime, is_again: bool
+) -> int:
     """How many of the file's rows are queued already: it goes on where an import of it was interrupted.
 
-    Raises `Conflict` for a file that was imported as a whole, unless that does no harm or `is_again`.
+    Raises `Conflict` for a file that was imported as a whole, unless that does no harm, and for a new one with rows
+    that were queued in the last day, unless `is_again`.
     """
     row = _Begun(crm.id, file.content_hash, len(file.drafts), 0, now)
     if _NEW_IMPORTS.new(session, [row]):
+        if not is_again:
+            _refuse_queued_rows(session, crm, settings, file, now)
         return 0
     found = _lock(session, crm, file)
     if found.done_count < found.row_count:
@@ -97,6 +105,47 @@ def begin(session: Session, crm: AnyCrm, file: File, now: datetime, is_again: bo
         )
     found.done_count, found.imported_at = 0, now
     return 0
+
+
+def _refuse_queued_rows(
+    session: Session, crm: AnyCrm, settings: Settings, file: File, now: datetime
+) -> None:
+    """Raises `Conflict` for rows that some other file, or a request, has queued: of a list where few were changed."""
+    wanted = [
+        _Sms(numbers.normalise(draft.to, settings.default_region), draft.content, draft.send_at)
+        for draft in file.drafts
+        if draft.reference is None
+    ]
+    if not wanted:
+        return
+    statement = sa.select(Message.to_number, Message.content, Message.send_at).where(
+        Message.crm_id == crm.id,
+        Message.id >= first_id_of(now - _WELL_REMEMBERED),
+        Message.direction == "outbound",
+        Message.status.not_in(("cancelled", "expired")),
+    )
+    rows = session.execute(statement.execution_options(yield_per=_KNOWN_AT_ONCE))
+    queued = {_key(_Sms(row[0] or "", row[1] or "", row[2])) for row in rows}
+    count = sum(_key(one) in queued for one in wanted)
+    if count:
+        raise Conflict(
+            f"{count} of {len(file.drafts)} rows were queued in the last 24 hours, the same text to the same number;"
+            " take them out, or --again queues all rows",
+            code="queued_before",
+        )
+
+
+class _Sms(NamedTuple):
+    number: str
+    content: str
+    send_at: datetime | None
+
+
+def _key(sms: _Sms) -> bytes:
+    """The same for the same SMS, also where another program wrote its line breaks anew."""
+    text = "\n".join(sms.content.split("\r\n")).strip()
+    wanted = f"{sms.number}\n{rfc3339_or_none(sms.send_at)}\n{text}"
+    return hashlib.sha256(wanted.encode()).digest()
 
 
 def check_room(
