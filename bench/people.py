@@ -7,8 +7,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from smsgw import clock
-from smsgw.core.accounts import crms
-from smsgw.core.devices import registry
+from smsgw.core.accounts import crms, enrolment
 from smsgw.store.db import Database
 
 
@@ -43,4 +42,4 @@ def make(url: str, device_count: int) -> People:
 
 
 def _add(session: Session, name: str, now: datetime) -> tuple[str, str]:
-    return name, registry.add_with_password(session, name, None, None, now)[1]
+    return name, enrolment.add_with_password(session, name, None, None, now)[1]

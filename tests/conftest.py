@@ -16,8 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import settings as settings_module
-from smsgw.core.accounts import crms
-from smsgw.core.devices import registry
+from smsgw.core.accounts import crms, enrolment
 from smsgw.factory import create_app
 from smsgw.http.last_seen import FLUSHER
 from smsgw.server.address import note_path
@@ -150,7 +149,7 @@ class World:
     def add_device(self, device_id: str) -> dict[str, str]:
         """Makes another device and returns its headers."""
         with self.database.transaction() as session:
-            _, password = registry.add_with_password(session, device_id, None, None, NOW)
+            _, password = enrolment.add_with_password(session, device_id, None, None, NOW)
         return self.as_device(device_id, password)
 
     def add_crm(self, name: str, device_ids: list[str] | None = None) -> tuple[str, str]:
@@ -165,7 +164,7 @@ def world(settings: Settings) -> Iterator[World]:
     app = create_app(settings)
     database = app.extensions["smsgw"].database
     with database.transaction() as session:
-        _, password = registry.add_with_password(session, "phone-1", "+4915112345678", None, NOW)
+        _, password = enrolment.add_with_password(session, "phone-1", "+4915112345678", None, NOW)
         crm, key = crms.add(session, "clinic", None, NOW)
         crm_id = crm.id
     yield World(app, settings, database, password, crm_id, key)

@@ -103,6 +103,19 @@ def test_every_rank_is_of_something_that_is_there():
     assert set(CORE_RANKS) == packages - {"__pycache__"}
 
 
+def test_imports_inside_core_run_from_higher_to_lower_packages_only():
+    wrong = [
+        f"{path.relative_to(ROOT)} imports {parts[2]}"
+        for path, tree in _trees()
+        for here in [path.relative_to(ROOT / "smsgw").parts]
+        if here[0] == "core" and len(here) > 2
+        for parts in _imports(path, tree)
+        if parts[:2] == ["smsgw", "core"] and parts[2] != here[1]
+        if CORE_RANKS[parts[2]] >= CORE_RANKS[here[1]]
+    ]
+    assert not wrong
+
+
 def test_imports_stand_at_the_top():
     inside = [
         f"{path.relative_to(ROOT)}:{node.lineno}"

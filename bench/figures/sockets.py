@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from smsgw import clock
-from smsgw.core.devices import protocols, registry
+from smsgw.core.accounts import enrolment
+from smsgw.core.devices import protocols
 from smsgw.store.db import Database
 
 from .. import places, processes
@@ -78,7 +79,7 @@ def _gateways(url: str, count: int) -> list[str]:
     keys = []
     with database.transaction() as session:
         for number in range(count):
-            device, key = registry.add_with_key(session, f"gateway-{number}", None, None, now)
+            device, key = enrolment.add_with_key(session, f"gateway-{number}", None, None, now)
             device.protocol = protocols.MYSMSAPIO
             keys.append(key)
     database.close()

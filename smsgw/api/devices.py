@@ -7,7 +7,7 @@ from flask import Response
 from sqlalchemy.orm import Session
 
 from .. import clock
-from ..core.accounts import crms, ownership
+from ..core.accounts import crms, enrolment, ownership
 from ..core.devices import registry, routing
 from ..errors import NotFound
 from ..http.answers import answer
@@ -56,7 +56,7 @@ def add(body: dict[str, Any]) -> Response:
     The secret is not kept: write it down, or type the `url` into the phone at once. A device that was removed comes
     back with its history.
     """
-    make = registry.add_with_key if body["key"] else registry.add_with_password
+    make = enrolment.add_with_key if body["key"] else enrolment.add_with_password
 
     def act(session: Session, now: datetime) -> Response:
         region = house().settings.default_region
@@ -97,7 +97,7 @@ def change(body: dict[str, Any], device_id: str) -> Response:
             owner = None if body["crm"] is None else crms.get(session, body["crm"])
             ownership.assign(session, device, owner, clock.now())
         if "phone" in body:
-            registry.set_phone(device, body["phone"], house().settings.default_region)
+            enrolment.set_phone(device, body["phone"], house().settings.default_region)
         device.enabled = body.get("enabled", device.enabled)
         session.flush()
         return answer(_shape(session, device))
@@ -114,7 +114,7 @@ def remove(device_id: str) -> Response:
     `unconfirmed`, because it may have sent it all the same.
     """
     with house().database.transaction() as session:
-        registry.remove(session, registry.get(session, device_id), clock.now())
+        enrolment.remove(session, registry.get(session, device_id), clock.now())
     return Response(status=204)
 
 
@@ -134,7 +134,7 @@ def reset(device_id: str) -> Response:
     """
     with house().database.transaction() as session:
         device = registry.get(session, device_id)
-        registry.reset(session, device, clock.now())
+        enrolment.reset(session, device, clock.now())
         return answer(_shape(session, device))
 
 
@@ -173,7 +173,7 @@ def rotate(body: dict[str, Any], device_id: str) -> Response:
     The old one is void at once. Another phone may come with the new one, so what the device was handed before and has
     not confirmed is not handed out again: its next polls confirm it, or it fails as `unconfirmed`.
     """
-    make = registry.rotate_key if body["key"] else registry.rotate
+    make = enrolment.rotate_key if body["key"] else enrolment.rotate
 
     def act(session: Session, now: datetime) -> Response:
         device = registry.get(session, device_id)
@@ -183,7 +183,7 @@ def rotate(body: dict[str, Any], device_id: str) -> Response:
 
 
 def _login(device: Device, secret: str, status: int) -> Response:
-    shape = registry.login_shape(device.id, secret, house().settings.base_url)
+    shape = enrolment.login_shape(device.id, secret, house().settings.base_url)
     return answer(shape, status, f"/api/v1/devices/{device.id}")
 
 

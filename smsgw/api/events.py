@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from .. import clock
 from ..core.accounts import operator_json
-from ..core.events import recording
+from ..core.events import feed as event_feed
 from ..core.operations import stats
 from ..http.answers import answer, json_answer
 from ..http.context import house
@@ -42,9 +42,9 @@ def feed(query: dict[str, Any]) -> Response:
     with house().database.reading() as session:
         crm = readers.wanted_crm(session, query)
         if crm is None:
-            found = recording.feed_of_all(session, after, query["limit"])
+            found = event_feed.page_of_all(session, after, query["limit"])
         else:
-            found = recording.feed(session, crm.id, after, query["limit"])
+            found = event_feed.page(session, crm.id, after, query["limit"])
         bodies = _bodies(session, found)
     next_cursor = found[-1].id if found else after
     # The stored bodies are JSON: what is polled is to the letter what is sent to webhooks.

@@ -3,7 +3,7 @@
 import click
 
 from .. import clock, program
-from ..core.accounts import crms, ownership
+from ..core.accounts import crms, enrolment, ownership
 from ..core.devices import registry
 from ..core.devices.pairing import PHONES, pairing_shape
 from ..settings import Settings
@@ -35,7 +35,7 @@ _COLUMNS = (
 @_KEY
 def add(device_id: str, phone: str | None, key: bool) -> None:
     """Add a phone and print what to type into its app."""
-    make = registry.add_with_key if key else registry.add_with_password
+    make = enrolment.add_with_key if key else enrolment.add_with_password
     with opened() as house, house.database.transaction() as session:
         region = house.settings.default_region
         _, secret = make(session, device_id, phone, region, clock.now())
@@ -56,7 +56,7 @@ def show_all() -> None:
 @_KEY
 def rotate(device_id: str, key: bool) -> None:
     """Give a phone a new secret; the old one is void at once."""
-    make = registry.rotate_key if key else registry.rotate
+    make = enrolment.rotate_key if key else enrolment.rotate
     with opened() as house, house.database.transaction() as session:
         secret = make(session, registry.get(session, device_id), clock.now())
     _show(house.settings, device_id, secret, key)
@@ -139,7 +139,7 @@ def reset(device_id: str) -> None:
     unconfirmed, because it may have sent it all the same, and it gets new messages at once.
     """
     with opened() as house, house.database.transaction() as session:
-        count = registry.reset(session, registry.get(session, device_id), clock.now())
+        count = enrolment.reset(session, registry.get(session, device_id), clock.now())
     text = (
         f"{device_id} has nothing in hand any more; {count} of its messages failed as unconfirmed."
     )
@@ -151,7 +151,7 @@ def reset(device_id: str) -> None:
 def remove(device_id: str) -> None:
     """Take a phone away; its messages stay, and what it has in hand fails as unconfirmed."""
     with opened() as house, house.database.transaction() as session:
-        registry.remove(session, registry.get(session, device_id), clock.now())
+        enrolment.remove(session, registry.get(session, device_id), clock.now())
     output.say(f"{device_id} was removed.", {"device_id": device_id, "removed": True})
 
 
@@ -165,7 +165,7 @@ def _switch(device_id: str, enabled: bool) -> None:
 def _show(settings: Settings, device_id: str, secret: str, is_key: bool) -> None:
     """What to type into the app; with a key, for apps that scan it too."""
     base = phone_base(settings)
-    shape = registry.login_shape(device_id, secret, base)
+    shape = enrolment.login_shape(device_id, secret, base)
     if not is_key:
         output.one(shape)
         return

@@ -7,7 +7,7 @@ import click
 
 from .. import clock, program
 from .. import settings as settings_module
-from ..core.devices import registry
+from ..core.accounts import enrolment
 from ..core.operations import first_start
 from ..core.operations.first_start import Made
 from ..settings import Settings
@@ -97,7 +97,7 @@ def _welcome(settings: Settings, made: Made) -> str:
 
 
 def _login(settings: Settings, made: Made) -> dict[str, str]:
-    return registry.login_shape(made.device_id, made.device_password, phone_base(settings))
+    return enrolment.login_shape(made.device_id, made.device_password, phone_base(settings))
 
 
 def _https_hint(settings: Settings) -> list[str]:

@@ -69,7 +69,9 @@ class Line:
     def _hand_out(self, now: datetime) -> list[Outgoing]:
         try:
             with self._database.transaction() as session:
-                return sockets.hand_out(session, self.login, self.socket_id, self._settings, now)
+                return handing_out.hand_out_to_socket(
+                    session, self.login, self.socket_id, self._settings, now
+                )
         except NOT_ADMITTED:
             # Its socket is closed at the next inspection.
             return []

@@ -11,7 +11,7 @@ from .. import clock, ids
 from ..addresses import Guard
 from ..core.accounts import crms, routes
 from ..core.devices import pairing, registry, routing
-from ..core.events import feed, recording
+from ..core.events import feed
 from ..core.messages import queueing
 from ..core.messages import reading as stored_messages
 from ..core.messages.drafts import Draft
@@ -133,7 +133,7 @@ def open_socket(key: str) -> Response | None:
 def _check_position(session: Session, crm_id: str, after: str) -> None:
     """Raises `NotFound` for a position that is none, with what to do instead: without one the past is left out."""
     try:
-        recording.feed(session, crm_id, after, 1)
+        feed.page(session, crm_id, after, 1)
     except NotFound:
         raise NotFound(
             f"no event {after[:80]!r}: connect with after={ids.FIRST_EVENT_ID} to be told everything from the oldest "

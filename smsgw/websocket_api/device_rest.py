@@ -9,8 +9,8 @@ from flask import Blueprint, Response
 from sqlalchemy.orm import Session
 
 from .. import clock
-from ..core.accounts import ownership
-from ..core.devices import logins, pairing, registry, routing
+from ..core.accounts import enrolment, ownership
+from ..core.devices import logins, pairing, routing
 from ..core.devices.logins import Login
 from ..core.devices.protocols import SOCKET
 from ..errors import Conflict, Forbidden, Invalid, Unauthorized
@@ -117,7 +117,7 @@ def _add(
 ) -> tuple[Device, str]:
     settings = house().settings
     if who.is_operator:
-        return registry.add_with_key(session, device_id, phone, settings.default_region, now)
+        return enrolment.add_with_key(session, device_id, phone, settings.default_region, now)
     if who.crm is not None:
         return ownership.add_for_crm(session, who.crm.id, device_id, phone, settings, now)
     if who.login is not None:
@@ -132,8 +132,8 @@ def _renew(
     _check_may_rotate(device, who)
     if who.is_operator:
         ownership.approve(session, device)
-    token = registry.rotate_key(session, device, now)
-    registry.set_phone(device, phone or device.phone, house().settings.default_region)
+    token = enrolment.rotate_key(session, device, now)
+    enrolment.set_phone(device, phone or device.phone, house().settings.default_region)
     return token
 
 

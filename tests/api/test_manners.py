@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from smsgw.core.devices import registry
+from smsgw.core.accounts import enrolment
 
 from ..conftest import NOW
 from .conftest import DRAFT, NUMBER, Api
@@ -72,7 +72,7 @@ def test_json_that_is_no_object_is_refused(api: Api, body, kind):
 def _calls(api: Api) -> dict[str, tuple[dict[str, str], dict]]:
     """A JSON endpoint of each protocol, with a key and a body that is taken there."""
     with api.world.database.transaction() as session:
-        _, key = registry.add_with_key(session, "gateway-1", None, None, NOW)
+        _, key = enrolment.add_with_key(session, "gateway-1", None, None, NOW)
     return {
         "/api/v1/messages": (api.crm, {"to": NUMBER, "content": "hello"}),
         "/api/v1/messages/batch": (api.crm, {"messages": [{"to": NUMBER, "content": "hello"}]}),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from werkzeug.routing import Rule
 
-from smsgw.core.accounts import crms, ownership
+from smsgw.core.accounts import crms, enrolment, ownership
 from smsgw.core.devices import registry
 
 from ..conftest import NOW
@@ -55,7 +55,7 @@ BODIES = {"recover": {"since": "2026-03-01T00:00:00Z"}}
 def roles(api: Api) -> dict[str, dict[str, str]]:
     """The headers of each role."""
     with api.world.database.transaction() as session:
-        _, other = registry.add_with_password(session, "phone-2", None, None, NOW)
+        _, other = enrolment.add_with_password(session, "phone-2", None, None, NOW)
         _, waiting = ownership.add_waiting(session, "stranger", None, None, NOW)
         _, other_crm = crms.add(session, "other", None, NOW)
         disabled, disabled_key = crms.add(session, "disabled", None, NOW)

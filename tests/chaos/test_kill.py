@@ -15,8 +15,7 @@ import sqlalchemy as sa
 
 from demo.phone import PhoneInHand
 from smsgw import clock
-from smsgw.core.accounts import crms
-from smsgw.core.devices import registry
+from smsgw.core.accounts import crms, enrolment
 from smsgw.store.db import Database
 from smsgw.store.models import Event, Message
 
@@ -122,7 +121,7 @@ def test_kill_9_loses_nothing_and_sends_nothing_twice(database_url, tmp_path):
     database = Database(database_url)
     with database.transaction() as session:
         passwords = [
-            registry.add_with_password(session, f"phone-{n}", None, None, clock.now())[1]
+            enrolment.add_with_password(session, f"phone-{n}", None, None, clock.now())[1]
             for n in range(PHONES)
         ]
         _, key = crms.add(session, "clinic", None, clock.now())

@@ -14,8 +14,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from smsgw import settings as settings_module
-from smsgw.core.accounts import crms
-from smsgw.core.devices import registry
+from smsgw.core.accounts import crms, enrolment
 from smsgw.core.events import recording
 from smsgw.factory import create_app
 from smsgw.http.last_seen import FLUSHER
@@ -80,7 +79,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> I
 def _fill(database) -> str:
     """A device, a CRM whose key is returned, and an event of a type that this version does not know."""
     with database.transaction() as session:
-        registry.add_with_password(session, "phone-1", None, None, NOW)
+        enrolment.add_with_password(session, "phone-1", None, None, NOW)
         crm, key = crms.add(session, "clinic", None, NOW)
         data = {"id": "msg_1", "status": "seen", "new": True}
         recording.record(session, [recording.Happening("message.seen", crm.id, data)], NOW)

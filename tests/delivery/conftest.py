@@ -11,8 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw.addresses import Guard
-from smsgw.core.accounts import crms
-from smsgw.core.devices import registry
+from smsgw.core.accounts import crms, enrolment
 from smsgw.core.events import recording
 from smsgw.core.webhooks import claiming, deliveries, endpoints, settling, urls
 from smsgw.core.webhooks.claiming import Claimed
@@ -45,8 +44,8 @@ class Postman:
         self.carriers = Carriers(self.guard)
         self.rule = RetryRule(settings.webhook_retry_schedule, lambda: 0.5)
         with database.transaction() as session:
-            registry.add_with_password(session, "phone-1", None, None, NOW)
-            registry.add_with_password(session, "phone-2", None, None, NOW)
+            enrolment.add_with_password(session, "phone-1", None, None, NOW)
+            enrolment.add_with_password(session, "phone-2", None, None, NOW)
             self.crm_id = crms.add(session, "clinic", None, NOW)[0].id
 
     def add_endpoint(self, url: str = NOWHERE, now: datetime = NOW, **wanted: Any) -> str:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
-from smsgw.core.events import recording
+from smsgw.core.events import feed as event_feed
 from smsgw.core.webhooks import deliveries, endpoints, urls
 from smsgw.store.models import Delivery
 from tests.conftest import NOW
@@ -23,7 +23,7 @@ def enable(postman, endpoint_id):
 
 def feed_types(postman):
     with postman.database.reading() as session:
-        return [event.type for event in recording.feed(session, postman.crm_id, None, 1000)]
+        return [event.type for event in event_feed.page(session, postman.crm_id, None, 1000)]
 
 
 def fail_until(postman, now, end):

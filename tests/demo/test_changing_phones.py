@@ -11,8 +11,7 @@ import pytest
 from demo.phone import Mode, PhoneInHand
 from demo.rows import Report
 from smsgw import clock
-from smsgw.core.accounts import crms
-from smsgw.core.devices import registry
+from smsgw.core.accounts import crms, enrolment
 from smsgw.store.db import Database
 
 from ..running import ROOT, serving, until
@@ -25,7 +24,7 @@ class House:
         self._server = server
         name = f"phone-{uuid.uuid4()}"
         with database.transaction() as session:
-            _, password = registry.add_with_password(session, name, None, None, clock.now())
+            _, password = enrolment.add_with_password(session, name, None, None, clock.now())
             _, key = crms.add(session, name, [name], clock.now())
         self.url = f"http://{name}:{password}@127.0.0.1:{server.port}/api/sms"
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 import time_machine
 
 from smsgw import clock
-from smsgw.core.accounts import crms
-from smsgw.core.devices import logins, protocols, registry
+from smsgw.core.accounts import crms, enrolment
+from smsgw.core.devices import logins, protocols
 from smsgw.core.messages import queueing, unconfirmed
 from smsgw.core.messages.drafts import Draft
 from smsgw.http.last_seen import FLUSHER
@@ -142,6 +142,6 @@ def perform(conversation: Conversation, action: str, **payload: Any) -> Any:
 def cable(world: World) -> Any:
     with time_machine.travel(NOW, tick=False) as traveller:
         with world.database.transaction() as session:
-            device, key = registry.add_with_key(session, "gateway-1", None, None, NOW)
+            device, key = enrolment.add_with_key(session, "gateway-1", None, None, NOW)
             device.protocol = protocols.MYSMSAPIO
         yield Cable(world, traveller, key)

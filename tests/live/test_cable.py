@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from smsgw import clock
-from smsgw.core.accounts import crms, ownership
-from smsgw.core.devices import registry
+from smsgw.core.accounts import crms, enrolment, ownership
 from smsgw.store import migrations
 from smsgw.store.db import Database
 
@@ -61,7 +60,7 @@ def started(folder: Path) -> Iterator[Place]:
     database = Database(url)
     migrations.upgrade(database)
     with database.transaction() as session:
-        _, key = registry.add_with_key(session, "gateway-1", None, None, clock.now())
+        _, key = enrolment.add_with_key(session, "gateway-1", None, None, clock.now())
         _, waiting_key = ownership.add_waiting(session, "gateway-2", None, None, clock.now())
         _, crm_key = crms.add(session, "clinic", None, clock.now())
     database.close()

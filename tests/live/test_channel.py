@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from smsgw import clock, ids
+from smsgw.core.accounts import enrolment
 from smsgw.core.devices import protocols, registry, sockets
 from smsgw.core.messages import handing_out
 from smsgw.live.conversation import Close, Drop
@@ -474,7 +475,7 @@ def test_a_dispatch_of_a_poll_is_not_handed_out_again_by_a_socket(cable):
 
 
 def remove(session, device):
-    registry.remove(session, device, clock.now())
+    enrolment.remove(session, device, clock.now())
 
 
 def disable(_session, device):
@@ -482,7 +483,7 @@ def disable(_session, device):
 
 
 def rotate(session, device):
-    registry.rotate_key(session, device, clock.now())
+    enrolment.rotate_key(session, device, clock.now())
 
 
 @pytest.mark.parametrize("loss", [remove, disable, rotate])
@@ -541,7 +542,7 @@ def test_a_gateway_that_was_reset_has_nothing_in_hand_and_a_late_report_still_co
     (message_id,) = cable.queue()
     (payload,) = sent(talk.work())
     with cable.world.database.transaction() as session:
-        registry.reset(session, registry.get(session, "gateway-1"), clock.now())
+        enrolment.reset(session, registry.get(session, "gateway-1"), clock.now())
     assert cable.message(message_id).reason_class == "unconfirmed"
     cable.pass_time(minutes=10)
     assert sent(talk.work()) == []
@@ -555,7 +556,7 @@ def test_a_gateway_with_a_new_key_is_not_handed_again_what_the_old_one_may_have_
     assert cable.message(message_id).status == "dispatched"
     with cable.world.database.transaction() as session:
         device = registry.get(session, "gateway-1")
-        cable.key = registry.rotate_key(session, device, clock.now())
+        cable.key = enrolment.rotate_key(session, device, clock.now())
     talk = cable.subscribed()
     cable.pass_time(minutes=6)
     assert sent(talk.work()) == []

@@ -16,8 +16,7 @@ import pytest
 from werkzeug.serving import make_server
 
 from smsgw import clock
-from smsgw.core.accounts import crms
-from smsgw.core.devices import registry
+from smsgw.core.accounts import crms, enrolment
 from smsgw.live import upgrade
 from smsgw.live.conversation import Kind
 from smsgw.phones.mysmsapio import conversation
@@ -80,7 +79,7 @@ def place(tmp_path: Path) -> Iterator[tuple[Server, str, str]]:
     database = Database(url)
     migrations.upgrade(database)
     with database.transaction() as session:
-        _, key = registry.add_with_key(session, "gateway-1", None, None, clock.now())
+        _, key = enrolment.add_with_key(session, "gateway-1", None, None, clock.now())
         _, crm_key = crms.add(session, "clinic", None, clock.now())
     database.close()
     with serving(tmp_path, url) as server:
@@ -176,7 +175,7 @@ def silent_place(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[tupl
         conversation.Conversation, "kind", Kind("silent", look=conversation.KIND.look)
     )
     with world.database.transaction() as session:
-        _, key = registry.add_with_key(session, "gateway-1", None, None, clock.now())
+        _, key = enrolment.add_with_key(session, "gateway-1", None, None, clock.now())
     server = make_server("127.0.0.1", 0, world.app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -20,8 +20,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core.accounts import crms
-from smsgw.core.devices import registry
+from smsgw.core.accounts import crms, enrolment
 from smsgw.core.operations import health
 from smsgw.delivery.worker import Worker
 from smsgw.factory import create_app
@@ -70,7 +69,7 @@ def stoppable(postgresql: Any, settings: Settings) -> Iterator[World]:
     app = create_app(replace(settings, database_url=url, operator_key="o" * 40))
     database = app.extensions["smsgw"].database
     with database.transaction() as session:
-        _, password = registry.add_with_password(session, "phone-1", None, None, NOW)
+        _, password = enrolment.add_with_password(session, "phone-1", None, None, NOW)
         crm, key = crms.add(session, "clinic", None, NOW)
     yield World(app, settings, database, password, crm.id, key)
     app.extensions[FLUSHER].stop()

@@ -13,7 +13,7 @@ import time_machine
 
 from smsgw import clock
 from smsgw.core.accounts import crms
-from smsgw.core.events import recording
+from smsgw.core.events import feed
 from smsgw.core.messages import endings, queueing, resending, unconfirmed
 from smsgw.core.messages.drafts import Draft
 from smsgw.core.operations import housekeeping
@@ -119,7 +119,7 @@ class Stage:
     def events(self, message_id: str | None = None) -> list[str]:
         """The types of the CRM's events, oldest first."""
         with self.world.database.reading() as session:
-            rows = recording.feed(session, self.world.crm_id, None, 1000)
+            rows = feed.page(session, self.world.crm_id, None, 1000)
             return [row.type for row in rows if message_id in (None, row.message_id)]
 
     def bodies(self) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 import pytest
 
 from smsgw import clock
+from smsgw.core.accounts import enrolment
 from smsgw.core.devices import protocols, registry
 from smsgw.http.last_seen import FLUSHER
 
@@ -15,7 +16,7 @@ def change(stage, act, device_id="phone-1"):
 
 
 def remove(session, device):
-    registry.remove(session, device, clock.now())
+    enrolment.remove(session, device, clock.now())
 
 
 def disable(_session, device):
@@ -23,13 +24,13 @@ def disable(_session, device):
 
 
 def rotate(session, device):
-    registry.rotate(session, device, clock.now())
+    enrolment.rotate(session, device, clock.now())
 
 
 def add_again(session, device):
     remove(session, device)
     session.flush()
-    registry.add_with_password(session, device.id, None, None, clock.now())
+    enrolment.add_with_password(session, device.id, None, None, clock.now())
 
 
 LOSSES = pytest.mark.parametrize(
@@ -80,7 +81,7 @@ def test_what_a_gateway_with_a_key_says_by_rest_counts_only_while_the_key_does(
     stage, monkeypatch, loss, status, path, body
 ):
     with stage.world.database.transaction() as session:
-        device, key = registry.add_with_key(session, "gateway-1", None, None, clock.now())
+        device, key = enrolment.add_with_key(session, "gateway-1", None, None, clock.now())
         device.protocol = protocols.MYSMSAPIO
     lose_while_reading(stage, monkeypatch, loss, "gateway-1")
     headers = {"Authorization": f"Bearer {key}"}

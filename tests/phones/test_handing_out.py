@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from smsgw import clock
-from smsgw.core.accounts import crms
+from smsgw.core.accounts import crms, enrolment
 from smsgw.core.devices import registry
 from smsgw.core.messages import endings, handing_out, queueing
 from smsgw.errors import IllegalTransition
@@ -459,7 +459,7 @@ def test_a_new_phone_under_a_removed_name_does_not_get_what_the_old_one_may_have
     message_id, _ = stage.send()
     world = stage.world
     with world.database.transaction() as session:
-        registry.remove(session, registry.get(session, "phone-1"), clock.now())
+        enrolment.remove(session, registry.get(session, "phone-1"), clock.now())
     message = stage.message(message_id)
     assert (message.status, message.reason_class) == ("failed", "unconfirmed")
     headers = world.add_device("phone-1")

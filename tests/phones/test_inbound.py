@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from smsgw.core.accounts import enrolment
 from smsgw.core.devices import registry
 from smsgw.core.operations import housekeeping
 from smsgw.store.db import Database
@@ -74,8 +75,8 @@ def test_a_phone_that_was_registered_anew_brings_nothing_twice(stage):
     batch = [sms(id="17"), sms("with a uuid")]
     stage.poll(batch)
     with stage.world.database.transaction() as session:
-        registry.remove(session, registry.get(session, "phone-1"), NOW)
-        _, password = registry.add_with_password(session, "phone-1", None, None, NOW)
+        enrolment.remove(session, registry.get(session, "phone-1"), NOW)
+        _, password = enrolment.add_with_password(session, "phone-1", None, None, NOW)
     stage.poll(batch, headers=stage.world.as_device(password=password))
     assert len(stage.inbox()) == 2
 

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 import time_machine
 
 from smsgw import clock
+from smsgw.core.accounts import enrolment
 from smsgw.core.devices import registry
 from smsgw.http.last_seen import FLUSHER
 from smsgw.store.models import Device
@@ -116,7 +117,7 @@ def test_words_from_before_a_reset_do_not_lift_what_it_ended(stage):
     stage.report(dispatch_id, "UNSENT", "PENDING")
     stage.pass_time(minutes=1)
     with stage.world.database.transaction() as session:
-        registry.reset(session, registry.get(session, "phone-1"), clock.now())
+        enrolment.reset(session, registry.get(session, "phone-1"), clock.now())
     stage.report(dispatch_id, "UNSENT")
     assert stage.message(message_id).reason_class == "unconfirmed"
     stage.report(dispatch_id, "SENT")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from smsgw import clock
+from smsgw.core.accounts import enrolment
 from smsgw.core.devices import registry
 from smsgw.core.operations import doctor
 from smsgw.errors import IllegalTransition, NotFound
@@ -14,17 +15,17 @@ from .conftest import update
 WORDS = {"dispatched": [], "accepted": ["UNSENT"], "sending": ["UNSENT", "PENDING"]}
 
 
-def act(stage, change=registry.reset):
+def act(stage, change=enrolment.reset):
     with stage.world.database.transaction() as session:
         return change(session, registry.get(session, "phone-1"), clock.now())
 
 
 def removed_and_added(stage):
-    act(stage, registry.remove)
+    act(stage, enrolment.remove)
     return stage.world.add_device("phone-1")
 
 
-@pytest.mark.parametrize("change", [registry.reset, registry.remove])
+@pytest.mark.parametrize("change", [enrolment.reset, enrolment.remove])
 @pytest.mark.parametrize("status", list(WORDS))
 def test_what_a_phone_had_in_hand_fails_as_unconfirmed(stage, change, status):
     message_id, dispatch_id = stage.send()
@@ -118,8 +119,8 @@ def test_other_phones_keep_what_they_have_in_hand(stage):
 def test_a_device_that_is_gone_cannot_be_reset_or_removed_once_more(stage):
     with stage.world.database.reading() as session:
         device = registry.get(session, "phone-1")
-    act(stage, registry.remove)
-    for change in (registry.reset, registry.remove):
+    act(stage, enrolment.remove)
+    for change in (enrolment.reset, enrolment.remove):
         with stage.world.database.transaction() as session, pytest.raises(NotFound):
             change(session, device, clock.now())
 

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from smsgw import clock
+from smsgw.core.accounts import enrolment
 from smsgw.core.devices import protocols, registry
 from smsgw.phones.cht import endpoints
 
@@ -23,7 +24,7 @@ def check(stage, headers=None):
 
 def rotate(stage, _headers=None):
     with stage.world.database.transaction() as session:
-        password = registry.rotate(session, registry.get(session, "phone-1"), clock.now())
+        password = enrolment.rotate(session, registry.get(session, "phone-1"), clock.now())
     return stage.world.as_device("phone-1", password)
 
 

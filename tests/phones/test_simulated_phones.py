@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from demo.handset import Handset
 from demo.rows import Batch, Ledger, Outgoing, Report
 from smsgw import clock
+from smsgw.core.accounts import enrolment
 from smsgw.core.devices import registry
 from smsgw.errors import IllegalTransition
 from smsgw.store.models import Dispatch, Message
@@ -181,13 +182,13 @@ class Simulation:
                     phone.is_set_up = False
                 case "reset":
                     phone.new_app()
-                    registry.reset(session, device, now)
+                    enrolment.reset(session, device, now)
                 case "rotate":
-                    password = registry.rotate(session, device, now)
+                    password = enrolment.rotate(session, device, now)
                 case "add again":
-                    registry.remove(session, device, now)
+                    enrolment.remove(session, device, now)
                     session.flush()
-                    _, password = registry.add_with_password(
+                    _, password = enrolment.add_with_password(
                         session, phone.device_id, None, None, now
                     )
         if password is not None:
@@ -239,7 +240,7 @@ def test_no_sms_goes_out_twice_and_no_message_stands_still(stage, monkeypatch, s
             assert dispatch.status != "dispatched"
     for phone in simulation.phones:
         with stage.world.database.transaction() as session:
-            registry.reset(session, registry.get(session, phone.device_id), clock.now())
+            enrolment.reset(session, registry.get(session, phone.device_id), clock.now())
     with stage.world.database.reading() as session:
         assert set(session.scalars(sa.select(Message.status))) <= FINAL
         lost = session.scalars(sa.select(Message).where(Message.status == "failed")).all()

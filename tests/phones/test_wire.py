@@ -7,6 +7,7 @@ import json
 import pytest
 
 from smsgw import ids
+from smsgw.core.accounts import enrolment
 from smsgw.core.devices import registry
 from smsgw.http.guards import readings
 from smsgw.http.last_seen import FLUSHER
@@ -92,7 +93,7 @@ def test_a_disabled_phone_sees_401_at_its_check_and_403_at_its_poll(stage):
 
 def test_a_removed_phone_is_unknown(stage):
     with stage.world.database.transaction() as session:
-        registry.remove(session, registry.get(session, "phone-1"), NOW)
+        enrolment.remove(session, registry.get(session, "phone-1"), NOW)
     assert stage.post({}).status_code == 401
 
 
@@ -135,7 +136,7 @@ def test_the_likeliest_reading_comes_first_and_there_are_few():
 
 def test_a_key_works_as_a_bearer_token_and_as_a_password(stage):
     with stage.world.database.transaction() as session:
-        _, key = registry.add_with_key(session, "keyed", None, None, NOW)
+        _, key = enrolment.add_with_key(session, "keyed", None, None, NOW)
     bearer = {"Authorization": f"Bearer {key}"}
     assert stage.world.client.get("/api/sms", headers=bearer).status_code == 200
     assert stage.poll(headers=stage.world.as_device("keyed", key)) == []

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from smsgw import clock
-from smsgw.core.accounts import crms
-from smsgw.core.devices import registry
+from smsgw.core.accounts import crms, enrolment
 from smsgw.factory import create_app
 
 HEADER = struct.Struct("<ccIQI")
@@ -48,7 +47,7 @@ class Callers:
             ]
 
     def _phone(self, session: Any, name: str) -> dict[str, str]:
-        _, password = registry.add_with_password(session, name, None, None, clock.now())
+        _, password = enrolment.add_with_password(session, name, None, None, clock.now())
         pair = base64.b64encode(f"{name}:{password}".encode()).decode()
         return {"Authorization": f"Basic {pair}"}
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from demo.phone import PhoneInHand
 from smsgw import clock
-from smsgw.core.accounts import crms
+from smsgw.core.accounts import crms, enrolment
 from smsgw.core.devices import logins, registry
 from smsgw.live.wakeup import doorbell
 from smsgw.store import migrations
@@ -93,9 +93,9 @@ def test_a_server_behind_a_pooler_serves_everybody_and_leaves_nothing_in_its_con
         with database.transaction() as session:
             crm, crm_key = crms.add(session, "fleet", None, clock.now())
             crm_id = crm.id
-            _, key = registry.add_with_key(session, "gateway-1", None, None, clock.now())
+            _, key = enrolment.add_with_key(session, "gateway-1", None, None, clock.now())
             logins_of = [
-                f"p{n}:{registry.add_with_password(session, f'p{n}', None, None, clock.now())[1]}"
+                f"p{n}:{enrolment.add_with_password(session, f'p{n}', None, None, clock.now())[1]}"
                 for n in range(PHONES)
             ]
         running = stack.enter_context(serving(tmp_path, pooled, **SETTINGS))
@@ -159,7 +159,7 @@ def test_processes_that_share_a_pooler_never_run_each_others_statements(server: 
         with databases[0].transaction() as session:
             names = [f"{mode}-{number}" for number in range(10)]
             for name in names:
-                registry.add_with_password(session, name, None, None, clock.now())
+                enrolment.add_with_password(session, name, None, None, clock.now())
 
         def ask(number: int) -> None:
             database, name = databases[number % 3], names[number % 10]

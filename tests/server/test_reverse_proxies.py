@@ -17,8 +17,7 @@ import pytest
 import requests
 
 from smsgw import clock
-from smsgw.core.accounts import crms
-from smsgw.core.devices import registry
+from smsgw.core.accounts import crms, enrolment
 from smsgw.store.db import Database
 from tests.conftest import missing
 from tests.live import node
@@ -172,7 +171,7 @@ def add_people(url: str) -> str:
     """Adds a phone and a CRM; the CRM's key."""
     database = Database(url)
     with database.transaction() as session:
-        registry.add_with_password(session, "phone-1", None, None, clock.now())
+        enrolment.add_with_password(session, "phone-1", None, None, clock.now())
         _, key = crms.add(session, "clinic", None, clock.now())
     database.close()
     return key

@@ -20,8 +20,7 @@ import sqlalchemy as sa
 from demo.phone import Mode, PhoneInHand, Poll
 from demo.wire import Fault
 from smsgw import clock
-from smsgw.core.accounts import crms, operators
-from smsgw.core.devices import registry
+from smsgw.core.accounts import crms, enrolment, operators
 from smsgw.store.db import Database
 from smsgw.store.models import Event, InboxEntry, Message, WorkerHeartbeat
 from tests.conftest import new_database
@@ -71,7 +70,7 @@ class Site:
 
     def add_phone(self, name: str, mode: Mode = Mode.OK, **options: Any) -> "Phone":
         with self.database.transaction() as session:
-            _, password = registry.add_with_password(session, name, None, None, clock.now())
+            _, password = enrolment.add_with_password(session, name, None, None, clock.now())
         return Phone(self, f"{name}:{password}", mode, options)
 
     def add_crm(self, name: str, device_ids: list[str]) -> "Crm":

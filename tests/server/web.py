@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from smsgw import ids
-from smsgw.core.accounts import crms
-from smsgw.core.devices import registry
+from smsgw.core.accounts import crms, enrolment
 from smsgw.server import supervisor as server_module
 from smsgw.store import migrations
 from smsgw.store.db import Database
@@ -74,7 +73,7 @@ def serving_web(home: Path, times: str = "", before: str = "pass") -> Iterator[W
     database = Database(url)
     migrations.upgrade(database)
     with database.transaction() as session:
-        device, _ = registry.add_with_password(session, "phone-1", None, None, NOW)
+        device, _ = enrolment.add_with_password(session, "phone-1", None, None, NOW)
         device.secret_hash = ids.hash_secret(PASSWORD)
         _, key = crms.add(session, CRM, None, NOW)
     database.close()

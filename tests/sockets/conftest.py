@@ -10,8 +10,8 @@ import pytest
 import time_machine
 
 from smsgw import clock, ids
-from smsgw.core.accounts import crms, operators
-from smsgw.core.devices import logins, presence, registry
+from smsgw.core.accounts import crms, enrolment, operators
+from smsgw.core.devices import logins, presence
 from smsgw.core.devices.protocols import SOCKET
 from smsgw.core.messages import endings, queueing, unconfirmed
 from smsgw.core.messages.drafts import Draft
@@ -109,7 +109,7 @@ def say(conversation: Any, body: Any) -> list[Any]:
 def stage(world: World) -> Any:
     with time_machine.travel(NOW, tick=False) as traveller:
         with world.database.transaction() as session:
-            device, token = registry.add_with_key(session, "12345", None, None, NOW)
+            device, token = enrolment.add_with_key(session, "12345", None, None, NOW)
             device.protocol = SOCKET
             crm, key = crms.add(session, "CRM", ["12345"], NOW)
             operator_key = operators.add(session, "ops", NOW)

@@ -4,9 +4,8 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core.accounts import crms
+from smsgw.core.accounts import crms, enrolment
 from smsgw.core.accounts.rate_limits import Limit
-from smsgw.core.devices import registry
 from smsgw.core.events import feed, recording
 from smsgw.store.models import Delivery, Event
 from smsgw.websocket_api import crm_socket as crm_side
@@ -173,7 +172,7 @@ def test_many_devices_online_are_told_in_pieces(stage: Stage, monkeypatch: pytes
     monkeypatch.setattr(crm_side, "MOST_EVENTS", 2)
     with stage.world.database.transaction() as session:
         for number in range(5):
-            device, _ = registry.add_with_key(session, f"d{number}", None, None, clock.now())
+            device, _ = enrolment.add_with_key(session, f"d{number}", None, None, clock.now())
             device.is_online = True
         crms.route(
             session,
@@ -283,7 +282,7 @@ def test_a_socket_outlives_the_removal_of_old_events(stage: Stage):
     assert crm_side._look(stage.world.database, [program]) == []
     with stage.world.database.reading() as session:
         again = stage.crm(after=program.position)
-        recording.feed(session, stage.crm_id, again.position, 1)  # what the door asks
+        feed.page(session, stage.crm_id, again.position, 1)  # what the door asks
     for one in (program, again):
         assert one.work() == []
     receive(stage, "m2")

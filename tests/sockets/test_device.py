@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
+from smsgw.core.accounts import enrolment
 from smsgw.core.devices import registry
 from smsgw.live.conversation import Drop
 from smsgw.live.device_socket import look
@@ -148,7 +149,7 @@ def test_a_repeat_is_acknowledged_and_not_forwarded(stage: Stage):
 
 def test_two_devices_may_use_the_same_message_id(stage: Stage):
     with stage.world.database.transaction() as session:
-        _, token = registry.add_with_key(session, "other", None, None, clock.now())
+        _, token = enrolment.add_with_key(session, "other", None, None, clock.now())
     for phone in (stage.device(), stage.device(token)):
         phone.opened()
         say(phone, {**INCOMING, "deviceId": phone.key})
@@ -306,7 +307,7 @@ def test_the_error_says_where_a_frame_stops_being_json(stage: Stage):
 
 
 def remove(session, device):
-    registry.remove(session, device, clock.now())
+    enrolment.remove(session, device, clock.now())
 
 
 def disable(_session, device):
@@ -314,7 +315,7 @@ def disable(_session, device):
 
 
 def rotate(session, device):
-    registry.rotate_key(session, device, clock.now())
+    enrolment.rotate_key(session, device, clock.now())
 
 
 @pytest.mark.parametrize("loss", [remove, disable, rotate])

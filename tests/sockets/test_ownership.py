@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from smsgw.core.accounts import crms, ownership
+from smsgw.core.accounts import crms, enrolment, ownership
 from smsgw.core.devices import registry
 from smsgw.http.context import EXTENSION
 from smsgw.store.models import CrmDevice, Device
@@ -143,7 +143,7 @@ def test_no_crm_brings_a_removed_or_disabled_device_back(stage: Stage, name: str
             device = registry.get(session, device_id)
             device.enabled = False
             if state == "removed":
-                registry.remove(session, device, NOW)
+                enrolment.remove(session, device, NOW)
     for key in (stage.crm_key, stage.world.crm_key):
         assert register(stage, name, key).status_code == 409
     assert register(stage, "own", stage.operator_key).status_code in (200, 201)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from smsgw import clock
-from smsgw.core.accounts import crms, ownership
+from smsgw.core.accounts import crms, enrolment, ownership
 from smsgw.core.devices import pairing, registry
 from smsgw.core.operations import doctor
 from smsgw.http.context import EXTENSION
@@ -204,7 +204,7 @@ def test_a_stranger_takes_no_name_that_is_or_was_there(stage: Stage, name: str):
     open_both(stage)
     stage.world.add_device("gone")
     with stage.world.database.transaction() as session:
-        registry.remove(session, registry.get(session, "gone"), NOW)
+        enrolment.remove(session, registry.get(session, "gone"), NOW)
     assert register(stage, name).status_code == 409
     answer = stage.call("POST", GATEWAY, {"device_id": name, "name": "mine"})
     assert (answer.status_code, answer.json["error"]) == (400, "Device ID already exists")

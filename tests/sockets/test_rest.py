@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from smsgw.core.accounts import crms
+from smsgw.core.accounts import crms, enrolment
 from smsgw.core.devices import registry, routing
 from smsgw.core.devices.protocols import SOCKET
 from smsgw.core.events import recording
@@ -75,7 +75,7 @@ def test_an_open_door_gives_nobody_another_ones_device(stage: Stage):
     open_the_door(stage)
     with stage.world.database.transaction() as session:
         _, stranger = crms.add(session, "stranger", [], NOW)
-        _, other = registry.add_with_key(session, "other", None, None, NOW)
+        _, other = enrolment.add_with_key(session, "other", None, None, NOW)
         registry.get(session, "other").protocol = SOCKET
     for key in (None, stranger, other):
         assert register(stage, "12345", key).status_code == 409
@@ -270,7 +270,7 @@ def test_a_token_that_becomes_void_while_its_request_is_under_way_gets_no_new_on
 
     def late() -> Any:
         with stage.world.database.transaction() as session:
-            registry.rotate_key(session, registry.get(session, "12345"), NOW)
+            enrolment.rotate_key(session, registry.get(session, "12345"), NOW)
         return read()
 
     monkeypatch.setattr(keys, "json_body", late)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 import sqlalchemy as sa
 
-from smsgw.core.accounts import crms
+from smsgw.core.accounts import crms, enrolment
 from smsgw.core.devices import locking, logins, registry
 from smsgw.core.messages import handing_out, queueing
 from smsgw.core.messages.drafts import Draft
@@ -49,7 +49,7 @@ OPERATORS = InsertNew(Operator, NewOperator, conflict_on=[Operator.name], return
 
 def test_no_update_is_lost_when_many_write_at_once(database):
     with database.transaction() as session:
-        registry.add_with_password(session, "phone-1", None, None, NOW)
+        enrolment.add_with_password(session, "phone-1", None, None, NOW)
 
     def count_up():
         for _ in range(25):
@@ -78,7 +78,7 @@ def test_a_process_that_hangs_with_the_write_lock_is_not_waited_for_for_ever(tmp
 def test_a_failed_transaction_leaves_nothing(database):
     def fail():
         with database.transaction() as session:
-            registry.add_with_password(session, "phone-1", None, None, NOW)
+            enrolment.add_with_password(session, "phone-1", None, None, NOW)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -119,7 +119,7 @@ def _driver(session):
 
 def test_readers_do_not_wait_for_a_writer(database):
     with database.transaction() as session:
-        registry.add_with_password(session, "phone-1", None, None, NOW)
+        enrolment.add_with_password(session, "phone-1", None, None, NOW)
         with database.reading() as reader:
             assert registry.everyone(reader) == []
 
@@ -181,7 +181,7 @@ def test_the_login_of_an_idle_poll_reads_little_also_while_statistics_are_old(wo
     if world.database.is_sqlite:
         pytest.skip("SQLite goes by indexes whatever it knows of the tables")
     with world.database.transaction() as session:
-        registry.add_with_password(session, "phone-2", None, None, NOW)
+        enrolment.add_with_password(session, "phone-2", None, None, NOW)
         session.execute(sa.text("ANALYZE"))
     _fill(world, 3000, device_id="phone-2")
     values = {"device_id": "phone-1", "now": NOW, "oldest": NOW}

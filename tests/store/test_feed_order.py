@@ -45,7 +45,7 @@ class Feed:
 
     def read(self, database: Database | None = None) -> list[str]:
         with (database or self.database).reading() as session:
-            found = [event.id for event in recording.feed(session, self.crm_id, self._after, 1000)]
+            found = [event.id for event in event_feed.page(session, self.crm_id, self._after, 1000)]
         self._after = found[-1] if found else self._after
         return found
 

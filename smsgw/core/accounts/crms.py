@@ -19,7 +19,7 @@ from ...store.rows import Caller
 from ..devices import pairing, registry, routing
 from ..messages import endings
 from ..webhooks import endpoints
-from . import ownership
+from . import enrolment, ownership
 
 MOST_WAITING = 100
 _LOOK_ALIKE = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC")
@@ -138,7 +138,7 @@ def remove(session: Session, crm: Crm, now: datetime) -> None:
     """
     session.refresh(crm, with_for_update={"key_share": True})
     for device in ownership.of_crm(session, crm.id):
-        registry.remove(session, device, now)
+        enrolment.remove(session, device, now)
     endings.cancel_queued(session, crm, now)
     for endpoint in endpoints.of_crm(session, crm.id):
         endpoints.remove(session, endpoint, now)

@@ -11,7 +11,7 @@ from ...settings import Settings
 from ...store.models import Crm, Device, Message
 from ..devices import pairing, protocols, registry, routing
 from ..messages import endings
-from . import routes
+from . import enrolment, routes
 
 MOST_WAITING = 100
 
@@ -30,7 +30,7 @@ def add_for_crm(
     if owned >= settings.devices_per_crm:
         text = f"the CRM has {owned} devices, and SMSGW_DEVICES_PER_CRM allows no more"
         raise Conflict(text, code="too_many_devices")
-    return registry.add_new(
+    return enrolment.add_new(
         session,
         device_id,
         phone,
@@ -49,7 +49,7 @@ def add_waiting(
     if _count(session, ~Device.approved) >= MOST_WAITING:
         text = f"{MOST_WAITING} devices wait for an operator's approval already"
         raise Forbidden(text, code="too_many_waiting")
-    return registry.add_new(
+    return enrolment.add_new(
         session, device_id, phone, region, now, owner_crm_id=None, approved=False
     )
 

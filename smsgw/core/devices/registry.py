@@ -1,86 +1,18 @@
-"""Devices: who they are, their secret, and how they are shown."""
+"""Devices: finding them, and how they are shown."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ... import ids
 from ...clock import rfc3339, rfc3339_or_none
-from ...errors import Conflict, Invalid, NotFound
-from ...sms import numbers
-from ...store.inserts import InsertNew
-from ...store.models import CrmDevice, Device, Dispatch, Message
-from ..messages import unconfirmed
-from . import capacity, locking, pairing, protocols
-from .locking import Locked
+from ...errors import NotFound
+from ...store.models import Device, Dispatch, Message
+from . import capacity, protocols
 
 _THERE = sa.select(Device).where(Device.removed_at.is_(None)).order_by(Device.id)
-_DEVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-class _New(NamedTuple):
-    id: str
-    secret_hash: str
-    created_at: datetime
-    owner_crm_id: str | None
-    approved: bool
-
-
-_NEW_DEVICES = InsertNew(Device, _New, conflict_on=[Device.id], returning=Device.id)
-
-
-def add_with_password(
-    session: Session, device_id: str, phone: str | None, region: str | None, now: datetime
-) -> tuple[Device, str]:
-    """Makes a device of the operators' and returns it with its password, which is not kept.
-
-    A removed name comes back to life with its history, whoever it belonged to.
-    """
-    secret = ids.new_password()
-    return _add(session, device_id, phone, region, secret, now), secret
-
-
-def add_with_key(
-    session: Session, device_id: str, phone: str | None, region: str | None, now: datetime
-) -> tuple[Device, str]:
-    """The same with a `gw_live_…` key, for the apps that ask for one."""
-    secret = ids.new_device_key()
-    device = _add(session, device_id, phone, region, secret, now)
-    # Until it speaks: the app that scans a key.
-    device.protocol = protocols.MYSMSAPIO
-    return device, secret
-
-
-def add_new(
-    session: Session,
-    device_id: str,
-    phone: str | None,
-    region: str | None,
-    now: datetime,
-    *,
-    owner_crm_id: str | None,
-    approved: bool,
-) -> tuple[Device, str]:
-    """Makes a device with a `gw_live_…` key whose name is new; returns it with the key.
-
-    `Conflict` for a name that any device has or had, in capitals or not: its messages may still be there.
-    """
-    _check_name(device_id)
-    pairing.PHONES.lock(session)
-    is_like_it = sa.func.lower(Device.id) == device_id.lower()
-    key = ids.new_device_key()
-    row = _New(device_id, ids.hash_secret(key), now, owner_crm_id, approved)
-    is_taken = session.scalar(sa.select(Device.id).where(is_like_it).limit(1)) is not None
-    if is_taken or not _NEW_DEVICES.new(session, [row]):
-        raise _taken(device_id)
-    device = session.get_one(Device, device_id)
-    set_phone(device, phone, region)
-    session.flush()
-    return device, key
 
 
 def get(session: Session, device_id: str) -> Device:
@@ -101,60 +33,6 @@ def several(session: Session, device_ids: Sequence[str]) -> list[Device]:
     return list(session.scalars(_THERE.where(Device.id.in_(device_ids))))
 
 
-def rotate(session: Session, device: Device, now: datetime) -> str:
-    """Gives the device a new password and returns it; the old one is void.
-
-    Whoever comes with the new one may be another phone: what was handed out before and is not confirmed is in doubt.
-    """
-    return _with_secret(session, device, ids.new_password(), now)
-
-
-def rotate_key(session: Session, device: Device, now: datetime) -> str:
-    """The same with a `gw_live_…` key, for the apps that ask for one."""
-    return _with_secret(session, device, ids.new_device_key(), now)
-
-
-def set_phone(device: Device, phone: str | None, region: str | None) -> None:
-    """Sets which number the device has; `None` where it is not known, `Invalid` for what is no number."""
-    fault = None if phone is None else numbers.refusal(phone, region)
-    if fault is not None:
-        raise Invalid(f"phone: {fault}", details={"phone": [fault]})
-    device.phone = None if phone is None else numbers.normalise(phone, region)
-
-
-def reset(session: Session, device: Device, now: datetime) -> int:
-    """Frees the device of all it has in hand, because its phone has forgotten everything; returns how many it was.
-
-    Those messages fail as `unconfirmed`: the phone may have sent them all the same.
-    """
-    locked = _lock(session, device)
-    count = unconfirmed.forget(session, device.id, now)
-    unconfirmed.doubt(session, locked, now)
-    return count
-
-
-def remove(session: Session, device: Device, now: datetime) -> None:
-    """Takes the device away, and all it had in hand ends as with `reset`.
-
-    Its messages and ids stay, so nothing it sends later comes in twice, and a phone that gets its name later is not
-    handed what this one may have sent.
-    """
-    reset(session, device, now)
-    session.execute(sa.delete(CrmDevice).where(CrmDevice.device_id == device.id))
-    device.removed_at = now
-    device.enabled = False
-    device.secret_hash = ids.hash_secret(ids.new_device_key())
-
-
-def _lock(session: Session, device: Device) -> Locked:
-    """Waits for the device's polls, so that none of them hands anything out meanwhile."""
-    session.flush()
-    locked = locking.lock(session, device.id)
-    if locked.removed_at is not None:
-        raise NotFound(f"no device {device.id!r}")
-    return locked
-
-
 def is_online(device: Device, now: datetime, offline_seconds: int) -> bool:
     """Whether it was heard of within `offline_seconds`, or within what its protocol says instead."""
     limit = timedelta(
@@ -163,17 +41,6 @@ def is_online(device: Device, now: datetime, offline_seconds: int) -> bool:
         )
     )
     return device.last_seen_at is not None and device.last_seen_at > now - limit
-
-
-def login_shape(device_id: str, secret: str, base_url: str) -> dict[str, str]:
-    """What to type into the phone's app, shown once; `url` has name and secret in it and is all that most need."""
-    scheme, _, rest = base_url.partition("://")
-    return {
-        "device_id": device_id,
-        "username": device_id,
-        "password": secret,
-        "url": f"{scheme}://{device_id}:{secret}@{rest}/api/sms",
-    }
 
 
 def shapes(
@@ -210,48 +77,6 @@ def shapes(
         }
         for row in rows
     ]
-
-
-def _add(
-    session: Session,
-    device_id: str,
-    phone: str | None,
-    region: str | None,
-    secret: str,
-    now: datetime,
-) -> Device:
-    _check_name(device_id)
-    row = _New(device_id, ids.hash_secret(secret), now, None, True)
-    is_new = bool(_NEW_DEVICES.new(session, [row]))
-    device = session.get_one(Device, device_id, with_for_update=True)
-    if not is_new and device.removed_at is None:
-        raise _taken(device_id, is_waiting=not device.approved)
-    if not is_new:
-        # What it had in hand when an older version removed it.
-        unconfirmed.forget(session, device_id, now)
-    device.removed_at = device.owner_crm_id = None
-    device.enabled = device.approved = True
-    set_phone(device, phone, region)
-    device.secret_hash = ids.hash_secret(secret)
-    session.flush()
-    return device
-
-
-def _check_name(device_id: str) -> None:
-    if not _DEVICE_ID.fullmatch(device_id):
-        text = "Must have 1 to 64 letters, digits, dots, dashes and underscores."
-        raise Invalid(f"device_id: {text}", details={"device_id": [text]})
-
-
-def _taken(device_id: str, is_waiting: bool = False) -> Conflict:
-    how = "registered itself and waits: approve or remove it" if is_waiting else "is there already"
-    return Conflict(f"a device {device_id!r} {how}", code="device_exists")
-
-
-def _with_secret(session: Session, device: Device, secret: str, now: datetime) -> str:
-    unconfirmed.doubt(session, _lock(session, device), now)
-    device.secret_hash = ids.hash_secret(secret)
-    return secret
 
 
 def _counts(session: Session, statement: Any, by: Any) -> dict[str, int]:

@@ -13,13 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ... import ids
-from ...settings import Settings
 from ...store.db import Database
 from ...store.models import Crm, Device, Dispatch, Message
 from ...store.queries import Query
-from ..messages import handing_out
-from ..messages.handing_out import Outgoing
-from ..messages.history import writing
 from . import capacity, locking, protocols, routing
 from . import queue as device_queue
 from .logins import Login
@@ -94,17 +90,6 @@ _SOMETHING = Query(
         Device.id == sa.bindparam("device_id", type_=sa.String)
     ),
 )
-
-
-def hand_out(
-    session: Session, login: Login, socket_id: str, settings: Settings, now: datetime
-) -> list[Outgoing]:
-    """Hands the device what it is to send now; nothing when this is not its socket. Raises what `admit` raises."""
-    device = locking.admit(session, login)
-    if device.socket_id != socket_id:
-        return []
-    with writing(session, now) as journal:
-        return handing_out.hand_out(session, device, settings, journal)
 
 
 def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set[str]:

@@ -1,13 +1,16 @@
-"""Where readers of the event feed stand: the newest event now, and for whom there is a newer one."""
+"""The feed of events in the order in which they became visible, and the positions its readers go on from."""
 
 from collections.abc import Collection
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ... import ids
 from ...errors import NotFound
-from ...store.models import Crm, Event
-from . import recording
+from ...store.db import is_postgresql
+from ...store.models import Crm, Event, FeedBase
+from . import open_transactions
 
 _NEWEST = (
     sa.select(Event.id)
@@ -16,6 +19,47 @@ _NEWEST = (
     .limit(1)
     .scalar_subquery()
 )
+_POSITION = sa.select(Event.tx, Event.seq, Event.crm_id).where(Event.id == sa.bindparam("event_id"))
+
+
+def page(session: Session, crm_id: str, after: str | None, limit: int) -> list[Event]:
+    """The CRM's events after the event `after` (from the first one when `None`), oldest first, none ever skipped."""
+    statement = sa.select(Event).where(Event.crm_id == crm_id).order_by(Event.tx, Event.seq)
+    if after is not None:
+        statement = statement.where(_is_after(session, crm_id, after))
+    return list(session.scalars(statement.where(is_shown(session)).limit(limit)))
+
+
+def page_of_all(session: Session, after: str | None, limit: int) -> list[Event]:
+    """The same for the events of all CRMs, read by each CRM's index."""
+    # One bound for all: a transaction that ends meanwhile is in the feed of none of them yet.
+    shown = (
+        [Event.tx < session.scalars(sa.select(_oldest_running())).one()]
+        if is_postgresql(session)
+        else []
+    )
+    if after is not None:
+        shown.append(_is_after(session, None, after))
+    keys = sa.select(Event.tx, Event.seq).where(*shown).order_by(Event.tx, Event.seq).limit(limit)
+    crm_ids = session.scalars(sa.select(Crm.id)).all()
+    found = [
+        (row.tx, row.seq)
+        for crm_id in crm_ids
+        for row in session.execute(keys.where(Event.crm_id == crm_id))
+    ]
+    first = [seq for _, seq in sorted(found)[:limit]]
+    rows = session.scalars(sa.select(Event).where(Event.seq.in_(first)))
+    return sorted(rows, key=lambda row: (row.tx, row.seq))
+
+
+def is_shown(session: Session) -> sa.ColumnElement[bool]:
+    """A condition on `Event`: nothing that comes before it in the feed can still become visible."""
+    return Event.tx < _oldest_running() if is_postgresql(session) else sa.true()
+
+
+def withheld_since(session: Session) -> datetime | None:
+    """When the oldest event happened that the feed does not show yet, `None` where it shows them all."""
+    return session.scalar(sa.select(sa.func.min(Event.created_at)).where(~is_shown(session)))
 
 
 def newest_ids(session: Session, crm_ids: Collection[str]) -> dict[str, str | None]:
@@ -28,7 +72,7 @@ def last_shown(session: Session, crm_id: str) -> str | None:
     """The last event that the feed shows this CRM at this moment: whoever goes on after it misses nothing."""
     newest = (
         sa.select(Event.id)
-        .where(Event.crm_id == crm_id, recording.is_shown(session))
+        .where(Event.crm_id == crm_id, is_shown(session))
         .order_by(Event.tx.desc(), Event.seq.desc())
         .limit(1)
     )
@@ -38,6 +82,22 @@ def last_shown(session: Session, crm_id: str) -> str | None:
 def following(session: Session, crm_id: str, after: str | None, limit: int) -> list[Event]:
     """The feed after a position that was good once; nothing when all events were removed for their age since."""
     try:
-        return recording.feed(session, crm_id, after, limit)
+        return page(session, crm_id, after, limit)
     except NotFound:
         return []
+
+
+def _is_after(session: Session, crm_id: str | None, event_id: str) -> sa.ColumnElement[bool]:
+    found = session.execute(_POSITION, {"event_id": event_id}).one_or_none()
+    if found is not None and crm_id in (None, found.crm_id):
+        return sa.tuple_(Event.tx, Event.seq) > sa.tuple_(found.tx, found.seq)
+    if found is None and ids.is_event_id(event_id):
+        is_its = sa.true() if crm_id is None else Event.crm_id == crm_id
+        oldest = session.scalar(sa.select(sa.func.min(Event.id)).where(is_its))
+        if event_id < (oldest or ids.new_event_id()):
+            return sa.true()  # retention has removed it, and everything that is left came later
+    raise NotFound(f"no event {event_id[:80]!r}: leave out 'after' to begin with the oldest one")
+
+
+def _oldest_running() -> sa.ColumnElement[int]:
+    return open_transactions.OLDEST + sa.select(FeedBase.base).scalar_subquery()

@@ -21,11 +21,12 @@ from ...store.models import Dispatch, Message
 from ...store.queries import Change, Query
 from ...store.rows import MESSAGE_COLUMNS, DispatchRow, MessageRow
 from ...store.tables import plain
-from ..devices import capacity, protocols
+from ..devices import capacity, locking, protocols
 from ..devices import queue as device_queue
 from ..devices.capacity import DEVICE_ID, moments
 from ..devices.locking import Locked
-from .history import Journal
+from ..devices.logins import Login
+from .history import Journal, writing
 
 MOST_PER_ANSWER = 10
 
@@ -100,6 +101,17 @@ def hand_out(
     """Hands the device what it never confirmed once more, and new messages where an answer has room for them."""
     again = _hand_out_again(session, device, settings, journal.now)
     return again + hand_out_new(session, device, settings, journal, MOST_PER_ANSWER - len(again))
+
+
+def hand_out_to_socket(
+    session: Session, login: Login, socket_id: str, settings: Settings, now: datetime
+) -> list[Outgoing]:
+    """Hands the device what it is to send now; nothing when this is not its socket. Raises what `admit` raises."""
+    device = locking.admit(session, login)
+    if device.socket_id != socket_id:
+        return []
+    with writing(session, now) as journal:
+        return hand_out(session, device, settings, journal)
 
 
 def hand_out_new(

@@ -15,7 +15,7 @@ from ...store.models import Crm, Device, Message, QuarantinedItem, WebhookEndpoi
 from ..accounts import crms
 from ..devices import capacity, protocols, registry, wording
 from ..devices.capacity import Load
-from ..events import open_transactions, recording
+from ..events import feed, open_transactions
 from ..messages import archive, number_spellings, quarantine
 from ..webhooks import endpoints
 from . import health
@@ -232,7 +232,7 @@ def _open_transactions(session: Session, now: datetime) -> Iterator[Finding]:
     latest = now - TRANSACTIONS_END_WITHIN
     for found in open_transactions.everyone(session):
         # Another role's session may not show since when: then by how long an event has waited.
-        began_at = found.began_at or recording.withheld_since(session)
+        began_at = found.began_at or feed.withheld_since(session)
         if began_at is not None and began_at <= latest:
             yield Finding(
                 "open transaction",

@@ -7,8 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ...store.models import Crm, Device, FeedBase, Operator
-from ..accounts import crms, operators
-from ..devices import registry
+from ..accounts import crms, enrolment, operators
 
 OPERATOR, DEVICE, CRM = "admin", "phone-1", "default"
 
@@ -33,7 +32,7 @@ def make_first(session: Session, now: datetime) -> Made | None:
     if any(session.scalar(sa.select(sa.exists(table))) for table in _everyone()):
         return None
     operator_key = operators.add(session, OPERATOR, now)
-    _, password = registry.add_with_password(session, DEVICE, None, None, now)
+    _, password = enrolment.add_with_password(session, DEVICE, None, None, now)
     crm, crm_key = crms.add(session, CRM, None, now)
     return Made(OPERATOR, operator_key, DEVICE, password, crm.id, crm.name, crm_key)
 

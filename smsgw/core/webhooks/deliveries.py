@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from ...errors import Conflict, NotFound
 from ...store.models import Attempt, Delivery, Event, WebhookEndpoint
 from ..events import recording
-from ..messages import json as json_shapes
 from . import endpoints, subscriptions
+from . import json as webhook_json
 
 STATUSES = ("pending", "delivered", "discarded")
 MOST_RECOVERED = 10_000
@@ -33,7 +33,7 @@ def page(
     if cursor is not None:
         statement = statement.where(Delivery.id < cursor)
     rows = session.execute(statement).all()
-    shown = [json_shapes.delivery(delivery, event_type) for delivery, event_type in rows[:limit]]
+    shown = [webhook_json.delivery(delivery, event_type) for delivery, event_type in rows[:limit]]
     return shown, shown[-1]["id"] if len(rows) > limit else None
 
 
@@ -54,8 +54,8 @@ def shape(session: Session, delivery: Delivery) -> dict[str, Any]:
         sa.select(Attempt).where(Attempt.delivery_id == delivery.id).order_by(Attempt.id)
     )
     return {
-        **json_shapes.delivery(delivery, event_type),
-        "attempts": [json_shapes.attempt(attempt) for attempt in attempts],
+        **webhook_json.delivery(delivery, event_type),
+        "attempts": [webhook_json.attempt(attempt) for attempt in attempts],
     }
 
 

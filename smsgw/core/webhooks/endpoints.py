@@ -12,7 +12,7 @@ from ...errors import Conflict, NotFound
 from ...store.models import Crm, Delivery, WebhookEndpoint
 from ...store.rows import AnyCrm
 from ..events import recording
-from ..messages import json as json_shapes
+from . import json as webhook_json
 from . import subscriptions, urls
 
 BY_HAND = "disabled by hand"
@@ -154,7 +154,7 @@ def shapes(session: Session, endpoints: Sequence[WebhookEndpoint]) -> list[dict[
     )
     rows = session.execute(pending.group_by(Delivery.endpoint_id))
     counts = {row[0]: row[1] for row in rows}
-    return [json_shapes.endpoint(endpoint, counts.get(endpoint.id, 0)) for endpoint in endpoints]
+    return [webhook_json.endpoint(endpoint, counts.get(endpoint.id, 0)) for endpoint in endpoints]
 
 
 def lock(session: Session, endpoint: WebhookEndpoint) -> None:
