@@ -139,6 +139,10 @@ def _database_url(url: str) -> str:
             raise SettingsError(
                 "SMSGW_DATABASE_URL: SQLite needs a file, such as sqlite:///data/smsgw.db"
             )
+        if "?" in path or path.startswith("file:"):
+            raise SettingsError(
+                "SMSGW_DATABASE_URL: after sqlite:/// comes the path alone, without 'file:' and '?'"
+            )
         return f"sqlite:///{(PROJECT_FOLDER / path).resolve()}"
     try:
         return database_urls.postgresql(url)

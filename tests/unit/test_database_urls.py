@@ -97,6 +97,8 @@ def test_passwords_are_left_out_of_log_lines_wherever_a_url_has_them():
         ("sqlite:////dev/null/x.db", "app.py"),
         ("sqlite:////dev", "-m smsgw doctor"),
         ("sqlite:////proc/x/y.db", "-m smsgw worker"),
+        ("sqlite:///no.db?timeout=soon", "-m smsgw init"),
+        ("sqlite:///file:no.db?mode=ro&uri=true", "app.py"),
     ],
 )
 def test_a_start_or_command_that_cannot_use_it_ends_with_one_line(url: str, command: str):
