@@ -27,6 +27,10 @@ class Call:
         self.environ["wsgi.multithread"] = True
         self.environ[upgrade.LINGERS] = True
         reader.amend(self.environ)
+        # gunicorn knows it as the only option.
+        options = self.environ.get("HTTP_CONNECTION", "").lower().split(",")
+        if "close" in [option.strip(" \t") for option in options]:
+            self.force_close()
 
     @property
     def may_take_socket(self) -> bool:

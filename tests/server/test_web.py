@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .web import PASSWORD, THREADS, Web, basic, serving_web
+from .web import PASSWORD, THREADS, Web, basic, head, serving_web
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,13 @@ def test_a_connection_serves_several_requests(web: Web):
             )
             assert headers["connection"] == "keep-alive"
             answers.read(int(headers["content-length"]))
+
+
+@pytest.mark.parametrize("options", ["close", "TE, close", "keep-alive\r\nConnection: Close"])
+def test_who_asks_to_close_gets_no_further_answer(web: Web, options: str):
+    asked = head(b"GET /healthz", Connection=options, TE="trailers")
+    got = web.exchange(asked + head(b"GET /healthz"))
+    assert [answer.headers["connection"] for answer in got] == ["close"]
 
 
 def test_there_is_no_control_socket(web: Web, home: Path):
