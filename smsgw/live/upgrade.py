@@ -46,11 +46,10 @@ class Upgraded(Response):
     def __call__(self, environ: Any, _start_response: Any) -> Iterable[bytes]:
         client = _take(environ)
         try:
-            client.sendall(_head(self))
+            _send_at_once(client, _head(self))
         except OSError:
             client.close()
         else:
-            client.setblocking(False)
             self._hub.adopt(client, self._conversation)
         # How each server is told that there is nothing for it to send.
         raise ConnectionResetError if "werkzeug.socket" in environ else StopIteration
@@ -73,6 +72,12 @@ class Refused(Response):
         if LINGERS not in environ:
             client.close()
         raise ConnectionResetError if "werkzeug.socket" in environ else StopIteration
+
+
+def _send_at_once(client: socket.socket, head: bytes) -> None:
+    """Send it without waiting for a client that does not read the answers before; raises `OSError` there."""
+    if client.send(head) < len(head):
+        raise BlockingIOError
 
 
 def _head(answer: Response) -> bytes:
@@ -163,7 +168,9 @@ def _take(environ: dict[str, Any]) -> socket.socket:
     theirs = _socket(environ)
     assert theirs is not None
     client = socket.socket(fileno=theirs.detach())
-    client.settimeout(PEER_SECONDS)
+    client.setblocking(False)
+    if client.family not in (socket.AF_INET, socket.AF_INET6):  # a reverse proxy on this machine
+        return client
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, PEER_SECONDS * 1000)
