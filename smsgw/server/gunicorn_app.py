@@ -1,6 +1,9 @@
 """Serves with gunicorn on an open socket: `python -m smsgw.server.gunicorn_app SOCKET [SERVED_DESCRIPTOR]`."""
 
 import gc
+import logging
+import os
+import select
 import signal
 import sys
 from typing import Any
@@ -13,7 +16,8 @@ from .. import settings as settings_module
 from ..factory import create_app
 from ..live import upgrade
 from ..settings import Settings
-from .web_worker import WebWorker
+
+_LOG = logging.getLogger("smsgw.web")
 
 GRACEFUL_SECONDS = 8
 
@@ -41,7 +45,7 @@ class WebServer(BaseApplication):  # type: ignore[misc]
     def _config(self) -> dict[str, Any]:
         return {
             "bind": f"fd://{self._descriptor}",
-            "worker_class": WebWorker,
+            "worker_class": _worker_class(),
             "workers": self._settings.workers,
             "threads": self._settings.threads,
             "worker_connections": 10000,
@@ -61,6 +65,16 @@ class WebServer(BaseApplication):  # type: ignore[misc]
             "post_worker_init": _settle_in,
             "worker_exit": _let_sockets_go,
         }
+
+
+def _worker_class() -> str:
+    """Our own worker where the system has what it needs; gunicorn loads it by name."""
+    if hasattr(select, "epoll") and hasattr(os, "eventfd"):
+        return f"{__package__}.web_worker.WebWorker"
+    _LOG.warning(
+        "this system has no epoll: gunicorn's threads serve instead of ours, and slow clients can keep them busy"
+    )
+    return "gthread"
 
 
 class WebLogger(Logger):  # type: ignore[misc]

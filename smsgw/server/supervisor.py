@@ -27,6 +27,7 @@ from ..settings import Settings, SettingsError
 from ..store import migrations, poolers
 from ..store.db import Database
 from . import address as server_address
+from . import signals
 
 STOP_SECONDS = 12
 FIRST_PAUSE_SECONDS = 0.25
@@ -124,7 +125,10 @@ def raise_descriptor_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError) as error:  # a limit of the system that it does not tell
+            _LOG.warning("each process may have %s open files only: %s", soft, error)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -183,8 +187,7 @@ def _supervise(children: list[Child]) -> None:
         while True:
             for child in children:
                 _look_after(child)
-            received = signal.sigtimedwait(_SIGNALS, _seconds_to_next_start(children))
-            if received is not None and received.si_signo in _STOP_SIGNALS:
+            if signals.wait(_SIGNALS, _seconds_to_next_start(children)) in _STOP_SIGNALS:
                 return
     finally:
         _stop(children)
