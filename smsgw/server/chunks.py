@@ -35,6 +35,11 @@ class ChunkDecoder:
         self._step: Callable[[], bytes | None] = self._read_size
 
     @property
+    def held_bytes(self) -> int:
+        """How many bytes are not decoded yet."""
+        return len(self._buffer)
+
+    @property
     def rest(self) -> bytes:
         """The bytes that are not decoded yet."""
         return bytes(self._buffer)

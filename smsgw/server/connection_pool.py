@@ -22,6 +22,8 @@ from .refusals import Refusal
 
 # What clients may have sent of requests that are not whole, and not read of answers, in memory and on the disk.
 MAX_HELD_BYTES = 256 * 1024 * 1024
+# Above this share of it nobody may keep anything: who makes room is closed only when a thread comes to it.
+HELD_LIMIT_SHARE = 1.25
 # How many of those that wait longest are closed where there is no room, at least.
 CLOSED_AT_ONCE = 16
 MAKE_ROOM_SECONDS = 0.05
@@ -80,7 +82,11 @@ class ConnectionPool:
         sock.setblocking(False)
         connection = Connection(self, sock, peer, address)
         self._connections[connection.fd] = connection
-        connection.start()
+        try:
+            connection.start()
+        except OSError as error:
+            _LOG.error("no connection can be served: %s", error.strerror)
+            connection.close()
 
     def check(self) -> None:
         """End the connections of clients that took too long; to be called each second or so."""
@@ -136,16 +142,22 @@ class ConnectionPool:
         connection.is_registered = False
         self._epoll.unregister(connection.fd)
 
-    def hold(self, connection: Connection, count: int) -> None:
-        """Note how many bytes are kept for the connection; where all keep too many, the oldest make room."""
+    def hold(self, connection: Connection, count: int) -> bool:
+        """Note how many bytes are kept for the connection, and whether it may go on.
+
+        Where all keep too many, the oldest make room; where even that does not help, this one has to.
+        """
         if count == connection.held_bytes:
-            return
+            return True
         with self._lock:
             self._held_bytes += count - connection.held_bytes
             connection.held_bytes = count
-            is_full = self._held_bytes > MAX_HELD_BYTES
-        if is_full:
+            held_bytes = self._held_bytes
+        if held_bytes > MAX_HELD_BYTES:
             self.make_room(lambda one: one.held_bytes > 0)
+        may_go_on = not count or held_bytes <= HELD_LIMIT_SHARE * MAX_HELD_BYTES
+        self._closed_for_room += not may_go_on
+        return may_go_on
 
     def close_connection(self, connection: Connection) -> None:
         """Close it, unless the application has taken its socket."""
@@ -171,12 +183,14 @@ class ConnectionPool:
                     self._advance(connection)
 
     def _advance(self, connection: Connection) -> None:
-        try:
-            connection.advance()
-        except Exception:
-            _LOG.exception("a request failed")
-            with suppress(OSError):
-                connection.fail()
+        """Do what can be done now; where that fails, answer so, and where that fails too, close."""
+        for step in (connection.advance, connection.fail, connection.close):
+            try:
+                step()
+            except Exception:
+                _LOG.exception("a request failed")
+            else:
+                return
 
     def _expire(self, connection: Connection) -> None:
         """Have its next thread see the end of what the client sends: an answer can still go out."""
@@ -186,7 +200,8 @@ class ConnectionPool:
             return
         with self._lock:
             if self._connections.get(connection.fd) is connection:
-                connection.allow_for_reading()
+                with suppress(OSError, ValueError):  # the socket has just become a WebSocket
+                    connection.allow_for_reading()
         if connection.deadline < time.monotonic():
             self._shut_down(connection, socket.SHUT_RDWR)
 

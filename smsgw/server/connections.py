@@ -57,21 +57,19 @@ class Connection:
         self.fd = sock.fileno()
         self.peer = peer
         self.held_bytes = 0
-        self.is_expired = self.is_registered = False
+        self.is_expired = self.is_registered = self._closes = self._lingers = False
         self._pool = pool
         self._address = address
         self._reader = RequestReader(pool.cfg, peer)
         self._to_send = memoryview(b"")
         self._sent_bytes = self._read_bytes = self._lingered_bytes = 0
-        self._closes = self._lingers = False
         self._stage = ""
         self._expect("request", pool.times.head_seconds)
 
     @property
     def is_idle(self) -> bool:
         """Whether it waits for a request of which nothing has come, or for a refused client to close."""
-        reader = self._reader
-        return self._lingers or not (self._to_send or reader.has_begun or reader.rest)
+        return self._lingers or not (self._to_send or self._reader.has_begun)
 
     @property
     def is_sending(self) -> bool:
@@ -111,7 +109,7 @@ class Connection:
 
     def close(self) -> None:
         """End it at once."""
-        self._reader.close()
+        self._reader.drop_body()
         self._pool.close_connection(self)
 
     def _expect(self, stage: str, seconds: float) -> None:
@@ -121,9 +119,12 @@ class Connection:
             self.waits_since = time.monotonic()
         self.deadline = self.waits_since + seconds
 
-    def _wait(self, events: int) -> None:
+    def _wait(self, events: int, kept_bytes: int = 0) -> None:
         """Leave the connection to the thread that gets the next event: the last thing that an owner does."""
-        self._pool.arm(self, events)
+        if self._pool.hold(self, kept_bytes):
+            self._pool.arm(self, events)
+        else:
+            self.close()
 
     def _read(self) -> None:
         reader, budget = self._reader, FAIR_BYTES
@@ -162,8 +163,7 @@ class Connection:
             self._expect("body", times.body_seconds + reader.body_bytes / times.bytes_per_second)
         elif reader.has_begun:
             self._expect("head", times.head_seconds)
-        self._pool.hold(self, reader.held_bytes)
-        self._wait(_READ)
+        self._wait(_READ, reader.held_bytes)
 
     def _handle(self) -> None:
         """Have the application answer the request that is whole."""
@@ -175,6 +175,8 @@ class Connection:
         if call.may_take_socket:
             self._pool.disarm(self)
         answer = call.run(self._pool.app)
+        # Whoever reads the answer slowly would else keep a body on our disk as well.
+        self._reader.drop_body()
         if answer is not None:
             self._closes = call.closes
             self._send(answer)
@@ -185,6 +187,7 @@ class Connection:
 
     def _refuse(self, refusal: Refusal) -> None:
         self._pool.note_refusal(self.peer, refusal)
+        self._reader.drop_body()
         self._closes = self._reader.is_cut = True
         self._send(refusal.answer())
 
@@ -210,28 +213,25 @@ class Connection:
         if self._stage != "answer":
             self._read_bytes = self._sent_bytes - unread_bytes(self.sock)
             self._expect("answer", self._pool.times.send_seconds)
-        self._pool.hold(self, len(self._to_send))
-        self._wait(_WRITE)
+        self._wait(_WRITE, self._sent_bytes + len(self._to_send) + len(self._reader.rest))
 
     def _finish(self) -> None:
         """The answer is sent: wait for the next request, or close."""
-        self._pool.hold(self, 0)
         reader = self._reader
-        needs_linger = reader.is_cut or bool(reader.rest)
         if not self._closes:
             reader.finish()
             self._stage = ""
             self._expect("idle", self._pool.idle_seconds)
             # What came together with the last request has its turn after others; a full send queue would never say so.
-            self._wait(_READ | _WRITE if reader.rest else _READ)
-        elif needs_linger:
+            self._wait(_READ | _WRITE if reader.rest else _READ, len(reader.rest))
+        elif reader.is_cut or reader.rest:
             self._begin_to_linger()
         else:
             self.close()
 
     def _begin_to_linger(self) -> None:
         self._lingers = True
-        self._reader.finish()
+        self._reader.abandon()
         try:
             self.sock.shutdown(socket.SHUT_WR)
         except OSError:

@@ -65,12 +65,13 @@ class RequestReader:
     @property
     def has_begun(self) -> bool:
         """Whether a part of a request is here."""
-        return bool(self._head) or self.request is not None
+        return bool(self._head or self.rest) or self.request is not None
 
     @property
     def held_bytes(self) -> int:
         """How much is kept of a request that is not whole."""
-        return len(self._head) + self.body_bytes
+        framing = self._chunks.held_bytes if self._chunks is not None else 0
+        return len(self._head) + self.body_bytes + framing + len(self.rest)
 
     @property
     def waits_for_body(self) -> bool:
@@ -78,7 +79,7 @@ class RequestReader:
         return self.request is not None and self.body is None
 
     def finish(self) -> None:
-        """Let go of the request that was answered; `rest` stays."""
+        """Let go of the request that was answered; `rest`, with which the next one begins, stays."""
         if self.body is not None:
             self.body.close()
         self._reset()
@@ -105,8 +106,13 @@ class RequestReader:
         if self.request is not None:
             raise ended_early()
 
-    def close(self) -> None:
-        """Let go of what was kept on the disk."""
+    def abandon(self) -> None:
+        """Let go of everything: nothing that comes is a request any more."""
+        self.finish()
+        self.rest = b""
+
+    def drop_body(self) -> None:
+        """Let go of what was kept of the body, in memory or on the disk."""
         for file in (self._spool, self.body):
             if file is not None:
                 file.close()
@@ -128,7 +134,7 @@ class RequestReader:
         """Parse the head once it is whole; what is no head at all is refused as soon as that can be seen."""
         head = self._head
         end = head.find(_END_OF_HEAD, max(0, self._tried_bytes - 3))
-        if end < 0 and len(head) > MAX_HEAD_BYTES:
+        if (len(head) if end < 0 else end) > MAX_HEAD_BYTES:
             raise head_too_large()
         if end < 0 and len(head) < 2 * self._tried_bytes:
             return False

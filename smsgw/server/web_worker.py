@@ -4,7 +4,9 @@ import errno
 import os
 import resource
 import selectors
+import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 from gunicorn.workers.base import Worker
@@ -15,11 +17,27 @@ from .connection_pool import ConnectionPool
 CHECK_SECONDS = 1.0
 STOP_STEP_SECONDS = 0.05
 MAKE_ROOM_SECONDS = 0.05
+# How much of an answer the kernel takes before the client reads: its memory is that of all connections of the machine.
+MAX_UNSENT_BYTES = 128 * 1024
 # Descriptors that are not for connections: the database, the log, bodies on the disk.
 RESERVED_DESCRIPTORS = 256
 
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-_NOBODY_THERE = (errno.EAGAIN, errno.ECONNABORTED, errno.EPROTO)
+# Whoever connected is gone, or the network between is.
+_NOBODY_THERE = (
+    errno.EAGAIN,
+    errno.ECONNABORTED,
+    errno.EPROTO,
+    errno.EPERM,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENONET,
+    errno.ENOPROTOOPT,
+    errno.EOPNOTSUPP,
+    errno.ETIMEDOUT,
+)
 
 
 class WebWorker(Worker):  # type: ignore[misc]
@@ -33,6 +51,7 @@ class WebWorker(Worker):  # type: ignore[misc]
         self._is_short = False
         for listener in self.sockets:
             listener.setblocking(False)
+            _bound_unsent(listener)
             self._selector.register(listener, selectors.EVENT_READ)
         while self.alive:
             self._accept_once(CHECK_SECONDS)
@@ -99,3 +118,9 @@ class WebWorker(Worker):  # type: ignore[misc]
         extensions: dict[str, Any] = getattr(self.wsgi, "extensions", {})
         hub = extensions.get(upgrade.EXTENSION)
         return hub.count if hub is not None else 0
+
+
+def _bound_unsent(listener: socket.socket) -> None:
+    """Have the kernel take no more than the client reads, on all connections of the listener."""
+    with suppress(OSError):  # a local path
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)

@@ -1,5 +1,6 @@
 """Clients that send or read slowly, or connect and say nothing, hold no thread, and not for long."""
 
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -125,6 +126,27 @@ def test_an_answer_that_nobody_reads_is_dropped(impatient: Web):
         until(lambda: is_reset(sock), "the server to close")
 
 
+def test_a_body_is_let_go_of_before_its_answer_is_read(web: Web):
+    body = b"x" * 1_000_000
+    count = len(files_without_a_name(web))
+    with ExitStack() as stack:
+        for _ in range(20):
+            sock = stack.enter_context(socket.socket())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            sock.connect(("127.0.0.1", web.port))
+            sock.sendall(head(LARGE_ANSWER, Content_Length=str(len(body))) + body)
+            assert sock.recv(12) == b"HTTP/1.1 200"
+        until(lambda: len(files_without_a_name(web)) == count, "the bodies to go")
+
+
+def files_without_a_name(web: Web) -> list[str]:
+    """What the web processes keep on the disk."""
+    parent = web.process.pid
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    held = [os.readlink(link) for pid in children for link in Path(f"/proc/{pid}/fd").iterdir()]
+    return [target for target in held if "(deleted)" in target]
+
+
 def is_reset(sock: socket.socket) -> bool:
     """Whether the server has ended the connection, without reading what it sent."""
     try:
@@ -162,6 +184,7 @@ MALFORMED = {
     "an unknown version": (b"GET / HTTP/3.0\r\n\r\n", 400),
     "a long line": (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
     "a long header": (head(b"GET /", A=b"x" * 9000), 431),
+    "a large head": (head(b"GET /", **{f"A{n}": b"x" * 8000 for n in range(9)}), 431),
     "many headers": (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
     "a long head without an end": (b"GET / HTTP/1.1\r\n" + b"A: " + b"x" * 70_000, 431),
     "an unknown expectation": (head(b"GET /", Expect="tea"), 417),

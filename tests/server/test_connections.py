@@ -1,0 +1,81 @@
+"""What one process keeps for its connections, and what becomes of one on which something fails."""
+
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing
+from typing import Any
+
+import pytest
+from gunicorn.config import Config
+
+from smsgw import web_pool
+from smsgw.web_connections import Connection
+from smsgw.web_pool import ConnectionPool
+from tests.running import until
+
+from .web import answers, head
+
+ANSWER_BYTES = 5_000_000
+ADDRESS = ("127.0.0.1", 1)
+
+
+def app(_environ: Any, start_response: Any) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Length", str(ANSWER_BYTES))])
+    return [b"x" * ANSWER_BYTES]
+
+
+@pytest.fixture
+def pool() -> Iterator[ConnectionPool]:
+    with closing(ConnectionPool(Config(), app, 2, 100)) as made:
+        yield made
+
+
+def connect(pool: ConnectionPool) -> socket.socket:
+    ours, theirs = socket.socketpair()
+    pool.add(ours, ADDRESS, ADDRESS)
+    return theirs
+
+
+def test_the_whole_answer_and_what_follows_its_request_count_as_kept(pool: ConnectionPool):
+    rest = head(b"GET /next") * 100
+    with connect(pool) as client:
+        client.sendall(head(b"GET /") + rest)
+        until(lambda: pool._held_bytes > ANSWER_BYTES + len(rest), "the answer")
+    until(lambda: (len(pool), pool._held_bytes) == (0, 0), "the connection to go")
+
+
+def test_no_more_is_kept_than_the_limit_however_busy_all_threads_are(
+    pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(web_pool, "MAX_HELD_BYTES", 4 * ANSWER_BYTES)
+    monkeypatch.setattr(pool, "make_room", lambda *_: None)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(pool)) for _ in range(20)]
+        for client in clients:
+            client.sendall(head(b"GET /"))
+        until(lambda: pool._closed_for_room >= 15, "the rest to be closed")
+        assert pool._held_bytes <= 5 * ANSWER_BYTES
+        assert len(pool) in (4, 5)
+
+
+@pytest.mark.parametrize("failing", [["_read"], ["_read", "fail"]], ids=["request", "refusal"])
+def test_no_thread_ends_with_a_connection_that_fails(
+    pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch, failing: list[str]
+):
+    with monkeypatch.context() as patch:
+        for name in failing:
+            patch.setattr(Connection, name, broken)
+        for _ in range(5):
+            with connect(pool) as client:
+                client.shutdown(socket.SHUT_WR)
+                found = [answer.status for answer in answers(client)]
+                assert found == ([500] if len(failing) == 1 else [])
+    with connect(pool) as client:
+        client.sendall(head(b"GET /", Connection="close"))
+        assert [answer.status for answer in answers(client)] == [200]
+    until(lambda: len(pool) == 0, "the connections to go")
+
+
+def broken(_self: Connection) -> None:
+    """Fails in a way that nobody thought of."""
+    raise ValueError
