@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from gunicorn.config import Config
 
-from smsgw import web_pool
-from smsgw.web_connections import Connection
-from smsgw.web_pool import ConnectionPool
+from smsgw.server import connection_pool
+from smsgw.server.connection_pool import ConnectionPool
+from smsgw.server.connections import Connection
 from tests.running import until
 
 from .web import answers, head
@@ -47,7 +47,7 @@ def test_the_whole_answer_and_what_follows_its_request_count_as_kept(pool: Conne
 def test_no_more_is_kept_than_the_limit_however_busy_all_threads_are(
     pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(web_pool, "MAX_HELD_BYTES", 4 * ANSWER_BYTES)
+    monkeypatch.setattr(connection_pool, "MAX_HELD_BYTES", 4 * ANSWER_BYTES)
     monkeypatch.setattr(pool, "make_room", lambda *_: None)
     with ExitStack() as stack:
         clients = [stack.enter_context(connect(pool)) for _ in range(20)]

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def test_a_blocked_signal_is_waited_for(monkeypatch: pytest.MonkeyPatch, has_it:
         begun = time.monotonic()
         assert signals.wait(numbers, 0.3) is None
         assert time.monotonic() - begun >= 0.25
-        os.kill(os.getpid(), signal.SIGUSR1)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
         assert signals.wait(numbers, 60) == signal.SIGUSR1
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

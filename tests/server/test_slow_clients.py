@@ -209,7 +209,7 @@ def test_the_log_has_a_line_for_what_is_refused_and_no_key(web: Web):
 
 
 FEW_DESCRIPTORS = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))"
-UNAWARE = "from smsgw import web_worker; web_worker.RESERVED_DESCRIPTORS = -1000"
+UNAWARE = "from smsgw.server import web_worker; web_worker.RESERVED_DESCRIPTORS = -1000"
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def answers(sock: socket.socket) -> Iterator[Answer]:
 
 @contextmanager
 def serving_web(home: Path, times: str = "", before: str = "pass") -> Iterator[Web]:
-    """One process with two threads; `times` are arguments of `web_pool.Times`, `before` is run first."""
+    """One process with two threads; `times` are arguments of `connection_pool.Times`, `before` is run first."""
     url = f"sqlite:///{home}/smsgw.db"
     database = Database(url)
     migrations.upgrade(database)
@@ -79,8 +79,8 @@ def serving_web(home: Path, times: str = "", before: str = "pass") -> Iterator[W
     database.close()
     log_file = home / "web.log"
     program = (
-        f"{before}; import sys; from smsgw import web, web_pool;"
-        f"web_pool.TIMES = web_pool.Times({times}); web.main(int(sys.argv[1]))"
+        f"{before}; import sys; from smsgw.server import connection_pool, gunicorn_app;"
+        f"connection_pool.TIMES = connection_pool.Times({times}); gunicorn_app.main(int(sys.argv[1]))"
     )
     settings = {"SMSGW_WORKERS": "1", "SMSGW_THREADS": str(THREADS)}
     with server_module.listen("127.0.0.1", 0) as listener, log_file.open("wb") as log:
