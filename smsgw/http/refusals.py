@@ -5,6 +5,7 @@ A secret is looked at before anything else, so the right one is let in at once, 
 
 import ipaddress
 import logging
+import re
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ AT_ONCE = 20
 SECONDS_EACH = 3.0
 MOST_NETWORKS = 10_000
 
+# Some proxies write the port of their caller too.
+_WITH_PORT = re.compile(r"\[([^\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 _LOG = logging.getLogger("smsgw.logins")
 
 
@@ -116,9 +119,14 @@ def _is_right_elsewhere(key: str) -> bool:
         return operators.find_by_key(session, settings, key) is not None
 
 
+def _host(text: str) -> str:
+    found = _WITH_PORT.fullmatch(text)
+    return text if found is None else found[1] or found[2]
+
+
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        found = ipaddress.ip_address(text.partition("%")[0])
+        found = ipaddress.ip_address(_host(text).partition("%")[0])
     except ValueError:
         return None
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None

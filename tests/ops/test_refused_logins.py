@@ -189,6 +189,23 @@ def test_an_ipv6_network_is_slowed_as_one():
     assert refusals.shown("a\nWARNING x") == "unknown"
 
 
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("203.0.113.7:50123", "203.0.113.7"),
+        ("[2001:db8::1]:50123", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("203.0.113.7:", "unknown"),
+        ("203.0.113.7:50123 x", "unknown"),
+        ("[203.0.113.7", "unknown"),
+        ("[]:1", "unknown"),
+    ],
+)
+def test_the_port_that_some_proxies_write_behind_an_address_is_left_out(written, address):
+    """Else all who come by such a proxy are slowed as one."""
+    assert refusals.shown(written) == address
+
+
 def test_refusals_are_counted_in_time_and_in_bounded_memory():
     counted = Refusals()
     for moment in range(3):
