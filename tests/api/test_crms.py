@@ -1,6 +1,7 @@
 """/api/v1/crms: what an operator does to the programs that send and receive."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from ipaddress import ip_network
 
@@ -90,6 +91,22 @@ def test_routes_can_be_changed_and_opened_again(api: Api):
     assert api.get("/devices").json["data"] == []
     api.call("PATCH", path, api.operator, json={"device_ids": None})
     assert len(api.get("/devices").json["data"]) == 1
+
+
+def test_of_routes_that_are_set_at_the_same_moment_one_list_stands_alone(api: Api):
+    lists = [None, ["phone-1"], ["phone-2"], ["phone-1", "phone-2"], ["phone-3"]]
+    for number in (2, 3):
+        api.world.add_device(f"phone-{number}")
+
+    def change(device_ids: list[str] | None) -> int:
+        body = {"device_ids": device_ids}
+        return int(api.call("PATCH", "/crms/clinic", api.operator, json=body).status_code)
+
+    with ThreadPoolExecutor(len(lists)) as threads:
+        for _ in range(8):
+            assert set(threads.map(change, lists)) == {200}
+            found = api.get("/crms/clinic", api.operator).json["device_ids"]
+            assert found in lists
 
 
 def test_what_is_queued_for_a_device_that_is_taken_away_is_cancelled(api: Api):

@@ -158,6 +158,8 @@ def route(session: Session, crm: Crm, device_ids: Sequence[str] | None, now: dat
 
     What it has in the queue for any other device by name is cancelled. A CRM that registered itself is approved by it.
     """
+    # Two lists that are set at the same moment would else be mixed.
+    session.refresh(crm, with_for_update={"key_share": True})
     session.execute(sa.delete(CrmDevice).where(CrmDevice.crm_id == crm.id))
     crm.uses_all_devices = device_ids is None
     crm.approved = True
