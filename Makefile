@@ -10,7 +10,7 @@ export SMSGW_PORT := $(PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint demo chaos powercut bench bench-full bench-quick wrk
+.PHONY: help setup lock wheel run test lint demo chaos powercut bench bench-full bench-quick wrk
 
 help:
 	@echo "make run [PORT=8000]   install what is needed, prepare the database, serve"
@@ -21,8 +21,19 @@ help:
 	@echo "make powercut          cut the power at 2,000 moments, on a disk that fails now and then"
 	@echo "make bench             measure, as ratios, in ten minutes; bench-full takes hours, bench-quick a minute"
 	@echo "make setup             only install, into .venv"
+	@echo "make wheel             build the package, install it elsewhere and run it"
+	@echo "make lock              write requirements*.txt anew from pyproject.toml"
 
 setup: .venv/installed
+
+# Exact versions of everything, with hashes and without addresses, from the lists in pyproject.toml.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--custom-compile-command "make lock" pyproject.toml
+
+lock: .venv/installed-dev
+	@$(LOCK) --output-file requirements.txt
+	@$(LOCK) --extra rabbitmq --output-file requirements-rabbitmq.txt
+	@$(LOCK) --extra rabbitmq --group dev --output-file requirements-dev.txt
 
 run: .venv/installed
 	@$(BIN)/python -m smsgw init
@@ -38,6 +49,16 @@ lint: .venv/installed-dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+# Installs what `pip install .` would into an empty environment, and runs it from another folder.
+wheel: .venv/installed-dev
+	@set -e; uv=$$PWD/$(BIN)/uv; made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; \
+	$$uv build --quiet --wheel --out-dir $$made; \
+	$$uv venv --quiet $$made/venv; \
+	$$uv pip install --quiet --python $$made/venv --require-hashes -r requirements.txt; \
+	$$uv pip install --quiet --python $$made/venv --no-deps $$made/*.whl; \
+	cd $$made; export HOME=$$made; \
+	venv/bin/smsgw --version; venv/bin/smsgw --help >/dev/null; venv/bin/smsgw init >/dev/null; venv/bin/smsgw db check
 
 demo:
 	@exec $(PYTHON) demo/server.py $(PORT)

@@ -1,3 +1,3 @@
 """A self-hosted SMS gateway: phones on one side, programs on the other."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -19,7 +19,13 @@ __all__ = [
     "webhooks",
 ]
 
-if __name__ == "__main__":
+
+def main() -> None:
+    """Runs the command line; the console script `smsgw` begins here too."""
     # Looking through all that was imported once more would hold up the end for a quarter of a second.
     gc.freeze()
     root(prog_name=program.line())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,20 +1,34 @@
-"""How this program is started: what to type, for hints and for `--help`; and that it is up."""
+"""Spells commands as they can be typed here, for hints and for `--help`, and tells that the program is up."""
 
 import os
 import shlex
+import shutil
 import sys
 from contextlib import suppress
 from pathlib import Path
 
+_SCRIPT = "smsgw"
+
 
 def line(command: str = "") -> str:
-    """A command as it can be typed here: `.venv/bin/python -m smsgw db upgrade`."""
-    return f"{shlex.quote(_python())} -m smsgw {command}".rstrip()
+    """A command of this program: `.venv/bin/python -m smsgw db upgrade`, or `smsgw db upgrade` once installed."""
+    start = _installed_script() or f"{shlex.quote(_python())} -m smsgw"
+    return f"{start} {command}".rstrip()
 
 
 def server_line() -> str:
-    """The same for what starts the server."""
-    return f"{shlex.quote(_python())} app.py"
+    """The command that starts the server."""
+    return line("serve") if _installed_script() else f"{shlex.quote(_python())} app.py"
+
+
+def _installed_script() -> str | None:
+    """The console script this process was started by, by its name alone where the shell would find the same one."""
+    started = Path(sys.argv[0])
+    if started.name != _SCRIPT:
+        return None
+    found = shutil.which(_SCRIPT)
+    is_on_path = found is not None and Path(found).absolute() == started.absolute()
+    return _SCRIPT if is_on_path else shlex.quote(str(started))
 
 
 def tell_served(descriptor: int | None) -> None:

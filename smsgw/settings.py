@@ -7,13 +7,21 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import platformdirs
 from environs import Env, EnvError, validate
 
 from . import database_urls
 from .addresses import Narrow, Network, parse_allowed
 from .database_urls import BadDatabaseUrl
 
-PROJECT_FOLDER = Path(__file__).resolve().parent.parent
+
+def _project_folder() -> Path:
+    """The folder that relative paths start from: the checkout, or the user's data folder where pip installed us."""
+    above = Path(__file__).resolve().parent.parent
+    return above if (above / "app.py").is_file() else platformdirs.user_data_path("smsgw")
+
+
+PROJECT_FOLDER = _project_folder()
 DATA_FOLDER = PROJECT_FOLDER / "data"
 HIGHEST_LIMIT = 1_000_000_000
 RETRY_SCHEDULE = (0, 5, 30, 120, 600, 1800, 7200, 18000, 36000, 50400, 72000, 86400)

@@ -6,7 +6,7 @@ import click
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
-from .. import logs
+from .. import __version__, logs
 from ..errors import GatewayError
 from ..settings import SettingsError
 from ..store import poolers
@@ -30,6 +30,7 @@ class Cli(click.Group):
 
 
 @click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="smsgw %(version)s")
 def root() -> None:
     """An SMS gateway server for Android phones. Settings are environment variables, see the README."""
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
@@ -38,6 +39,8 @@ CHECK_SECONDS = 1.0
 # Enough for all connections of a process; select(2), which could not take more than 1,024, is used nowhere.
 MAX_DESCRIPTORS = 65536
 _BACKLOG = 2048
+# Where `-m smsgw` finds this very package, in a checkout and where pip installed it.
+_PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 _SIGNALS = _STOP_SIGNALS | {signal.SIGCHLD}
@@ -73,7 +76,7 @@ class Child:
         os.set_blocking(self.served_reader, False)
         self.process = subprocess.Popen(
             [*self.command, str(writer)],
-            cwd=settings_module.PROJECT_FOLDER,
+            cwd=_PACKAGE_FOLDER,
             pass_fds=(*self.descriptors, writer),
             process_group=0,  # Ctrl-C is for us; we tell the children
             preexec_fn=_as_child,

@@ -1,4 +1,4 @@
-"""The project's pages on sockets and brokers, `docs/*.md`, as HTML."""
+"""Shows the project's pages for users, `docs/*.md`, as HTML."""
 
 from functools import cache
 from html import escape
@@ -6,9 +6,12 @@ from pathlib import Path
 
 from markdown_it import MarkdownIt
 
-from ...settings import PROJECT_FOLDER
-
-_FOLDER = PROJECT_FOLDER / "docs"
+_PACKAGE = Path(__file__).resolve().parents[2]
+# A wheel carries the pages inside the package; in a checkout they stand beside it.
+_FOLDER = next(
+    folder for folder in (_PACKAGE / "docs", _PACKAGE.parent / "docs") if folder.is_dir()
+)
+_FOR_CONTRIBUTORS = {"architecture", "releasing"}
 _TEMPLATE = (Path(__file__).parent / "static" / "guide.html").read_text(encoding="utf-8")
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
@@ -21,7 +24,11 @@ def find(name: str) -> str | None:
 @cache
 def _pages() -> dict[str, str]:
     """Each page, made once per process, by the name of its file."""
-    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.glob("*.md"))}
+    texts = {
+        path.stem: path.read_text(encoding="utf-8")
+        for path in sorted(_FOLDER.glob("*.md"))
+        if path.stem not in _FOR_CONTRIBUTORS
+    }
     menu = "".join(
         f'<li><a href="/docs/{name}">{escape(_title(text))}</a></li>'
         for name, text in texts.items()
