@@ -74,7 +74,8 @@ def change(body: dict[str, Any], crm_id: str) -> Response:
     """Change a CRM
 
     Its name, whether it is let in, its limits, and which devices it may use. What it has queued for a device that is
-    left out by name is cancelled. While it is disabled, its own devices are refused and send nothing.
+    left out by name is cancelled. While it is disabled, its own devices are refused and send nothing, and what it has
+    queued for others waits. What comes in for it is kept, and still goes to its webhooks.
     """
     with house().database.transaction() as session:
         crm = crms.get(session, crm_id)

@@ -106,7 +106,10 @@ def enable(name: str) -> None:
 @output.command(crm, "disable")
 @_NAME
 def disable(name: str) -> None:
-    """Refuse a CRM's calls, and its own phones."""
+    """Refuse a CRM's calls and its own phones; what it has queued waits until it is enabled or its time is over.
+
+    What comes in for it is kept, and still goes to its webhooks: 'webhook disable' stops these.
+    """
     _switch(name, False)
 
 

@@ -141,6 +141,26 @@ def test_a_disabled_crm_is_told_so(api: Api):
     assert (answer.status_code, answer.json["code"]) == (403, "crm_disabled")
 
 
+@pytest.mark.parametrize("device_id", [None, "phone-1"])
+def test_what_a_disabled_crm_has_queued_waits_until_it_is_enabled(api: Api, device_id: str | None):
+    message_id = api.send(device_id=device_id)
+    switched = api.call("PATCH", "/crms/clinic", api.operator, json={"enabled": False})
+    assert switched.status_code == 200
+    assert api.poll() == []
+    shown = api.get(f"/messages/{message_id}", api.operator).json
+    assert (shown["status"], "CRM is disabled" in shown["waiting_for"]["text"]) == ("queued", True)
+    api.call("PATCH", "/crms/clinic", api.operator, json={"enabled": True})
+    assert len(api.poll()) == 1
+
+
+def test_what_a_phone_had_before_its_crm_was_disabled_ends_as_ever(api: Api):
+    message_id = api.send()
+    (handed,) = api.poll()
+    api.call("PATCH", "/crms/clinic", api.operator, json={"enabled": False})
+    api.poll(updates=[{"id": handed["id"], "status": "DELIVERED"}])
+    assert api.get(f"/messages/{message_id}", api.operator).json["status"] == "delivered"
+
+
 def test_a_change_names_what_is_wrong_and_changes_nothing(api: Api):
     _add(api)
     answer = api.call("PATCH", "/crms/clinic", api.operator, json={"name": "shop"})

@@ -36,7 +36,7 @@ def has_something(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]
     """Whether there may be anything for this device. It wants the values of `window.moments`."""
     return sa.or_(
         _has_due(sa.literal("d:") + device_id, routing.is_for_device(device_id)),
-        sa.exists().where(routing.is_of_device(device_id), _has_due(_lane_of_crm())),
+        sa.exists().where(routing.sends_by(device_id), _has_due(_lane_of_crm())),
         sa.exists().where(capacity.is_unconfirmed(device_id)),
     )
 
@@ -75,7 +75,7 @@ _DUE_LANES = Query(
     sa.union_all(
         sa.select(_OWN_LANE).where(_has_due(_OWN_LANE, routing.is_for_device(DEVICE_ID))),
         sa.select(_lane_of_crm()).where(
-            routing.is_of_device(DEVICE_ID),
+            routing.sends_by(DEVICE_ID),
             _has_due(_lane_of_crm()),
         ),
     ),

@@ -56,12 +56,15 @@ def is_of_device(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
     )
 
 
+def sends_by(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
+    """The same, and it is enabled: what a disabled one has in the queue waits."""
+    return sa.and_(Crm.enabled, is_of_device(device_id))
+
+
 def is_for_device(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
-    """A condition on `Message`: the CRM that queued it may use this device, now."""
+    """A condition on `Message`: the CRM that queued it is enabled and may use this device, now."""
     return (
-        sa.exists()
-        .where(Crm.id == Message.crm_id, is_of_device(device_id))
-        .correlate(Message, Device)
+        sa.exists().where(Crm.id == Message.crm_id, sends_by(device_id)).correlate(Message, Device)
     )
 
 

@@ -102,6 +102,8 @@ def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set
             found |= {name} & wanted
         else:
             crm = session.get_one(Crm, name)
+            if not crm.enabled:
+                continue
             usable = sorted(wanted.intersection(routing.device_ids_of(session, crm)))
             found |= set(random.sample(usable, min(ASKED_PER_SHARED_LANE, len(usable))))
     return found

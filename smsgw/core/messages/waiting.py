@@ -12,6 +12,10 @@ from ...sms.statuses import ACTIVE
 from ...store.models import Crm, Device, Dispatch, Message
 from ..devices import capacity, protocols, registry, routing, wording
 
+_DISABLED = (
+    "The CRM is disabled on the server; what it has queued waits until an operator enables it."
+)
+
 
 def waiting_for(
     session: Session,
@@ -50,7 +54,10 @@ def _queued(
     if due_at > now:
         text = f"It is to be sent at {_time(due_at)}."
         return _shape("schedule", message.created_at, message.device_id, text)
-    candidates = _candidates(session, message)
+    crm = session.get_one(Crm, message.crm_id)
+    if not crm.enabled:
+        return _shape("device", due_at, message.device_id, _DISABLED)
+    candidates = _candidates(session, crm, message)
     if not candidates:
         return _shape("device", due_at, message.device_id, _no_device(message))
     device = _likeliest(candidates)
@@ -76,10 +83,9 @@ def _earlier(dispatch: Dispatch) -> dict[str, Any]:
     return _shape("phone", dispatch.status_at, dispatch.device_id, text)
 
 
-def _candidates(session: Session, message: Message) -> list[Device]:
+def _candidates(session: Session, crm: Crm, message: Message) -> list[Device]:
     """The devices the message may go to, disabled ones too."""
     lane = message.lane or ""
-    crm = session.get_one(Crm, message.crm_id)
     if lane.startswith("d:"):
         return registry.several(session, list(routing.usable(session, crm, {lane[2:]})))
     return registry.several(session, routing.device_ids_of(session, crm))
