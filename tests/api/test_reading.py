@@ -99,6 +99,11 @@ def test_a_cursor_that_is_none_is_refused(api: Api, cursor):
         ("İSTANBUL", ["İstanbul", "i\u0307stanbul", "stanbul"], ["ıstanbul"]),
         ("ılık", ["ılık", "LıK"], ["ilik", "ILIK"]),
         ("\ufb01n \u212a", ["FIN", "k", "n k"], ["x"]),
+        (
+            "\u1fb7 \u1fc7",
+            ["\u0391\u0342\u0345", "\u1fbc\u0342", "\u0397\u0342\u0345"],
+            ["\u03b1 "],
+        ),
         ("50%_off/\\x", ["50%", "%_o", "_OFF/", "/\\X"], ["5%0", "50_off", "%%"]),
         ("plain ASCII i", ["PLAIN", "ascii I"], ["plaın", "ẞ"]),
     ],

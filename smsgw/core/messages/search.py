@@ -17,7 +17,7 @@ def folded(text: str) -> str:
     """The text without differences of case and of composition: full case folding, NFC (`ß` is `ss`, `ς` is `σ`)."""
     if text.isascii():
         return text.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
 def first(
