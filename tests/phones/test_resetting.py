@@ -160,3 +160,30 @@ def test_the_doctor_leaves_a_phone_alone_that_has_room_or_moves(stage):
     stage.poll(updates=[update(one["id"], "UNSENT") for one in handed])
     stage.pass_time(minutes=30)
     assert blocked(stage) == []
+
+
+def test_the_doctor_names_a_phone_that_leaves_some_messages_alone_while_others_move(stage):
+    stage.queue(3)
+    handed = stage.poll()
+    stage.poll(updates=[update(one["id"], "UNSENT") for one in handed])
+    stage.pass_time(minutes=119)
+    stage.send()
+    assert blocked(stage) == []
+    stage.pass_time(minutes=1)
+    (finding,) = blocked(stage)
+    assert finding.state == "warning"
+    expected = (
+        "has had 3 of its 4 messages in hand for more than 2 hours and has not tried to send them"
+    )
+    assert finding.text == expected
+    assert "device reset phone-1" in finding.advice
+
+
+def test_the_doctor_leaves_a_phone_alone_that_tries_again_by_itself(stage):
+    _, dispatch_id = stage.send()
+    stage.report(dispatch_id, "UNSENT", "PENDING", "UNSENT")
+    stage.be_quiet()
+    stage.pass_time(minutes=80)
+    stage.report(dispatch_id, "PENDING", "UNSENT")
+    stage.pass_time(minutes=89)
+    assert blocked(stage) == []

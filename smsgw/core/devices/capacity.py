@@ -16,6 +16,8 @@ from ...store.queries import Query
 from . import protocols
 
 NEVER_AFTER = timedelta(days=3)
+# The stock app waits for at most 90 minutes between two tries.
+IDLE_AFTER = timedelta(hours=2)
 SENDING_COUNTS_FOR = timedelta(minutes=10)
 # The first sign of what it has may come with the second poll (app 1.7 reports only what it has begun to send), and one
 # poll may have been on its way already when the phone was set up.
@@ -60,20 +62,30 @@ def _room(in_use: _InUse, settings: Settings) -> Room:
 
 @dataclass(frozen=True)
 class Load:
-    """How many messages a device has in hand, and when one of them moved last."""
+    """How many messages a device has in hand, when one of them moved last, and how many it has left alone."""
 
     in_hand: int
     moved_at: datetime
+    idle_count: int
 
 
 def loads(session: Session, now: datetime) -> dict[str, Load]:
     """What the devices have in hand, by their names; those with nothing are left out."""
+    is_idle = sa.and_(Dispatch.status == "accepted", Dispatch.status_at <= now - IDLE_AFTER)
     found = session.execute(
-        sa.select(Dispatch.device_id, sa.func.count(), sa.func.max(Dispatch.status_at))
+        sa.select(
+            Dispatch.device_id,
+            sa.func.count(),
+            sa.func.max(Dispatch.status_at),
+            sa.func.count().filter(is_idle),
+        )
         .where(is_in_flight(now))
         .group_by(Dispatch.device_id)
     )
-    return {device_id: Load(count, moved_at) for device_id, count, moved_at in found}
+    return {
+        device_id: Load(count, moved_at, idle_count)
+        for device_id, count, moved_at, idle_count in found
+    }
 
 
 def is_in_flight(now: datetime) -> sa.ColumnElement[bool]:

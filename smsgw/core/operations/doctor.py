@@ -106,8 +106,8 @@ def _devices(session: Session, settings: Settings, now: datetime) -> Iterator[Fi
             yield _waiting(f"device {device.id}", "device", device.id)
             continue
         yield _presence(device, device.id in stopped, settings, now)
-        if device.id in loads and _is_blocked(loads[device.id], settings, now):
-            yield _blocked(device, loads[device.id])
+        if device.id in loads:
+            yield from _in_hand(device, loads[device.id], settings, now)
         if _has_old_app(device):
             yield Finding(
                 f"device {device.id}",
@@ -117,20 +117,27 @@ def _devices(session: Session, settings: Settings, now: datetime) -> Iterator[Fi
             )
 
 
-def _is_blocked(load: Load, settings: Settings, now: datetime) -> bool:
-    is_full = load.in_hand >= settings.in_flight_per_device
-    return is_full and load.moved_at <= now - FULL_IS_WRONG_AFTER
-
-
-def _blocked(device: Device, load: Load) -> Finding:
-    return Finding(
-        f"device {device.id}",
-        "wrong",
-        f"has had {load.in_hand} messages in hand since {load.moved_at:%Y-%m-%d %H:%M} UTC "
-        "and gets no more until they move",
+def _in_hand(device: Device, load: Load, settings: Settings, now: datetime) -> Iterator[Finding]:
+    """What a phone has that does not move: it may have forgotten it."""
+    check = f"device {device.id}"
+    advice = (
         "look at the app: is it sending, has it reception and credit? If it was reinstalled, replaced or its data "
-        f"cleared: {program.line(f'device reset {device.id}')}",
+        f"cleared: {program.line(f'device reset {device.id}')}"
     )
+    is_full = load.in_hand >= settings.in_flight_per_device
+    if is_full and load.moved_at <= now - FULL_IS_WRONG_AFTER:
+        text = (
+            f"has had {load.in_hand} messages in hand since {load.moved_at:%Y-%m-%d %H:%M} UTC "
+            "and gets no more until they move"
+        )
+        yield Finding(check, "wrong", text, advice)
+    elif load.idle_count:
+        hours = capacity.IDLE_AFTER // timedelta(hours=1)
+        text = (
+            f"has had {load.idle_count} of its {load.in_hand} messages in hand for more than {hours} hours "
+            "and has not tried to send them"
+        )
+        yield Finding(check, "warning", text, advice)
 
 
 def _crms(session: Session) -> Iterator[Finding]:
