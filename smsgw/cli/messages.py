@@ -9,6 +9,7 @@ from ..core.accounts import crms
 from ..core.messages import archive, endings, queueing, reading, resending
 from ..core.messages import json as message_json
 from ..core.messages.drafts import Draft
+from ..errors import IllegalTransition
 from ..sms import statuses
 from . import output
 from .context import opened
@@ -102,6 +103,14 @@ def resend(message_id: str, may_duplicate: bool) -> None:
     again = resending.queue_anyway if may_duplicate else resending.queue
     with opened() as house, house.database.transaction() as session:
         row = archive.get(session, message_id)
-        again(session, row, house.settings, clock.now())
+        try:
+            again(session, row, house.settings, clock.now())
+        except IllegalTransition as error:
+            if error.code != "may_duplicate":
+                raise
+            text = (
+                "the phone may have sent this message; add --may-duplicate to send it all the same"
+            )
+            raise IllegalTransition(text, code=error.code) from None
         answer = message_json.message(row)
     output.one(answer)

@@ -60,7 +60,9 @@ def test_resending_what_may_have_been_sent_needs_a_word(ask: Ask, run: Run, crm,
     sent = _send(ask)
     with database.transaction() as session:
         session.execute(sa.update(Message).values(status="failed", reason_class="unconfirmed"))
-    assert run("resend", sent["id"]).exit_code == 1
+    refused = run("resend", sent["id"])
+    assert refused.exit_code == 1
+    assert "add --may-duplicate to send it all the same" in refused.output
     assert ask("resend", sent["id"], "--may-duplicate")["status"] == "queued"
 
 
