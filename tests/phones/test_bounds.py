@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from smsgw.core.messages import batches, quarantine
 from smsgw.core.messages.batches import MOST_ITEMS
+from smsgw.core.messages.reports import MOST_REPORTS
 from smsgw.core.operations import doctor
 from smsgw.http import json_limits
 from smsgw.store.models import Device, Message, QuarantinedItem
@@ -132,3 +133,17 @@ def test_an_item_larger_than_all_a_device_may_have_leaves_nothing_but_its_count(
     with world.database.transaction() as session:
         quarantine.keep(session, "phone-1", [batches.unreadable("x" * 2000, "x")], NOW)
     assert (_items(world), _dropped(world)) == ([], 1)
+
+
+def test_no_phone_makes_a_history_grow_without_end_and_its_last_word_still_counts(stage: Stage):
+    message_id, dispatch_id = stage.send()
+    before = len(stage.history(message_id))
+    for poll in range(3):
+        words = ["PENDING", "FAILED"] * 400
+        stage.poll([], [update(dispatch_id, word, f"{poll}-{n}") for n, word in enumerate(words)])
+    assert len(stage.history(message_id)) == before + MOST_REPORTS
+    assert stage.status(message_id) == "failed"
+    for word in ("SENT", "DELIVERED"):
+        stage.poll([], [update(dispatch_id, "PENDING", "again"), update(dispatch_id, word)])
+    assert stage.status(message_id) == "delivered"
+    assert len(stage.history(message_id)) == before + MOST_REPORTS + 2

@@ -1,7 +1,7 @@
 """Reports: what a device says about its dispatches, and what follows for their messages."""
 
 import logging
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +19,8 @@ from . import dispatches
 from .history import Journal
 
 MAX_REASON = 500
+# How many reports on one dispatch are kept; of more, only those count that bring it further than it ever was.
+MOST_REPORTS = 500
 _LOG = logging.getLogger(__name__)
 _NEVER_BACK = {"dispatched": 0, "accepted": 1, "sending": 2, "sent": 3, "failed": 4, "delivered": 5}
 # What a report may change of its dispatch.
@@ -120,8 +122,12 @@ def apply(
     for dispatch in own.values():
         dispatch.reported_revision = device.revision
         told[dispatch.id] = dispatch
+    kept = Counter({key: len(said) for key, said in said_before.items()})
     for report in _unheard(by_dispatch, repeatable, own):
         dispatch = own[report.dispatch_id]
+        if kept[dispatch.id] >= MOST_REPORTS and not _brings_further(dispatch, report):
+            continue
+        kept[dispatch.id] += 1
         message = messages[dispatch.message_id]
         _take(dispatch, message, report, rule, said_before[dispatch.id], journal)
         if dispatches.settle(message, siblings[message.id], journal):
@@ -166,6 +172,10 @@ def _take(
     has_failed = report.status == "failed"
     dispatch.reason = reason if has_failed else None
     dispatch.reason_class = reasons.classify(reason or "") if has_failed else None
+
+
+def _brings_further(dispatch: DispatchRow, report: Report) -> bool:
+    return report.status is not None and statuses.may_overtake(dispatch.status, report.status)
 
 
 def _may_be_late(dispatch: DispatchRow, journal: Journal) -> bool:
