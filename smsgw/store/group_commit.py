@@ -18,6 +18,8 @@ from .write_lock import WriteLock
 PATIENCE_SECONDS = 15.0
 # A group that is this old is committed although others wait: its first members have waited for so long.
 MOST_GROUP_SECONDS = 0.02
+# What a statement raises; where SQLite has no memory left, Python has a name of its own for it.
+FAILURES = sqlite3.Error, MemoryError
 
 
 class GroupCommit:
@@ -61,7 +63,7 @@ class GroupCommit:
         was_lost = not connection.in_transaction
         try:
             group.end_member(connection, keeps_changes=keeps_changes)
-        except sqlite3.Error as error:
+        except FAILURES as error:
             group.error = error
         if connection.in_transaction and group.is_open() and self._pass_on():
             signal.acquire()
@@ -145,7 +147,7 @@ class _Group:
     """Transactions that are committed together, and a lock for each that is released afterwards."""
 
     def __init__(self) -> None:
-        self.error: sqlite3.Error | None = None
+        self.error: sqlite3.Error | MemoryError | None = None
         self.members: list[threading.Lock] = []
         self._closes_at = time.monotonic() + MOST_GROUP_SECONDS
 
@@ -177,7 +179,7 @@ class _Group:
             return
         try:
             connection.execute("COMMIT" if self.error is None else "ROLLBACK")
-        except sqlite3.Error as error:
+        except FAILURES as error:
             self.error = error
             _undo(connection)
 
@@ -194,7 +196,7 @@ def _undo(connection: sqlite3.Connection) -> None:
     Its frames may stand in the log, whole and valid, where a recovery after a crash would find them. The log goes on
     behind the last commit, so a write that changes nothing takes their place.
     """
-    with suppress(sqlite3.Error):
+    with suppress(*FAILURES):
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         connection.execute("BEGIN IMMEDIATE")

@@ -35,7 +35,7 @@ class Driver:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.statements: list[str] = []
-        self.refusals: dict[str, sqlite3.Error] = {}
+        self.refusals: dict[str, Exception] = {}
         self._connection = connection
 
     def __getattr__(self, name: str) -> Any:
@@ -197,6 +197,24 @@ def test_what_a_commit_refuses_is_told_to_all_and_the_next_group_goes_on(writers
         writers._write(1, answers=99)
     writers.start(2).result(20)
     assert writers.ids() == [2]
+
+
+def test_a_commit_without_memory_is_told_to_all_and_nobody_hangs(
+    writers: Writers, driver: Driver, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(group_commit, "MOST_GROUP_SECONDS", 60.0)
+    driver.refusals["COMMIT"] = MemoryError()
+    started: list[Any] = []
+
+    def hold_up() -> None:
+        with writers.held_up():
+            started.extend(writers.start(number) for number in (1, 2))
+
+    with pytest.raises(MemoryError):
+        hold_up()
+    assert [type(one.exception(20)) for one in started] == [MemoryError, MemoryError]
+    writers.start(3).result(20)
+    assert writers.ids() == [3]
 
 
 def test_a_transaction_that_sqlite_itself_ends_is_lost_for_all_of_its_group(
