@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from smsgw import clock, ids
 from smsgw.core.events import recording
-from smsgw.core.events.recording import Happening
+from smsgw.core.events.recording import NewEvent
 from smsgw.server import supervisor
 from smsgw.store.db import Database
 from smsgw.store.models import Delivery, WebhookEndpoint
@@ -138,7 +138,7 @@ def _happen_steadily(database: Database, crm_id: str, seconds: int) -> None:
 
 def _happen(database: Database, crm_id: str) -> None:
     with database.transaction() as session:
-        recording.record(session, [Happening("message.received", crm_id, DATA)], clock.now())
+        recording.record(session, [NewEvent("message.received", crm_id, DATA)], clock.now())
 
 
 def _endpoints(database: Database, url: str, receiver: Receiver, paths: list[str]) -> str:

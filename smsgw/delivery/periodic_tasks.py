@@ -77,7 +77,7 @@ class Chores:
 
 def _chores(settings: Settings, worker_id: str) -> tuple[Chore, ...]:
     def beat(session: Session, now: datetime) -> None:
-        housekeeping.beat(session, worker_id, now)
+        housekeeping.note_heartbeat(session, worker_id, now)
 
     def have_changed(session: Session, now: datetime) -> bool:
         return presence.have_changed(session, now, settings.device_offline_seconds)

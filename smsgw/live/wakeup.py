@@ -10,7 +10,7 @@ import psycopg
 from sqlalchemy.engine import Engine
 
 from ..store import outages
-from ..store.db import CHANNEL, RING_SECONDS, Database
+from ..store.db import CHANNEL, NOTIFY_SECONDS, Database
 from ..store.engines import postgresql_options
 from ..store.poolers import is_pooled
 
@@ -131,7 +131,7 @@ class PostgresDoorbell:
             return True
         if self._has_echo:
             # Whoever has just rung keeps quiet for a moment about what it writes next: ring once more for that.
-            timeout_seconds = min(timeout_seconds, 2 * RING_SECONDS)
+            timeout_seconds = min(timeout_seconds, 2 * NOTIFY_SECONDS)
         has_rung = self._hears(self._connection, timeout_seconds)
         rings = has_rung or self._has_echo
         self._has_echo = has_rung

@@ -18,7 +18,9 @@ from .together import Together
 from .write_lock import WriteLock
 
 CHANNEL = "smsgw"
-RING_SECONDS = 0.05
+NOTIFY_SECONDS = 0.05
+# The key in `Session.info` that `wake_up` sets.
+_WAKES_UP = "wakes_up"
 
 
 class Database:
@@ -33,7 +35,7 @@ class Database:
             self._connect_postgresql(pool_size)
         self.reader = Reader(self.engine)
         self._together = Together(self._shared_transaction)
-        self._rung_at = 0.0
+        self._notified_at = 0.0
 
     def _connect_sqlite(self, pool_size: int) -> None:
         path = str(self.url.database)
@@ -58,7 +60,7 @@ class Database:
     def transaction(self) -> Iterator[Session]:
         """One write transaction: commits at the end, rolls back on any exception. After it all is on the disk.
 
-        After one that left work for workers or sockets (`session.info["has_news"]`), PostgreSQL's listeners are told.
+        After one that left work for workers or sockets (`wake_up`), PostgreSQL's listeners are told.
         """
         with (
             self._leaving_read_only_servers(),
@@ -66,8 +68,8 @@ class Database:
             session.begin(),
         ):
             yield session
-        if session.info.get("has_news") and not self.is_sqlite:
-            self._ring()
+        if session.info.get(_WAKES_UP) and not self.is_sqlite:
+            self._notify()
 
     def insert_together(self, batches: Sequence[Batch]) -> None:
         """Inserts news in one transaction with what other threads want to insert, and returns after its commit.
@@ -81,7 +83,7 @@ class Database:
         with self._leaving_read_only_servers(), self._writers.begin() as connection:
             yield connection
         if not self.is_sqlite:
-            self._ring()
+            self._notify()
 
     @contextmanager
     def _leaving_read_only_servers(self) -> Iterator[None]:
@@ -105,12 +107,12 @@ class Database:
         with self._readers.connect() as connection:
             return bool(sa.inspect(connection).get_table_names())
 
-    def _ring(self) -> None:
+    def _notify(self) -> None:
         """A hint, at most one in 50 ms: the work is in the tables, and who misses the hint finds it a second later."""
         moment = time.monotonic()
-        if moment - self._rung_at < RING_SECONDS:
+        if moment - self._notified_at < NOTIFY_SECONDS:
             return
-        self._rung_at = moment
+        self._notified_at = moment
         try:
             with self._readers.connect() as connection:
                 connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
@@ -124,6 +126,11 @@ class Database:
             self._group_commit.close()
             self._writers.dispose()
         self.engine.dispose()
+
+
+def wake_up(session: Session) -> None:
+    """Have workers and sockets notified after this transaction's commit: it writes something they wait for."""
+    session.info[_WAKES_UP] = True
 
 
 def is_postgresql(session: Session) -> bool:

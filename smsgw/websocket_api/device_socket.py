@@ -15,7 +15,7 @@ from ..core.devices.logins import Login
 from ..core.devices.protocols import SOCKET
 from ..core.messages import batches, quarantine, receiving, reports
 from ..core.messages.handing_out import Outgoing
-from ..core.messages.history import writing
+from ..core.messages.history import writing_history
 from ..core.messages.receiving import Received
 from ..core.messages.reports import Report
 from ..http.last_seen import Flusher
@@ -132,8 +132,8 @@ class Conversation:
             fault = _sms_fault(data)
             if fault is None:
                 region = self._served.settings.default_region
-                with writing(session, now) as journal:
-                    receiving.receive(session, device, region, [_received(data, now)], journal)
+                with writing_history(session, now) as history:
+                    receiving.receive(session, device, region, [_received(data, now)], history)
             else:
                 quarantine.keep(session, self.key, [batches.unreadable(data, fault)], now)
         if fault is not None:
@@ -150,8 +150,8 @@ class Conversation:
         report = Report(storable(data["messageId"]).lower(), word.upper(), status, reason)
         with self._served.database.transaction() as session:
             device = locking.admit(session, self.line.login)
-            with writing(session, clock.now()) as journal:
-                reports.apply(session, device, [report], reports.never_back, journal)
+            with writing_history(session, clock.now()) as history:
+                reports.apply(session, device, [report], reports.never_back, history)
         self.line.rests_until = 0.0
 
     def _send_message(self, one: Outgoing, now: datetime) -> str:

@@ -104,7 +104,7 @@ def _cancel(session, api: Api, message_id: str) -> None:
 
 def test_the_feed_gives_at_most_what_was_asked_for(api: Api):
     with api.world.database.transaction() as session:
-        happening = recording.Happening("message.received", api.world.crm_id, {"n": 1})
+        happening = recording.NewEvent("message.received", api.world.crm_id, {"n": 1})
         recording.record(session, [happening] * 150, clock.now())
     assert len(_poll(api)[0]) == 100
     assert len(_poll(api, limit=1000)[0]) == 150

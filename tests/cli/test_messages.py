@@ -595,5 +595,5 @@ def _beat_and_poll(
     sightings.note(login, moment, version, protocol)
     with database.transaction() as session:
         assert registry.get(session, "p").enabled
-        housekeeping.beat(session, "host:1", moment)
+        housekeeping.note_heartbeat(session, "host:1", moment)
         sightings.write(session)

@@ -82,7 +82,7 @@ def _fill(database) -> str:
         enrolment.add_with_password(session, "phone-1", None, None, NOW)
         crm, key = crms.add(session, "clinic", None, NOW)
         data = {"id": "msg_1", "status": "seen", "new": True}
-        recording.record(session, [recording.Happening("message.seen", crm.id, data)], NOW)
+        recording.record(session, [recording.NewEvent("message.seen", crm.id, data)], NOW)
     return key
 
 

@@ -72,7 +72,7 @@ class Postman:
     ) -> list[str]:
         """Records so many events and returns their ids."""
         happenings = [
-            recording.Happening(event_type, self.crm_id, {"content": f"Grüße {n} ✓"}, device_id)
+            recording.NewEvent(event_type, self.crm_id, {"content": f"Grüße {n} ✓"}, device_id)
             for n in range(count)
         ]
         with self.database.transaction() as session:

@@ -6,17 +6,18 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw.live.wakeup import doorbell
-from smsgw.store.db import Database
+from smsgw.store.db import Database, wake_up
 from smsgw.store.models import Operator
 from tests.conftest import NOW
 
 PATIENCE_SECONDS = 30
 
 
-def write(database, name, **info):
+def write(database, name, wakes_up=False):
     with database.transaction() as session:
         session.add(Operator(name=name, key_hash=name, created_at=NOW))
-        session.info.update(info)
+        if wakes_up:
+            wake_up(session)
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_it_is_silent_while_nothing_is_written(bell):
 def test_it_rings_for_a_commit_of_another_process(database, bell, database_url):
     quieten(bell)
     other = Database(database_url)
-    write(other, "a", has_news=True)
+    write(other, "a", wakes_up=True)
     other.close()
     assert bell.wait(PATIENCE_SECONDS) is True
 
@@ -56,7 +57,7 @@ def test_it_wakes_a_waiting_thread(database, bell):
     heard = []
     listener = threading.Thread(target=lambda: heard.append(bell.wait(PATIENCE_SECONDS)))
     listener.start()
-    write(database, "a", has_news=True)
+    write(database, "a", wakes_up=True)
     listener.join(PATIENCE_SECONDS)
     assert heard == [True]
 
@@ -73,7 +74,7 @@ def test_nobody_waits_for_it_after_the_end(bell, stop):
 def test_what_was_written_just_after_a_ring_rings_too(database, bell):
     quieten(bell)
     for name in "abc":
-        write(database, name, has_news=True)
+        write(database, name, wakes_up=True)
     assert bell.wait(PATIENCE_SECONDS) is True
     if not database.is_sqlite:
         assert bell.wait(PATIENCE_SECONDS) is True
@@ -81,10 +82,10 @@ def test_what_was_written_just_after_a_ring_rings_too(database, bell):
 
 def test_a_transaction_that_fails_rings_for_nobody(database, bell):
     quieten(bell)
-    write(database, "a", has_news=True)
+    write(database, "a", wakes_up=True)
     quieten(bell)
     with pytest.raises(sa.exc.IntegrityError):
-        write(database, "a", has_news=True)
+        write(database, "a", wakes_up=True)
     assert bell.wait(0.3) is False
 
 
@@ -110,5 +111,5 @@ def test_it_comes_back_after_its_connection_was_ended(database, bell):
     assert bell.wait(0.05) is False
     assert bell.wait(PATIENCE_SECONDS) is True
     quieten(bell)
-    write(database, "a", has_news=True)
+    write(database, "a", wakes_up=True)
     assert bell.wait(PATIENCE_SECONDS) is True

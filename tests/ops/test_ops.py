@@ -145,7 +145,7 @@ def test_counts_are_right_across_processes(tmp_path: Path):
 def _beat(world: World, seconds_ago: float) -> None:
     with world.database.transaction() as session:
         session.execute(sa.delete(WorkerHeartbeat))
-        housekeeping.beat(session, "host:1", clock.now() - timedelta(seconds=seconds_ago))
+        housekeeping.note_heartbeat(session, "host:1", clock.now() - timedelta(seconds=seconds_ago))
 
 
 def _metrics(world: World) -> str:

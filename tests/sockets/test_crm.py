@@ -248,7 +248,7 @@ def test_an_event_that_becomes_visible_late_is_not_passed_over(stage: Stage):
     program, phone = stage.crm(), stage.device()
     program.opened(), phone.opened()
     with stage.world.database.transaction() as session:
-        happening = recording.Happening("device.online", stage.crm_id, {}, "slow")
+        happening = recording.NewEvent("device.online", stage.crm_id, {}, "slow")
         (slow,) = recording.record(session, [happening], clock.now())
         say(phone, INCOMING)
         assert program.work() == [], "what comes before may still become visible"
@@ -261,7 +261,7 @@ def test_a_socket_that_begins_while_an_event_is_being_written_hears_of_it(stage:
     if stage.world.database.is_sqlite:
         pytest.skip("SQLite has one writer at a time")
     with stage.world.database.transaction() as session:
-        happening = recording.Happening("device.online", stage.crm_id, {}, "slow")
+        happening = recording.NewEvent("device.online", stage.crm_id, {}, "slow")
         (slow,) = recording.record(session, [happening], clock.now())
         receive(stage, "m1")
         with stage.world.database.reading() as reading:

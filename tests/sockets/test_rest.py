@@ -248,7 +248,7 @@ def test_a_good_key_without_a_handshake_is_told_so(stage: Stage):
 @pytest.mark.parametrize("unknown", [f"evt_{'f' * 32}", "evt_1", "0", "of another CRM"])
 def test_what_is_said_of_an_unknown_position_loses_no_event_there(stage: Stage, unknown: str):
     if unknown == "of another CRM":
-        ping = recording.Happening("webhook.ping", stage.world.crm_id, {})
+        ping = recording.NewEvent("webhook.ping", stage.world.crm_id, {})
         with stage.world.database.transaction() as session:
             (unknown,) = recording.record(session, [ping], NOW)
     phone = stage.device()

@@ -15,7 +15,7 @@ from smsgw.core.accounts import crms, enrolment
 from smsgw.core.devices import locking, logins, registry
 from smsgw.core.messages import handing_out, queueing
 from smsgw.core.messages.drafts import Draft
-from smsgw.core.messages.history import writing
+from smsgw.core.messages.history import writing_history
 from smsgw.store import reader
 from smsgw.store.db import Database
 from smsgw.store.inserts import InsertNew
@@ -219,8 +219,8 @@ def test_the_next_messages_are_found_without_reading_the_whole_queue(world):
     plans = []
     with world.database.transaction() as session:
         device = locking.lock(session, "phone-1")
-        with noted(world.database) as seen, writing(session, NOW) as journal:
-            assert len(handing_out.hand_out_new(session, device, world.settings, journal)) == 10
+        with noted(world.database) as seen, writing_history(session, NOW) as history:
+            assert len(handing_out.hand_out_new(session, device, world.settings, history)) == 10
         explain = "EXPLAIN QUERY PLAN " if world.database.is_sqlite else "EXPLAIN "
         for text, values in seen:
             if text.startswith("SELECT") and "UNION ALL" in text:

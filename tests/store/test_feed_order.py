@@ -32,8 +32,8 @@ class Feed:
         self._after: str | None = None
 
     def record(self, session: sa.orm.Session) -> str:
-        happening = recording.Happening("message.received", self.crm_id, {})
-        return recording.record(session, [happening], clock.now())[0]
+        new_event = recording.NewEvent("message.received", self.crm_id, {})
+        return recording.record(session, [new_event], clock.now())[0]
 
     def add(self) -> str:
         with self.database.transaction() as session:

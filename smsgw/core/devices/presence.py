@@ -112,8 +112,8 @@ def tell_changes(session: Session, now: datetime, offline_seconds: int) -> int:
     for device in changed:
         device.is_online = registry.is_online(device, now, offline_seconds)
     shapes = registry.shapes(session, list(changed), now, offline_seconds)
-    happenings = [
-        recording.Happening(
+    new_events = [
+        recording.NewEvent(
             "device.online" if device.is_online else "device.offline",
             crm_id,
             shape,
@@ -122,7 +122,7 @@ def tell_changes(session: Session, now: datetime, offline_seconds: int) -> int:
         for device, shape in zip(changed, shapes, strict=True)
         for crm_id in routing.ids_for_device(session, device.id)
     ]
-    recording.record(session, happenings, now)
+    recording.record(session, new_events, now)
     return len(changed)
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ... import ids
 from ...clock import rfc3339
-from ...store.db import is_postgresql
+from ...store.db import is_postgresql, wake_up
 from ...store.inserts import Insert
 from ...store.models import Delivery, Event, FeedBase, WebhookEndpoint
 from ...store.queries import Query
@@ -39,7 +39,7 @@ _OWN_POSITION = Query(int, sa.select(_OWN_TRANSACTION + FeedBase.base))
 
 
 @dataclass(frozen=True)
-class Happening:
+class NewEvent:
     """Something to tell one CRM: an event before it has an id. `data` is the message or the device as REST shows it."""
 
     type: str
@@ -94,12 +94,12 @@ _SUBSCRIBERS = Query(
 )
 
 
-def record(session: Session, happenings: Sequence[Happening], now: datetime) -> list[str]:
+def record(session: Session, new_events: Sequence[NewEvent], now: datetime) -> list[str]:
     """Writes the events and one pending delivery for each enabled endpoint that wants them; returns the events' ids."""
-    if not happenings:
+    if not new_events:
         return []
-    rows = _write(session, happenings, now)
-    crm_ids = {happening.crm_id for happening in happenings}
+    rows = _write(session, new_events, now)
+    crm_ids = {new_event.crm_id for new_event in new_events}
     endpoints = _SUBSCRIBERS.all(session, crm_ids=list(crm_ids))
     deliver(
         session,
@@ -115,10 +115,10 @@ def record(session: Session, happenings: Sequence[Happening], now: datetime) -> 
 
 
 def record_for(
-    session: Session, endpoint: WebhookEndpoint, happening: Happening, now: datetime
+    session: Session, endpoint: WebhookEndpoint, new_event: NewEvent, now: datetime
 ) -> str:
     """Writes one event for one endpoint, whatever it subscribed to, and returns the delivery's id (a ping, for one)."""
-    (row,) = _write(session, [happening], now)
+    (row,) = _write(session, [new_event], now)
     (delivery_id,) = deliver(session, [(row.id, endpoint.id)], now)
     return delivery_id
 
@@ -131,7 +131,7 @@ def deliver(session: Session, pairs: Sequence[tuple[str, str]], now: datetime) -
     ]
     if rows:
         _DELIVERIES.all(session, rows)
-        session.info["has_news"] = True
+        wake_up(session)
     return [row.id for row in rows]
 
 
@@ -142,28 +142,28 @@ def _wants(endpoint: _Subscriber, event_type: str, device_id: str | None) -> boo
     return endpoint.device_ids is None or device_id is None or device_id in endpoint.device_ids
 
 
-def _write(session: Session, happenings: Sequence[Happening], now: datetime) -> list[_Event]:
+def _write(session: Session, new_events: Sequence[NewEvent], now: datetime) -> list[_Event]:
     tx = _transaction_position(session)
-    rows = [_row(happening, tx, now) for happening in happenings]
+    rows = [_row(new_event, tx, now) for new_event in new_events]
     _EVENTS.all(session, rows)
     return rows
 
 
-def _row(happening: Happening, tx: int, now: datetime) -> _Event:
+def _row(new_event: NewEvent, tx: int, now: datetime) -> _Event:
     event_id = ids.new_event_id()
     body = {
         "id": event_id,
-        "type": happening.type,
+        "type": new_event.type,
         "timestamp": rfc3339(now),
-        "data": happening.data,
+        "data": new_event.data,
     }
     return _Event(
         event_id,
         tx,
-        happening.crm_id,
-        happening.type,
-        happening.device_id,
-        happening.message_id,
+        new_event.crm_id,
+        new_event.type,
+        new_event.device_id,
+        new_event.message_id,
         json.dumps(body, ensure_ascii=False, separators=(",", ":")),
         now,
     )

@@ -11,7 +11,7 @@ from ...sms import statuses
 from ...store.models import Dispatch, HistoryEntry, Message
 from ...store.queries import Query, RowUpdate, not_null
 from ...store.rows import DISPATCH_COLUMNS, MESSAGE_COLUMNS, DispatchRow, MessageRow
-from .history import Journal
+from .history import HistoryWriter
 
 _NEWS = ("accepted", "sent", "delivered", "failed")
 # What settling may change of a message.
@@ -81,7 +81,9 @@ def lock_messages(session: Session, dispatch_ids: Sequence[str]) -> dict[str, Me
 
 
 def settle(
-    message: Message | MessageRow, dispatches: Sequence[Dispatch | DispatchRow], journal: Journal
+    message: Message | MessageRow,
+    dispatches: Sequence[Dispatch | DispatchRow],
+    history: HistoryWriter,
 ) -> bool:
     """Gives the message the status of the dispatch that got furthest, and tells its CRM when that is news.
 
@@ -99,19 +101,19 @@ def settle(
     message.reason = speaking.reason
     message.reason_class = speaking.reason_class
     message.stuck_at = None
-    message.updated_at = journal.now
+    message.updated_at = history.now
     if speaking.status in ("sent", "delivered"):
-        message.sent_at = message.sent_at or journal.now
+        message.sent_at = message.sent_at or history.now
     if speaking.status == "delivered":
-        message.delivered_at = journal.now
+        message.delivered_at = history.now
     is_radio_retry = was == "sending" and speaking.status == "accepted"
     if speaking.status in _NEWS and not is_radio_retry:
-        journal.tell(f"message.{speaking.status}", message, [message.crm_id or ""])
+        history.announce(f"message.{speaking.status}", message, [message.crm_id or ""])
     return True
 
 
 def end_unconfirmed(
-    message: Message | MessageRow, dispatches: Sequence[DispatchRow], journal: Journal
+    message: Message | MessageRow, dispatches: Sequence[DispatchRow], history: HistoryWriter
 ) -> list[DispatchRow]:
     """Ends what no phone has confirmed of a message that was sent, so that it is not handed out again.
 
@@ -125,20 +127,23 @@ def end_unconfirmed(
         if dispatch.status == "dispatched" and dispatch.acknowledged_at is None
     ]
     for dispatch in ended:
-        fail_unconfirmed(message, dispatch, _NOT_NEEDED, journal)
+        fail_unconfirmed(message, dispatch, _NOT_NEEDED, history)
     return ended
 
 
 def fail_unconfirmed(
-    message: Message | MessageRow, dispatch: Dispatch | DispatchRow, reason: str, journal: Journal
+    message: Message | MessageRow,
+    dispatch: Dispatch | DispatchRow,
+    reason: str,
+    history: HistoryWriter,
 ) -> None:
     """Fails a dispatch as `unconfirmed`: its phone may have sent it all the same, so a later report lifts that."""
     dispatch.status = "failed"
-    dispatch.status_at = journal.now
+    dispatch.status_at = history.now
     dispatch.reason = reason
     dispatch.reason_class = "unconfirmed"
     dispatch.stuck_at = None
-    journal.note(message, "failed", dispatch=dispatch, reason=reason)
+    history.note(message, "failed", dispatch=dispatch, reason=reason)
 
 
 def _word(row: Dispatch | DispatchRow | Message | MessageRow) -> tuple[str, str | None, str | None]:

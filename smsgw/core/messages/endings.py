@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from ...errors import IllegalTransition
 from ...store.models import Crm, Message
-from .history import Journal
+from .history import HistoryWriter
 
 _EXPIRE_AT_ONCE = 500
 
@@ -49,10 +49,10 @@ def expire_due(session: Session, now: datetime) -> int:
 
 
 def _end(session: Session, messages: Sequence[Message], status: str, now: datetime) -> None:
-    journal = Journal(now)
+    history = HistoryWriter(now)
     for message in messages:
         message.status = status
         message.updated_at = now
-        journal.note(message, status)
-        journal.tell(f"message.{status}", message, [message.crm_id or ""])
-    journal.write(session)
+        history.note(message, status)
+        history.announce(f"message.{status}", message, [message.crm_id or ""])
+    history.write(session)

@@ -26,7 +26,7 @@ from ..devices import queue as device_queue
 from ..devices.capacity import DEVICE_ID, moments
 from ..devices.locking import Locked
 from ..devices.logins import Login
-from .history import Journal, writing
+from .history import HistoryWriter, writing_history
 
 MOST_PER_ANSWER = 10
 
@@ -96,11 +96,11 @@ def _has(database: Database, question: Query[bool], device_id: str, now: datetim
 
 
 def hand_out(
-    session: Session, device: Locked, settings: Settings, journal: Journal
+    session: Session, device: Locked, settings: Settings, history: HistoryWriter
 ) -> list[Outgoing]:
     """Hands the device what it never confirmed once more, and new messages where an answer has room for them."""
-    again = _hand_out_again(session, device, settings, journal.now)
-    return again + hand_out_new(session, device, settings, journal, MOST_PER_ANSWER - len(again))
+    again = _hand_out_again(session, device, settings, history.now)
+    return again + hand_out_new(session, device, settings, history, MOST_PER_ANSWER - len(again))
 
 
 def hand_out_to_socket(
@@ -110,25 +110,25 @@ def hand_out_to_socket(
     device = locking.admit(session, login)
     if device.socket_id != socket_id:
         return []
-    with writing(session, now) as journal:
-        return hand_out(session, device, settings, journal)
+    with writing_history(session, now) as history:
+        return hand_out(session, device, settings, history)
 
 
 def hand_out_new(
     session: Session,
     device: Locked,
     settings: Settings,
-    journal: Journal,
+    history: HistoryWriter,
     most: int = MOST_PER_ANSWER,
 ) -> list[Outgoing]:
     """Hands the device at most so many queued messages, as many as its window and its minute hold."""
-    room = capacity.room(session, device.id, settings, journal.now)
+    room = capacity.room(session, device.id, settings, history.now)
     places = min(most, room.places)
     if places <= 0 or room.segments <= 0:
         return []
-    waiting = _lock_next(session, device.id, places, journal.now)
+    waiting = _lock_next(session, device.id, places, history.now)
     chosen = [row.id for row in _fitting(waiting, room.segments, settings)]
-    return _dispatch(session, chosen, device, settings, journal)
+    return _dispatch(session, chosen, device, settings, history)
 
 
 def _hand_out_again(
@@ -169,20 +169,20 @@ def _fitting(waiting: Sequence[S], left: int, settings: Settings) -> list[S]:
 
 
 def _dispatch(
-    session: Session, chosen: list[str], device: Locked, settings: Settings, journal: Journal
+    session: Session, chosen: list[str], device: Locked, settings: Settings, history: HistoryWriter
 ) -> list[Outgoing]:
     if not chosen:
         return []
-    found = _TAKE.all(session, chosen=chosen, device=device.id, phone=device.phone, now=journal.now)
+    found = _TAKE.all(session, chosen=chosen, device=device.id, phone=device.phone, now=history.now)
     taken = {row.id: row for row in found}
     pairs = [
-        (message, _new(message, device, settings, journal.now))
+        (message, _new(message, device, settings, history.now))
         for message in [taken[message_id] for message_id in chosen]
     ]
     _DISPATCHES.all(session, [dispatch for _, dispatch in pairs])
     for message, dispatch in pairs:
-        journal.note(message, "dispatched", dispatch=dispatch)
-        journal.tell("message.dispatched", message, [message.crm_id or ""])
+        history.note(message, "dispatched", dispatch=dispatch)
+        history.announce("message.dispatched", message, [message.crm_id or ""])
     return [_outgoing(dispatch.id, message) for message, dispatch in pairs]
 
 

@@ -1,4 +1,4 @@
-"""The journal of one transaction: history rows and events, gathered while moving and written once at its end."""
+"""Gathers the history rows and events of one transaction, and writes them once at its end."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
+from ...store.db import wake_up
 from ...store.inserts import Batch, Insert
 from ...store.models import Dispatch, HistoryEntry, Message
 from ...store.rows import DispatchRow, MessageRow
@@ -27,13 +28,13 @@ class _Entry(NamedTuple):
 _HISTORY = Insert(HistoryEntry, _Entry)
 
 
-class Journal:
-    """What happened to messages in one transaction, at one moment. Write it before the commit, or use `writing`."""
+class HistoryWriter:
+    """What happened to messages in one transaction, at one moment. Call `write`, or use `writing_history`."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
         self._entries: list[_Entry] = []
-        self._happenings: list[recording.Happening] = []
+        self._new_events: list[recording.NewEvent] = []
 
     def note(
         self,
@@ -45,7 +46,7 @@ class Journal:
         reason: str | None = None,
         reported: str | None = None,
     ) -> None:
-        """Adds a line to the message's history; `reported` is the phone's own word when a phone said it."""
+        """Add a row to the message's history; `reported` is the word the phone used, if a phone reported this."""
         self._entries.append(
             _Entry(
                 message.id,
@@ -58,30 +59,32 @@ class Journal:
             )
         )
 
-    def tell(self, event_type: str, message: Message | MessageRow, crm_ids: Iterable[str]) -> None:
-        """Adds an event for each CRM, with the message as it stands at this moment."""
+    def announce(
+        self, event_type: str, message: Message | MessageRow, crm_ids: Iterable[str]
+    ) -> None:
+        """Add an event for each CRM, with the message as it is at this moment."""
         data = message_json.message(message)
-        self._happenings.extend(
-            recording.Happening(event_type, crm_id, data, message.device_id, message.id)
+        self._new_events.extend(
+            recording.NewEvent(event_type, crm_id, data, message.device_id, message.id)
             for crm_id in crm_ids
         )
 
-    def history(self) -> Batch:
-        """The lines of history, to be inserted with those of others; the events are not among them."""
+    def batch(self) -> Batch:
+        """Return the history rows for an insert together with other rows; the events are not among them."""
         return _HISTORY.batch(self._entries)
 
     def write(self, session: Session) -> None:
-        """Writes it all down; the sockets of devices and CRMs may have something to say then."""
-        if not self._entries and not self._happenings:
+        """Write rows and events, and wake up the workers and sockets after the commit."""
+        if not self._entries and not self._new_events:
             return
-        session.info["has_news"] = True
+        wake_up(session)
         _HISTORY.all(session, self._entries)
-        recording.record(session, self._happenings, self.now)
+        recording.record(session, self._new_events, self.now)
 
 
 @contextmanager
-def writing(session: Session, now: datetime) -> Iterator[Journal]:
-    """A journal that is written at the end of the block, unless an exception ends it."""
-    journal = Journal(now)
-    yield journal
-    journal.write(session)
+def writing_history(session: Session, now: datetime) -> Iterator[HistoryWriter]:
+    """Give a `HistoryWriter` that writes at the end of the block, unless an exception ends it."""
+    history = HistoryWriter(now)
+    yield history
+    history.write(session)

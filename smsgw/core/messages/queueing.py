@@ -17,7 +17,7 @@ from ...store.rows import MESSAGE_COLUMNS, AnyCrm, Caller, MessageRow
 from ..devices import routing
 from . import queue_limits
 from .drafts import Draft, check, message_row, refuse_one, without_row
-from .history import Journal
+from .history import HistoryWriter
 
 MAX_BATCH = 1000
 
@@ -85,9 +85,9 @@ def draw_up(
             usable = routing.usable(session, crm, {draft.device_id})
     refuse_one(crm, settings, draft, usable, now)
     message = message_row(crm, settings, draft, now)
-    journal = Journal(now)
-    journal.note(message, "queued")
-    return New(message, [_MESSAGES.batch([message]), journal.history()])
+    history = HistoryWriter(now)
+    history.note(message, "queued")
+    return New(message, [_MESSAGES.batch([message]), history.batch()])
 
 
 def may_draw_up(crm: Caller, settings: Settings, draft: Draft) -> bool:
@@ -138,10 +138,10 @@ def take(
     known |= _of_references(session, crm, {row.reference for row in wanted} - known.keys())
     result = [made.get(row.id) or known[row.reference] for row in wanted]
     _refuse_other_bodies(wanted, result)
-    journal = Journal(now)
+    history = HistoryWriter(now)
     for message in made.values():
-        journal.note(message, "queued")
-    journal.write(session)
+        history.note(message, "queued")
+    history.write(session)
     return [Taken(message, message.id in made) for message in result]
 
 

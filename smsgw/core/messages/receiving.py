@@ -18,7 +18,7 @@ from ...store.queries import Query, not_null
 from ...store.rows import MessageRow
 from ..devices import routing
 from ..devices.locking import Locked
-from .history import Journal
+from .history import HistoryWriter
 
 MAX_CONTENT_BYTES = 65536
 _LOG = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def receive(
     device: Locked,
     region: str | None,
     batch: Sequence[Received],
-    journal: Journal,
+    history: HistoryWriter,
 ) -> None:
     """Keeps what is new of the batch and tells the CRMs of the device.
 
@@ -94,12 +94,12 @@ def receive(
         return
     by_key = {key: item for item in reversed(batch) for key in [_key(device.id, item.phone_id)]}
     wanted = dict(reversed(by_key.items()))
-    made = [_row(device, region, key, item, journal.now) for key, item in wanted.items()]
+    made = [_row(device, region, key, item, history.now) for key, item in wanted.items()]
     # In one order everywhere, so that two phones with the same ids wait for each other and do not deadlock.
     ordered = sorted(made, key=lambda row: str(row.inbound_key))
     new_ids = set(_NEW_MESSAGES.new(session, ordered))
     _warn_of_other_content(session, device, [row for row in made if row.id not in new_ids])
-    _tell(session, device, [row for row in made if row.id in new_ids], journal)
+    _tell(session, device, [row for row in made if row.id in new_ids], history)
 
 
 def find_id(session: Session, device_id: str, phone_id: str) -> str:
@@ -159,11 +159,13 @@ def _warn_of_other_content(session: Session, device: Locked, repeats: Sequence[M
             _LOG.warning("device %s brought %s again with another text", device.id, earlier.id)
 
 
-def _tell(session: Session, device: Locked, kept: Sequence[MessageRow], journal: Journal) -> None:
+def _tell(
+    session: Session, device: Locked, kept: Sequence[MessageRow], history: HistoryWriter
+) -> None:
     if not kept:
         return
     crm_ids = routing.ids_for_device(session, device.id)
     _INBOX.all(session, [_Inbox(crm_id, row.id) for row in kept for crm_id in crm_ids])
     for message in kept:
-        journal.note(message, "received", device_id=device.id)
-        journal.tell("message.received", message, crm_ids)
+        history.note(message, "received", device_id=device.id)
+        history.announce("message.received", message, crm_ids)

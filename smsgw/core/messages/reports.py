@@ -16,7 +16,7 @@ from ...store.rows import DispatchRow, MessageRow
 from ...store.tables import plain
 from ..devices.locking import Locked
 from . import dispatches
-from .history import Journal
+from .history import HistoryWriter
 
 MAX_REASON = 500
 # How many reports on one dispatch are kept; of more, only those count that bring it further than it ever was.
@@ -95,7 +95,7 @@ def apply(
     device: Locked,
     batch: Sequence[Report],
     rule: Rule,
-    journal: Journal,
+    history: HistoryWriter,
 ) -> None:
     """Applies a device's reports, in the order they came; the device's row must be locked.
 
@@ -129,10 +129,10 @@ def apply(
             continue
         kept[dispatch.id] += 1
         message = messages[dispatch.message_id]
-        _take(dispatch, message, report, rule, said_before[dispatch.id], journal)
-        if dispatches.settle(message, siblings[message.id], journal):
+        _take(dispatch, message, report, rule, said_before[dispatch.id], history)
+        if dispatches.settle(message, siblings[message.id], history):
             settled[message.id] = message
-        for ended in dispatches.end_unconfirmed(message, siblings[message.id], journal):
+        for ended in dispatches.end_unconfirmed(message, siblings[message.id], history):
             told[ended.id] = ended
     _TOLD.run(session, told.values())
     dispatches.SETTLED.run(session, settled.values())
@@ -144,21 +144,21 @@ def _take(
     report: Report,
     rule: Rule,
     said_before: Collection[_Said],
-    journal: Journal,
+    history: HistoryWriter,
 ) -> None:
-    dispatch.acknowledged_at = dispatch.acknowledged_at or journal.now
+    dispatch.acknowledged_at = dispatch.acknowledged_at or history.now
     if message.purged_at is not None:
         # Its history went with its text, so nobody can tell whether this is a repeat.
         return
     _, reason = _said(report)
-    journal.note(
+    history.note(
         message,
         report.status or report.word,
         dispatch=dispatch,
         reason=reason,
         reported=report.word,
     )
-    if report.status is None or (_said(report) in said_before and _may_be_late(dispatch, journal)):
+    if report.status is None or (_said(report) in said_before and _may_be_late(dispatch, history)):
         return
     # A failure we only assumed is no word of the phone's: whatever it says now counts.
     current = "dispatched" if dispatch.reason_class == "unconfirmed" else dispatch.status
@@ -167,7 +167,7 @@ def _take(
     if (current, report.status) == ("sending", "accepted"):
         dispatch.retry_count += 1
     dispatch.status = report.status
-    dispatch.status_at = journal.now
+    dispatch.status_at = history.now
     dispatch.stuck_at = None
     has_failed = report.status == "failed"
     dispatch.reason = reason if has_failed else None
@@ -178,13 +178,13 @@ def _brings_further(dispatch: DispatchRow, report: Report) -> bool:
     return report.status is not None and statuses.may_overtake(dispatch.status, report.status)
 
 
-def _may_be_late(dispatch: DispatchRow, journal: Journal) -> bool:
+def _may_be_late(dispatch: DispatchRow, history: HistoryWriter) -> bool:
     """Whether words that were said before may come from an older request that arrives only now.
 
     Only the end of a person's retry is news then: SENT, DELIVERED, or FAILED for another reason.
     """
     if dispatch.status == "failed":
-        return abs(journal.now - dispatch.status_at) < LATE_FOR
+        return abs(history.now - dispatch.status_at) < LATE_FOR
     return dispatch.status in ("sent", "delivered")
 
 

@@ -10,7 +10,7 @@ from ...settings import Settings
 from ...store.models import Crm, Dispatch, Message
 from ..devices import routing
 from . import queue_limits
-from .history import Journal
+from .history import HistoryWriter
 
 _FINAL_RESENDABLE = ("failed", "expired")
 
@@ -48,9 +48,9 @@ def queue_anyway(session: Session, message: Message, settings: Settings, now: da
         .values(superseded_at=now)
     )
     _requeue(message, settings, now)
-    journal = Journal(now)
-    journal.note(message, "queued")
-    journal.write(session)
+    history = HistoryWriter(now)
+    history.note(message, "queued")
+    history.write(session)
 
 
 def _device_of(session: Session, crm: Crm, message: Message) -> str | None:

@@ -16,7 +16,7 @@ from ..devices import capacity, protocols
 from ..devices.capacity import DEVICE_ID
 from ..devices.locking import Locked
 from . import dispatches
-from .history import Journal, writing
+from .history import HistoryWriter, writing_history
 
 _AT_ONCE = 500
 _DOUBTED_WITHOUT_POLLS = timedelta(minutes=5)
@@ -47,8 +47,8 @@ def give_up(session: Session, now: datetime) -> int:
         ),
     )
     condition = sa.and_(capacity.is_never_confirmed(), Dispatch.lease_until <= now, has_ended)
-    with writing(session, now) as journal:
-        return _fail(session, condition, _NEVER_CONFIRMED, journal, skip_locked=True)
+    with writing_history(session, now) as history:
+        return _fail(session, condition, _NEVER_CONFIRMED, history, skip_locked=True)
 
 
 def doubt(session: Session, device: Locked, now: datetime) -> None:
@@ -61,14 +61,14 @@ def doubt(session: Session, device: Locked, now: datetime) -> None:
     _DOUBT.run(session, device_id=device.id, now=now)
 
 
-def count_poll(session: Session, device: Locked, journal: Journal) -> None:
+def count_poll(session: Session, device: Locked, history: HistoryWriter) -> None:
     """Fails what the phone has not confirmed in the polls since it was set up, of which this is one."""
     has_been_asked = sa.and_(
         capacity.is_in_doubt(device.id),
         Dispatch.polls_in_doubt >= capacity.DOUBTED_FOR_POLLS - 1,
-        Dispatch.lease_until <= journal.now,
+        Dispatch.lease_until <= history.now,
     )
-    _fail(session, has_been_asked, _SET_UP, journal, skip_locked=True)
+    _fail(session, has_been_asked, _SET_UP, history, skip_locked=True)
     # Last, because messages are locked before dispatches.
     _COUNT.run(session, device_id=device.id)
 
@@ -80,8 +80,8 @@ def forget(session: Session, device_id: str, now: datetime) -> int:
     """
     condition = sa.and_(capacity.is_active(), Dispatch.device_id == device_id)
     count = 0
-    with writing(session, now) as journal:
-        while failed := _fail(session, condition, _FORGOTTEN, journal):
+    with writing_history(session, now) as history:
+        while failed := _fail(session, condition, _FORGOTTEN, history):
             count += failed
     return count
 
@@ -90,7 +90,7 @@ def _fail(
     session: Session,
     condition: sa.ColumnElement[bool],
     reason: str,
-    journal: Journal,
+    history: HistoryWriter,
     *,
     skip_locked: bool = False,
 ) -> int:
@@ -121,8 +121,8 @@ def _fail(
     ).all()
     for dispatch in found:
         message = messages[dispatch.message_id]
-        dispatches.fail_unconfirmed(message, dispatch, reason, journal)
-        dispatches.settle(message, dispatches.of_message(session, message.id), journal)
+        dispatches.fail_unconfirmed(message, dispatch, reason, history)
+        dispatches.settle(message, dispatches.of_message(session, message.id), history)
     return len(found)
 
 

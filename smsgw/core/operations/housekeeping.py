@@ -19,7 +19,7 @@ from ...store.models import (
 )
 from ..accounts import rate_limits
 from ..devices import capacity
-from ..messages.history import Journal
+from ..messages.history import HistoryWriter
 
 ACCEPTED_IS_STUCK_AFTER = timedelta(hours=14)
 SENDING_IS_STUCK_AFTER = timedelta(hours=24)
@@ -51,15 +51,15 @@ def mark_stuck(session: Session, now: datetime) -> int:
         .limit(_AT_ONCE)
         .with_for_update(skip_locked=True)
     ).all()
-    journal = Journal(now)
+    history = HistoryWriter(now)
     for dispatch, message in rows:
         dispatch.stuck_at = now
         if dispatch.superseded_at is not None or message.status != dispatch.status:
             continue
         message.stuck_at = message.updated_at = now
-        journal.note(message, "stuck", dispatch=dispatch)
-        journal.tell("message.stuck", message, [message.crm_id or ""])
-    journal.write(session)
+        history.note(message, "stuck", dispatch=dispatch)
+        history.announce("message.stuck", message, [message.crm_id or ""])
+    history.write(session)
     return len(rows)
 
 
@@ -101,7 +101,7 @@ def forget_requests(session: Session, now: datetime) -> None:
     rate_limits.forget_unused(session, now)
 
 
-def beat(session: Session, worker_id: str, now: datetime) -> None:
+def note_heartbeat(session: Session, worker_id: str, now: datetime) -> None:
     """Notes that this worker is alive, and forgets workers that were not heard of for a day."""
     heartbeat = session.get(WorkerHeartbeat, worker_id)
     if heartbeat is None:
@@ -111,11 +111,6 @@ def beat(session: Session, worker_id: str, now: datetime) -> None:
     session.execute(
         sa.delete(WorkerHeartbeat).where(WorkerHeartbeat.last_seen_at <= now - timedelta(days=1))
     )
-
-
-def last_beat(session: Session) -> datetime | None:
-    """When any worker was last heard of."""
-    return session.scalar(sa.select(sa.func.max(WorkerHeartbeat.last_seen_at)))
 
 
 def _purge_events(session: Session, limit: datetime) -> None:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ...errors import Conflict, NotFound
+from ...store.db import wake_up
 from ...store.models import Attempt, Delivery, Event, WebhookEndpoint
 from ..events import recording
 from . import endpoints, subscriptions
@@ -62,8 +63,8 @@ def shape(session: Session, delivery: Delivery) -> dict[str, Any]:
 def ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> str:
     """Sends `webhook.ping` to this endpoint alone, once, also while it is paused; returns the delivery's id."""
     _must_be_enabled(endpoint)
-    happening = recording.Happening("webhook.ping", endpoint.crm_id, {"endpoint_id": endpoint.id})
-    delivery_id = recording.record_for(session, endpoint, happening, now)
+    new_event = recording.NewEvent("webhook.ping", endpoint.crm_id, {"endpoint_id": endpoint.id})
+    delivery_id = recording.record_for(session, endpoint, new_event, now)
     session.execute(
         sa.update(Delivery)
         .where(Delivery.id == delivery_id)
@@ -90,7 +91,7 @@ def replay(session: Session, delivery: Delivery, now: datetime) -> None:
     delivery.is_manual = True
     delivery.next_attempt_at = now
     delivery.claim = None
-    session.info["has_news"] = True
+    wake_up(session)
 
 
 def recover(
@@ -114,7 +115,7 @@ def recover(
     made = recording.deliver(session, [(event_id, endpoint.id) for event_id in missing], now)
     for start in range(0, len(lost), _AT_ONCE):
         _start_again(session, (made + discarded)[start : start + _AT_ONCE], now)
-    session.info["has_news"] = True
+    wake_up(session)
     return {
         "created_count": len(made),
         "requeued_count": len(discarded),

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from ... import ids
 from ...errors import Conflict, NotFound
+from ...store.db import wake_up
 from ...store.models import Crm, Delivery, WebhookEndpoint
 from ...store.rows import AnyCrm
 from ..events import recording
@@ -124,8 +125,8 @@ def disable_and_tell(
     """Switches the endpoint off by itself, and tells its CRM with `webhook.disabled` in the feed and elsewhere."""
     _switch_off(endpoint, reason, now)
     session.flush()
-    happening = recording.Happening("webhook.disabled", endpoint.crm_id, shape(session, endpoint))
-    recording.record(session, [happening], now)
+    new_event = recording.NewEvent("webhook.disabled", endpoint.crm_id, shape(session, endpoint))
+    recording.record(session, [new_event], now)
 
 
 def remove(session: Session, endpoint: WebhookEndpoint, now: datetime) -> None:
@@ -168,7 +169,7 @@ def forget_failures(session: Session, endpoint: WebhookEndpoint) -> None:
     endpoint.consecutive_failures = endpoint.failing_event_count = 0
     endpoint.failing_since = endpoint.paused_until = None
     endpoint.has_timed_out = False
-    session.info["has_news"] = True
+    wake_up(session)
 
 
 _IS_PENDING = Delivery.status == sa.literal_column("'pending'")

@@ -19,7 +19,7 @@ from ...core.devices.logins import Login
 from ...core.devices.protocols import CHT
 from ...core.messages import batches, handing_out, quarantine, receiving, reports, unconfirmed
 from ...core.messages.handing_out import Outgoing
-from ...core.messages.history import Journal, writing
+from ...core.messages.history import HistoryWriter, writing_history
 from ...core.messages.quarantine import Unreadable
 from ...core.messages.receiving import Received
 from ...core.messages.reports import Report
@@ -121,25 +121,27 @@ def _exchange(
         # Another poll of this device was committed while this one was on its way: its words may be older.
         has_overlapped = device.revision != login.revision + 1
         rule = reports.out_of_order if has_overlapped else reports.in_order
-        with writing(session, clock.now()) as journal:
-            receiving.receive(session, device, settings.default_region, received, journal)
-            quarantine.keep(session, device.id, unreadable, journal.now)
-            reports.apply(session, device, updates, rule, journal)
+        with writing_history(session, clock.now()) as history:
+            receiving.receive(session, device, settings.default_region, received, history)
+            quarantine.keep(session, device.id, unreadable, history.now)
+            reports.apply(session, device, updates, rule, history)
             outgoing: list[Outgoing] = []
             # The phone of a poll from before it was set up may be another one, or have lost its data meanwhile.
             if login.revision >= device.setup_revision:
                 if login.has_doubts and not is_full:
-                    unconfirmed.count_poll(session, device, journal)
+                    unconfirmed.count_poll(session, device, history)
                 # Where there was nothing for it at its login: what it reports makes nothing due.
                 if login.may_have_work or has_overlapped:
-                    outgoing = _hand_out(session, device, is_full, journal)
+                    outgoing = _hand_out(session, device, is_full, history)
     return [{"id": one.id, "to": one.to, "content": one.content} for one in outgoing]
 
 
-def _hand_out(session: Session, device: Locked, is_full: bool, journal: Journal) -> list[Outgoing]:
+def _hand_out(
+    session: Session, device: Locked, is_full: bool, history: HistoryWriter
+) -> list[Outgoing]:
     # With so many updates there may be more, among them the confirmation of what we would hand out again.
     hand_out = handing_out.hand_out_new if is_full else handing_out.hand_out
-    return hand_out(session, device, house().settings, journal)
+    return hand_out(session, device, house().settings, history)
 
 
 def _note_sighting(login: Login, is_quiet: bool = False) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from ...core.devices import locking, protocols
 from ...core.devices.logins import Login
 from ...core.messages import batches, quarantine, receiving, reports
-from ...core.messages.history import writing
+from ...core.messages.history import writing_history
 from ...core.messages.receiving import Received
 from ...core.messages.reports import Report
 from ...errors import Invalid, NotFound
@@ -75,8 +75,8 @@ def take_sms(session: Session, gateway: Gateway, payload: dict[str, Any], now: d
         raise Invalid(fault)
     device = locking.admit(session, gateway.login)
     received = _received(payload, repeats.phone_id(session, device.id, payload, now))
-    with writing(session, now) as journal:
-        receiving.receive(session, device, gateway.settings.default_region, [received], journal)
+    with writing_history(session, now) as history:
+        receiving.receive(session, device, gateway.settings.default_region, [received], history)
     return receiving.find_id(session, gateway.device_id, received.phone_id)
 
 
@@ -102,8 +102,8 @@ def take_status(session: Session, gateway: Gateway, payload: dict[str, Any], now
     reason = payload.get("error_message")
     reason = storable(reason) if isinstance(reason, str) and reason else None
     report = Report(dispatch.id, word, STATUS[word], reason)
-    with writing(session, now) as journal:
-        reports.apply(session, device, [report], reports.never_back, journal)
+    with writing_history(session, now) as history:
+        reports.apply(session, device, [report], reports.never_back, history)
 
 
 def _sms_fault(payload: dict[str, Any]) -> str | None:
