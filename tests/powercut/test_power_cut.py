@@ -185,6 +185,7 @@ def _run(recorder: Path, folder: Path, template: Path) -> bytes:
     return log.read_bytes()
 
 
+@pytest.mark.timeout(120 + CUTS + 2 * ROUNDS)
 def test_nothing_that_was_told_is_lost_and_nothing_refused_is_there_after_a_power_cut(
     recorder: Path, sqlite_template: Path, tmp_path: Path
 ):
