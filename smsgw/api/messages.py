@@ -13,7 +13,7 @@ from ..core.messages import endings, queueing, reading, resending
 from ..core.messages import json as message_json
 from ..core.messages import preview as previews
 from ..core.messages.drafts import Draft
-from ..core.messages.reading import Filters
+from ..core.messages.reading import MessageFilters
 from ..http.answers import answer
 from ..http.context import house
 from ..http.guards import (
@@ -224,8 +224,8 @@ def _draft(body: dict[str, Any]) -> Draft:
     )
 
 
-def _filters(query: dict[str, Any]) -> Filters:
-    return Filters(
+def _filters(query: dict[str, Any]) -> MessageFilters:
+    return MessageFilters(
         direction=query.get("direction"),
         status=query.get("status"),
         device_id=query.get("device_id"),

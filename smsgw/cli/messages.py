@@ -59,7 +59,7 @@ def show_all(
 ) -> None:
     """List messages of all CRMs, newest first."""
     with opened() as house, house.database.reading() as session:
-        filters = archive.Filters(
+        filters = archive.ArchiveFilters(
             crm_id=None if crm_name is None else crms.get(session, crm_name).id,
             device_id=device_id,
             direction=direction,

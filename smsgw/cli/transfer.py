@@ -68,7 +68,7 @@ def export_messages(since: datetime | None, form: str, path: Path) -> None:
     Texts are written as they came, also those that begin with = + - or @: a spreadsheet may take these for formulas,
     so import the columns as text there.
     """
-    filters, is_shown = archive.Filters(since=since), str(path) == "-"
+    filters, is_shown = archive.ArchiveFilters(since=since), str(path) == "-"
     writing = nullcontext(sys.stdout) if is_shown else private_files.replacing(path)
     with opened() as house, writing as file:
         count = _write(house, filters, _csv_writer(file) if form == "csv" else _jsonl_writer(file))
@@ -79,7 +79,9 @@ def export_messages(since: datetime | None, form: str, path: Path) -> None:
     )
 
 
-def _write(house: Opened, filters: archive.Filters, write: Callable[[dict[str, Any]], None]) -> int:
+def _write(
+    house: Opened, filters: archive.ArchiveFilters, write: Callable[[dict[str, Any]], None]
+) -> int:
     count = 0
     with house.database.reading() as session:
         total = archive.count(session, filters)

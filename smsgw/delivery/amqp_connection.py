@@ -55,7 +55,7 @@ def is_installed() -> bool:
     return pika is not None
 
 
-class Line:
+class BrokerConnection:
     """A connection with one channel that confirms what it takes.
 
     Its loop only runs inside `open`, `publish` and `close`, each of which ends by its deadline whatever the broker
@@ -126,7 +126,7 @@ class Line:
             self._handle.shutdown(socket.SHUT_RDWR)
         self._handle.close()
         if self._connection is not None and not self._connection.is_closed:
-            # The line is down, so pika notices at once and puts its own things away.
+            # The connection is down, so pika notices at once and puts its own things away.
             self._run_quietly()
         self._socket.close()
         self._loop.close()
@@ -144,7 +144,7 @@ class Line:
             self._run(GOODBYE_SECONDS)
 
     def _end(self, failure: CallFailed | None = None) -> None:
-        """What was waited for has happened. Only the first word counts: after a refusal the line is closed too."""
+        """End the wait. Only the first call counts: after a refusal the connection is closed too."""
         if not self._is_done:
             self._is_done, self._failure = True, failure
         self._loop.stop()

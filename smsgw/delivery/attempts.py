@@ -10,7 +10,7 @@ from ..addresses import Guard
 from ..brokers import is_broker
 from ..core.webhooks import retries
 from ..core.webhooks.claiming import Claimed
-from ..core.webhooks.retries import Result
+from ..core.webhooks.retries import AttemptResult
 from . import steps
 from .amqp_connection import Letter
 from .http_sender import Transport
@@ -26,7 +26,7 @@ class Unsent(Enum):
     GIVEN_BACK = "given back"
 
 
-Tell = Callable[[Result | Unsent | None], None]
+Tell = Callable[[AttemptResult | Unsent | None], None]
 
 
 class Carriers:
@@ -93,7 +93,7 @@ def _tell(started_at: datetime, tell: Tell, outcome: Outcome | None) -> None:
         return
     metrics.ATTEMPTS.labels(_kind(outcome)).inc()
     tell(
-        Result(
+        AttemptResult(
             started_at=started_at,
             duration_seconds=outcome.duration_seconds,
             status_code=outcome.status_code,

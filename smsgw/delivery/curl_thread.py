@@ -17,7 +17,7 @@ KEPT_CONNECTIONS = 128
 GOODBYE_SECONDS = 1.0
 
 
-class Exchange(Protocol):
+class Transfer(Protocol):
     """A request and its answer. The wire's thread calls it, so nothing in it may wait.
 
     `is_unsent` says after `outcome` that nothing was sent: it begins again instead of being told of.
@@ -42,8 +42,8 @@ class Wire:
     """
 
     def __init__(self) -> None:
-        self._handed: deque[Exchange] = deque()
-        self._running: dict[pycurl.Curl, Exchange] = {}
+        self._handed: deque[Transfer] = deque()
+        self._running: dict[pycurl.Curl, Transfer] = {}
         self._watched: set[int] = set()
         self._is_awake = self._is_closing = False
         self._is_quiet = threading.Event()
@@ -57,7 +57,7 @@ class Wire:
         self._multi.setopt(pycurl.M_MAXCONNECTS, KEPT_CONNECTIONS)
         threading.Thread(target=self._work, name="wire", daemon=True).start()
 
-    def send(self, exchange: Exchange) -> None:
+    def send(self, exchange: Transfer) -> None:
         """Begins it; returns at once."""
         self._handed.append(exchange)
         self._wake()
@@ -107,7 +107,7 @@ class Wire:
         while self._handed:
             self._begin(self._handed.popleft())
 
-    def _begin(self, exchange: Exchange) -> None:
+    def _begin(self, exchange: Transfer) -> None:
         curl = steps.attempt("begin a request", exchange.begin)
         if curl is None:
             _tell(exchange, None)
@@ -149,5 +149,5 @@ class Wire:
         self._due_at = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
 
-def _tell(exchange: Exchange, outcome: Outcome | None) -> None:
+def _tell(exchange: Transfer, outcome: Outcome | None) -> None:
     steps.attempt("tell of an outcome", partial(exchange.tell, outcome))

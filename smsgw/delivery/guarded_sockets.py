@@ -23,10 +23,10 @@ class CallFailed(Exception):
         self.detail = detail
 
 
-class Attempt:
-    """One request while it runs: where it may go, until when, and the line it holds.
+class GuardedConnection:
+    """One request while it runs: where it may go, until when, and the connection it holds.
 
-    The watchdog shuts the line down at the deadline, whatever the request waits for at that moment.
+    The watchdog shuts the connection down at the deadline, whatever the request waits for at that moment.
     """
 
     def __init__(self, guard: Guard, resolve: Resolve, watchdog: Watchdog, seconds: float) -> None:
@@ -38,7 +38,7 @@ class Attempt:
         self._line: socket.socket | None = None
         self._lock = threading.Lock()
 
-    def __enter__(self) -> "Attempt":
+    def __enter__(self) -> "GuardedConnection":
         self._watchdog.watch(self)
         return self
 
@@ -69,7 +69,7 @@ class Attempt:
         return self._first_that_answers(usable, host)
 
     def watch(self, sock: socket.socket) -> None:
-        """Make this the line to shut down. A duplicate, because TLS takes the socket's own number away."""
+        """Make this the connection to shut down. A duplicate, because TLS takes the socket's own number away."""
         with self._lock:
             self._hang_up()
             self._line = socket.socket(fileno=os.dup(sock.fileno()))
@@ -77,7 +77,7 @@ class Attempt:
                 _shut_down(self._line)
 
     def expire(self) -> None:
-        """The deadline is here: shut the line down."""
+        """The deadline is here: shut the connection down."""
         with self._lock:
             self.is_over = True
             if self._line is not None:
@@ -140,8 +140,8 @@ def _explained(failure: OSError | None, host: str) -> CallFailed:
     return CallFailed("connection_failed", f"{host} cannot be reached: {why}.")
 
 
-def _shut_down(line: socket.socket) -> None:
+def _shut_down(connection: socket.socket) -> None:
     try:
-        line.shutdown(socket.SHUT_RDWR)
+        connection.shutdown(socket.SHUT_RDWR)
     except OSError:
         return  # the other side was faster

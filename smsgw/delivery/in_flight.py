@@ -10,7 +10,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from ..core.webhooks.claiming import Claimed
-from ..core.webhooks.retries import Result
+from ..core.webhooks.retries import AttemptResult
 from ..core.webhooks.settling import Finished
 from . import steps
 from .attempts import Tell, Unsent
@@ -67,8 +67,8 @@ class InFlight:
         """Makes `ended` return; for any thread."""
         self._ended.put(None)
 
-    def _tell(self, claimed: Claimed, result: Result | Unsent | None) -> None:
-        made = result if isinstance(result, Result) else None
+    def _tell(self, claimed: Claimed, result: AttemptResult | Unsent | None) -> None:
+        made = result if isinstance(result, AttemptResult) else None
         finished = Finished(claimed.endpoint_id, claimed.delivery_id, claimed.claim, made)
         if result is None:
             log.error("delivery %s is left to its lease", claimed.delivery_id)

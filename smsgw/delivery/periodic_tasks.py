@@ -1,4 +1,4 @@
-"""The house's chores, which the worker does beside the post: beat, expire, give up, watch, remove what is old."""
+"""The house's tasks, which the worker does beside the post: beat, expire, give up, watch, remove what is old."""
 
 import threading
 import time
@@ -22,7 +22,7 @@ BUSY_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
-class Chore:
+class PeriodicTask:
     """Something to do every so often. `work` returns how much it found; after a find it is due again at once.
 
     Where finding it takes long, `is_worth_while` looks first, in no transaction.
@@ -34,8 +34,8 @@ class Chore:
     is_worth_while: Callable[[Session, datetime], bool] | None = None
 
 
-class Chores:
-    """All chores of one worker, each in a transaction of its own."""
+class PeriodicTasks:
+    """All tasks of one worker, each in a transaction of its own."""
 
     def __init__(
         self,
@@ -46,8 +46,8 @@ class Chores:
     ) -> None:
         self._database = database
         self._clock = clock
-        self._chores = _chores(settings, worker_id)
-        self._due = {chore.name: 0.0 for chore in self._chores}
+        self._tasks = _tasks(settings, worker_id)
+        self._due = {task.name: 0.0 for task in self._tasks}
 
     def run(self, stop: threading.Event) -> None:
         """Does what is due, each second, until told to stop."""
@@ -56,26 +56,26 @@ class Chores:
             stop.wait(BUSY_SECONDS if has_more else TICK_SECONDS)
 
     def tick(self, moment: float, stop: threading.Event) -> bool:
-        """Does each chore that is due at `moment`, in seconds of any steady clock; returns whether one is due again."""
+        """Does each task that is due at `moment`, in seconds of any steady clock; returns whether one is due again."""
         has_more = False
-        for chore in self._chores:
-            if stop.is_set() or self._due[chore.name] > moment:
+        for task in self._tasks:
+            if stop.is_set() or self._due[task.name] > moment:
                 continue
-            has_found = bool(steps.attempt(chore.name, partial(self._do, chore)))
-            self._due[chore.name] = moment + (0 if has_found else chore.every_seconds)
+            has_found = bool(steps.attempt(task.name, partial(self._do, task)))
+            self._due[task.name] = moment + (0 if has_found else task.every_seconds)
             has_more |= has_found
         return has_more
 
-    def _do(self, chore: Chore) -> bool:
-        if chore.is_worth_while is not None:
+    def _do(self, task: PeriodicTask) -> bool:
+        if task.is_worth_while is not None:
             with self._database.reading() as session:
-                if not chore.is_worth_while(session, self._clock()):
+                if not task.is_worth_while(session, self._clock()):
                     return False
         with self._database.transaction() as session:
-            return bool(chore.work(session, self._clock()))
+            return bool(task.work(session, self._clock()))
 
 
-def _chores(settings: Settings, worker_id: str) -> tuple[Chore, ...]:
+def _tasks(settings: Settings, worker_id: str) -> tuple[PeriodicTask, ...]:
     def beat(session: Session, now: datetime) -> None:
         housekeeping.note_heartbeat(session, worker_id, now)
 
@@ -89,11 +89,11 @@ def _chores(settings: Settings, worker_id: str) -> tuple[Chore, ...]:
         return housekeeping.purge(session, settings, now)
 
     return (
-        Chore("beat", 5, beat),
-        Chore("expire messages", 1, endings.expire_due),
-        Chore("give up unconfirmed messages", 1, unconfirmed.give_up),
-        Chore("tell which devices come and go", 1, tell_changes, have_changed),
-        Chore("look for stuck messages", 30, housekeeping.mark_stuck),
-        Chore("remove what is too old", 600, purge),
-        Chore("forget idempotent requests", 600, housekeeping.forget_requests),
+        PeriodicTask("beat", 5, beat),
+        PeriodicTask("expire messages", 1, endings.expire_due),
+        PeriodicTask("give up unconfirmed messages", 1, unconfirmed.give_up),
+        PeriodicTask("tell which devices come and go", 1, tell_changes, have_changed),
+        PeriodicTask("look for stuck messages", 30, housekeeping.mark_stuck),
+        PeriodicTask("remove what is too old", 600, purge),
+        PeriodicTask("forget idempotent requests", 600, housekeeping.forget_requests),
     )

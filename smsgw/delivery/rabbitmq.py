@@ -10,8 +10,8 @@ from .. import brokers
 from ..addresses import Guard, Resolve
 from ..brokers import Broker, BrokerRefused
 from . import certificate_authorities
-from .amqp_connection import Letter, Line, is_installed
-from .guarded_sockets import Attempt, CallFailed
+from .amqp_connection import BrokerConnection, Letter, is_installed
+from .guarded_sockets import CallFailed, GuardedConnection
 from .outcome import Outcome
 from .watchdog import Watchdog
 
@@ -42,7 +42,7 @@ class Publisher:
         self._tls = tls or certificate_authorities.context()
         self._watchdog = Watchdog()
         self._lock = threading.Lock()
-        self._idle: list[tuple[str, Line, threading.Timer]] = []
+        self._idle: list[tuple[str, BrokerConnection, threading.Timer]] = []
 
     def publish(self, url: str, letter: Letter, timeout_seconds: float) -> Outcome:
         """Publish and report what came of it, at the latest `timeout_seconds` from now, the DNS included.
@@ -58,16 +58,16 @@ class Publisher:
         """Close the idle connections."""
         with self._lock:
             kept, self._idle = self._idle, []
-        for _, line, timer in kept:
+        for _, connection, timer in kept:
             timer.cancel()
-            line.close()
+            connection.close()
 
     def _published(
         self, url: str, letter: Letter, seconds: float
     ) -> tuple[int | None, str | None, str | None]:
         if not is_installed():
             return None, "not_installed", brokers.NOT_INSTALLED
-        with Attempt(self._guard, self._resolve, self._watchdog, seconds) as attempt:
+        with GuardedConnection(self._guard, self._resolve, self._watchdog, seconds) as attempt:
             try:
                 self._exchange(attempt, url, brokers.read(url), letter)
             except BrokerRefused as failure:
@@ -82,7 +82,9 @@ class Publisher:
                 return None, failure.error, failure.detail
         return TAKEN, None, None
 
-    def _exchange(self, attempt: Attempt, url: str, broker: Broker, letter: Letter) -> None:
+    def _exchange(
+        self, attempt: GuardedConnection, url: str, broker: Broker, letter: Letter
+    ) -> None:
         # Once in an attempt: what breaks off after the event was sent may be in the queue already.
         kept = self._take(url)
         if kept is not None and not kept.is_usable():
@@ -90,48 +92,50 @@ class Publisher:
             kept = None
         self._send(attempt, url, kept or self._open(attempt, broker), letter)
 
-    def _open(self, attempt: Attempt, broker: Broker) -> Line:
+    def _open(self, attempt: GuardedConnection, broker: Broker) -> BrokerConnection:
         sock = attempt.connect(broker.scheme, broker.host, broker.port)
-        line = Line(broker, sock, self._tls if broker.scheme == "amqps" else None)
+        connection = BrokerConnection(broker, sock, self._tls if broker.scheme == "amqps" else None)
         try:
-            line.open(attempt.remaining())
+            connection.open(attempt.remaining())
         except CallFailed:
-            line.hang_up()
+            connection.hang_up()
             raise
-        return line
+        return connection
 
-    def _send(self, attempt: Attempt, url: str, line: Line, letter: Letter) -> None:
+    def _send(
+        self, attempt: GuardedConnection, url: str, connection: BrokerConnection, letter: Letter
+    ) -> None:
         try:
-            line.publish(letter, attempt.remaining())
+            connection.publish(letter, attempt.remaining())
         except CallFailed:
-            line.hang_up()
+            connection.hang_up()
             raise
-        self._keep(url, line)
+        self._keep(url, connection)
 
-    def _take(self, url: str) -> Line | None:
+    def _take(self, url: str) -> BrokerConnection | None:
         with self._lock:
-            for place, (kept_url, line, timer) in enumerate(self._idle):
+            for place, (kept_url, connection, timer) in enumerate(self._idle):
                 if kept_url == url:
                     del self._idle[place]
                     timer.cancel()
-                    return line
+                    return connection
         return None
 
-    def _keep(self, url: str, line: Line) -> None:
-        timer = threading.Timer(IDLE_SECONDS, self._retire, (line,))
+    def _keep(self, url: str, connection: BrokerConnection) -> None:
+        timer = threading.Timer(IDLE_SECONDS, self._retire, (connection,))
         timer.daemon = True
         with self._lock:
-            self._idle.append((url, line, timer))
+            self._idle.append((url, connection, timer))
             surplus = [entry[1] for entry in self._idle[:-MOST_IDLE]]
         timer.start()
         for old in surplus:
             self._retire(old)
 
-    def _retire(self, line: Line) -> None:
+    def _retire(self, connection: BrokerConnection) -> None:
         """Closes a connection, unless somebody has taken it in the meantime."""
         with self._lock:
-            found = [entry for entry in self._idle if entry[1] is line]
-            self._idle = [entry for entry in self._idle if entry[1] is not line]
+            found = [entry for entry in self._idle if entry[1] is connection]
+            self._idle = [entry for entry in self._idle if entry[1] is not connection]
         for _, idle, timer in found:
             timer.cancel()
             idle.close()

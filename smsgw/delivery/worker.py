@@ -1,4 +1,4 @@
-"""The worker: takes due deliveries, has them sent, settles them, and does the chores until it is told to stop."""
+"""The worker: takes due deliveries, has them sent, settles them, and does the tasks until it is told to stop."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ from .. import clock as wall_clock
 from ..addresses import Guard
 from ..core.webhooks import claiming, settling
 from ..core.webhooks.claiming import Claimed
-from ..core.webhooks.due import Room
+from ..core.webhooks.due import FreeThreads
 from ..core.webhooks.outcomes import RetryRule
 from ..core.webhooks.settling import Finished
 from ..live.wakeup import doorbell
@@ -26,7 +26,7 @@ from ..store.db import Database
 from . import attempts, steps
 from .attempts import Carriers, Tell
 from .in_flight import InFlight
-from .periodic_tasks import Chores
+from .periodic_tasks import PeriodicTasks
 
 TABLES_SECONDS = 1.0
 LOOK_SECONDS = 0.5
@@ -35,7 +35,7 @@ FAREWELL_SECONDS = 1.5
 # A lease outlasts the commit, the request, and what the settling may have to wait for the database.
 IN_HAND = timedelta(seconds=5)
 LEASE_MARGIN = IN_HAND + timedelta(seconds=15)
-NO_ROOM = Room(0, 0)
+NO_THREADS = FreeThreads(0, 0)
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Worker:
         self._carriers = carriers or Carriers(Guard(settings.webhook_allowed_networks))
         self._clock = clock
         self._rule = RetryRule(settings.webhook_retry_schedule, chance)
-        self._chores = Chores(settings, database, self.id, clock)
+        self._tasks = PeriodicTasks(settings, database, self.id, clock)
         self._in_flight = InFlight(self._begin)
 
     def run(self, stop: threading.Event) -> None:
@@ -91,7 +91,7 @@ class Worker:
         log.info("worker %s has started", self.id)
         helpers = [
             threading.Thread(target=work, args=(stop,), daemon=True)
-            for work in (self._listen, self._chores.run)
+            for work in (self._listen, self._tasks.run)
         ]
         for helper in helpers:
             helper.start()
@@ -105,53 +105,55 @@ class Worker:
         """Settles what has ended and hands out what is due; returns how long to wait for the next thing to end."""
         if not finished and not steps.attempt("look for deliveries", self._is_due):
             return LOOK_SECONDS
-        taken = self._settle(finished, self._room())
+        taken = self._settle(finished, self._free_threads())
         # Where something is due and none was had, another worker is at these endpoints at this moment.
         return CONTENDED_SECONDS if taken == 0 else LOOK_SECONDS
 
-    def _settle(self, finished: Sequence[Finished], room: Room) -> int | None:
-        taken = steps.attempt("settle and take", lambda: self._settle_and_take(finished, room))
+    def _settle(self, finished: Sequence[Finished], free: FreeThreads) -> int | None:
+        taken = steps.attempt("settle and take", lambda: self._settle_and_take(finished, free))
         if taken is None:
             # What cannot be written down must take no other with it.
             for one in finished:
-                alone = partial(self._settle_and_take, [one], NO_ROOM)
+                alone = partial(self._settle_and_take, [one], NO_THREADS)
                 steps.attempt(f"settle {one.delivery_id}", alone)
         return taken
 
     def _is_due(self) -> bool:
-        room = self._room()
-        if room.threads <= 0:
+        free = self._free_threads()
+        if free.threads <= 0:
             return False
         with self._database.reading() as session:
-            return claiming.is_due(session, room, self._clock())
+            return claiming.is_due(session, free, self._clock())
 
-    def _settle_and_take(self, finished: Sequence[Finished], room: Room) -> int:
+    def _settle_and_take(self, finished: Sequence[Finished], free: FreeThreads) -> int:
         """In one transaction for all that has ended: it costs more than many requests do."""
         now = self._clock()
         with self._database.transaction() as session:
             lost = settling.settle(session, finished, self._rule, now) if finished else []
-            taken = self._take(session, room, now)
+            taken = self._take(session, free, now)
         for one in lost:
             log.warning("delivery %s took longer than its lease", one.delivery_id)
         self._hand_out(taken)
         return len(taken)
 
-    def _take(self, session: Session, room: Room, now: datetime) -> list[Claimed]:
+    def _take(self, session: Session, free: FreeThreads, now: datetime) -> list[Claimed]:
         lease = timedelta(seconds=self._settings.webhook_timeout_seconds) + LEASE_MARGIN
-        return claiming.take(session, room, now + lease, now) if room.threads > 0 else []
+        return claiming.take(session, free, now + lease, now) if free.threads > 0 else []
 
     def _hand_out(self, taken: Sequence[Claimed]) -> None:
         if taken and self._clock() > taken[0].taken_at + IN_HAND:
             # Their leases might end before their requests do: they are due again instead.
             unsent = [Finished(one.endpoint_id, one.delivery_id, one.claim, None) for one in taken]
-            self._settle(unsent, NO_ROOM)
+            self._settle(unsent, NO_THREADS)
             return
         for claimed in taken:
             self._in_flight.begin(claimed)
 
-    def _room(self) -> Room:
+    def _free_threads(self) -> FreeThreads:
         most = self._settings.threads
-        return Room(most - len(self._in_flight), max(1, most // 4) - self._in_flight.slow_count)
+        return FreeThreads(
+            most - len(self._in_flight), max(1, most // 4) - self._in_flight.slow_count
+        )
 
     def _begin(self, claimed: Claimed, tell: Tell) -> object:
         seconds = self._settings.webhook_timeout_seconds
@@ -172,7 +174,7 @@ class Worker:
             is_over = not self._in_flight or time.monotonic() >= deadline
             finished = self._in_flight.ended(0.0 if is_over else deadline - time.monotonic())
             if finished:
-                self._settle(finished, NO_ROOM)
+                self._settle(finished, NO_THREADS)
         self._carriers.http.close()
         for helper in helpers:
             helper.join(max(0.0, deadline - time.monotonic()))

@@ -4,7 +4,7 @@ from flask import Response, g
 
 from .. import clock
 from ..core.accounts import rate_limits
-from ..core.accounts.rate_limits import Standing
+from ..core.accounts.rate_limits import RateState
 from ..store.rows import Caller
 from .context import house
 
@@ -29,7 +29,7 @@ def count(crm: Caller, *, may_repeat: bool = False) -> Caller:
     return crm._replace(refusal=refusal)
 
 
-def tell(answer: Response, standing: Standing) -> Response:
+def tell(answer: Response, standing: RateState) -> Response:
     """Say in the answer's headers what is left of a rate."""
     answer.headers["X-RateLimit-Limit"] = str(standing.limit)
     answer.headers["X-RateLimit-Remaining"] = str(standing.remaining)

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from . import engines, outages
 from .group_commit import GroupCommit
-from .inserts import Batch
+from .inserts import RowBatch
 from .opened_files import OpenedFiles
 from .reader import Reader
 from .together import Together
@@ -71,7 +71,7 @@ class Database:
         if session.info.get(_WAKES_UP) and not self.is_sqlite:
             self._notify()
 
-    def insert_together(self, batches: Sequence[Batch]) -> None:
+    def insert_together(self, batches: Sequence[RowBatch]) -> None:
         """Inserts news in one transaction with what other threads want to insert, and returns after its commit.
 
         The batches stand in the order they are written in.

@@ -46,7 +46,7 @@ class _Text:
 
 
 @dataclass(frozen=True)
-class Batch:
+class RowBatch:
     """Rows for one table."""
 
     insert: "Insert[Any]"
@@ -113,9 +113,9 @@ class Insert(_IntoTable[R]):
             values = [text.convert(self._values(row)) for row in rows]
             statements.execute(connection, text.single, values)
 
-    def batch(self, rows: Sequence[R]) -> Batch:
+    def batch(self, rows: Sequence[R]) -> RowBatch:
         """Rows to be inserted later, with those of others."""
-        return Batch(self, rows)
+        return RowBatch(self, rows)
 
     def grouped(self, connection: Connection, rows: Sequence[R]) -> None:
         """Inserts them with as few statements as hold them all."""

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from .inserts import Batch, Insert
+from .inserts import Insert, RowBatch
 
 
 class Together:
@@ -24,7 +24,7 @@ class Together:
         self._waiting: list[_Caller] = []
         self._is_led = False
 
-    def insert(self, batches: Sequence[Batch]) -> None:
+    def insert(self, batches: Sequence[RowBatch]) -> None:
         """Returns once the rows are committed, or raises why they are not.
 
         After an error of the COMMIT itself they may be there all the same: nobody writes them again.
@@ -100,7 +100,7 @@ class _Caller:
 
     __slots__ = ("batches", "error", "is_done", "is_written", "signal")
 
-    def __init__(self, batches: Sequence[Batch]) -> None:
+    def __init__(self, batches: Sequence[RowBatch]) -> None:
         self.batches = batches
         self.signal = Lock()
         self.signal.acquire()

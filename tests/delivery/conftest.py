@@ -15,9 +15,9 @@ from smsgw.core.accounts import crms, enrolment
 from smsgw.core.events import recording
 from smsgw.core.webhooks import claiming, deliveries, endpoints, settling, urls
 from smsgw.core.webhooks.claiming import Claimed
-from smsgw.core.webhooks.due import Room
+from smsgw.core.webhooks.due import FreeThreads
 from smsgw.core.webhooks.outcomes import RetryRule
-from smsgw.core.webhooks.retries import Result
+from smsgw.core.webhooks.retries import AttemptResult
 from smsgw.core.webhooks.settling import Finished
 from smsgw.delivery import attempts
 from smsgw.delivery.attempts import Carriers, Unsent
@@ -81,11 +81,11 @@ class Postman:
     def take(self, now: datetime = NOW, threads: int = 16, slow_threads: int = 4) -> list[Claimed]:
         """Claims what is due."""
         with self.database.transaction() as session:
-            return claiming.take(session, Room(threads, slow_threads), now + LEASE, now)
+            return claiming.take(session, FreeThreads(threads, slow_threads), now + LEASE, now)
 
     def settle(self, claimed: Claimed, now: datetime = NOW, **result: Any) -> bool:
         """Writes down an outcome: `status_code=…` or `error=…`."""
-        outcome = Result(started_at=now, duration_seconds=0.1, **result)
+        outcome = AttemptResult(started_at=now, duration_seconds=0.1, **result)
         return self._settle(claimed, outcome, now)
 
     def fail_all(self, now: datetime = NOW, **result: Any) -> int:
@@ -100,15 +100,15 @@ class Postman:
         taken = self.take(now, threads)
         for claimed in taken:
             seconds = self.settings.webhook_timeout_seconds
-            told: SimpleQueue[Result | Unsent | None] = SimpleQueue()
+            told: SimpleQueue[AttemptResult | Unsent | None] = SimpleQueue()
             attempts.begin(claimed, self.carriers, seconds, now, told.put)
             result = told.get(timeout=seconds + 10)
             assert result is not None
             assert self._settle(claimed, result, now)
         return len(taken)
 
-    def _settle(self, claimed: Claimed, result: Result | Unsent, now: datetime) -> bool:
-        made = result if isinstance(result, Result) else None
+    def _settle(self, claimed: Claimed, result: AttemptResult | Unsent, now: datetime) -> bool:
+        made = result if isinstance(result, AttemptResult) else None
         finished = Finished(claimed.endpoint_id, claimed.delivery_id, claimed.claim, made)
         with self.database.transaction() as session:
             return not settling.settle(session, [finished], self.rule, now)

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from smsgw import ids
 from smsgw.core.webhooks import claiming
-from smsgw.core.webhooks.due import Room
+from smsgw.core.webhooks.due import FreeThreads
 from smsgw.store.models import Delivery
 from tests.conftest import NOW
 from tests.delivery.conftest import LEASE
@@ -183,9 +183,9 @@ def steps_of_a_claim(postman):
     with postman.database.transaction() as session:
         raw: sqlite3.Connection = session.connection().connection.dbapi_connection.begin()
         raw.set_progress_handler(count, 1)
-        room = Room(16, 4)
-        assert claiming.is_due(session, room, NOW)
-        assert len(claiming.take(session, room, NOW + LEASE, NOW)) == 4
+        free = FreeThreads(16, 4)
+        assert claiming.is_due(session, free, NOW)
+        assert len(claiming.take(session, free, NOW + LEASE, NOW)) == 4
         raw.set_progress_handler(None, 0)
         session.rollback()
     return steps[0]

@@ -15,7 +15,7 @@ from smsgw import brokers
 from smsgw.addresses import Guard
 from smsgw.brokers import BrokerRefused
 from smsgw.core.webhooks import endpoints, retries, settling, urls
-from smsgw.core.webhooks.retries import Result
+from smsgw.core.webhooks.retries import AttemptResult
 from smsgw.core.webhooks.settling import Finished
 from smsgw.delivery import amqp_connection
 from smsgw.delivery.amqp_connection import Letter
@@ -264,8 +264,8 @@ def test_the_order_stays_while_a_queue_is_full(postman: Postman, broker: Broker)
 
 
 def test_an_event_that_the_broker_refuses_holds_up_no_other_for_ever():
-    refused = Result(started_at=NOW, duration_seconds=0.1, error="broker_refused")
-    away = Result(started_at=NOW, duration_seconds=0.1, error="connection_refused")
+    refused = AttemptResult(started_at=NOW, duration_seconds=0.1, error="broker_refused")
+    away = AttemptResult(started_at=NOW, duration_seconds=0.1, error="connection_refused")
     assert [retries.holds_up(refused, count) for count in (1, 4, 5, 6)] == [
         True,
         True,

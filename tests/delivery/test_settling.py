@@ -10,7 +10,7 @@ import pytest
 
 from smsgw import clock
 from smsgw.core.webhooks import claiming, settling
-from smsgw.core.webhooks.retries import Result
+from smsgw.core.webhooks.retries import AttemptResult
 from smsgw.core.webhooks.settling import Finished
 from smsgw.delivery.worker import Worker
 from tests.conftest import NOW
@@ -30,7 +30,7 @@ SECOND = timedelta(seconds=1)
 
 
 def ended(claimed, **result):
-    outcome = Result(started_at=NOW, duration_seconds=0.1, **result) if result else None
+    outcome = AttemptResult(started_at=NOW, duration_seconds=0.1, **result) if result else None
     return Finished(claimed.endpoint_id, claimed.delivery_id, claimed.claim, outcome)
 
 

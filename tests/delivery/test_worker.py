@@ -19,7 +19,7 @@ from smsgw.core.messages import endings
 from smsgw.core.operations import housekeeping
 from smsgw.core.webhooks import endpoints as webhook_endpoints
 from smsgw.delivery.http_sender import Transport
-from smsgw.delivery.periodic_tasks import Chores
+from smsgw.delivery.periodic_tasks import PeriodicTasks
 from smsgw.delivery.worker import Worker
 from smsgw.settings import PROJECT_FOLDER
 from smsgw.store import migrations
@@ -257,7 +257,7 @@ class Clock:
         monkeypatch.setattr(housekeeping, "purge", self.purge)
         monkeypatch.setattr(endings, "expire_due", self.broken)
         monkeypatch.setattr(housekeeping, "forget_requests", self.forget)
-        self.chores = Chores(postman.settings, postman.database, "w", lambda: NOW)
+        self.tasks = PeriodicTasks(postman.settings, postman.database, "w", lambda: NOW)
 
     def purge(self, *_):
         self.done.append("purge")
@@ -271,7 +271,7 @@ class Clock:
 
     def tick(self, moment):
         self.done.clear()
-        self.has_more = self.chores.tick(moment, threading.Event())
+        self.has_more = self.tasks.tick(moment, threading.Event())
         return list(self.done)
 
 

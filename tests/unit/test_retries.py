@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from smsgw.core.webhooks.retries import Result, delay_seconds, pause
+from smsgw.core.webhooks.retries import AttemptResult, delay_seconds, pause
 from smsgw.settings import RETRY_SCHEDULE
 from tests.conftest import NOW
 
 
 def failure(**what):
-    return Result(started_at=NOW, duration_seconds=0.1, **(what or {"status_code": 500}))
+    return AttemptResult(started_at=NOW, duration_seconds=0.1, **(what or {"status_code": 500}))
 
 
 def test_the_twelve_attempts_lie_at_these_moments():

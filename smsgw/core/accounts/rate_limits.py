@@ -69,7 +69,7 @@ class Limit:
 
 
 @dataclass(frozen=True)
-class Standing:
+class RateState:
     """Where a caller stands after a request. `reset_at` is in seconds since 1970: when all of the rate is free again.
 
     `retry_after_seconds` is how long to wait after a request that was not allowed, 0 after one that was.
@@ -84,7 +84,7 @@ class Standing:
 
 def count_request(
     session: Session, crm: AnyCrm, settings: Settings, now: datetime
-) -> Standing | None:
+) -> RateState | None:
     """Count a request of the CRM against its own rate or the setting; `None` where it has no limit."""
     most = crm.requests_per_minute
     most = settings.requests_per_minute if most is None else most
@@ -93,20 +93,20 @@ def count_request(
 
 def check_request(session: Session, crm: AnyCrm, settings: Settings, now: datetime) -> None:
     """Count a request of the CRM; `TooMany` where its rate is used up."""
-    standing = count_request(session, crm, settings, now)
-    if standing is not None and not standing.is_allowed:
-        raise refusal(standing)
+    state = count_request(session, crm, settings, now)
+    if state is not None and not state.is_allowed:
+        raise refusal(state)
 
 
-def refusal(standing: Standing) -> TooMany:
+def refusal(state: RateState) -> TooMany:
     """Return the error for a request that is not allowed."""
     return TooMany(
-        f"at most {standing.limit:,} requests a minute",
-        retry_after_seconds=standing.retry_after_seconds,
+        f"at most {state.limit:,} requests a minute",
+        retry_after_seconds=state.retry_after_seconds,
     )
 
 
-def count(session: Session, limit: Limit, caller: str, now: datetime) -> Standing:
+def count(session: Session, limit: Limit, caller: str, now: datetime) -> RateState:
     """Counts a request of the caller against the limit; one that is not allowed takes nothing away."""
     moment = now.timestamp()
     query = _COUNT_ON_POSTGRESQL if is_postgresql(session) else _COUNT_ON_SQLITE
@@ -118,13 +118,13 @@ def count(session: Session, limit: Limit, caller: str, now: datetime) -> Standin
         each=limit.seconds_each,
         most=limit.period_seconds + _BLUR_SECONDS,
     )
-    return _standing(limit, row.was_allowed, row.arrival - moment, moment)
+    return _state(limit, row.was_allowed, row.arrival - moment, moment)
 
 
-def _standing(limit: Limit, is_allowed: bool, used_seconds: float, moment: float) -> Standing:
+def _state(limit: Limit, is_allowed: bool, used_seconds: float, moment: float) -> RateState:
     free_seconds = limit.period_seconds - used_seconds + _BLUR_SECONDS
     wait_seconds = used_seconds + limit.seconds_each - limit.period_seconds
-    return Standing(
+    return RateState(
         is_allowed=is_allowed,
         limit=limit.count,
         remaining=max(0, math.floor(free_seconds / limit.seconds_each)),

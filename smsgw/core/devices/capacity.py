@@ -28,7 +28,7 @@ DEVICE_ID: sa.BindParameter[str] = sa.bindparam("device_id", type_=sa.String)
 
 
 @dataclass(frozen=True)
-class Room:
+class Capacity:
     """What a device has in hand, how many places are left beside it, and how many segments in this minute."""
 
     in_hand: int
@@ -41,19 +41,19 @@ class _InUse(NamedTuple):
     segments: int
 
 
-def room(session: Session, device_id: str, settings: Settings, now: datetime) -> Room:
+def left(session: Session, device_id: str, settings: Settings, now: datetime) -> Capacity:
     """How much this device may be handed now."""
-    return _room(_IN_USE.one(session, device_id=device_id, **_bounds(now)), settings)
+    return _left(_IN_USE.one(session, device_id=device_id, **_bounds(now)), settings)
 
 
-def read_room(database: Database, device_id: str, settings: Settings, now: datetime) -> Room:
+def read_left(database: Database, device_id: str, settings: Settings, now: datetime) -> Capacity:
     """The same in no transaction, for those who only want to know whether one is worth while."""
     in_use = _IN_USE.read(database, device_id=device_id, **_bounds(now))
-    return _room(in_use or _InUse(0, 0), settings)
+    return _left(in_use or _InUse(0, 0), settings)
 
 
-def _room(in_use: _InUse, settings: Settings) -> Room:
-    return Room(
+def _left(in_use: _InUse, settings: Settings) -> Capacity:
+    return Capacity(
         in_use.in_hand,
         settings.in_flight_per_device - in_use.in_hand,
         settings.segments_per_minute - in_use.segments,

@@ -18,7 +18,7 @@ _ID_SLACK = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filters:
+class ArchiveFilters:
     """What to show; `crm_id` means what this CRM queued or was routed, `since` is included."""
 
     crm_id: str | None = None
@@ -29,7 +29,9 @@ class Filters:
     since: datetime | None = None
 
 
-def page(session: Session, filters: Filters, before: str | None, limit: int) -> list[Message]:
+def page(
+    session: Session, filters: ArchiveFilters, before: str | None, limit: int
+) -> list[Message]:
     """The newest messages, or those older than the message `before`."""
     statement = sa.select(Message).where(*_conditions(filters)).order_by(Message.id.desc())
     if before is not None:
@@ -45,13 +47,13 @@ def get(session: Session, message_id: str) -> Message:
     return message
 
 
-def count(session: Session, filters: Filters) -> int:
+def count(session: Session, filters: ArchiveFilters) -> int:
     """How many there are."""
     statement = sa.select(sa.func.count(Message.id)).where(*_conditions(filters))
     return session.scalar(statement) or 0
 
 
-def walk(database: Database, filters: Filters) -> Iterator[list[Message]]:
+def walk(database: Database, filters: ArchiveFilters) -> Iterator[list[Message]]:
     """All of them, oldest first, a thousand at a time, each thousand read in a moment of its own."""
     after = ""
     while True:
@@ -71,7 +73,7 @@ def walk(database: Database, filters: Filters) -> Iterator[list[Message]]:
         after = found[-1].id
 
 
-def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
+def _conditions(filters: ArchiveFilters) -> list[sa.ColumnElement[bool]]:
     exact = {
         Message.device_id: filters.device_id,
         Message.direction: filters.direction,

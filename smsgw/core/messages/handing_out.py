@@ -85,10 +85,10 @@ def has_work(database: Database, device_id: str, settings: Settings, now: dateti
     """Whether a poll of this device would be handed anything: reads only, by index, whatever the queue holds."""
     if not _has(database, _SOMETHING, device_id, now):
         return False
-    room = capacity.read_room(database, device_id, settings, now)
-    if room.segments <= 0:
+    left = capacity.read_left(database, device_id, settings, now)
+    if left.segments <= 0:
         return False
-    return room.places > 0 or _has(database, _ANY_UNCONFIRMED, device_id, now)
+    return left.places > 0 or _has(database, _ANY_UNCONFIRMED, device_id, now)
 
 
 def _has(database: Database, question: Query[bool], device_id: str, now: datetime) -> bool:
@@ -122,12 +122,12 @@ def hand_out_new(
     most: int = MOST_PER_ANSWER,
 ) -> list[Outgoing]:
     """Hands the device at most so many queued messages, as many as its window and its minute hold."""
-    room = capacity.room(session, device.id, settings, history.now)
-    places = min(most, room.places)
-    if places <= 0 or room.segments <= 0:
+    left = capacity.left(session, device.id, settings, history.now)
+    places = min(most, left.places)
+    if places <= 0 or left.segments <= 0:
         return []
     waiting = _lock_next(session, device.id, places, history.now)
-    chosen = [row.id for row in _fitting(waiting, room.segments, settings)]
+    chosen = [row.id for row in _fitting(waiting, left.segments, settings)]
     return _dispatch(session, chosen, device, settings, history)
 
 
@@ -138,8 +138,8 @@ def _hand_out_again(
     unconfirmed = _UNCONFIRMED.all(session, device_id=device.id, **moments(now))
     if not unconfirmed:
         return []
-    room = capacity.room(session, device.id, settings, now)
-    chosen = _fitting(unconfirmed, room.segments, settings)
+    left = capacity.left(session, device.id, settings, now)
+    chosen = _fitting(unconfirmed, left.segments, settings)
     if not chosen:
         return []
     lease_until = now + protocols.lease(device.protocol, settings)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy.orm import Session
 
 from ...store.db import wake_up
-from ...store.inserts import Batch, Insert
+from ...store.inserts import Insert, RowBatch
 from ...store.models import Dispatch, HistoryEntry, Message
 from ...store.rows import DispatchRow, MessageRow
 from ..events import recording
@@ -69,7 +69,7 @@ class HistoryWriter:
             for crm_id in crm_ids
         )
 
-    def batch(self) -> Batch:
+    def batch(self) -> RowBatch:
         """Return the history rows for an insert together with other rows; the events are not among them."""
         return _HISTORY.batch(self._entries)
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from ...errors import Conflict, Invalid, NotFound
 from ...settings import Settings
 from ...store.db import Database
-from ...store.inserts import Batch, Insert, InsertNew
+from ...store.inserts import Insert, InsertNew, RowBatch
 from ...store.models import Message
 from ...store.queries import Query
 from ...store.rows import MESSAGE_COLUMNS, AnyCrm, Caller, MessageRow
@@ -60,7 +60,7 @@ _NEW_MESSAGES = InsertNew(
 
 
 @dataclass(frozen=True)
-class Taken:
+class Queued:
     """A draft's message; `is_new` is false where its `reference` had one already."""
 
     message: MessageRow
@@ -72,7 +72,7 @@ class New:
     """A message that is queued as soon as its `batches` are inserted."""
 
     message: MessageRow
-    batches: Sequence[Batch]
+    batches: Sequence[RowBatch]
 
 
 def draw_up(
@@ -105,7 +105,7 @@ def queue(
 
 def take_one(
     session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
-) -> Taken:
+) -> Queued:
     """Queues one draft as `take` does; what is wrong stands in `details[field]`."""
     try:
         (taken,) = take(session, crm, settings, [draft], now)
@@ -116,7 +116,7 @@ def take_one(
 
 def take(
     session: Session, crm: AnyCrm, settings: Settings, drafts: Sequence[Draft], now: datetime
-) -> list[Taken]:
+) -> list[Queued]:
     """Queues all drafts or none, and returns their messages in the same order.
 
     A `reference` this CRM has used before gives the message it made then, as it stands now; with another body it is
@@ -142,7 +142,7 @@ def take(
     for message in made.values():
         history.note(message, "queued")
     history.write(session)
-    return [Taken(message, message.id in made) for message in result]
+    return [Queued(message, message.id in made) for message in result]
 
 
 def get(session: Session, crm: AnyCrm, message_id: str) -> Message:

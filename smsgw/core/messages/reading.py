@@ -23,7 +23,7 @@ _ID_SLACK = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Filters:
+class MessageFilters:
     """What to show. `q` is looked for in content, numbers and reference; `since` is included, `until` is not."""
 
     direction: str | None = None
@@ -41,7 +41,7 @@ def page(
     session: Session,
     crm: AnyCrm | None,
     settings: Settings,
-    filters: Filters,
+    filters: MessageFilters,
     cursor: str | None,
     limit: int,
 ) -> tuple[list[Message], str | None]:
@@ -104,18 +104,18 @@ def _is_visible(session: Session, crm: AnyCrm | None, message: Message) -> bool:
     return session.get(InboxEntry, (crm.id, message.id)) is not None
 
 
-def _may_be_outbound(filters: Filters) -> bool:
+def _may_be_outbound(filters: MessageFilters) -> bool:
     return filters.direction != "inbound" and filters.status not in statuses.INBOUND
 
 
-def _may_be_inbound(filters: Filters) -> bool:
+def _may_be_inbound(filters: MessageFilters) -> bool:
     """Looked at first, or a search for what no inbound message has would walk through all of them."""
     is_inbound_status = filters.status is None or filters.status in statuses.INBOUND
     return filters.direction != "outbound" and is_inbound_status and filters.reference is None
 
 
 def _sources(
-    crm: AnyCrm | None, filters: Filters, cursor: str | None
+    crm: AnyCrm | None, filters: MessageFilters, cursor: str | None
 ) -> Iterator[tuple[sa.Select[Message], InstrumentedAttribute[str]]]:
     """What to look through, and by which column's order."""
     ids = _id_range(Message.id, filters, cursor)
@@ -160,7 +160,7 @@ def _inbound(crm: AnyCrm, id_range: Sequence[sa.ColumnElement[bool]]) -> sa.Sele
     )
 
 
-def _conditions(filters: Filters, region: str | None) -> list[sa.ColumnElement[bool]]:
+def _conditions(filters: MessageFilters, region: str | None) -> list[sa.ColumnElement[bool]]:
     exact = {
         Message.status: filters.status,
         Message.device_id: filters.device_id,
@@ -180,7 +180,7 @@ def _conditions(filters: Filters, region: str | None) -> list[sa.ColumnElement[b
 
 def _id_range(
     column: InstrumentedAttribute[str],
-    filters: Filters,
+    filters: MessageFilters,
     cursor: str | None,
 ) -> list[sa.ColumnElement[bool]]:
     """What an index on the id can use, so that old times are found without walking down to them."""

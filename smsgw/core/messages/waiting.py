@@ -132,14 +132,14 @@ def _why_not_yet(
 def _limit(
     session: Session, message: Message, device: Device, settings: Settings, now: datetime
 ) -> str | None:
-    room = capacity.room(session, device.id, settings, now)
-    if room.places <= 0:
+    left = capacity.left(session, device.id, settings, now)
+    if left.places <= 0:
         return (
-            f"The device {device.id} has {room.in_hand} messages in hand that it has not sent yet; "
+            f"The device {device.id} has {left.in_hand} messages in hand that it has not sent yet; "
             f"it gets no more than {settings.in_flight_per_device} at a time."
         )
     most = settings.segments_per_minute
-    if room.segments < min(message.segments, most):
+    if left.segments < min(message.segments, most):
         return (
             f"The device {device.id} was given most of its {most} segments of this minute; "
             f"the {message.segments} of this message go in the next."

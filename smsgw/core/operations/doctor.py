@@ -180,7 +180,7 @@ def _presence(device: Device, is_stopped: bool, settings: Settings, now: datetim
 
 
 def _stuck(session: Session) -> Finding:
-    stuck = archive.Filters(is_stuck=True)
+    stuck = archive.ArchiveFilters(is_stuck=True)
     count = archive.count(session, stuck)
     if count == 0:
         return Finding("stuck messages", "ok", "none")

@@ -17,7 +17,7 @@ from ...store.queries import Change, Query
 from ...store.tables import plain
 from . import due
 from . import secrets as signing_secrets
-from .due import Candidate, Room
+from .due import Candidate, FreeThreads
 
 
 @dataclass(frozen=True)
@@ -91,25 +91,27 @@ _WHAT_TO_SEND = Query(
 )
 
 
-def is_due(session: Session, room: Room, now: datetime) -> bool:
+def is_due(session: Session, free: FreeThreads, now: datetime) -> bool:
     """Whether `take` would find something. Most looks find nothing, and this one takes no lock."""
-    return bool(due.endpoints(session, room, now))
+    return bool(due.endpoints(session, free, now))
 
 
-def take(session: Session, room: Room, lease_until: datetime, now: datetime) -> list[Claimed]:
-    """Takes as many due deliveries as there is room for, the least loaded endpoints first.
+def take(
+    session: Session, free: FreeThreads, lease_until: datetime, now: datetime
+) -> list[Claimed]:
+    """Takes as many due deliveries as threads are free for, the least loaded endpoints first.
 
     The cost goes by the number of endpoints and threads, not by how many deliveries wait or are done. An endpoint
     that another worker is looking at right now is left out.
     """
-    candidates = due.endpoints(session, room, now)
+    candidates = due.endpoints(session, free, now)
     if candidates and is_postgresql(session):
         wanted = [candidate.endpoint_id for candidate in candidates]
         locked = set(_LOCK.all(session, chosen=wanted))
         # Another worker may have taken some before we had the locks, so look again.
-        again = due.endpoints(session, room, now)
+        again = due.endpoints(session, free, now)
         candidates = [candidate for candidate in again if candidate.endpoint_id in locked]
-    chosen = _choose(session, candidates, room, now)
+    chosen = _choose(session, candidates, free, now)
     if not chosen:
         return []
     claim = secrets.token_hex(16)
@@ -118,15 +120,15 @@ def take(session: Session, room: Room, lease_until: datetime, now: datetime) -> 
 
 
 def _choose(
-    session: Session, candidates: Sequence[Candidate], room: Room, now: datetime
+    session: Session, candidates: Sequence[Candidate], free: FreeThreads, now: datetime
 ) -> list[str]:
     """Deals out the free threads one by one, each to the endpoint that has the fewest requests by then."""
     waiting = due.deliveries(session, candidates, now)
-    slow_threads = room.slow_threads
+    slow_threads = free.slow_threads
     chosen: list[str] = []
     heap = [(candidate.in_flight, place) for place, candidate in enumerate(candidates)]
     heapq.heapify(heap)
-    while heap and len(chosen) < room.threads:
+    while heap and len(chosen) < free.threads:
         load, place = heapq.heappop(heap)
         if not waiting[place] or (candidates[place].is_slow and slow_threads <= 0):
             continue

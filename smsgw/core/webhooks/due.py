@@ -23,7 +23,7 @@ _MOST_AT_ONCE = max(_SIZES)
 
 
 @dataclass(frozen=True)
-class Room:
+class FreeThreads:
     """For how many deliveries threads are free or soon will be, and how many of these may be for endpoints that ran
     into the timeout."""
 
@@ -33,15 +33,15 @@ class Room:
 
 @dataclass(frozen=True)
 class Candidate:
-    """An endpoint with something due. `room` is how many more requests it may get at the same time; `probe_room`
+    """An endpoint with something due. `allowed` is how many more requests it may get at the same time; `probes_allowed`
     is the same as the breaker sees it, which does not hold up single attempts: somebody waits for their outcome."""
 
     endpoint_id: str
     in_flight: int
     is_slow: bool
     has_single: bool
-    room: int
-    probe_room: int
+    allowed: int
+    probes_allowed: int
     is_ordered: bool
 
 
@@ -102,7 +102,7 @@ _BUSY = Query(
         WebhookEndpoint.enabled,
         WebhookEndpoint.removed_at.is_(None),
         sa.or_(
-            sa.bindparam("has_slow_room", type_=sa.Boolean),
+            sa.bindparam("has_slow_threads", type_=sa.Boolean),
             WebhookEndpoint.has_timed_out.is_(False),
         ),
         sa.case((_IS_ORDERED, _IN_FLIGHT == 0), else_=_IN_FLIGHT < MOST_IN_FLIGHT),
@@ -153,9 +153,9 @@ _LEFT_BEHIND = {
 }
 
 
-def endpoints(session: Session, room: Room, now: datetime) -> list[Candidate]:
-    """The endpoints with something due that there is room for, the least loaded first; at most one for each thread."""
-    found = _BUSY.all(session, now=now, most=room.threads, has_slow_room=room.slow_threads > 0)
+def endpoints(session: Session, free: FreeThreads, now: datetime) -> list[Candidate]:
+    """Return endpoints with something due, the least loaded first; at most one for each free thread."""
+    found = _BUSY.all(session, now=now, most=free.threads, has_slow_threads=free.slow_threads > 0)
     return [_candidate(row) for row in found]
 
 
@@ -172,24 +172,24 @@ def deliveries(session: Session, candidates: Sequence[Candidate], now: datetime)
     return [
         list(
             dict.fromkeys(
-                singles[each.endpoint_id][: each.room]
-                + longest[each.endpoint_id][: each.probe_room]
+                singles[each.endpoint_id][: each.allowed]
+                + longest[each.endpoint_id][: each.probes_allowed]
             )
-        )[: each.room]
+        )[: each.allowed]
         for each in candidates
     ]
 
 
 def _candidate(row: _Busy) -> Candidate:
-    room = MOST_IN_ORDER if row.is_ordered else MOST_IN_FLIGHT - row.in_flight
+    allowed = MOST_IN_ORDER if row.is_ordered else MOST_IN_FLIGHT - row.in_flight
     is_probed = row.consecutive_failures >= FAILURES_TO_OPEN
     return Candidate(
         row.id,
         row.in_flight,
         row.has_timed_out,
         row.has_single,
-        room,
-        0 if not row.is_closed else 1 if is_probed else room,
+        allowed,
+        0 if not row.is_closed else 1 if is_probed else allowed,
         row.is_ordered,
     )
 

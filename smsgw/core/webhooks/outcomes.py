@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from ...brokers import is_broker
 from ...store.models import Attempt, Delivery, WebhookEndpoint
 from . import endpoints
-from .retries import FAILURES_TO_OPEN, LONGEST_PAUSE, Result, delay_seconds, holds_up, pause
+from .retries import FAILURES_TO_OPEN, LONGEST_PAUSE, AttemptResult, delay_seconds, holds_up, pause
 
 DISABLED_AFTER = timedelta(days=5)
 DISABLED_AFTER_EVENTS = 10
@@ -27,7 +27,7 @@ class RetryRule:
 
 
 def follow(
-    session: Session, delivery_id: str, result: Result, rule: RetryRule, now: datetime
+    session: Session, delivery_id: str, result: AttemptResult, rule: RetryRule, now: datetime
 ) -> None:
     """Changes the delivery and its endpoint by the outcome of an attempt. Both rows must be locked."""
     delivery = session.get_one(Delivery, delivery_id)
@@ -85,7 +85,7 @@ def _failed(
     session: Session,
     delivery: Delivery,
     endpoint: WebhookEndpoint,
-    result: Result,
+    result: AttemptResult,
     rule: RetryRule,
     now: datetime,
 ) -> None:
@@ -107,7 +107,11 @@ def _failed(
 
 
 def _hold_up(
-    endpoint: WebhookEndpoint, delivery: Delivery, result: Result, rule: RetryRule, now: datetime
+    endpoint: WebhookEndpoint,
+    delivery: Delivery,
+    result: AttemptResult,
+    rule: RetryRule,
+    now: datetime,
 ) -> None:
     """Has an endpoint that keeps the order wait for its first event; that keeps its place and its three days.
 
@@ -124,7 +128,7 @@ def _hold_up(
 
 
 def _retry_or_end(
-    session: Session, delivery: Delivery, result: Result, rule: RetryRule, now: datetime
+    session: Session, delivery: Delivery, result: AttemptResult, rule: RetryRule, now: datetime
 ) -> None:
     if delivery.retry_step is None:
         _end_single(session, delivery, now)
@@ -160,7 +164,7 @@ def _end(delivery: Delivery, status: str, now: datetime) -> None:
 
 
 def _note_failure(
-    endpoint: WebhookEndpoint, delivery: Delivery, result: Result, now: datetime
+    endpoint: WebhookEndpoint, delivery: Delivery, result: AttemptResult, now: datetime
 ) -> None:
     endpoint.has_timed_out = result.has_timed_out
     endpoint.failing_since = endpoint.failing_since or now

@@ -17,7 +17,7 @@ LONGEST_PAUSE = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Result:
+class AttemptResult:
     """What came of one HTTP request: a `status_code`, or an `error` class with a `detail` for people."""
 
     started_at: datetime
@@ -40,7 +40,7 @@ class Result:
 
 
 def delay_seconds(
-    schedule: Sequence[float], step: int, result: Result, chance: float
+    schedule: Sequence[float], step: int, result: AttemptResult, chance: float
 ) -> float | None:
     """How long to wait after a failure before step `step` of the schedule; `None` when there is no such step.
 
@@ -55,7 +55,7 @@ def delay_seconds(
     return min(max(delay, result.retry_after_seconds or 0.0), 2 * delay)
 
 
-def holds_up(result: Result, attempt_count: int) -> bool:
+def holds_up(result: AttemptResult, attempt_count: int) -> bool:
     """Whether after this failure an endpoint that keeps the order waits, rather than go on with its next event.
 
     It does where the endpoint is at fault, and not for ever where the event may be: five attempts.

@@ -15,7 +15,7 @@ from ...store.queries import Change, Query, not_null
 from ...store.tables import plain
 from . import outcomes
 from .outcomes import RetryRule
-from .retries import Result
+from .retries import AttemptResult
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Finished:
     endpoint_id: str
     delivery_id: str
     claim: str
-    result: Result | None
+    result: AttemptResult | None
 
 
 class _Endpoint(NamedTuple):
@@ -134,7 +134,9 @@ def _give_back(session: Session, unsent: Sequence[Finished]) -> None:
 
 
 def _write_down(
-    session: Session, sent: Sequence[tuple[Finished, Result]], deliveries: Mapping[str, _Delivery]
+    session: Session,
+    sent: Sequence[tuple[Finished, AttemptResult]],
+    deliveries: Mapping[str, _Delivery],
 ) -> None:
     rows = [
         _Attempt(

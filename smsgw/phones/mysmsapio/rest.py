@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ... import clock, json_reader
 from ...core.accounts import ownership, rate_limits
-from ...core.accounts.rate_limits import Limit, Standing
+from ...core.accounts.rate_limits import Limit, RateState
 from ...core.devices import locking, pairing, protocols
 from ...core.devices.logins import Login
 from ...core.messages import queueing
@@ -178,12 +178,12 @@ def _gateway() -> Gateway:
     return this_gateway(this_device())
 
 
-def _count(limit: Limit, caller: str, now: datetime) -> Standing:
+def _count(limit: Limit, caller: str, now: datetime) -> RateState:
     with house().database.transaction() as session:
         return rate_limits.count(session, limit, caller, now)
 
 
-def _refuse(standing: Standing) -> Response:
+def _refuse(standing: RateState) -> Response:
     seconds = standing.retry_after_seconds
     text = f"Too many requests; try again in {seconds} seconds"
     answer = rates.tell(answers.error_answer(429, "rate_limited", text), standing)
