@@ -6,9 +6,10 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from . import metrics, ops
 from . import settings as settings_module
 from .api.openapi import pages
-from .http import access, answers, last_seen, parsing, refusals
+from .http import access, answers, parsing, refusals
 from .http.app import App
-from .http.context import EXTENSION, House
+from .http.context import EXTENSION, Services
+from .http.last_seen import LastSeenWriter
 from .live import upgrade
 from .phones.cht import endpoints
 from .phones.mysmsapio import cable, rest
@@ -31,11 +32,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.secret_key = settings_module.secret_key(settings)
     database = Database(settings.database_url, pool_size=settings.threads + 4)
-    app.extensions[EXTENSION] = House(settings, database)
+    app.extensions[EXTENSION] = Services(settings, database, LastSeenWriter(database))
     metrics.prepare()
     upgrade.register(app, database)
     access.register(app)
-    last_seen.register(app, database)
     app.before_request(parsing.refuse_unfit)
     answers.register(app)
     refusals.register(app)

@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from . import clock, metrics
 from .core.operations import health
 from .core.operations import metrics as stored_metrics
-from .http.context import house
+from .http.context import services
 from .http.guards import operator_required, public
 
 blueprint = Blueprint("ops", __name__)
@@ -34,7 +34,7 @@ def live() -> Response:
 @public
 def ready() -> Response:
     """200 when database, tables and worker are as they should be, 503 otherwise, with a word on each."""
-    findings = health.examine(house().database, clock.now())
+    findings = health.examine(services().database, clock.now())
     is_ready = all(finding.state == "ok" for finding in findings)
     # Without the details, which are the operator's: `doctor` shows them.
     checks = {finding.check: finding.state for finding in findings}
@@ -45,14 +45,14 @@ def ready() -> Response:
 @public
 def show_metrics() -> Response:
     """Prometheus' text format; for operators, unless SMSGW_METRICS_PUBLIC."""
-    if house().settings.metrics_public:
+    if services().settings.metrics_public:
         return _metrics()
     answer: Response = operator_required(_metrics)()
     return answer
 
 
 def _metrics() -> Response:
-    with house().database.reading() as session:
+    with services().database.reading() as session:
         read = stored_metrics.read(session, clock.now())
     stored = CollectorRegistry()
     stored.register(_Stored(read))

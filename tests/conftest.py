@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from smsgw import settings as settings_module
 from smsgw.core.accounts import crms, enrolment
 from smsgw.factory import create_app
-from smsgw.http.last_seen import FLUSHER
+from smsgw.http.context import EXTENSION
 from smsgw.server.address import note_path
 from smsgw.settings import Settings
 from smsgw.store import migrations
@@ -168,7 +168,7 @@ def world(settings: Settings) -> Iterator[World]:
         crm, key = crms.add(session, "clinic", None, NOW)
         crm_id = crm.id
     yield World(app, settings, database, password, crm_id, key)
-    app.extensions[FLUSHER].stop()
+    app.extensions[EXTENSION].last_seen_writer.stop()
     database.close()
 
 

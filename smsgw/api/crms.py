@@ -11,37 +11,43 @@ from ..addresses import Guard
 from ..core.accounts import crms
 from ..core.webhooks import endpoints, urls
 from ..http.answers import answer
-from ..http.context import house
+from ..http.context import services
 from ..http.guards import operator_required
 from ..http.idempotency import once, once_with_secret
 from ..store.models import Crm
 from .openapi import examples
-from .openapi.blueprint import Door
+from .openapi.blueprint import DocumentedBlueprint
 from .schemas import crms as crm_schemas
 
-door = Door("CRMs", "For operators: the programs that may send and receive, and their keys.")
+blueprint = DocumentedBlueprint(
+    "CRMs", "For operators: the programs that may send and receive, and their keys."
+)
 
 
-@door.on("GET", "/crms")
-@door.answers(200, crm_schemas.Crms, "All of them, oldest first.", example={"data": [examples.CRM]})
+@blueprint.on("GET", "/crms")
+@blueprint.answers(
+    200, crm_schemas.Crms, "All of them, oldest first.", example={"data": [examples.CRM]}
+)
 @operator_required
 def list_crms() -> Response:
     """List CRMs"""
-    with house().database.reading() as session:
+    with services().database.reading() as session:
         return answer({"data": crms.shapes(session, crms.everyone(session))})
 
 
-@door.on("POST", "/crms")
-@door.answers(201, crm_schemas.CrmLogin, "Its key, shown this once.", example=examples.CRM_LOGIN)
+@blueprint.on("POST", "/crms")
+@blueprint.answers(
+    201, crm_schemas.CrmLogin, "Its key, shown this once.", example=examples.CRM_LOGIN
+)
 @operator_required
-@door.takes(crm_schemas.NewCrm, examples={"clinic": {"value": examples.NEW_CRM}})
+@blueprint.takes(crm_schemas.NewCrm, examples={"clinic": {"value": examples.NEW_CRM}})
 def add(body: dict[str, Any]) -> Response:
     """Add a CRM
 
     With `callback_url` it gets a webhook endpoint for all its events, too.
     """
     callback_url = body.get("callback_url")
-    guard = Guard(house().settings.webhook_allowed_networks)
+    guard = Guard(services().settings.webhook_allowed_networks)
     url = None if callback_url is None else urls.checked(callback_url, guard)
 
     def act(session: Session, now: datetime) -> Response:
@@ -52,24 +58,24 @@ def add(body: dict[str, Any]) -> Response:
     return once_with_secret(act)
 
 
-@door.on("GET", "/crms/<crm_id>")
-@door.answers(200, crm_schemas.Crm, "The CRM.", example=examples.CRM)
-@door.fails(404)
+@blueprint.on("GET", "/crms/<crm_id>")
+@blueprint.answers(200, crm_schemas.CrmSchema, "The CRM.", example=examples.CRM)
+@blueprint.fails(404)
 @operator_required
 def show(crm_id: str) -> Response:
     """Read a CRM
 
     By its id or its name.
     """
-    with house().database.reading() as session:
+    with services().database.reading() as session:
         return answer(_shape(session, crms.get(session, crm_id)))
 
 
-@door.on("PATCH", "/crms/<crm_id>")
-@door.answers(200, crm_schemas.Crm, "The CRM as it is now.", example=examples.CRM)
-@door.fails(404, 409)
+@blueprint.on("PATCH", "/crms/<crm_id>")
+@blueprint.answers(200, crm_schemas.CrmSchema, "The CRM as it is now.", example=examples.CRM)
+@blueprint.fails(404, 409)
 @operator_required
-@door.takes(crm_schemas.CrmChanges, examples={"all": {"value": {"device_ids": None}}})
+@blueprint.takes(crm_schemas.CrmChanges, examples={"all": {"value": {"device_ids": None}}})
 def change(body: dict[str, Any], crm_id: str) -> Response:
     """Change a CRM
 
@@ -77,7 +83,7 @@ def change(body: dict[str, Any], crm_id: str) -> Response:
     left out by name is cancelled. While it is disabled, its own devices are refused and send nothing, and what it has
     queued for others waits. What comes in for it is kept, and still goes to its webhooks.
     """
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         crm = crms.get(session, crm_id)
         crms.rename(session, crm, body.get("name", crm.name))
         crm.enabled = body.get("enabled", crm.enabled)
@@ -90,9 +96,9 @@ def change(body: dict[str, Any], crm_id: str) -> Response:
         return answer(_shape(session, crm))
 
 
-@door.on("DELETE", "/crms/<crm_id>")
-@door.answers(204, None, "It is gone.")
-@door.fails(404)
+@blueprint.on("DELETE", "/crms/<crm_id>")
+@blueprint.answers(204, None, "It is gone.")
+@blueprint.fails(404)
 @operator_required
 def remove(crm_id: str) -> Response:
     """Remove a CRM
@@ -100,14 +106,14 @@ def remove(crm_id: str) -> Response:
     Its key is void at once, its own devices are removed, and what it still has in the queue is cancelled. Its messages
     stay.
     """
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         crms.remove(session, crms.get(session, crm_id), clock.now())
     return Response(status=204)
 
 
-@door.on("POST", "/crms/<crm_id>/approve")
-@door.answers(200, crm_schemas.Crm, "The CRM as it is now.", example=examples.CRM)
-@door.fails(404)
+@blueprint.on("POST", "/crms/<crm_id>/approve")
+@blueprint.answers(200, crm_schemas.CrmSchema, "The CRM as it is now.", example=examples.CRM)
+@blueprint.fails(404)
 @operator_required
 def approve(crm_id: str) -> Response:
     """Approve a CRM
@@ -125,9 +131,11 @@ def approve(crm_id: str) -> Response:
     return once(act)
 
 
-@door.on("POST", "/crms/<crm_id>/rotate")
-@door.answers(200, crm_schemas.CrmKey, "Its new key, shown this once.", example=examples.CRM_KEY)
-@door.fails(404)
+@blueprint.on("POST", "/crms/<crm_id>/rotate")
+@blueprint.answers(
+    200, crm_schemas.CrmKey, "Its new key, shown this once.", example=examples.CRM_KEY
+)
+@blueprint.fails(404)
 @operator_required
 def rotate(crm_id: str) -> Response:
     """Give a CRM a new key
@@ -150,7 +158,7 @@ def _webhook(session: Session, crm: Crm, url: urls.Checked, now: datetime) -> di
         event_types=None,
         device_ids=None,
         enabled=True,
-        most=house().settings.webhooks_per_crm,
+        most=services().settings.webhooks_per_crm,
         now=now,
     )
     return {"id": endpoint.id, "secret": secret}

@@ -8,33 +8,33 @@ from sqlalchemy.orm import Session
 
 from ..core.webhooks import deliveries, endpoints
 from ..http.answers import answer
-from ..http.context import house
+from ..http.context import services
 from ..http.guards import crm_or_operator_required, crm_required, this_crm
 from ..http.idempotency import once
 from ..store.models import WebhookEndpoint
 from . import readers
 from .openapi import examples
-from .openapi.blueprint import Door
+from .openapi.blueprint import DocumentedBlueprint
 from .schemas import webhooks as webhook_schemas
 
-door = Door(
+blueprint = DocumentedBlueprint(
     "Deliveries", "What was sent to your endpoints, what they answered, and sending it again."
 )
 
 
-@door.on("GET", "/webhooks/<webhook_id>/deliveries")
-@door.answers(
+@blueprint.on("GET", "/webhooks/<webhook_id>/deliveries")
+@blueprint.answers(
     200, webhook_schemas.DeliveryPage, "A page of deliveries.", example=examples.DELIVERY_PAGE
 )
-@door.fails(404)
+@blueprint.fails(404)
 @crm_or_operator_required
-@door.takes(webhook_schemas.DeliveryQuery, location="query")
+@blueprint.takes(webhook_schemas.DeliveryQuery, location="query")
 def list_deliveries(query: dict[str, Any], webhook_id: str) -> Response:
     """List an endpoint's deliveries
 
     Newest first.
     """
-    with house().database.reading() as session:
+    with services().database.reading() as session:
         endpoint = readers.endpoint(session, webhook_id)
         found, next_cursor = deliveries.page(
             session, endpoint, query.get("status"), query.get("cursor"), query["limit"]
@@ -43,35 +43,35 @@ def list_deliveries(query: dict[str, Any], webhook_id: str) -> Response:
         return answer({"data": data, "next_cursor": next_cursor})
 
 
-@door.on("GET", "/deliveries/<delivery_id>")
-@door.answers(
+@blueprint.on("GET", "/deliveries/<delivery_id>")
+@blueprint.answers(
     200,
     webhook_schemas.DeliveryWithAttempts,
     "The delivery.",
     example=examples.DELIVERY_WITH_ATTEMPTS,
 )
-@door.fails(404)
+@blueprint.fails(404)
 @crm_or_operator_required
 def show(delivery_id: str) -> Response:
     """Read a delivery
 
     With each attempt and what your server answered.
     """
-    with house().database.reading() as session:
+    with services().database.reading() as session:
         delivery = readers.delivery(session, delivery_id)
         endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
         shown = deliveries.shape(session, delivery)
         return answer(readers.of_endpoint(session, endpoint, shown))
 
 
-@door.on("POST", "/deliveries/<delivery_id>/replay")
-@door.answers(
+@blueprint.on("POST", "/deliveries/<delivery_id>/replay")
+@blueprint.answers(
     202,
     webhook_schemas.DeliveryWithAttempts,
     "It goes out again.",
     example=examples.DELIVERY_PENDING,
 )
-@door.fails(404)
+@blueprint.fails(404)
 @crm_required
 def replay(delivery_id: str) -> Response:
     """Send a delivery again
@@ -89,11 +89,11 @@ def replay(delivery_id: str) -> Response:
     return once(act)
 
 
-@door.on("POST", "/webhooks/<webhook_id>/recover")
-@door.answers(202, webhook_schemas.Recovered, "They go out again.", example=examples.RECOVERED)
-@door.fails(404)
+@blueprint.on("POST", "/webhooks/<webhook_id>/recover")
+@blueprint.answers(202, webhook_schemas.Recovered, "They go out again.", example=examples.RECOVERED)
+@blueprint.fails(404)
 @crm_required
-@door.takes(webhook_schemas.Recovery, examples={"since": {"value": examples.RECOVERY}})
+@blueprint.takes(webhook_schemas.Recovery, examples={"since": {"value": examples.RECOVERY}})
 def recover(body: dict[str, Any], webhook_id: str) -> Response:
     """Make up for lost time
 

@@ -11,31 +11,33 @@ from ..core.accounts import crms, enrolment, ownership
 from ..core.devices import registry, routing
 from ..errors import NotFound
 from ..http.answers import answer
-from ..http.context import house
+from ..http.context import services
 from ..http.guards import crm_or_operator_required, find_crm, operator_required
 from ..http.idempotency import once, once_with_secret
 from ..store.models import Device
 from . import readers
 from .openapi import examples
-from .openapi.blueprint import Door
+from .openapi.blueprint import DocumentedBlueprint
 from .schemas import devices as device_schemas
 from .schemas.messages import CrmQuery
 
-door = Door("Devices", "The phones. A CRM sees the ones it may use; operators see and change all.")
+blueprint = DocumentedBlueprint(
+    "Devices", "The phones. A CRM sees the ones it may use; operators see and change all."
+)
 
 
-@door.on("GET", "/devices")
-@door.answers(
+@blueprint.on("GET", "/devices")
+@blueprint.answers(
     200, device_schemas.Devices, "All of them, by name.", example={"data": [examples.DEVICE]}
 )
 @crm_or_operator_required
-@door.takes(CrmQuery, location="query")
+@blueprint.takes(CrmQuery, location="query")
 def list_devices(query: dict[str, Any]) -> Response:
     """List devices
 
     A CRM sees those it may use, an operator all, or those that the CRM may use that `crm` names.
     """
-    with house().database.reading() as session:
+    with services().database.reading() as session:
         crm = readers.wanted_crm(session, query)
         if crm is None:
             rows = registry.everyone(session)
@@ -44,12 +46,12 @@ def list_devices(query: dict[str, Any]) -> Response:
         return answer({"data": _shapes(session, rows, is_operator=find_crm() is None)})
 
 
-@door.on("POST", "/devices")
-@door.answers(
+@blueprint.on("POST", "/devices")
+@blueprint.answers(
     201, device_schemas.DeviceLogin, "Its login, shown this once.", example=examples.DEVICE_LOGIN
 )
 @operator_required
-@door.takes(device_schemas.NewDevice, examples={"phone": {"value": examples.NEW_DEVICE}})
+@blueprint.takes(device_schemas.NewDevice, examples={"phone": {"value": examples.NEW_DEVICE}})
 def add(body: dict[str, Any]) -> Response:
     """Add a device
 
@@ -59,53 +61,55 @@ def add(body: dict[str, Any]) -> Response:
     make = enrolment.add_with_key if body["key"] else enrolment.add_with_password
 
     def act(session: Session, now: datetime) -> Response:
-        region = house().settings.default_region
+        region = services().settings.default_region
         device, secret = make(session, body["device_id"], body.get("phone"), region, now)
         return _login(device, secret, 201)
 
     return once_with_secret(act)
 
 
-@door.on("GET", "/devices/<device_id>")
-@door.answers(200, device_schemas.Device, "The device.", example=examples.DEVICE)
-@door.fails(404)
+@blueprint.on("GET", "/devices/<device_id>")
+@blueprint.answers(200, device_schemas.DeviceSchema, "The device.", example=examples.DEVICE)
+@blueprint.fails(404)
 @crm_or_operator_required
 def show(device_id: str) -> Response:
     """Read a device"""
     crm = find_crm()
-    with house().database.reading() as session:
+    with services().database.reading() as session:
         if crm is not None and not routing.may_use(session, crm, device_id):
             raise NotFound(f"no device {device_id[:80]!r}")
         device = registry.get(session, device_id)
         return answer(_shapes(session, [device], is_operator=crm is None)[0])
 
 
-@door.on("PATCH", "/devices/<device_id>")
-@door.answers(200, device_schemas.Device, "The device as it is now.", example=examples.OWN_DEVICE)
-@door.fails(404)
+@blueprint.on("PATCH", "/devices/<device_id>")
+@blueprint.answers(
+    200, device_schemas.DeviceSchema, "The device as it is now.", example=examples.OWN_DEVICE
+)
+@blueprint.fails(404)
 @operator_required
-@door.takes(device_schemas.DeviceChanges, examples={"off": {"value": {"enabled": False}}})
+@blueprint.takes(device_schemas.DeviceChanges, examples={"off": {"value": {"enabled": False}}})
 def change(body: dict[str, Any], device_id: str) -> Response:
     """Change a device
 
     With `crm` it belongs to that CRM alone, or with null to the operators; what others have queued for it that may not
     use it any more is cancelled. Its secret stays: rotate it where the CRM that registered it must not go on with it.
     """
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         device = registry.get(session, device_id)
         if "crm" in body:
             owner = None if body["crm"] is None else crms.get(session, body["crm"])
             ownership.assign(session, device, owner, clock.now())
         if "phone" in body:
-            enrolment.set_phone(device, body["phone"], house().settings.default_region)
+            enrolment.set_phone(device, body["phone"], services().settings.default_region)
         device.enabled = body.get("enabled", device.enabled)
         session.flush()
         return answer(_shape(session, device))
 
 
-@door.on("DELETE", "/devices/<device_id>")
-@door.answers(204, None, "It is gone.")
-@door.fails(404)
+@blueprint.on("DELETE", "/devices/<device_id>")
+@blueprint.answers(204, None, "It is gone.")
+@blueprint.fails(404)
 @operator_required
 def remove(device_id: str) -> Response:
     """Remove a device
@@ -113,16 +117,19 @@ def remove(device_id: str) -> Response:
     Its messages stay. What it sends later under the same ids is still not taken in twice. What it has in hand fails as
     `unconfirmed`, because it may have sent it all the same.
     """
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         enrolment.remove(session, registry.get(session, device_id), clock.now())
     return Response(status=204)
 
 
-@door.on("POST", "/devices/<device_id>/reset")
-@door.answers(
-    200, device_schemas.Device, "The device with nothing in hand.", example=examples.OWN_DEVICE
+@blueprint.on("POST", "/devices/<device_id>/reset")
+@blueprint.answers(
+    200,
+    device_schemas.DeviceSchema,
+    "The device with nothing in hand.",
+    example=examples.OWN_DEVICE,
 )
-@door.fails(404)
+@blueprint.fails(404)
 @operator_required
 def reset(device_id: str) -> Response:
     """Free a device of all it has in hand
@@ -132,15 +139,17 @@ def reset(device_id: str) -> Response:
     a later report of the phone still lifts that, and a resend has to say `may_duplicate`. The device gets new messages
     at once.
     """
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         device = registry.get(session, device_id)
         enrolment.reset(session, device, clock.now())
         return answer(_shape(session, device))
 
 
-@door.on("POST", "/devices/<device_id>/approve")
-@door.answers(200, device_schemas.Device, "The device as it is now.", example=examples.OWN_DEVICE)
-@door.fails(404)
+@blueprint.on("POST", "/devices/<device_id>/approve")
+@blueprint.answers(
+    200, device_schemas.DeviceSchema, "The device as it is now.", example=examples.OWN_DEVICE
+)
+@blueprint.fails(404)
 @operator_required
 def approve(device_id: str) -> Response:
     """Approve a device
@@ -157,16 +166,16 @@ def approve(device_id: str) -> Response:
     return once(act)
 
 
-@door.on("POST", "/devices/<device_id>/rotate")
-@door.answers(
+@blueprint.on("POST", "/devices/<device_id>/rotate")
+@blueprint.answers(
     200,
     device_schemas.DeviceLogin,
     "Its new login, shown this once.",
     example=examples.DEVICE_LOGIN,
 )
-@door.fails(404)
+@blueprint.fails(404)
 @operator_required
-@door.takes(device_schemas.NewSecret, examples={"password": {"value": {}}})
+@blueprint.takes(device_schemas.NewSecret, examples={"password": {"value": {}}})
 def rotate(body: dict[str, Any], device_id: str) -> Response:
     """Give a device a new secret
 
@@ -183,7 +192,7 @@ def rotate(body: dict[str, Any], device_id: str) -> Response:
 
 
 def _login(device: Device, secret: str, status: int) -> Response:
-    shape = enrolment.login_shape(device.id, secret, house().settings.base_url)
+    shape = enrolment.login_shape(device.id, secret, services().settings.base_url)
     return answer(shape, status, f"/api/v1/devices/{device.id}")
 
 
@@ -193,4 +202,4 @@ def _shape(session: Session, device: Device) -> dict[str, Any]:
 
 def _shapes(session: Session, rows: list[Device], is_operator: bool) -> list[dict[str, Any]]:
     shapes = ownership.shapes if is_operator else registry.shapes
-    return shapes(session, rows, clock.now(), house().settings.device_offline_seconds)
+    return shapes(session, rows, clock.now(), services().settings.device_offline_seconds)

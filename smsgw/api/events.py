@@ -13,24 +13,26 @@ from ..core.accounts import operator_json
 from ..core.events import feed as event_feed
 from ..core.operations import stats
 from ..http.answers import answer, json_answer
-from ..http.context import house
+from ..http.context import services
 from ..http.guards import crm_or_operator_required, find_crm
 from ..store.models import Event
 from . import readers
 from .openapi import examples
-from .openapi.blueprint import Door
+from .openapi.blueprint import DocumentedBlueprint
 from .schemas import events as event_schemas
 
 _LATELY = timedelta(hours=24)
 
-door = Door("Events", "What happened, by polling: the same events as webhooks, in one order.")
+blueprint = DocumentedBlueprint(
+    "Events", "What happened, by polling: the same events as webhooks, in one order."
+)
 
 
-@door.on("GET", "/events")
-@door.answers(200, event_schemas.Feed, "The next events.", example=examples.FEED)
-@door.fails(404)
+@blueprint.on("GET", "/events")
+@blueprint.answers(200, event_schemas.Feed, "The next events.", example=examples.FEED)
+@blueprint.fails(404)
 @crm_or_operator_required
-@door.takes(event_schemas.EventQuery, location="query")
+@blueprint.takes(event_schemas.EventQuery, location="query")
 def feed(query: dict[str, Any]) -> Response:
     """Poll for events
 
@@ -39,7 +41,7 @@ def feed(query: dict[str, Any]) -> Response:
     `crm` names, each with `crm_id` and `crm`.
     """
     after = query.get("after") or None
-    with house().database.reading() as session:
+    with services().database.reading() as session:
         crm = readers.wanted_crm(session, query)
         if crm is None:
             found = event_feed.page_of_all(session, after, query["limit"])
@@ -62,10 +64,10 @@ def _bodies(session: Session, found: Sequence[Event]) -> list[str]:
     ]
 
 
-@door.on("GET", "/stats")
-@door.answers(200, event_schemas.Stats, "The figures.", example=examples.STATS)
+@blueprint.on("GET", "/stats")
+@blueprint.answers(200, event_schemas.Stats, "The figures.", example=examples.STATS)
 @crm_or_operator_required
-@door.takes(event_schemas.StatsQuery, location="query")
+@blueprint.takes(event_schemas.StatsQuery, location="query")
 def show_stats(query: dict[str, Any]) -> Response:
     """Figures
 
@@ -74,8 +76,8 @@ def show_stats(query: dict[str, Any]) -> Response:
     """
     now = clock.now()
     since = query.get("since") or now - _LATELY
-    with house().database.reading() as session:
+    with services().database.reading() as session:
         crm = readers.wanted_crm(session, query)
         if crm is None:
-            return answer(stats.of_all(session, house().settings, since, now))
-        return answer(stats.of_crm(session, crm, house().settings, since, now))
+            return answer(stats.of_all(session, services().settings, since, now))
+        return answer(stats.of_crm(session, crm, services().settings, since, now))

@@ -15,7 +15,7 @@ from ..core.messages import preview as previews
 from ..core.messages.drafts import Draft
 from ..core.messages.reading import MessageFilters
 from ..http.answers import answer
-from ..http.context import house
+from ..http.context import services
 from ..http.guards import (
     crm_or_operator_required,
     crm_required,
@@ -28,26 +28,28 @@ from ..store.models import Message
 from ..store.rows import MessageRow
 from . import readers
 from .openapi import examples
-from .openapi.blueprint import Door
+from .openapi.blueprint import DocumentedBlueprint
 from .schemas import messages as message_schemas
 
-door = Door("Messages", "Sending SMS, reading what came in, and what became of each.")
+blueprint = DocumentedBlueprint(
+    "Messages", "Sending SMS, reading what came in, and what became of each."
+)
 
 _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where to read it."}}
 
 
-@door.on("POST", "/messages")
-@door.answers(
+@blueprint.on("POST", "/messages")
+@blueprint.answers(
     200,
-    message_schemas.Message,
+    message_schemas.MessageSchema,
     "The message its `reference` made before, as it stands now.",
     example=examples.DELIVERED,
 )
-@door.answers(
-    202, message_schemas.Message, "It is queued.", example=examples.MESSAGE, headers=_LOCATION
+@blueprint.answers(
+    202, message_schemas.MessageSchema, "It is queued.", example=examples.MESSAGE, headers=_LOCATION
 )
 @sender_required
-@door.takes(message_schemas.Draft, examples=examples.DRAFTS)
+@blueprint.takes(message_schemas.DraftSchema, examples=examples.DRAFTS)
 def send(body: dict[str, Any]) -> Response:
     """Send an SMS
 
@@ -56,11 +58,11 @@ def send(body: dict[str, Any]) -> Response:
     """
 
     draft = _draft(body)
-    if not is_asked_for() and queueing.may_draw_up(this_crm(), house().settings, draft):
+    if not is_asked_for() and queueing.may_draw_up(this_crm(), services().settings, draft):
         return _send_with_others(draft)
 
     def act(session: Session, now: datetime) -> Response:
-        taken = queueing.take_one(session, this_crm(), house().settings, draft, now)
+        taken = queueing.take_one(session, this_crm(), services().settings, draft, now)
         status = 202 if taken.is_new else 200
         return answer(message_json.message(taken.message), status, _url(taken.message))
 
@@ -68,21 +70,21 @@ def send(body: dict[str, Any]) -> Response:
 
 
 def _send_with_others(draft: Draft) -> Response:
-    database = house().database
-    new = queueing.draw_up(database, this_crm(), house().settings, draft, clock.now())
+    database = services().database
+    new = queueing.draw_up(database, this_crm(), services().settings, draft, clock.now())
     database.insert_together(new.batches)
     return answer(message_json.message(new.message), 202, _url(new.message))
 
 
-@door.on("POST", "/messages/batch")
-@door.answers(
+@blueprint.on("POST", "/messages/batch")
+@blueprint.answers(
     202,
     message_schemas.Messages,
     "They are queued, in the order they were given.",
     example=examples.MESSAGES,
 )
 @sender_required
-@door.takes(message_schemas.Batch, examples={"batch": {"value": examples.BATCH}})
+@blueprint.takes(message_schemas.BatchSchema, examples={"batch": {"value": examples.BATCH}})
 def send_batch(body: dict[str, Any]) -> Response:
     """Send up to 1,000 SMS
 
@@ -92,45 +94,47 @@ def send_batch(body: dict[str, Any]) -> Response:
 
     def act(session: Session, now: datetime) -> Response:
         drafts = [_draft(item) for item in body["messages"]]
-        taken = queueing.take(session, this_crm(), house().settings, drafts, now)
+        taken = queueing.take(session, this_crm(), services().settings, drafts, now)
         return answer(_several([one.message for one in taken]), 202)
 
     return once(act)
 
 
-@door.on("POST", "/messages/preview")
-@door.answers(200, message_schemas.Preview, "What would become of it.", example=examples.PREVIEW)
+@blueprint.on("POST", "/messages/preview")
+@blueprint.answers(
+    200, message_schemas.Preview, "What would become of it.", example=examples.PREVIEW
+)
 @crm_required
-@door.takes(message_schemas.Draft, examples=examples.DRAFTS)
+@blueprint.takes(message_schemas.DraftSchema, examples=examples.DRAFTS)
 def preview(body: dict[str, Any]) -> Response:
     """Look before you send
 
     Says how the text would be cut, how the number would be written and which devices may send it. Nothing is stored
     or sent; what could not be sent is refused in the same words as by sending it.
     """
-    with house().database.reading() as session:
+    with services().database.reading() as session:
         return answer(
-            previews.preview(session, this_crm(), house().settings, _draft(body), clock.now())
+            previews.preview(session, this_crm(), services().settings, _draft(body), clock.now())
         )
 
 
-@door.on("GET", "/messages")
-@door.answers(
+@blueprint.on("GET", "/messages")
+@blueprint.answers(
     200, message_schemas.MessagePage, "A page of messages.", example=examples.MESSAGE_PAGE
 )
 @crm_or_operator_required
-@door.takes(message_schemas.MessageQuery, location="query")
+@blueprint.takes(message_schemas.MessageQuery, location="query")
 def list_messages(query: dict[str, Any]) -> Response:
     """List messages
 
     What you sent and what came in for you, newest first. All filters given have to fit. An operator reads those of all
     CRMs, or of the one that `crm` names, with whose each is.
     """
-    with house().database.reading() as session:
+    with services().database.reading() as session:
         found, next_cursor = reading.page(
             session,
             readers.wanted_crm(session, query),
-            house().settings,
+            services().settings,
             _filters(query),
             query.get("cursor"),
             query["limit"],
@@ -139,46 +143,50 @@ def list_messages(query: dict[str, Any]) -> Response:
         return answer({"data": shown, "next_cursor": next_cursor})
 
 
-@door.on("GET", "/messages/<message_id>")
-@door.answers(
+@blueprint.on("GET", "/messages/<message_id>")
+@blueprint.answers(
     200,
     message_schemas.WholeMessage,
     "The message, its history and what it waits for.",
     example=examples.WHOLE_MESSAGE,
 )
-@door.fails(404)
+@blueprint.fails(404)
 @crm_or_operator_required
 def show(message_id: str) -> Response:
     """Read a message
 
     With everything that happened to it, each handing to a device, and, while it is unfinished, what it waits for.
     """
-    with house().database.reading() as session:
+    with services().database.reading() as session:
         message = reading.get(session, find_crm(), message_id)
-        whole = reading.whole_shape(session, message, house().settings, clock.now())
+        whole = reading.whole_shape(session, message, services().settings, clock.now())
         return answer(_shown(session, [message], [whole])[0])
 
 
-@door.on("DELETE", "/messages/<message_id>")
-@door.answers(200, message_schemas.Message, "It is cancelled.", example=examples.CANCELLED)
-@door.fails(404, 409)
+@blueprint.on("DELETE", "/messages/<message_id>")
+@blueprint.answers(
+    200, message_schemas.MessageSchema, "It is cancelled.", example=examples.CANCELLED
+)
+@blueprint.fails(404, 409)
 @crm_required
 def cancel(message_id: str) -> Response:
     """Cancel a message
 
     Works as long as it is `queued`; once a phone has it, nobody can call it back and the answer is 409.
     """
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         message = queueing.get(session, this_crm(), message_id)
         endings.cancel(session, message, clock.now())
         return answer(message_json.message(message))
 
 
-@door.on("POST", "/messages/<message_id>/resend")
-@door.answers(202, message_schemas.Message, "It is queued again.", example=examples.MESSAGE)
-@door.fails(404)
+@blueprint.on("POST", "/messages/<message_id>/resend")
+@blueprint.answers(
+    202, message_schemas.MessageSchema, "It is queued again.", example=examples.MESSAGE
+)
+@blueprint.fails(404)
 @crm_required
-@door.takes(message_schemas.Resend, examples={"duplicate": {"value": examples.RESEND}})
+@blueprint.takes(message_schemas.Resend, examples={"duplicate": {"value": examples.RESEND}})
 def resend(body: dict[str, Any], message_id: str) -> Response:
     """Send a message again
 
@@ -189,7 +197,7 @@ def resend(body: dict[str, Any], message_id: str) -> Response:
 
     def act(session: Session, now: datetime) -> Response:
         message = queueing.get(session, this_crm(), message_id)
-        act_on(session, message, house().settings, now)
+        act_on(session, message, services().settings, now)
         return answer(message_json.message(message), 202, _url(message))
 
     return once(act)

@@ -11,51 +11,51 @@ from ..addresses import Guard
 from ..core.webhooks import deliveries, endpoints, urls
 from ..core.webhooks import secrets as signing_secrets
 from ..http.answers import answer
-from ..http.context import house
+from ..http.context import services
 from ..http.guards import crm_or_operator_required, crm_required, this_crm
 from ..http.idempotency import once, once_with_secret
 from ..store.models import WebhookEndpoint
 from . import readers
 from .openapi import examples
-from .openapi.blueprint import Door
+from .openapi.blueprint import DocumentedBlueprint
 from .schemas import crms as crm_schemas
 from .schemas import webhooks as webhook_schemas
 from .schemas.messages import CrmQuery
 
-door = Door(
+blueprint = DocumentedBlueprint(
     "Webhooks", "Endpoints of yours that get every event as it happens, signed and retried."
 )
 
 
-@door.on("GET", "/webhooks")
-@door.answers(
+@blueprint.on("GET", "/webhooks")
+@blueprint.answers(
     200,
     webhook_schemas.Webhooks,
     "All of yours, oldest first.",
     example={"data": [examples.WEBHOOK]},
 )
 @crm_or_operator_required
-@door.takes(CrmQuery, location="query")
+@blueprint.takes(CrmQuery, location="query")
 def list_webhooks(query: dict[str, Any]) -> Response:
     """List endpoints
 
     An operator reads those of all CRMs, or of the one that `crm` names.
     """
-    with house().database.reading() as session:
+    with services().database.reading() as session:
         crm = readers.wanted_crm(session, query)
         found = endpoints.everyone(session) if crm is None else endpoints.of_crm(session, crm.id)
         return answer({"data": readers.with_crm(session, endpoints.shapes(session, found))})
 
 
-@door.on("POST", "/webhooks")
-@door.answers(
+@blueprint.on("POST", "/webhooks")
+@blueprint.answers(
     201,
     webhook_schemas.WebhookWithSecret,
     "The endpoint with its secret, shown this once.",
     example=examples.NEW_WEBHOOK_ANSWER,
 )
 @crm_required
-@door.takes(webhook_schemas.NewWebhook, examples={"some": {"value": examples.NEW_WEBHOOK}})
+@blueprint.takes(webhook_schemas.NewWebhook, examples={"some": {"value": examples.NEW_WEBHOOK}})
 def add(body: dict[str, Any]) -> Response:
     """Add an endpoint"""
     url = _checked(body["url"])
@@ -68,7 +68,7 @@ def add(body: dict[str, Any]) -> Response:
             event_types=body.get("events"),
             device_ids=body.get("device_ids"),
             enabled=body["enabled"],
-            most=house().settings.webhooks_per_crm,
+            most=services().settings.webhooks_per_crm,
             now=now,
         )
         shape = endpoints.shape(session, endpoint)
@@ -77,22 +77,24 @@ def add(body: dict[str, Any]) -> Response:
     return once_with_secret(act)
 
 
-@door.on("GET", "/webhooks/<webhook_id>")
-@door.answers(200, webhook_schemas.Webhook, "The endpoint.", example=examples.WEBHOOK)
-@door.fails(404)
+@blueprint.on("GET", "/webhooks/<webhook_id>")
+@blueprint.answers(200, webhook_schemas.Webhook, "The endpoint.", example=examples.WEBHOOK)
+@blueprint.fails(404)
 @crm_or_operator_required
 def show(webhook_id: str) -> Response:
     """Read an endpoint"""
-    with house().database.reading() as session:
+    with services().database.reading() as session:
         endpoint = readers.endpoint(session, webhook_id)
         return answer(readers.with_crm(session, endpoints.shapes(session, [endpoint]))[0])
 
 
-@door.on("PATCH", "/webhooks/<webhook_id>")
-@door.answers(200, webhook_schemas.Webhook, "The endpoint as it is now.", example=examples.WEBHOOK)
-@door.fails(404)
+@blueprint.on("PATCH", "/webhooks/<webhook_id>")
+@blueprint.answers(
+    200, webhook_schemas.Webhook, "The endpoint as it is now.", example=examples.WEBHOOK
+)
+@blueprint.fails(404)
 @crm_required
-@door.takes(webhook_schemas.WebhookChanges, examples={"on": {"value": {"enabled": True}}})
+@blueprint.takes(webhook_schemas.WebhookChanges, examples={"on": {"value": {"enabled": True}}})
 def change(body: dict[str, Any], webhook_id: str) -> Response:
     """Change an endpoint
 
@@ -102,35 +104,35 @@ def change(body: dict[str, Any], webhook_id: str) -> Response:
     changes = cast(endpoints.Changes, dict(body))
     if "url" in body:
         changes["url"] = _checked(body["url"])
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         endpoint = _get(session, webhook_id)
         endpoints.update(session, endpoint, changes, clock.now())
         session.flush()
         return answer(endpoints.shape(session, endpoint))
 
 
-@door.on("DELETE", "/webhooks/<webhook_id>")
-@door.answers(204, None, "It is gone.")
-@door.fails(404)
+@blueprint.on("DELETE", "/webhooks/<webhook_id>")
+@blueprint.answers(204, None, "It is gone.")
+@blueprint.fails(404)
 @crm_required
 def remove(webhook_id: str) -> Response:
     """Remove an endpoint
 
     What was waiting for it is discarded; the events stay in the feed.
     """
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         endpoints.remove(session, _get(session, webhook_id), clock.now())
     return Response(status=204)
 
 
-@door.on("POST", "/webhooks/<webhook_id>/test")
-@door.answers(
+@blueprint.on("POST", "/webhooks/<webhook_id>/test")
+@blueprint.answers(
     202,
     webhook_schemas.DeliveryWithAttempts,
     "It is on its way.",
     example=examples.DELIVERY_PENDING,
 )
-@door.fails(404)
+@blueprint.fails(404)
 @crm_required
 def test(webhook_id: str) -> Response:
     """Try an endpoint out
@@ -147,13 +149,13 @@ def test(webhook_id: str) -> Response:
     return once(act)
 
 
-@door.on("POST", "/webhooks/<webhook_id>/rotate-secret")
-@door.answers(
+@blueprint.on("POST", "/webhooks/<webhook_id>/rotate-secret")
+@blueprint.answers(
     200, crm_schemas.WebhookSecret, "The new secret, shown this once.", example=examples.SECRET
 )
-@door.fails(404)
+@blueprint.fails(404)
 @crm_required
-@door.takes(webhook_schemas.Rotation, examples={"leaked": {"value": {"grace_seconds": 0}}})
+@blueprint.takes(webhook_schemas.Rotation, examples={"leaked": {"value": {"grace_seconds": 0}}})
 def rotate_secret(body: dict[str, Any], webhook_id: str) -> Response:
     """Give an endpoint a new secret
 
@@ -169,7 +171,7 @@ def rotate_secret(body: dict[str, Any], webhook_id: str) -> Response:
 
 
 def _checked(url: str) -> urls.Checked:
-    return urls.checked(url, Guard(house().settings.webhook_allowed_networks))
+    return urls.checked(url, Guard(services().settings.webhook_allowed_networks))
 
 
 def _get(session: Session, webhook_id: str) -> WebhookEndpoint:

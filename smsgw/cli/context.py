@@ -25,7 +25,7 @@ class NotReady(GatewayError):
 
 
 @dataclass(frozen=True)
-class Opened:
+class CommandContext:
     """The settings and the database."""
 
     settings: Settings
@@ -33,10 +33,10 @@ class Opened:
 
 
 @contextmanager
-def opened() -> Iterator[Opened]:
+def opened() -> Iterator[CommandContext]:
     """The database with the tables of this version; `NotReady` says what to run when it has not got them."""
-    with unchecked() as house:
-        revision = migrations.current(house.database)
+    with unchecked() as context:
+        revision = migrations.current(context.database)
         if revision is None:
             raise NotReady(f"the database is new: run {program.line('init')}")
         if revision != migrations.head():
@@ -44,16 +44,16 @@ def opened() -> Iterator[Opened]:
                 f"the database is at revision {revision}, this version needs {migrations.head()}:"
                 f" run {program.line('db upgrade')}"
             )
-        yield house
+        yield context
 
 
 @contextmanager
-def unchecked() -> Iterator[Opened]:
+def unchecked() -> Iterator[CommandContext]:
     """The database as it is, and the settings with the address at which the server was started last."""
     settings = address.as_served(settings_module.load())
     database = Database(settings.database_url, pool_size=_POOL)
     try:
-        yield Opened(settings, database)
+        yield CommandContext(settings, database)
     finally:
         database.close()
 

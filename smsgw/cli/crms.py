@@ -31,13 +31,13 @@ _DEVICES = click.option(
 @_DEVICES
 def add(name: str, callback_url: str | None, device_ids: tuple[str, ...]) -> None:
     """Add a CRM and print its API key; without --device it may use all devices, future ones too."""
-    with opened() as house:
-        guard = Guard(house.settings.webhook_allowed_networks)
+    with opened() as context:
+        guard = Guard(context.settings.webhook_allowed_networks)
         url = None if callback_url is None else urls.checked(callback_url, guard)
-        with house.database.transaction() as session:
+        with context.database.transaction() as session:
             now = clock.now()
             made, key = crms.add(session, name, list(device_ids) or None, now)
-            webhook = None if url is None else _webhook(session, made, url, house.settings)
+            webhook = None if url is None else _webhook(session, made, url, context.settings)
             answer = {"id": made.id, "name": made.name, "api_key": key, "webhook": webhook}
     output.one(answer)
 
@@ -45,7 +45,7 @@ def add(name: str, callback_url: str | None, device_ids: tuple[str, ...]) -> Non
 @output.command(crm, "list")
 def show_all() -> None:
     """List the CRMs; who is not approved registered itself, and has devices of its own alone."""
-    with opened() as house, house.database.reading() as session:
+    with opened() as context, context.database.reading() as session:
         found = crms.shapes(session, crms.everyone(session))
     shown = [
         {**one, "devices": "all" if one["device_ids"] is None else one["device_ids"]}
@@ -59,7 +59,7 @@ def show_all() -> None:
 @_NAME
 def rotate(name: str) -> None:
     """Give a CRM a new API key; the old one is void at once."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         found = crms.get(session, name)
         key = crms.rotate(found)
     output.one({"id": found.id, "name": found.name, "api_key": key})
@@ -75,9 +75,9 @@ def rotate(name: str) -> None:
 )
 def pair(minutes: int) -> None:
     """Let CRMs register themselves by /registerCRM for a while; each has devices of its own alone."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         until = clock.rfc3339(CRMS.open_for(session, minutes, clock.now()))
-    url = f"{phone_base(house.settings)}/registerCRM"
+    url = f"{phone_base(context.settings)}/registerCRM"
     text = (
         f"CRMs may register themselves by POST {url} until {until}."
         if minutes
@@ -90,7 +90,7 @@ def pair(minutes: int) -> None:
 @_NAME
 def approve(name: str) -> None:
     """Note that you know a CRM that registered itself; 'crm route' lets it use your phones, and approves it too."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         found = crms.get(session, name)
         crms.approve(found)
     output.say(f"{found.name} is approved.", {"id": found.id, "approved": True})
@@ -117,7 +117,7 @@ def disable(name: str) -> None:
 @_NAME
 def remove(name: str) -> None:
     """Take a CRM away with its own phones and cancel what it has queued; its messages stay."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         found = crms.get(session, name)
         crms.remove(session, found, clock.now())
     output.say(f"{found.name} was removed.", {"id": found.id, "removed": True})
@@ -131,7 +131,7 @@ def route(name: str, device_ids: tuple[str, ...], all_devices: bool) -> None:
     """Set which devices a CRM may use from now on, besides its own; what it has queued for others is cancelled."""
     if bool(device_ids) == all_devices:
         raise click.UsageError("give --device ID (one or more) or --all-devices")
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         found = crms.get(session, name)
         crms.route(session, found, None if all_devices else list(device_ids), clock.now())
         (answer,) = crms.shapes(session, [found])
@@ -146,7 +146,7 @@ def limit(name: str, queue: int | None, requests: int | None) -> None:
     """Set how much a CRM may queue and ask for."""
     if queue is None and requests is None:
         raise click.UsageError("give --queue or --requests")
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         found = crms.get(session, name)
         if queue is not None:
             found.queue_limit = queue or None
@@ -161,7 +161,7 @@ def limit(name: str, queue: int | None, requests: int | None) -> None:
 @_NAME
 def add_operator(name: str) -> None:
     """Add an operator and print the key."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         key = operators.add(session, name, clock.now())
     output.one({"name": name, "key": key})
 
@@ -169,7 +169,7 @@ def add_operator(name: str) -> None:
 @output.command(operator, "list")
 def show_operators() -> None:
     """List the operators."""
-    with opened() as house, house.database.reading() as session:
+    with opened() as context, context.database.reading() as session:
         found = [
             {"name": one.name, "created_at": rfc3339(one.created_at)}
             for one in operators.everyone(session)
@@ -181,13 +181,13 @@ def show_operators() -> None:
 @_NAME
 def remove_operator(name: str) -> None:
     """Take an operator away; the key is void at once."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         operators.remove(session, name)
     output.say(f"{name} was removed.", {"name": name, "removed": True})
 
 
 def _switch(name: str, enabled: bool) -> None:
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         found = crms.get(session, name)
         found.enabled = enabled
     word = "enabled" if enabled else "disabled"

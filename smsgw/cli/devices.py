@@ -36,17 +36,17 @@ _COLUMNS = (
 def add(device_id: str, phone: str | None, key: bool) -> None:
     """Add a phone and print what to type into its app."""
     make = enrolment.add_with_key if key else enrolment.add_with_password
-    with opened() as house, house.database.transaction() as session:
-        region = house.settings.default_region
+    with opened() as context, context.database.transaction() as session:
+        region = context.settings.default_region
         _, secret = make(session, device_id, phone, region, clock.now())
-    _show(house.settings, device_id, secret, key)
+    _show(context.settings, device_id, secret, key)
 
 
 @output.command(device, "list")
 def show_all() -> None:
     """List the phones: `crm` is the one a phone belongs to, and who is not approved registered itself and waits."""
-    with opened() as house, house.database.reading() as session:
-        limit = house.settings.device_offline_seconds
+    with opened() as context, context.database.reading() as session:
+        limit = context.settings.device_offline_seconds
         found = ownership.shapes(session, registry.everyone(session), clock.now(), limit)
     output.rows(found, _COLUMNS, f"There is no device yet: {program.line('device add NAME')}")
 
@@ -57,9 +57,9 @@ def show_all() -> None:
 def rotate(device_id: str, key: bool) -> None:
     """Give a phone a new secret; the old one is void at once."""
     make = enrolment.rotate_key if key else enrolment.rotate
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         secret = make(session, registry.get(session, device_id), clock.now())
-    _show(house.settings, device_id, secret, key)
+    _show(context.settings, device_id, secret, key)
 
 
 @output.command(device, "pair")
@@ -72,9 +72,9 @@ def rotate(device_id: str, key: bool) -> None:
 )
 def pair(minutes: int) -> None:
     """Let phones register themselves for a while; each waits for 'device approve' then."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         until = clock.rfc3339(PHONES.open_for(session, minutes, clock.now()))
-    base = phone_base(house.settings)
+    base = phone_base(context.settings)
     text = (
         f"Phones may register themselves at {base} until {until}; "
         f"then let each in: {program.line('device approve NAME')}"
@@ -88,7 +88,7 @@ def pair(minutes: int) -> None:
 @_NAME
 def approve(device_id: str) -> None:
     """Let in a phone that registered itself."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         ownership.approve(session, registry.get(session, device_id))
     output.say(f"{device_id} is approved.", {"device_id": device_id, "approved": True})
 
@@ -104,7 +104,7 @@ def assign(device_id: str, crm: str | None, operators: bool) -> None:
     """
     if (crm is None) != operators:
         raise click.UsageError("give --crm NAME or --operators")
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         owner = None if crm is None else crms.get(session, crm)
         device = registry.get(session, device_id)
         has_known_secret = device.owner_crm_id not in (None, owner.id if owner else None)
@@ -138,7 +138,7 @@ def reset(device_id: str) -> None:
     For a phone whose app was reinstalled, whose data was cleared, or that was replaced. What it has in hand fails as
     unconfirmed, because it may have sent it all the same, and it gets new messages at once.
     """
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         count = enrolment.reset(session, registry.get(session, device_id), clock.now())
     text = (
         f"{device_id} has nothing in hand any more; {count} of its messages failed as unconfirmed."
@@ -150,13 +150,13 @@ def reset(device_id: str) -> None:
 @_NAME
 def remove(device_id: str) -> None:
     """Take a phone away; its messages stay, and what it has in hand fails as unconfirmed."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         enrolment.remove(session, registry.get(session, device_id), clock.now())
     output.say(f"{device_id} was removed.", {"device_id": device_id, "removed": True})
 
 
 def _switch(device_id: str, enabled: bool) -> None:
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         registry.get(session, device_id).enabled = enabled
     word = "enabled" if enabled else "disabled"
     output.say(f"{device_id} is {word}.", {"device_id": device_id, "enabled": enabled})

@@ -17,8 +17,8 @@ _COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red"}
 @output.command(root, "doctor")
 def examine() -> None:
     """Check the database, the worker, each phone, stuck messages and more; exit code 1 if something is wrong."""
-    with unchecked() as house:
-        findings = doctor.examine(house.database, house.settings, clock.now())
+    with unchecked() as context:
+        findings = doctor.examine(context.database, context.settings, clock.now())
     is_well = doctor.is_well(findings)
     if output.wants_json():
         output.print_json({"ok": is_well, "checks": [asdict(finding) for finding in findings]})

@@ -31,9 +31,9 @@ def send(
 ) -> None:
     """Queue an SMS."""
     draft = Draft(to=to, content=content, device_id=device_id, reference=reference)
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         crm = crms.get(session, crm_name)
-        taken = queueing.take_one(session, crm, house.settings, draft, clock.now())
+        taken = queueing.take_one(session, crm, context.settings, draft, clock.now())
         answer = message_json.message(taken.message)
     output.one(answer)
 
@@ -58,7 +58,7 @@ def show_all(
     since: datetime | None,
 ) -> None:
     """List messages of all CRMs, newest first."""
-    with opened() as house, house.database.reading() as session:
+    with opened() as context, context.database.reading() as session:
         filters = archive.ArchiveFilters(
             crm_id=None if crm_name is None else crms.get(session, crm_name).id,
             device_id=device_id,
@@ -78,9 +78,9 @@ def show_all(
 @_ID
 def show(message_id: str) -> None:
     """Show a message, its history and what it waits for."""
-    with opened() as house, house.database.reading() as session:
+    with opened() as context, context.database.reading() as session:
         row = archive.get(session, message_id)
-        answer = reading.whole_shape(session, row, house.settings, clock.now())
+        answer = reading.whole_shape(session, row, context.settings, clock.now())
     output.one(answer)
 
 
@@ -88,7 +88,7 @@ def show(message_id: str) -> None:
 @_ID
 def cancel(message_id: str) -> None:
     """Cancel a message no phone has yet."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         row = archive.get(session, message_id)
         endings.cancel(session, row, clock.now())
         answer = message_json.message(row)
@@ -101,10 +101,10 @@ def cancel(message_id: str) -> None:
 def resend(message_id: str, may_duplicate: bool) -> None:
     """Send a failed, expired or stuck message once more."""
     again = resending.queue_anyway if may_duplicate else resending.queue
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         row = archive.get(session, message_id)
         try:
-            again(session, row, house.settings, clock.now())
+            again(session, row, context.settings, clock.now())
         except IllegalTransition as error:
             if error.code != "may_duplicate":
                 raise

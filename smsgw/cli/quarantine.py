@@ -18,7 +18,7 @@ _COLUMNS = ("id", "device_id", "received_at", "reason")
 @click.option("--before", type=int, metavar="ID", help="Only items older than this one.")
 def show_all(limit: int, before: int | None) -> None:
     """List the newest items."""
-    with opened() as house, house.database.reading() as session:
+    with opened() as context, context.database.reading() as session:
         found = [quarantine.shape(item) for item in quarantine.page(session, limit, before)]
         dropped = quarantine.dropped_count(session)
     output.rows(found, _COLUMNS, "The quarantine is empty.")
@@ -30,7 +30,7 @@ def show_all(limit: int, before: int | None) -> None:
 @click.argument("item_id", type=int)
 def show(item_id: int) -> None:
     """Show an item as the phone sent it."""
-    with opened() as house, house.database.reading() as session:
+    with opened() as context, context.database.reading() as session:
         answer = quarantine.shape(quarantine.get(session, item_id))
     output.one(answer)
 
@@ -39,7 +39,7 @@ def show(item_id: int) -> None:
 @click.argument("item_ids", type=int, nargs=-1)
 def clear(item_ids: tuple[int, ...]) -> None:
     """Remove these items, or all of them."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         count = _clear(session, item_ids)
     output.say(f"{count} removed.", {"cleared_count": count})
 

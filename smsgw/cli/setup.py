@@ -25,9 +25,9 @@ db = group("db", "The database's tables.")
 @output.command(root, "init")
 def init() -> None:
     """Create or upgrade the database; when it is new, make an operator, a phone and a CRM."""
-    with unchecked() as house:
-        revision = migrations.upgrade(house.database)
-        with house.database.transaction() as session:
+    with unchecked() as context:
+        revision = migrations.upgrade(context.database)
+        with context.database.transaction() as session:
             made = first_start.make_first(session, clock.now())
     # Not where the server was until now, but where it will be: this comes before a start.
     settings = settings_module.load()
@@ -42,16 +42,16 @@ def init() -> None:
 @output.command(db, "upgrade")
 def upgrade() -> None:
     """Create or upgrade the tables."""
-    with unchecked() as house:
-        revision = migrations.upgrade(house.database)
+    with unchecked() as context:
+        revision = migrations.upgrade(context.database)
     output.say(f"The database is at revision {revision}.", {"revision": revision})
 
 
 @output.command(db, "check")
 def check() -> None:
     """Tell which revision the tables are at; exit code 1 when they are not up to date."""
-    with unchecked() as house:
-        revision, head = migrations.current(house.database), migrations.head()
+    with unchecked() as context:
+        revision, head = migrations.current(context.database), migrations.head()
     answer = {"revision": revision, "head": head, "up_to_date": revision == head}
     if output.wants_json():
         output.print_json(answer)

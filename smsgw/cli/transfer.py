@@ -19,7 +19,7 @@ from ..core.messages import json as message_json
 from ..errors import GatewayError
 from ..store.models import Crm
 from . import csv_files, output, private_files
-from .context import Opened, opened
+from .context import CommandContext, opened
 from .csv_files import Place
 from .entry import group
 from .times import Moment, Zone
@@ -70,8 +70,10 @@ def export_messages(since: datetime | None, form: str, path: Path) -> None:
     """
     filters, is_shown = archive.ArchiveFilters(since=since), str(path) == "-"
     writing = nullcontext(sys.stdout) if is_shown else private_files.replacing(path)
-    with opened() as house, writing as file:
-        count = _write(house, filters, _csv_writer(file) if form == "csv" else _jsonl_writer(file))
+    with opened() as context, writing as file:
+        count = _write(
+            context, filters, _csv_writer(file) if form == "csv" else _jsonl_writer(file)
+        )
     # The count must not come between the messages.
     click.echo(
         json.dumps({"exported_count": count}) if output.wants_json() else f"{count} exported.",
@@ -80,13 +82,15 @@ def export_messages(since: datetime | None, form: str, path: Path) -> None:
 
 
 def _write(
-    house: Opened, filters: archive.ArchiveFilters, write: Callable[[dict[str, Any]], None]
+    context: CommandContext,
+    filters: archive.ArchiveFilters,
+    write: Callable[[dict[str, Any]], None],
 ) -> int:
     count = 0
-    with house.database.reading() as session:
+    with context.database.reading() as session:
         total = archive.count(session, filters)
     with _progress(total, "Exporting") as bar:
-        for page in archive.walk(house.database, filters):
+        for page in archive.walk(context.database, filters):
             for row in page:
                 write(message_json.message(row))
             count += len(page)
@@ -110,18 +114,18 @@ def import_messages(
     queued while any row is wrong. If it is interrupted, the same command goes on where it stopped.
     """
     sheet = csv_files.read(file.read(), zone)
-    with opened() as house:
+    with opened() as context:
         now = clock.now()
-        with house.database.reading() as session:
+        with context.database.reading() as session:
             crm = crms.get(session, crm_name)
             wanted = imports.file_of(sheet.drafts)
-            found = imports.faults(session, crm, house.settings, wanted, now)
+            found = imports.faults(session, crm, context.settings, wanted, now)
         _refuse({**sheet.faults, **{sheet.places[place]: text for place, text in found.items()}})
-        with house.database.transaction() as session:
-            rate_limits.check_request(session, crm, house.settings, now)
-            done_count = imports.begin(session, crm, house.settings, wanted, now, is_again)
-            imports.check_room(session, crm, house.settings, wanted, done_count, now)
-        new_count = _queue(house, crm, wanted, done_count)
+        with context.database.transaction() as session:
+            rate_limits.check_request(session, crm, context.settings, now)
+            done_count = imports.begin(session, crm, context.settings, wanted, now, is_again)
+            imports.check_room(session, crm, context.settings, wanted, done_count, now)
+        new_count = _queue(context, crm, wanted, done_count)
     known_count = len(sheet.drafts) - new_count
     output.say(
         f"{new_count} new, {known_count} already there.",
@@ -144,16 +148,16 @@ def _refuse(faults: Mapping[Place, str]) -> None:
     raise click.ClickException("\n".join(lines))
 
 
-def _queue(house: Opened, crm: Crm, wanted: imports.File, done_count: int) -> int:
+def _queue(context: CommandContext, crm: Crm, wanted: imports.File, done_count: int) -> int:
     """Queues what is left of the file, some rows at a time, and returns how many messages are new."""
     new_count, row_count = 0, len(wanted.drafts)
     with _progress(row_count, "Importing") as bar:
         bar.update(done_count)
         while done_count < row_count:
             try:
-                with house.database.transaction() as session:
+                with context.database.transaction() as session:
                     now = clock.now()
-                    step = imports.step(session, crm, house.settings, wanted, done_count, now)
+                    step = imports.step(session, crm, context.settings, wanted, done_count, now)
             except (GatewayError, KeyboardInterrupt) as error:
                 raise _interrupted(error, done_count, row_count) from None
             done_count, new_count = done_count + step[0], new_count + step[1]

@@ -29,9 +29,9 @@ _DELIVERY_COLUMNS = ("id", "event_type", "status", "attempt_count", "next_attemp
 @click.option("--device", "device_ids", multiple=True, help="Only this device; repeatable.")
 def add(url: str, crm_name: str, event_types: tuple[str, ...], device_ids: tuple[str, ...]) -> None:
     """Add a webhook and print its secret."""
-    with opened() as house:
-        checked = urls.checked(url, Guard(house.settings.webhook_allowed_networks))
-        with house.database.transaction() as session:
+    with opened() as context:
+        checked = urls.checked(url, Guard(context.settings.webhook_allowed_networks))
+        with context.database.transaction() as session:
             endpoint, secret = webhook_endpoints.add(
                 session,
                 crms.get(session, crm_name),
@@ -39,7 +39,7 @@ def add(url: str, crm_name: str, event_types: tuple[str, ...], device_ids: tuple
                 event_types=event_types or None,
                 device_ids=device_ids or None,
                 enabled=True,
-                most=house.settings.webhooks_per_crm,
+                most=context.settings.webhooks_per_crm,
                 now=clock.now(),
             )
             answer = {**webhook_endpoints.shape(session, endpoint), "secret": secret}
@@ -50,7 +50,7 @@ def add(url: str, crm_name: str, event_types: tuple[str, ...], device_ids: tuple
 @click.option("--crm", "crm_name", metavar="NAME", help="Only this CRM's.")
 def show_all(crm_name: str | None) -> None:
     """List the webhooks."""
-    with opened() as house, house.database.reading() as session:
+    with opened() as context, context.database.reading() as session:
         if crm_name is None:
             endpoints = webhook_endpoints.everyone(session)
         else:
@@ -64,7 +64,7 @@ def show_all(crm_name: str | None) -> None:
 @_ID
 def enable(endpoint_id: str) -> None:
     """Switch a webhook on; what was waiting for it goes out."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         endpoint = webhook_endpoints.get_any(session, endpoint_id)
         webhook_endpoints.enable(session, endpoint)
         answer = webhook_endpoints.shape(session, endpoint)
@@ -75,7 +75,7 @@ def enable(endpoint_id: str) -> None:
 @_ID
 def disable(endpoint_id: str) -> None:
     """Switch a webhook off; what is waiting for it is kept."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         endpoint = webhook_endpoints.get_any(session, endpoint_id)
         webhook_endpoints.disable(session, endpoint, clock.now())
         answer = webhook_endpoints.shape(session, endpoint)
@@ -86,7 +86,7 @@ def disable(endpoint_id: str) -> None:
 @_ID
 def remove(endpoint_id: str) -> None:
     """Take a webhook away; what was waiting for it is discarded."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         webhook_endpoints.remove(
             session, webhook_endpoints.get_any(session, endpoint_id), clock.now()
         )
@@ -97,7 +97,7 @@ def remove(endpoint_id: str) -> None:
 @_ID
 def test(endpoint_id: str) -> None:
     """Send webhook.ping to a webhook."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         delivery_id = deliveries.ping(
             session, webhook_endpoints.get_any(session, endpoint_id), clock.now()
         )
@@ -112,7 +112,7 @@ def test(endpoint_id: str) -> None:
 @click.option("--cursor", help="The next_cursor of the page before.")
 def show_deliveries(endpoint_id: str, status: str | None, limit: int, cursor: str | None) -> None:
     """List what was or will be delivered to a webhook, newest first."""
-    with opened() as house, house.database.reading() as session:
+    with opened() as context, context.database.reading() as session:
         endpoint = webhook_endpoints.get_any(session, endpoint_id)
         found, next_cursor = deliveries.page(session, endpoint, status, cursor, limit)
     answer = {"data": found, "next_cursor": next_cursor}
@@ -125,7 +125,7 @@ def show_deliveries(endpoint_id: str, status: str | None, limit: int, cursor: st
 @click.argument("delivery_id")
 def show_delivery(delivery_id: str) -> None:
     """Show a delivery with its attempts."""
-    with opened() as house, house.database.reading() as session:
+    with opened() as context, context.database.reading() as session:
         answer = deliveries.shape(session, deliveries.get_any(session, delivery_id))
     output.one(answer)
 
@@ -134,7 +134,7 @@ def show_delivery(delivery_id: str) -> None:
 @click.argument("delivery_id")
 def replay(delivery_id: str) -> None:
     """Deliver an event again at once, under the same webhook-id."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         delivery = deliveries.get_any(session, delivery_id)
         deliveries.replay(session, delivery, clock.now())
         answer = deliveries.shape(session, delivery)
@@ -147,7 +147,7 @@ def replay(delivery_id: str) -> None:
 @click.option("--until", type=Moment(), help="Now, if left out.")
 def recover(endpoint_id: str, since: datetime, until: datetime | None) -> None:
     """Deliver again what a webhook missed in a time."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         now = clock.now()
         endpoint = webhook_endpoints.get_any(session, endpoint_id)
         answer = deliveries.recover(session, endpoint, since, until or now, now)
@@ -159,7 +159,7 @@ def recover(endpoint_id: str, since: datetime, until: datetime | None) -> None:
 @click.option("--grace-seconds", type=int, default=signing_secrets.GRACE_SECONDS, show_default=True)
 def rotate_secret(endpoint_id: str, grace_seconds: int) -> None:
     """Give a webhook a new secret; the old one signs too for a while, so that nothing is refused."""
-    with opened() as house, house.database.transaction() as session:
+    with opened() as context, context.database.transaction() as session:
         endpoint = webhook_endpoints.get_any(session, endpoint_id)
         secret = signing_secrets.rotate(session, endpoint, grace_seconds, clock.now())
         answer = {**webhook_endpoints.shape(session, endpoint), "secret": secret}

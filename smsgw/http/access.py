@@ -11,7 +11,7 @@ from werkzeug.routing import Rule
 
 from .. import logs, metrics
 from . import rates
-from .context import asked
+from .context import current_request
 
 _LOG = logging.getLogger("smsgw.access")
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -29,7 +29,7 @@ def register(app: Flask) -> None:
 
 
 def _begin() -> None:
-    wanted = asked().environ.get("HTTP_X_REQUEST_ID")
+    wanted = current_request().environ.get("HTTP_X_REQUEST_ID")
     given = g._get_current_object()
     given.began_at = time.monotonic()
     if wanted and _SAFE_ID.fullmatch(wanted):
@@ -41,7 +41,7 @@ def _begin() -> None:
 
 
 def _end(answer: Response) -> Response:
-    given, request, status = g._get_current_object(), asked(), answer.status_code
+    given, request, status = g._get_current_object(), current_request(), answer.status_code
     seconds = time.monotonic() - given.began_at
     rule = request.url_rule
     endpoint = rule.endpoint if rule else "none"

@@ -56,7 +56,7 @@ class JsonAnswer(Response):
 
 
 def status_code(error: GatewayError) -> int:
-    """The HTTP status of an error of the house."""
+    """Return the HTTP status of one of our errors."""
     return next(code for kind, code in _STATUS_CODES.items() if isinstance(error, kind))
 
 

@@ -11,7 +11,7 @@ from werkzeug.exceptions import LengthRequired, RequestEntityTooLarge, Unsupport
 from .. import json_reader
 from ..errors import BadRequest
 from . import json_limits
-from .context import asked
+from .context import current_request
 
 PACK_ABOVE_BYTES = 1024
 
@@ -22,7 +22,7 @@ _PIECE_BYTES = 64 * 1024
 
 def read(limit_bytes: int) -> bytes:
     """The body, unpacked when it is gzip; never more than `limit_bytes`, and never cut."""
-    asking = asked()
+    asking = current_request()
     body = _read_all(asking, limit_bytes)
     encoding = asking.environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     if encoding in ("identity", ""):

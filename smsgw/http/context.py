@@ -1,4 +1,4 @@
-"""What every view needs of the house, found through the app it runs in."""
+"""Gives every view the services of the application that it runs in."""
 
 from dataclasses import dataclass
 
@@ -6,25 +6,27 @@ from flask import Request, current_app, request
 
 from ..settings import Settings
 from ..store.db import Database
+from .last_seen import LastSeenWriter
 
 EXTENSION = "smsgw"
 
 
 @dataclass
-class House:
-    """The settings and the database."""
+class Services:
+    """What the application needs to serve requests and sockets."""
 
     settings: Settings
     database: Database
+    last_seen_writer: LastSeenWriter
 
 
-def house() -> House:
-    """The house of the app that serves this request."""
-    found: House = current_app._get_current_object().extensions[EXTENSION]  # type: ignore[attr-defined]
+def services() -> Services:
+    """Return the services of the application that serves this request."""
+    found: Services = current_app._get_current_object().extensions[EXTENSION]  # type: ignore[attr-defined]
     return found
 
 
-def asked() -> Request:
-    """The request itself, for what looks at each one: Flask's `request` finds it anew for every attribute."""
+def current_request() -> Request:
+    """Return the request itself; Flask's `request` looks it up again for every attribute."""
     found: Request = request._get_current_object()  # type: ignore[attr-defined]
     return found

@@ -16,7 +16,7 @@ from ..errors import Forbidden
 from ..store.rows import Caller
 from . import key_kinds, rates, refusals
 from .answers import error_answer
-from .context import asked, house
+from .context import current_request, services
 
 View = Callable[..., Any]
 
@@ -29,7 +29,7 @@ def check_admitted(login: Login) -> None:
 
 
 def _find_login() -> Login | None:
-    scheme, _, token = asked().environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    scheme, _, token = current_request().environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "bearer":
         login = _device_by_key(token.strip())
         if login is None:
@@ -43,7 +43,7 @@ def _find_login() -> Login | None:
 
 def _device_by_password(username: str, password: str) -> Login | None:
     is_name = bool(username) and "\0" not in username
-    login = logins.find(house().database, username, clock.now()) if is_name else None
+    login = logins.find(services().database, username, clock.now()) if is_name else None
     if login is None:
         # Not its name: where the URL was typed wrongly, that may be the password.
         refusals.note("device", "unknown_name")
@@ -57,7 +57,7 @@ def _device_by_password(username: str, password: str) -> Login | None:
 def _device_by_key(token: str) -> Login | None:
     if not token.startswith("gw_live_"):
         return None
-    return logins.find_by_key(house().database, token, clock.now())
+    return logins.find_by_key(services().database, token, clock.now())
 
 
 def _is_password(password: str, secret_hash: str) -> bool:
@@ -196,14 +196,14 @@ def _key() -> str:
 def _find_crm(key: str) -> Caller | None:
     if not key.startswith("crm_live_"):
         return None
-    return crms.find_caller(house().database, key)
+    return crms.find_caller(services().database, key)
 
 
 def _find_operator(key: str) -> str | None:
     if not key:
         return None
-    with house().database.reading() as session:
-        return operators.find_by_key(session, house().settings, key)
+    with services().database.reading() as session:
+        return operators.find_by_key(session, services().settings, key)
 
 
 def _refuse_key(caller: str) -> Response:

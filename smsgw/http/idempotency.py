@@ -18,7 +18,7 @@ from ..store.inserts import InsertNew
 from ..store.models import IdempotentRequest
 from . import guards
 from .answers import json_answer
-from .context import house
+from .context import services
 from .parsing import parsed_body
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -57,7 +57,7 @@ def once_with_secret(act: Act) -> Response:
 
 def _once(act: Act, keep: Callable[[Response], str | None]) -> Response:
     key = _key()
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         if key is None:
             return act(session, clock.now())
         earlier = _begin(session, key, clock.now())

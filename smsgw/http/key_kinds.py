@@ -3,7 +3,7 @@
 from flask import request
 
 from .. import ids
-from .context import house
+from .context import services
 
 _PREFIXES = {
     "crm_live_": "crm",
@@ -42,7 +42,7 @@ def is_other_kind(message: str) -> bool:
 def _kind(key: str) -> str | None:
     if not key and request.headers.get("Authorization", "").lower().startswith("basic "):
         return "device"
-    fixed = house().settings.operator_key
+    fixed = services().settings.operator_key
     if fixed is not None and ids.is_secret(key, ids.hash_secret(fixed)):
         return "operator"
     return next((kind for prefix, kind in _PREFIXES.items() if key.startswith(prefix)), None)

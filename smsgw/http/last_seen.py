@@ -4,7 +4,6 @@ import atexit
 import threading
 from datetime import datetime
 
-from flask import Flask, current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from ..core.devices.logins import Login
@@ -13,10 +12,9 @@ from ..store import outages
 from ..store.db import Database
 
 AFTER_SECONDS = 3.0
-FLUSHER = "smsgw.flusher"
 
 
-class Flusher:
+class LastSeenWriter:
     """Sightings are written together: the first one starts a timer, and those that follow wait for it.
 
     It starts in the process that serves, after any fork.
@@ -65,14 +63,3 @@ class Flusher:
                 self.sightings.write(session)
         except SQLAlchemyError as error:
             outages.log.note(error)
-
-
-def register(app: Flask, database: Database) -> None:
-    """Makes the app write its sightings."""
-    app.extensions[FLUSHER] = Flusher(database)
-
-
-def flusher() -> Flusher:
-    """The one of the app that serves this request."""
-    found: Flusher = current_app._get_current_object().extensions[FLUSHER]  # type: ignore[attr-defined]
-    return found

@@ -12,7 +12,7 @@ from .. import json_reader
 from ..errors import BadRequest, Invalid, NotFound
 from . import bodies
 from .answers import first_fault
-from .context import asked
+from .context import current_request
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 # Far more than any schema has; an error for each of a million unknown fields would take minutes.
@@ -27,7 +27,7 @@ _UNKNOWN: dict[str, str | None] = {
 }
 
 
-class Taken(ma.Schema):
+class StrictSchema(ma.Schema):
     """What a schema for bodies and queries inherits from: nothing unknown is taken, and nothing of any size read."""
 
     class Meta:
@@ -41,7 +41,7 @@ class Taken(ma.Schema):
 
 
 class StrictParser(FlaskParser):
-    """Refuses what a schema does not know, in bodies and in queries, with the house's own errors."""
+    """Refuses what a schema does not know, in bodies and in queries, with our error body."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = _UNKNOWN
 
@@ -78,7 +78,7 @@ def parsed_body() -> Any:
 
 def refuse_unfit() -> None:
     """Refuses a URL with the character NUL, which no database looks up."""
-    asking = asked()
+    asking = current_request()
     if "\0" in asking.path:
         raise NotFound("there is nothing under a name with the character NUL")
     query = asking.query_string

@@ -6,7 +6,7 @@ from .. import clock
 from ..core.accounts import rate_limits
 from ..core.accounts.rate_limits import RateState
 from ..store.rows import Caller
-from .context import house
+from .context import services
 
 
 def count(crm: Caller, *, may_repeat: bool = False) -> Caller:
@@ -15,10 +15,10 @@ def count(crm: Caller, *, may_repeat: bool = False) -> Caller:
     Raises `TooMany`. With `may_repeat` the CRM is returned all the same, with a `refusal` of everything that is new: a
     message that it sends again under a known `reference` is not refused.
     """
-    settings = house().settings
+    settings = services().settings
     if crm.requests_per_minute is None and settings.requests_per_minute is None:
         return crm
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         standing = rate_limits.count_request(session, crm, settings, clock.now())
     g.standing = standing
     if standing is None or standing.is_allowed:

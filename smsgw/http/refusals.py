@@ -17,7 +17,7 @@ from .. import clock
 from ..core.accounts import crms, operators
 from ..core.devices import logins
 from ..errors import TooMany
-from .context import asked, house
+from .context import current_request, services
 
 EXTENSION = "smsgw.refusals"
 # 20 at once, and from then on one in three seconds; in each process.
@@ -72,7 +72,7 @@ def note(caller: str, reason: str, device_id: str | None = None) -> None:
 
     `caller` is who it wanted to be: `device`, `crm`, `operator` or what all of these may be.
     """
-    address = asked().remote_addr or ""
+    address = current_request().remote_addr or ""
     refusals: Refusals = current_app.extensions[EXTENSION]
     early_seconds, silent_count = refusals.count(network_of(address), time.monotonic())
     if early_seconds > 0:
@@ -112,7 +112,7 @@ def shown(address: str) -> str:
 
 
 def _is_right_elsewhere(key: str) -> bool:
-    database, settings = house().database, house().settings
+    database, settings = services().database, services().settings
     if crms.find_caller(database, key) or logins.find_by_key(database, key, clock.now()):
         return True
     with database.reading() as session:

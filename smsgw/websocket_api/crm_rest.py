@@ -18,7 +18,7 @@ from ..core.messages.drafts import Draft
 from ..core.webhooks import endpoints, urls
 from ..errors import Forbidden, Invalid, NotFound
 from ..http.answers import answer
-from ..http.context import house
+from ..http.context import services
 from ..http.guards import crm_required, operator_required, public, this_crm
 from ..http.idempotency import once
 from ..live import upgrade
@@ -40,7 +40,7 @@ def register_crm() -> Response:
     body = keys.json_body()
     name, callback = keys.text(body, "crmName"), keys.optional_text(body, "callbackUrl")
     url = None if callback is None else _checked(callback)
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         if is_operator:
             crm, key = crms.add(session, name, [], now)
         else:
@@ -52,7 +52,7 @@ def register_crm() -> Response:
             "callbackUrl": callback,
             "apiKey": key,
             "webhookSecret": secret,
-            "webSocketUrl": keys.web_socket_url(house().settings, f"apiKey={key}"),
+            "webSocketUrl": keys.web_socket_url(services().settings, f"apiKey={key}"),
         }
     return answer(shown, 201)
 
@@ -86,7 +86,7 @@ def send_message() -> Response:
 @crm_required
 def show_message(message_id: str) -> Response:
     """Where a message stands: by our id, or by the one its device gave an incoming one."""
-    with house().database.reading() as session:
+    with services().database.reading() as session:
         return answer(_shape(_find_message(session, this_crm(), message_id)))
 
 
@@ -94,7 +94,7 @@ def show_message(message_id: str) -> Response:
 @operator_required
 def map_device(device_id: str, crm_id: str) -> Response:
     """Maps a device to a CRM."""
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         crm, device = crms.get(session, crm_id), registry.get(session, device_id)
         crms.approve(crm)
         routes.put(session, crm, device)
@@ -105,7 +105,7 @@ def map_device(device_id: str, crm_id: str) -> Response:
 @operator_required
 def unmap_device(device_id: str, crm_id: str) -> Response:
     """Takes a device away from a CRM, and cancels what the CRM has queued for it."""
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         crm, device = crms.get(session, crm_id), registry.get(session, device_id)
         routes.remove(session, crm, device, clock.now())
     return Response(status=204)
@@ -120,12 +120,12 @@ def open_socket(key: str) -> Response | None:
     if crm is None:
         return None
     after = request.args.get("after")
-    with house().database.reading() as session:
+    with services().database.reading() as session:
         if after:
             _check_position(session, crm.id, after)
         position = after or feed.last_shown(session, crm.id)
-    conversation = crm_socket.Conversation(
-        house().settings, house().database, crm.id, key, position
+    conversation = crm_socket.CrmConversation(
+        services().settings, services().database, crm.id, key, position
     )
     return upgrade.accept(conversation, [frames.SUBPROTOCOL])
 
@@ -143,7 +143,7 @@ def _check_position(session: Session, crm_id: str, after: str) -> None:
 
 def _checked(url: str) -> urls.Checked:
     try:
-        return urls.checked_callback(url, Guard(house().settings.webhook_allowed_networks))
+        return urls.checked_callback(url, Guard(services().settings.webhook_allowed_networks))
     except Invalid as error:
         raise frames.reworded(error) from None
 
@@ -156,7 +156,7 @@ def _add_webhook(session: Session, crm: AnyCrm, url: urls.Checked, now: datetime
         event_types=None,
         device_ids=None,
         enabled=True,
-        most=house().settings.webhooks_per_crm,
+        most=services().settings.webhooks_per_crm,
         now=now,
     )
     return secret
@@ -173,7 +173,7 @@ def _check_device(session: Session, crm: AnyCrm, device_id: str) -> None:
 
 def _take(session: Session, crm: AnyCrm, draft: Draft, now: datetime) -> MessageRow:
     try:
-        return queueing.take_one(session, crm, house().settings, draft, now).message
+        return queueing.take_one(session, crm, services().settings, draft, now).message
     except Invalid as error:
         raise frames.reworded(error) from None
 

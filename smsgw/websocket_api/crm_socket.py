@@ -36,7 +36,9 @@ SENDS = Limit("socket sends", 6000, 60)
 REVOKED = Close(frames.CLOSE_REVOKED, "the API key is not valid any more")
 
 
-def _look(database: Database, conversations: Sequence["Conversation"]) -> list["Conversation"]:
+def _look(
+    database: Database, conversations: Sequence["CrmConversation"]
+) -> list["CrmConversation"]:
     """Those with something to be told."""
     with database.reading() as session:
         newest = feed.newest_ids(session, {one.key for one in conversations})
@@ -47,7 +49,9 @@ def _look(database: Database, conversations: Sequence["Conversation"]) -> list["
     ]
 
 
-def _inspect(database: Database, conversations: Sequence["Conversation"]) -> list["Conversation"]:
+def _inspect(
+    database: Database, conversations: Sequence["CrmConversation"]
+) -> list["CrmConversation"]:
     """Those whose key is void."""
     with database.reading() as session:
         rows = session.execute(sa.select(Crm.id, Crm.key_hash).where(_IS_ADMITTED))
@@ -65,7 +69,7 @@ KIND = Kind(
 )
 
 
-class Conversation:
+class CrmConversation:
     """One CRM's socket; see `live.conversation.Conversation` for when each method is called.
 
     `position` is the last event it was told; `has_more` that there was more to say than fitted.

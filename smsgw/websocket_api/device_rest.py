@@ -15,9 +15,8 @@ from ..core.devices.logins import Login
 from ..core.devices.protocols import SOCKET
 from ..errors import Conflict, Forbidden, Invalid, Unauthorized
 from ..http.answers import answer
-from ..http.context import house
+from ..http.context import services
 from ..http.guards import check_admitted, public
-from ..http.last_seen import flusher
 from ..live import upgrade
 from ..sms import numbers
 from ..store.models import Device
@@ -54,7 +53,7 @@ def register_device() -> Response:
     body = keys.json_body()
     device_id, phone = keys.text(body, "deviceId"), keys.optional_text(body, "phoneNumber")
     _check_phone(phone)
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         known = _find_known(session, device_id, who)
         if known is None:
             made, token = _make(session, device_id, phone, who, now)
@@ -70,18 +69,17 @@ def open_socket(key: str) -> Response | None:
     if login is None:
         return None
     check_admitted(login)
-    served = device_socket.Served(house().settings, house().database, flusher())
-    return upgrade.accept(device_socket.Conversation(served, login), [frames.SUBPROTOCOL])
+    return upgrade.accept(device_socket.DeviceConversation(services(), login), [frames.SUBPROTOCOL])
 
 
 def _find_login(key: str) -> Login | None:
     if not key.startswith("gw_live_"):
         return None
-    return logins.find_by_key(house().database, key, clock.now())
+    return logins.find_by_key(services().database, key, clock.now())
 
 
 def _check_phone(phone: str | None) -> None:
-    fault = None if phone is None else numbers.refusal(phone, house().settings.default_region)
+    fault = None if phone is None else numbers.refusal(phone, services().settings.default_region)
     if fault is not None:
         raise Invalid(f"phoneNumber: {fault}", details={"phoneNumber": [fault]})
 
@@ -115,7 +113,7 @@ def _make(
 def _add(
     session: Session, device_id: str, phone: str | None, who: _Registrant, now: datetime
 ) -> tuple[Device, str]:
-    settings = house().settings
+    settings = services().settings
     if who.is_operator:
         return enrolment.add_with_key(session, device_id, phone, settings.default_region, now)
     if who.crm is not None:
@@ -133,7 +131,7 @@ def _renew(
     if who.is_operator:
         ownership.approve(session, device)
     token = enrolment.rotate_key(session, device, now)
-    enrolment.set_phone(device, phone or device.phone, house().settings.default_region)
+    enrolment.set_phone(device, phone or device.phone, services().settings.default_region)
     return token
 
 
@@ -161,5 +159,5 @@ def _shape(device: Device, token: str) -> dict[str, Any]:
         "deviceId": device.id,
         "phoneNumber": device.phone,
         "token": token,
-        "webSocketUrl": keys.web_socket_url(house().settings, f"token={token}"),
+        "webSocketUrl": keys.web_socket_url(services().settings, f"token={token}"),
     }

@@ -4,7 +4,6 @@ The id a device sees of an outgoing SMS is the dispatch's. The conversation is p
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -18,10 +17,9 @@ from ..core.messages.handing_out import Outgoing
 from ..core.messages.history import writing_history
 from ..core.messages.receiving import Received
 from ..core.messages.reports import Report
-from ..http.last_seen import Flusher
+from ..http.context import Services
 from ..live.conversation import Answer, Close, Drop, Kind
 from ..live.device_socket import Line, Standing, look
-from ..settings import Settings
 from ..sms import phone_times
 from ..sms.texts import storable, text_of
 from ..store.db import Database
@@ -46,16 +44,9 @@ _GOODBYES: dict[Standing, Answer] = {
 }
 
 
-@dataclass(frozen=True)
-class Served:
-    """What serving a device needs of the house."""
-
-    settings: Settings
-    database: Database
-    flusher: Flusher
-
-
-def _inspect(database: Database, conversations: Sequence["Conversation"]) -> list["Conversation"]:
+def _inspect(
+    database: Database, conversations: Sequence["DeviceConversation"]
+) -> list["DeviceConversation"]:
     """Those whose token is void or whose device has a newer socket."""
     with database.reading() as session:
         rows = sockets.find_all(session)
@@ -70,20 +61,20 @@ KIND = Kind(
 )
 
 
-class Conversation:
+class DeviceConversation:
     """One device's side of the socket; see `live.conversation.Conversation` for when each method is called."""
 
     kind = KIND
 
-    def __init__(self, served: Served, login: Login) -> None:
+    def __init__(self, services: Services, login: Login) -> None:
         self.key = login.device_id
-        self.line = Line(served.settings, served.database, login)
-        self._served = served
+        self.line = Line(services.settings, services.database, login)
+        self._services = services
 
     def opened(self) -> Answer:
         now = clock.now()
         try:
-            with self._served.database.transaction() as session:
+            with self._services.database.transaction() as session:
                 sockets.claim(session, self.line.login, SOCKET, self.line.socket_id, now)
         except NOT_ADMITTED:
             return [REVOKED]
@@ -111,7 +102,7 @@ class Conversation:
 
     def closed(self) -> None:
         now = clock.now()
-        with self._served.database.transaction() as session:
+        with self._services.database.transaction() as session:
             presence.leave(session, self.key, self.line.socket_id, now)
 
     def _heard(self, frame: Frame) -> Answer:
@@ -127,11 +118,11 @@ class Conversation:
 
     def _received(self, data: dict[str, Any]) -> None:
         now = clock.now()
-        with self._served.database.transaction() as session:
+        with self._services.database.transaction() as session:
             device = locking.admit(session, self.line.login)
             fault = _sms_fault(data)
             if fault is None:
-                region = self._served.settings.default_region
+                region = self._services.settings.default_region
                 with writing_history(session, now) as history:
                     receiving.receive(session, device, region, [_received(data, now)], history)
             else:
@@ -148,7 +139,7 @@ class Conversation:
         reason = data.get("error")
         reason = storable(reason) if isinstance(reason, str) and reason else None
         report = Report(storable(data["messageId"]).lower(), word.upper(), status, reason)
-        with self._served.database.transaction() as session:
+        with self._services.database.transaction() as session:
             device = locking.admit(session, self.line.login)
             with writing_history(session, clock.now()) as history:
                 reports.apply(session, device, [report], reports.never_back, history)
@@ -165,9 +156,9 @@ class Conversation:
         return frames.write(frames.SEND_MESSAGE, data)
 
     def _note_sighting(self, now: datetime) -> None:
-        self._served.flusher.note(self.line.login, now, None, SOCKET)
+        self._services.last_seen_writer.note(self.line.login, now, None, SOCKET)
 
-    _ACTS: ClassVar[dict[str, Callable[["Conversation", dict[str, Any]], None]]] = {
+    _ACTS: ClassVar[dict[str, Callable[["DeviceConversation", dict[str, Any]], None]]] = {
         frames.MESSAGE_RECEIVED: _received,
         frames.MESSAGE_STATUS: _status,
     }

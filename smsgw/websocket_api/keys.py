@@ -11,7 +11,7 @@ from ..core.accounts.rate_limits import Limit
 from ..core.devices.pairing import CRMS, Registration
 from ..errors import Forbidden, Invalid, Unauthorized
 from ..http import bodies, key_kinds, rates, refusals
-from ..http.context import house
+from ..http.context import services
 from ..settings import Settings
 from ..store.rows import Caller
 
@@ -27,7 +27,7 @@ def bearer() -> str:
 
 def find_crm(key: str) -> Caller | None:
     """The CRM that owns the key, for reading only; `Forbidden` for one that is disabled."""
-    crm = crms.find_caller(house().database, key) if key.startswith("crm_live_") else None
+    crm = crms.find_caller(services().database, key) if key.startswith("crm_live_") else None
     if crm is not None:
         if not crm.enabled:
             raise Forbidden("this API key is disabled", code="crm_disabled")
@@ -48,8 +48,8 @@ def is_operator(key: str) -> bool:
     """Whether an operator owns the key."""
     if not key:
         return False
-    with house().database.reading() as session:
-        name = operators.find_by_key(session, house().settings, key)
+    with services().database.reading() as session:
+        name = operators.find_by_key(session, services().settings, key)
     g.operator_name = name
     return name is not None
 
@@ -57,8 +57,8 @@ def is_operator(key: str) -> bool:
 def check_open(wanted: Registration, now: datetime) -> None:
     """Lets somebody without a key register while that is open; raises `Unauthorized`, or 429 for too many a minute."""
     refusals.note_key("device_or_crm", bearer())
-    with house().database.reading() as session:
-        is_open = wanted.is_open(session, house().settings, now)
+    with services().database.reading() as session:
+        is_open = wanted.is_open(session, services().settings, now)
     if not is_open:
         refusal = key_kinds.refusal("operator", bearer())
         is_of_no_use = key_kinds.is_other_kind(refusal) and wanted is CRMS
@@ -69,7 +69,7 @@ def check_open(wanted: Registration, now: datetime) -> None:
     if bearer():
         raise Unauthorized("the key is wrong; while registration is open, none is needed")
     network = refusals.network_of(request.remote_addr or "")
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         standing = rate_limits.count(session, REGISTRATIONS, network, now)
     if not standing.is_allowed:
         raise TooManyRequests(

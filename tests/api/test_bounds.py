@@ -9,10 +9,10 @@ import marshmallow as ma
 import pytest
 from marshmallow import fields, validate
 
-from smsgw.api.schemas.fields import Metadata, Several
+from smsgw.api.schemas.fields import BoundedList, Metadata
 from smsgw.factory import create_app
 from smsgw.http import answers, bodies, json_limits
-from smsgw.http.parsing import Taken
+from smsgw.http.parsing import StrictSchema
 from smsgw.settings import Settings
 from tests.conftest import World
 
@@ -20,7 +20,7 @@ EMPTY = gzip.compress(b"", mtime=0)
 MESSAGE = {"to": "+4915112345678", "content": "hi"}
 
 
-def _taken(schema: type[Taken] = Taken) -> Iterator[type[Taken]]:
+def _taken(schema: type[StrictSchema] = StrictSchema) -> Iterator[type[StrictSchema]]:
     for inner in schema.__subclasses__():
         yield inner
         yield from _taken(inner)
@@ -28,9 +28,9 @@ def _taken(schema: type[Taken] = Taken) -> Iterator[type[Taken]]:
 
 def _bound(field: Any) -> bool:
     if isinstance(field, fields.List):
-        return isinstance(field, Several) and _bound(field.inner)
+        return isinstance(field, BoundedList) and _bound(field.inner)
     if isinstance(field, fields.Nested):
-        return issubclass(field.schema.__class__, Taken)
+        return issubclass(field.schema.__class__, StrictSchema)
     if isinstance(field, fields.Dict):
         return isinstance(field, Metadata)
     if isinstance(field, fields.String):
@@ -62,7 +62,7 @@ def test_the_length_of_a_list_is_checked_before_its_items():
             read.append(value)
             return str(value)
 
-    schema = ma.Schema.from_dict({"items": Several(Item(), most=3)})()
+    schema = ma.Schema.from_dict({"items": BoundedList(Item(), most=3)})()
     with pytest.raises(ma.ValidationError, match="Longer than maximum length 3"):
         schema.load({"items": [1] * 1000})
     assert read == []

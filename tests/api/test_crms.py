@@ -17,8 +17,8 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 @pytest.fixture
 def open_loopback(api: Api) -> None:
     """Lets webhooks go to this machine."""
-    house = api.world.app.extensions[EXTENSION]
-    house.settings = replace(house.settings, webhook_allowed_networks=LOOPBACK)
+    services = api.world.app.extensions[EXTENSION]
+    services.settings = replace(services.settings, webhook_allowed_networks=LOOPBACK)
 
 
 def _add(api: Api, **body):

@@ -36,8 +36,10 @@ URL = "http://127.0.0.1:9/hook"
 @pytest.fixture
 def stage(api: Api) -> tuple[Api, dict[str, str]]:
     """The API with something in it, and the names of what there is for each path parameter."""
-    house = api.world.app.extensions[EXTENSION]
-    house.settings = replace(house.settings, webhook_allowed_networks=(ip_network("127.0.0.0/8"),))
+    services = api.world.app.extensions[EXTENSION]
+    services.settings = replace(
+        services.settings, webhook_allowed_networks=(ip_network("127.0.0.0/8"),)
+    )
     api.receive("a")
     webhook_id = api.post("/webhooks", {"url": URL}).json["id"]
     names = {

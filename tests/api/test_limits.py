@@ -31,8 +31,8 @@ def clocked() -> Iterator[Any]:
 
 def _set(world: World, **changes: Any) -> None:
     """Changes settings of the running app."""
-    house = world.app.extensions[EXTENSION]
-    house.settings = world.settings = dataclasses.replace(world.settings, **changes)
+    services = world.app.extensions[EXTENSION]
+    services.settings = world.settings = dataclasses.replace(world.settings, **changes)
 
 
 def _send(world: World, **more: Any) -> Any:

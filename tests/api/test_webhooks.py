@@ -15,9 +15,9 @@ URL = "http://127.0.0.1:9/hook"
 @pytest.fixture(autouse=True)
 def _open_loopback(api: Api) -> None:
     """Lets webhooks go to this machine."""
-    house = api.world.app.extensions[EXTENSION]
+    services = api.world.app.extensions[EXTENSION]
     networks = (ip_network("127.0.0.0/8"),)
-    house.settings = replace(house.settings, webhook_allowed_networks=networks)
+    services.settings = replace(services.settings, webhook_allowed_networks=networks)
 
 
 def _add(api: Api, **body):

@@ -17,7 +17,7 @@ from smsgw import settings as settings_module
 from smsgw.core.accounts import crms, enrolment
 from smsgw.core.events import recording
 from smsgw.factory import create_app
-from smsgw.http.last_seen import FLUSHER
+from smsgw.http.context import EXTENSION
 
 from ..conftest import NOW, missing
 from ..live import node
@@ -72,7 +72,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> I
     }
     yield Served(document, environment)
     server.shutdown()
-    app.extensions[FLUSHER].stop()
+    app.extensions[EXTENSION].last_seen_writer.stop()
     app.extensions["smsgw"].database.close()
 
 

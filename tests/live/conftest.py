@@ -14,9 +14,9 @@ from smsgw.core.accounts import crms, enrolment
 from smsgw.core.devices import logins, protocols
 from smsgw.core.messages import queueing, unconfirmed
 from smsgw.core.messages.drafts import Draft
-from smsgw.http.last_seen import FLUSHER
-from smsgw.phones.mysmsapio.conversation import Conversation, _inspect, _look
-from smsgw.phones.mysmsapio.translation import Gateway, dispatch_id
+from smsgw.http.context import EXTENSION
+from smsgw.phones.mysmsapio.conversation import CableConversation, _inspect, _look
+from smsgw.phones.mysmsapio.translation import dispatch_id
 from smsgw.store.models import Device, Dispatch, Message, QuarantinedItem
 
 from ..conftest import NOW, World
@@ -35,17 +35,15 @@ class Cable:
     def pass_time(self, **duration: float) -> None:
         self.traveller.shift(timedelta(**duration))
 
-    def conversation(self) -> Conversation:
+    def conversation(self) -> CableConversation:
         """A new socket's conversation, welcomed already."""
         login = logins.find_by_key(self.world.database, self.key, clock.now())
         assert login is not None
-        flusher = self.world.app.extensions[FLUSHER]
-        served = Gateway(self.world.settings, self.world.database, flusher, login)
-        made = Conversation(served, login)
+        made = CableConversation(self.world.app.extensions[EXTENSION], login)
         assert made.opened() == ['{"type":"welcome"}']
         return made
 
-    def subscribed(self) -> Conversation:
+    def subscribed(self) -> CableConversation:
         """The same with a subscription."""
         made = self.conversation()
         confirmed = said(command(made, "subscribe"))[0]
@@ -71,10 +69,10 @@ class Cable:
             )
             return [message.id for message in made]
 
-    def waiting(self, *conversations: Conversation) -> list[Conversation]:
+    def waiting(self, *conversations: CableConversation) -> list[CableConversation]:
         return _look(self.world.database, conversations)
 
-    def inspected(self, *conversations: Conversation) -> list[Conversation]:
+    def inspected(self, *conversations: CableConversation) -> list[CableConversation]:
         return _inspect(self.world.database, conversations)
 
     def keep_house(self) -> None:
@@ -83,7 +81,7 @@ class Cable:
 
     def flush(self) -> None:
         """Writes the sightings, which takes some seconds otherwise."""
-        self.world.app.extensions[FLUSHER].write()
+        self.world.app.extensions[EXTENSION].last_seen_writer.write()
 
     def message(self, message_id: str) -> Message:
         with self.world.database.reading() as session:
@@ -126,13 +124,13 @@ def sent(answer: Any) -> list[dict[str, Any]]:
 
 
 def command(
-    conversation: Conversation, name: str, identifier: Any = IDENTIFIER, **more: Any
+    conversation: CableConversation, name: str, identifier: Any = IDENTIFIER, **more: Any
 ) -> Any:
     """What is answered to a command."""
     return conversation.received(json.dumps({"command": name, "identifier": identifier, **more}))
 
 
-def perform(conversation: Conversation, action: str, **payload: Any) -> Any:
+def perform(conversation: CableConversation, action: str, **payload: Any) -> Any:
     """What is answered to an action."""
     data = json.dumps({"action": action, "payload": payload})
     return command(conversation, "message", data=data)

@@ -24,7 +24,7 @@ from smsgw.core.accounts import crms, enrolment
 from smsgw.core.operations import health
 from smsgw.delivery.worker import Worker
 from smsgw.factory import create_app
-from smsgw.http.last_seen import FLUSHER
+from smsgw.http.context import EXTENSION
 from smsgw.live.wakeup import doorbell
 from smsgw.settings import Settings
 from smsgw.store import engines, group_commit, migrations, outages
@@ -72,7 +72,7 @@ def stoppable(postgresql: Any, settings: Settings) -> Iterator[World]:
         _, password = enrolment.add_with_password(session, "phone-1", None, None, NOW)
         crm, key = crms.add(session, "clinic", None, NOW)
     yield World(app, settings, database, password, crm.id, key)
-    app.extensions[FLUSHER].stop()
+    app.extensions[EXTENSION].last_seen_writer.stop()
     database.close()
 
 

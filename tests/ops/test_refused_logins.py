@@ -14,7 +14,7 @@ import pytest
 from smsgw import logs
 from smsgw.factory import create_app
 from smsgw.http import refusals
-from smsgw.http.last_seen import FLUSHER
+from smsgw.http.context import EXTENSION
 from smsgw.http.refusals import AT_ONCE, MOST_NETWORKS, SECONDS_EACH, Refusals, network_of
 
 from ..conftest import World
@@ -176,7 +176,7 @@ def test_the_address_is_the_one_the_trusted_proxy_saw(world: World, written, set
     headers = {**WRONG["crm"], "X-Forwarded-For": "198.51.100.9, 203.0.113.5"}
     app.test_client().get("/api/v1/messages", headers=headers)
     world.client.get("/api/v1/messages", headers=headers)
-    app.extensions[FLUSHER].stop()
+    app.extensions[EXTENSION].last_seen_writer.stop()
     app.extensions["smsgw"].database.close()
     assert _banned(stream.getvalue(), "text") == ["203.0.113.5", "127.0.0.1"]
 

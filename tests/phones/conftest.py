@@ -18,7 +18,7 @@ from smsgw.core.messages import endings, queueing, resending, unconfirmed
 from smsgw.core.messages.drafts import Draft
 from smsgw.core.operations import housekeeping
 from smsgw.http import bodies
-from smsgw.http.last_seen import FLUSHER
+from smsgw.http.context import EXTENSION
 from smsgw.store.models import Device, Dispatch, Event, HistoryEntry, Message, QuarantinedItem
 
 from ..conftest import NOW, World
@@ -63,7 +63,7 @@ class Stage:
         self.pass_time(minutes=1)
         self.poll()
         with self.world.database.transaction() as session:
-            self.world.app.extensions[FLUSHER].sightings.write(session)
+            self.world.app.extensions[EXTENSION].last_seen_writer.sightings.write(session)
         self.pass_time(minutes=1)
 
     def queue(self, count: int = 1, **draft: Any) -> list[str]:

@@ -5,7 +5,7 @@ import pytest
 from smsgw import clock
 from smsgw.core.accounts import enrolment
 from smsgw.core.devices import protocols, registry
-from smsgw.http.last_seen import FLUSHER
+from smsgw.http.context import EXTENSION
 
 from .conftest import act_while_reading, sms, update
 
@@ -63,7 +63,7 @@ def test_a_sighting_of_the_phone_before_says_nothing_of_the_one_that_has_its_nam
     stage.poll()
     change(stage, add_again)
     with stage.world.database.transaction() as session:
-        stage.world.app.extensions[FLUSHER].sightings.write(session)
+        stage.world.app.extensions[EXTENSION].last_seen_writer.sightings.write(session)
     assert stage.device().last_seen_at is None
 
 

@@ -9,7 +9,7 @@ import time_machine
 from smsgw import clock
 from smsgw.core.accounts import enrolment
 from smsgw.core.devices import registry
-from smsgw.http.last_seen import FLUSHER
+from smsgw.http.context import EXTENSION
 from smsgw.store.models import Device
 
 from .conftest import act_while_reading, update
@@ -126,7 +126,7 @@ def test_words_from_before_a_reset_do_not_lift_what_it_ended(stage):
 
 def flush(stage):
     with stage.world.database.transaction() as session:
-        stage.world.app.extensions[FLUSHER].sightings.write(session)
+        stage.world.app.extensions[EXTENSION].last_seen_writer.sightings.write(session)
 
 
 def let_in_then(stage, monkeypatch, body, act):

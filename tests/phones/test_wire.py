@@ -9,8 +9,8 @@ import pytest
 from smsgw import ids
 from smsgw.core.accounts import enrolment
 from smsgw.core.devices import registry
+from smsgw.http.context import EXTENSION
 from smsgw.http.guards import readings
-from smsgw.http.last_seen import FLUSHER
 
 from ..conftest import NOW
 from .conftest import sms, update
@@ -270,7 +270,7 @@ def test_other_methods_are_405_with_json(stage, method):
 def test_the_app_version_and_the_last_poll_are_remembered_at_the_next_write(stage):
     send(stage, b"{}")
     assert stage.device().last_seen_at is None
-    sightings = stage.world.app.extensions[FLUSHER].sightings
+    sightings = stage.world.app.extensions[EXTENSION].last_seen_writer.sightings
     with stage.world.database.transaction() as session:
         assert sightings.write(session) == 1
         assert sightings.write(session) == 0

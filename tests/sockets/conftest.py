@@ -16,7 +16,7 @@ from smsgw.core.devices.protocols import SOCKET
 from smsgw.core.messages import endings, queueing, unconfirmed
 from smsgw.core.messages.drafts import Draft
 from smsgw.core.operations import housekeeping
-from smsgw.http.last_seen import FLUSHER
+from smsgw.http.context import EXTENSION
 from smsgw.live.conversation import Close
 from smsgw.websocket_api import crm_socket as crm_side
 from smsgw.websocket_api import device_socket as device_side
@@ -51,21 +51,19 @@ class Stage:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         return self.world.client.open(path, method=method, json=body, headers=headers)
 
-    def device(self, token: str | None = None) -> device_side.Conversation:
+    def device(self, token: str | None = None) -> device_side.DeviceConversation:
         """A conversation of the device's, not opened yet."""
         login = logins.find_by_key(self.world.database, token or self.token, clock.now())
         assert login is not None
-        flusher = self.world.app.extensions[FLUSHER]
-        served = device_side.Served(self.world.settings, self.world.database, flusher)
-        return device_side.Conversation(served, login)
+        return device_side.DeviceConversation(self.world.app.extensions[EXTENSION], login)
 
-    def crm(self, after: str | None = None, key: str | None = None) -> crm_side.Conversation:
+    def crm(self, after: str | None = None, key: str | None = None) -> crm_side.CrmConversation:
         """A conversation of the CRM's, not opened yet, at the beginning of its feed unless told otherwise."""
         with self.world.database.reading() as session:
             owned = crms.get(session, self.crm_id)
         key = key or self.crm_key
         assert owned.key_hash == ids.hash_secret(key)
-        return crm_side.Conversation(
+        return crm_side.CrmConversation(
             self.world.settings, self.world.database, self.crm_id, key, after
         )
 

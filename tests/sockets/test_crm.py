@@ -164,7 +164,7 @@ def test_it_is_told_which_of_its_devices_are_online_when_it_connects(stage: Stag
     assert online == ("deviceConnected", {"deviceId": "12345", "timestamp": "2026-03-01T12:00:00Z"})
     with stage.world.database.transaction() as session:
         crm, key = crms.add(session, "other", [], clock.now())
-    other = crm_side.Conversation(stage.world.settings, stage.world.database, crm.id, key, None)
+    other = crm_side.CrmConversation(stage.world.settings, stage.world.database, crm.id, key, None)
     assert other.opened() == []
 
 
@@ -190,7 +190,7 @@ def test_many_devices_online_are_told_in_pieces(stage: Stage, monkeypatch: pytes
 def test_every_crm_of_a_device_hears_of_an_sms_but_only_the_sender_of_its_status(stage: Stage):
     with stage.world.database.transaction() as session:
         crm, key = crms.add(session, "other", ["12345"], clock.now())
-    other = crm_side.Conversation(stage.world.settings, stage.world.database, crm.id, key, None)
+    other = crm_side.CrmConversation(stage.world.settings, stage.world.database, crm.id, key, None)
     program, phone = stage.crm(), stage.device()
     phone.opened()
     stage.queue()

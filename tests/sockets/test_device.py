@@ -30,7 +30,7 @@ def error_of(answer: list) -> str:
     return frame["data"]["code"]
 
 
-def order(phone: device_side.Conversation) -> dict:
+def order(phone: device_side.DeviceConversation) -> dict:
     ((event, data),) = told(phone.work())
     assert event == "sendMessage"
     return data

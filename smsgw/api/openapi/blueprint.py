@@ -10,7 +10,7 @@ from flask import Flask
 from flask_smorest.utils import prepare_response
 
 from ...http import bodies
-from ...http.parsing import StrictParser, Taken
+from ...http.parsing import StrictParser, StrictSchema
 
 View = Callable[..., Any]
 Decorator = Callable[[View], View]
@@ -107,7 +107,7 @@ class Error(ma.Schema):
     )
 
 
-class Door(flask_smorest.Blueprint):  # type: ignore[misc]
+class DocumentedBlueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     """A blueprint under `/api/v1`. Below a route stand: `answers`, `fails`, the guard, `takes`, and then the view."""
 
     ARGUMENTS_PARSER = StrictParser()
@@ -122,7 +122,9 @@ class Door(flask_smorest.Blueprint):  # type: ignore[misc]
         decorate: Decorator = self.route(rule, methods=[method])
         return decorate
 
-    def takes(self, schema: type[Taken], location: str = "json", examples: Any = None) -> Decorator:
+    def takes(
+        self, schema: type[StrictSchema], location: str = "json", examples: Any = None
+    ) -> Decorator:
         """Hands the view what the schema read from the body, or with `location="query"` from the URL."""
         wanted = {"examples": examples} if examples else {}
         decorate: Decorator = self.arguments(schema(), location=location, **wanted)

@@ -6,10 +6,10 @@ from pathlib import Path
 from flask import Blueprint, Flask, Response, current_app, send_from_directory
 
 from ... import __version__
-from ...http.context import house
+from ...http.context import services
 from ...http.guards import public
 from .. import crms, deliveries, devices, events, messages, webhooks
-from ..schemas.fields import Moment
+from ..schemas.fields import DateTime
 from . import document, guides
 from .blueprint import Api, make_api
 
@@ -20,13 +20,13 @@ POLICY = (
 )
 _FOLDER = Path(__file__).parent / "static"
 _INTRODUCTION = (Path(__file__).parent / "introduction.md").read_text(encoding="utf-8")
-_DOORS = (
-    messages.door,
-    events.door,
-    webhooks.door,
-    deliveries.door,
-    devices.door,
-    crms.door,
+_BLUEPRINTS = (
+    messages.blueprint,
+    events.blueprint,
+    webhooks.blueprint,
+    deliveries.blueprint,
+    devices.blueprint,
+    crms.blueprint,
 )
 _DOCUMENT = "smsgw.openapi"
 
@@ -36,9 +36,9 @@ blueprint = Blueprint("docs", __name__)
 def register(app: Flask) -> None:
     """Puts the REST API and its documentation into the app."""
     api = make_api(app, __version__)
-    api.register_field(Moment, "string", "date-time")
-    for door in _DOORS:
-        api.register_blueprint(door)
+    api.register_field(DateTime, "string", "date-time")
+    for documented in _BLUEPRINTS:
+        api.register_blueprint(documented)
     app.register_blueprint(blueprint)
     app.extensions[_DOCUMENT] = api
 
@@ -88,7 +88,7 @@ def _document() -> str:
     """The document as text, written once per process."""
     made = current_app.extensions[_DOCUMENT]
     if isinstance(made, Api):
-        settings = house().settings
+        settings = services().settings
         introduction = _INTRODUCTION.replace("BASE_URL", settings.base_url)
         whole = document.put_together(made, introduction, settings.public_url)
         made = json.dumps(whole, ensure_ascii=False, indent=1)

@@ -3,12 +3,12 @@
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from ...http.parsing import Taken
+from ...http.parsing import StrictSchema
 from ...settings import HIGHEST_LIMIT
-from .fields import Several, Whole, Yes
-from .messages import moment, text, told
+from .fields import BoundedList, StrictBoolean, StrictInteger
+from .messages import date_time, described, text
 
-_DEVICE_IDS = told(
+_DEVICE_IDS = described(
     "The operators' devices it may use; null means all of them, future ones too. Its own it always may.",
     example=["phone-1"],
 )
@@ -16,81 +16,86 @@ _DEVICE_ID = fields.String(validate=validate.Length(max=64))
 MOST_DEVICES = 1000
 
 
-class NewCrm(Taken):
+class NewCrm(StrictSchema):
     """A CRM to be added."""
 
     name = fields.String(
         required=True,
         validate=validate.Length(min=1, max=100),
-        metadata=told("What people call it; no two have the same."),
+        metadata=described("What people call it; no two have the same."),
     )
     callback_url = fields.String(
         allow_none=True,
         validate=validate.Length(min=1, max=2048),
-        metadata=told("Where it wants all its events: makes a webhook endpoint.", format="uri"),
+        metadata=described(
+            "Where it wants all its events: makes a webhook endpoint.", format="uri"
+        ),
     )
-    device_ids = Several(_DEVICE_ID, most=MOST_DEVICES, allow_none=True, metadata=_DEVICE_IDS)
+    device_ids = BoundedList(_DEVICE_ID, most=MOST_DEVICES, allow_none=True, metadata=_DEVICE_IDS)
 
 
-def _limit(description: str) -> Whole:
-    return Whole(
+def _limit(description: str) -> StrictInteger:
+    return StrictInteger(
         allow_none=True,
         validate=validate.Range(min=1, max=HIGHEST_LIMIT),
-        metadata=told(f"{description}; null means the server's setting."),
+        metadata=described(f"{description}; null means the server's setting."),
     )
 
 
-class CrmChanges(Taken):
+class CrmChanges(StrictSchema):
     """What to change of a CRM; what is left out stays."""
 
     name = fields.String(
-        validate=validate.Length(min=1, max=100), metadata=told("What people call it.")
+        validate=validate.Length(min=1, max=100), metadata=described("What people call it.")
     )
-    enabled = Yes(metadata=told("Whether its key is accepted."))
+    enabled = StrictBoolean(metadata=described("Whether its key is accepted."))
     queue_limit = _limit("How many of its messages may wait in the queue")
     requests_per_minute = _limit("How many requests it may make in a minute")
-    strict_numbers = Yes(
-        metadata=told("Refuse numbers that are not complete international ones (E.164).")
+    strict_numbers = StrictBoolean(
+        metadata=described("Refuse numbers that are not complete international ones (E.164).")
     )
-    device_ids = Several(_DEVICE_ID, most=MOST_DEVICES, allow_none=True, metadata=_DEVICE_IDS)
+    device_ids = BoundedList(_DEVICE_ID, most=MOST_DEVICES, allow_none=True, metadata=_DEVICE_IDS)
 
 
-class Crm(ma.Schema):
+class CrmSchema(ma.Schema):
     """A program that sends and receives SMS."""
 
     id = text("Ours, `crm_…`.")
     name = text("What people call it.")
-    enabled = fields.Boolean(required=True, metadata=told("Whether its key is accepted."))
+    enabled = fields.Boolean(required=True, metadata=described("Whether its key is accepted."))
     approved = fields.Boolean(
         required=True,
-        metadata=told("Whether an operator knows it; false for one that registered itself."),
+        metadata=described("Whether an operator knows it; false for one that registered itself."),
     )
     strict_numbers = fields.Boolean(
-        required=True, metadata=told("Whether it sends to complete international numbers only.")
+        required=True,
+        metadata=described("Whether it sends to complete international numbers only."),
     )
     queue_limit = fields.Integer(
         required=True,
         allow_none=True,
-        metadata=told("How many of its messages may wait; null: `SMSGW_QUEUE_LIMIT`."),
+        metadata=described("How many of its messages may wait; null: `SMSGW_QUEUE_LIMIT`."),
     )
     requests_per_minute = fields.Integer(
         required=True,
         allow_none=True,
-        metadata=told("How many requests it may make; null: `SMSGW_REQUESTS_PER_MINUTE`."),
+        metadata=described("How many requests it may make; null: `SMSGW_REQUESTS_PER_MINUTE`."),
     )
     device_ids = fields.List(
         fields.String(),
         required=True,
         allow_none=True,
-        metadata=told("The devices it may use; null means all of the operators', and its own."),
+        metadata=described(
+            "The devices it may use; null means all of the operators', and its own."
+        ),
     )
-    created_at = moment("When it was added.")
+    created_at = date_time("When it was added.")
 
 
 class Crms(ma.Schema):
     """CRMs, oldest first."""
 
-    data = fields.List(fields.Nested(Crm), required=True)
+    data = fields.List(fields.Nested(CrmSchema), required=True)
 
 
 class WebhookSecret(ma.Schema):
@@ -115,5 +120,5 @@ class CrmLogin(CrmKey):
         WebhookSecret,
         required=True,
         allow_none=True,
-        metadata=told("The endpoint made for `callback_url`."),
+        metadata=described("The endpoint made for `callback_url`."),
     )

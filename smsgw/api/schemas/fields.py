@@ -22,7 +22,7 @@ _EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 
 
-class Moment(fields.Field[datetime]):
+class DateTime(fields.Field[datetime]):
     """RFC 3339 with a zone, between 1970 and 2999, as an aware moment in UTC."""
 
     def _deserialize(
@@ -31,12 +31,12 @@ class Moment(fields.Field[datetime]):
         if not isinstance(value, str) or not _RFC3339.fullmatch(value):
             raise ma.ValidationError("Not a time with a zone, such as 2026-03-01T12:00:00Z.")
         try:
-            moment = datetime.fromisoformat(value.upper()).astimezone(UTC)
+            date_time = datetime.fromisoformat(value.upper()).astimezone(UTC)
         except (ValueError, OverflowError):
             raise ma.ValidationError("There is no such time.") from None
-        if not _EARLIEST <= moment < _LATEST:
+        if not _EARLIEST <= date_time < _LATEST:
             raise ma.ValidationError("Must lie between 1970 and 2999.")
-        return moment
+        return date_time
 
 
 class PhoneNumber(fields.String):
@@ -52,7 +52,7 @@ class PhoneNumber(fields.String):
         return value
 
 
-class QueryMoment(Moment):
+class QueryDateTime(DateTime):
     """The same in a query, where the `+` before the zone may have become a blank."""
 
     def _deserialize(
@@ -97,7 +97,7 @@ class QuerySender(QueryNumber):
         return None if is_name else super()._fault(number)
 
 
-class Whole(fields.Integer):
+class StrictInteger(fields.Integer):
     """A whole number that is written as one: not `"4"`, not `true`."""
 
     def _deserialize(
@@ -108,7 +108,7 @@ class Whole(fields.Integer):
         return value
 
 
-class QueryWhole(fields.Integer):
+class QueryInteger(fields.Integer):
     """A whole number in a query, in ASCII digits and nothing else."""
 
     def _deserialize(
@@ -140,7 +140,7 @@ def _is_shallow(value: Any, levels: int) -> bool:
     return levels >= 0 and all(_is_shallow(item, levels - 1) for item in items)
 
 
-class Several(fields.List[Any]):
+class BoundedList(fields.List[Any]):
     """A list of at most `most` items, whose length is checked before any of them is read."""
 
     def __init__(
@@ -157,7 +157,7 @@ class Several(fields.List[Any]):
         return super()._deserialize(value, attr, data, **kwargs)
 
 
-class Yes(fields.Boolean):
+class StrictBoolean(fields.Boolean):
     """`true` or `false`, not `"yes"` or `1`."""
 
     def _deserialize(

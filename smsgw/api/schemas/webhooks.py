@@ -7,13 +7,13 @@ from ...core.events.recording import TYPES
 from ...core.webhooks.deliveries import MOST_RECOVERED, STATUSES
 from ...core.webhooks.secrets import GRACE_SECONDS, LONGEST_GRACE_SECONDS
 from ...core.webhooks.urls import LONGEST_URL
-from ...http.parsing import Taken
-from .fields import Moment, QueryWhole, Several, Whole, Yes
-from .messages import crm_id, crm_name, maybe, maybe_moment, moment, text, told
+from ...http.parsing import StrictSchema
+from .fields import BoundedList, DateTime, QueryInteger, StrictBoolean, StrictInteger
+from .messages import crm_id, crm_name, date_time, described, nullable, nullable_date_time, text
 
-_EVENTS = told("Which events it wants; null or left out means all, future ones too.")
-_DEVICE_IDS = told("Only events of these devices; null or left out means all.")
-_URL = told(
+_EVENTS = described("Which events it wants; null or left out means all, future ones too.")
+_DEVICE_IDS = described("Only events of these devices; null or left out means all.")
+_URL = described(
     "Where to POST them. `https`, unless the server's operator opened a network with "
     "`SMSGW_WEBHOOK_ALLOWED_NETWORKS`. `amqps://user:password@host/vhost?exchange=NAME` publishes them by RabbitMQ.",
     format="uri",
@@ -24,24 +24,24 @@ MOST_DEVICES = 1000
 _LENGTH = validate.Length(min=1, max=LONGEST_URL)
 
 
-class WebhookChanges(Taken):
+class WebhookChanges(StrictSchema):
     """What to change of an endpoint; what is left out stays."""
 
     url = fields.String(validate=_LENGTH, metadata=_URL)
-    events = Several(
+    events = BoundedList(
         fields.String(validate=validate.OneOf(TYPES)),
         most=MOST_EVENT_TYPES,
         allow_none=True,
         metadata=_EVENTS,
     )
-    device_ids = Several(
+    device_ids = BoundedList(
         fields.String(validate=validate.Length(max=64)),
         most=MOST_DEVICES,
         allow_none=True,
         metadata=_DEVICE_IDS,
     )
-    enabled = Yes(
-        metadata=told("Whether it gets anything; true starts it again with a clean record.")
+    enabled = StrictBoolean(
+        metadata=described("Whether it gets anything; true starts it again with a clean record.")
     )
 
 
@@ -49,43 +49,47 @@ class NewWebhook(WebhookChanges):
     """An endpoint to be added."""
 
     url = fields.String(required=True, validate=_LENGTH, metadata=_URL)
-    enabled = Yes(load_default=True, metadata=told("Whether it gets anything yet."))
+    enabled = StrictBoolean(load_default=True, metadata=described("Whether it gets anything yet."))
 
 
-class Rotation(Taken):
+class Rotation(StrictSchema):
     """How long the old secret still signs."""
 
-    grace_seconds = Whole(
+    grace_seconds = StrictInteger(
         load_default=GRACE_SECONDS,
         validate=validate.Range(min=0, max=LONGEST_GRACE_SECONDS),
-        metadata=told("Seconds that the old secret signs too; 0 for one that has leaked."),
+        metadata=described("Seconds that the old secret signs too; 0 for one that has leaked."),
     )
 
 
-class Recovery(Taken):
+class Recovery(StrictSchema):
     """Which time to make up for."""
 
-    since = Moment(required=True, metadata=told("Events from this time on.", format="date-time"))
-    until = Moment(
+    since = DateTime(
+        required=True, metadata=described("Events from this time on.", format="date-time")
+    )
+    until = DateTime(
         allow_none=True,
-        metadata=told("Events before this time; left out, up to now.", format="date-time"),
+        metadata=described("Events before this time; left out, up to now.", format="date-time"),
     )
 
 
-class DeliveryQuery(Taken):
+class DeliveryQuery(StrictSchema):
     """Which deliveries to list."""
 
-    status = fields.String(validate=validate.OneOf(STATUSES), metadata=told("In this status now."))
+    status = fields.String(
+        validate=validate.OneOf(STATUSES), metadata=described("In this status now.")
+    )
     cursor = fields.String(
         validate=validate.Regexp(
             r"^dlv_[0-9a-f]{32}\Z", error="Not a cursor that a page before gave."
         ),
-        metadata=told("The `next_cursor` of the page before."),
+        metadata=described("The `next_cursor` of the page before."),
     )
-    limit = QueryWhole(
+    limit = QueryInteger(
         load_default=50,
         validate=validate.Range(min=1, max=200),
-        metadata=told("How many at most."),
+        metadata=described("How many at most."),
     )
 
 
@@ -97,27 +101,30 @@ class Webhook(ma.Schema):
     crm = crm_name()
     url = text("Where they go; a user's name and password in it are masked.")
     events = fields.List(
-        fields.String(), required=True, allow_none=True, metadata=told("Which; null means all.")
+        fields.String(),
+        required=True,
+        allow_none=True,
+        metadata=described("Which; null means all."),
     )
     device_ids = fields.List(
         fields.String(),
         required=True,
         allow_none=True,
-        metadata=told("Of which devices; null means all."),
+        metadata=described("Of which devices; null means all."),
     )
-    enabled = fields.Boolean(required=True, metadata=told("Whether it gets anything."))
-    disabled_at = maybe_moment("Since when it is switched off.")
-    disabled_reason = maybe("Why it is switched off: by hand, or what went wrong for too long.")
-    failing_since = maybe_moment("The first failure after the last success.")
+    enabled = fields.Boolean(required=True, metadata=described("Whether it gets anything."))
+    disabled_at = nullable_date_time("Since when it is switched off.")
+    disabled_reason = nullable("Why it is switched off: by hand, or what went wrong for too long.")
+    failing_since = nullable_date_time("The first failure after the last success.")
     consecutive_failures = fields.Integer(
-        required=True, metadata=told("Failed attempts since the last success.")
+        required=True, metadata=described("Failed attempts since the last success.")
     )
-    last_success_at = maybe_moment("When it last took one.")
-    paused_until = maybe_moment("After several failures: no attempt before this.")
+    last_success_at = nullable_date_time("When it last took one.")
+    paused_until = nullable_date_time("After several failures: no attempt before this.")
     pending_count = fields.Integer(
-        required=True, metadata=told("Deliveries that wait or are on their way.")
+        required=True, metadata=described("Deliveries that wait or are on their way.")
     )
-    created_at = moment("When it was added.")
+    created_at = date_time("When it was added.")
 
 
 class WebhookWithSecret(Webhook):
@@ -132,7 +139,7 @@ class Webhooks(ma.Schema):
     data = fields.List(fields.Nested(Webhook), required=True)
 
 
-class Delivery(ma.Schema):
+class DeliverySchema(ma.Schema):
     """One event for one endpoint."""
 
     id = text("Ours, `dlv_…`.")
@@ -142,49 +149,49 @@ class Delivery(ma.Schema):
     event_id = text("Which event: what `webhook-id` says, the same in every attempt.")
     event_type = text("What happened.")
     status = text("Where it stands.", validate=validate.OneOf(STATUSES))
-    attempt_count = fields.Integer(required=True, metadata=told("How often it was tried."))
-    next_attempt_at = maybe_moment("When it is tried next.")
-    created_at = moment("When it was put down.")
-    settled_at = maybe_moment("When it was delivered or given up.")
+    attempt_count = fields.Integer(required=True, metadata=described("How often it was tried."))
+    next_attempt_at = nullable_date_time("When it is tried next.")
+    created_at = date_time("When it was put down.")
+    settled_at = nullable_date_time("When it was delivered or given up.")
 
 
-class Attempt(ma.Schema):
+class AttemptSchema(ma.Schema):
     """One HTTP request."""
 
     id = text("Ours, `att_…`.")
-    started_at = moment("When.")
-    duration_seconds = fields.Float(required=True, metadata=told("How long it took."))
+    started_at = date_time("When.")
+    duration_seconds = fields.Float(required=True, metadata=described("How long it took."))
     status_code = fields.Integer(
-        required=True, allow_none=True, metadata=told("What your server answered.")
+        required=True, allow_none=True, metadata=described("What your server answered.")
     )
-    error = maybe("What went wrong, as a word for programs.")
-    detail = maybe("What went wrong, for people.")
-    response_text = maybe("The beginning of your server's answer.")
-    manual = fields.Boolean(required=True, metadata=told("Whether somebody asked for it."))
+    error = nullable("What went wrong, as a word for programs.")
+    detail = nullable("What went wrong, for people.")
+    response_text = nullable("The beginning of your server's answer.")
+    manual = fields.Boolean(required=True, metadata=described("Whether somebody asked for it."))
 
 
-class DeliveryWithAttempts(Delivery):
+class DeliveryWithAttempts(DeliverySchema):
     """One event for one endpoint, and each attempt."""
 
-    attempts = fields.List(fields.Nested(Attempt), required=True)
+    attempts = fields.List(fields.Nested(AttemptSchema), required=True)
 
 
 class DeliveryPage(ma.Schema):
     """Some deliveries, newest first."""
 
-    data = fields.List(fields.Nested(Delivery), required=True)
-    next_cursor = maybe("Give it as `cursor` to get the next page; null on the last one.")
+    data = fields.List(fields.Nested(DeliverySchema), required=True)
+    next_cursor = nullable("Give it as `cursor` to get the next page; null on the last one.")
 
 
 class Recovered(ma.Schema):
     """What was put down again."""
 
     created_count = fields.Integer(
-        required=True, metadata=told("Events that had never been put down for this endpoint.")
+        required=True, metadata=described("Events that had never been put down for this endpoint.")
     )
     requeued_count = fields.Integer(
-        required=True, metadata=told("Deliveries that had been given up.")
+        required=True, metadata=described("Deliveries that had been given up.")
     )
     has_more = fields.Boolean(
-        required=True, metadata=told(f"There were more than {MOST_RECOVERED:,}: ask again.")
+        required=True, metadata=described(f"There were more than {MOST_RECOVERED:,}: ask again.")
     )

@@ -26,9 +26,8 @@ from ...core.messages.reports import Report
 from ...errors import DeviceDisabled, TooMany
 from ...http import bodies, json_limits
 from ...http.answers import error_answer, json_answer
-from ...http.context import asked, house
+from ...http.context import current_request, services
 from ...http.guards import device_required, this_device
-from ...http.last_seen import flusher
 from ...sms.texts import storable
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -59,7 +58,7 @@ def check() -> Response:
     """
     login = this_device()
     if request.method == "GET":
-        with house().database.transaction() as session:
+        with services().database.transaction() as session:
             unconfirmed.doubt(session, locking.admit(session, login), clock.now())
     _note_sighting(login)
     return json_answer(KNOWN)
@@ -104,7 +103,9 @@ def _has_work(login: Login) -> bool:
         return True
     if not login.may_have_work:
         return False
-    return handing_out.has_work(house().database, login.device_id, house().settings, clock.now())
+    return handing_out.has_work(
+        services().database, login.device_id, services().settings, clock.now()
+    )
 
 
 def _exchange(
@@ -115,8 +116,8 @@ def _exchange(
     is_full: bool,
 ) -> list[dict[str, str]]:
     """The one write transaction of a poll: keep, apply, hand out; all of it or nothing."""
-    settings = house().settings
-    with house().database.transaction() as session:
+    settings = services().settings
+    with services().database.transaction() as session:
         device = locking.admit(session, login, CHT)
         # Another poll of this device was committed while this one was on its way: its words may be older.
         has_overlapped = device.revision != login.revision + 1
@@ -141,13 +142,13 @@ def _hand_out(
 ) -> list[Outgoing]:
     # With so many updates there may be more, among them the confirmation of what we would hand out again.
     hand_out = handing_out.hand_out_new if is_full else handing_out.hand_out
-    return hand_out(session, device, house().settings, history)
+    return hand_out(session, device, services().settings, history)
 
 
 def _note_sighting(login: Login, is_quiet: bool = False) -> None:
-    found = _APP_VERSION.search(asked().environ.get("HTTP_USER_AGENT", ""))
+    found = _APP_VERSION.search(current_request().environ.get("HTTP_USER_AGENT", ""))
     version = found.group(1) if found else None
-    flusher().note(login, clock.now(), version, CHT, is_quiet)
+    services().last_seen_writer.note(login, clock.now(), version, CHT, is_quiet)
 
 
 def _read() -> tuple[dict[str, Any], list[Unreadable]]:

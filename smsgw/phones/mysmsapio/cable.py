@@ -6,11 +6,10 @@ from ... import clock
 from ...core.devices import logins
 from ...core.devices.logins import Login
 from ...http import refusals
-from ...http.context import house
+from ...http.context import services
 from ...http.guards import public
 from ...live import upgrade
-from .conversation import Conversation
-from .rest import this_gateway
+from .conversation import CableConversation
 
 SUBPROTOCOL = "actioncable-v1-json"
 
@@ -33,7 +32,7 @@ def connect() -> Response:
         return upgrade.refuse(_UNAUTHORIZED, [SUBPROTOCOL])
     if not login.approved:
         return upgrade.refuse(_NOT_YET, [SUBPROTOCOL])
-    return upgrade.accept(Conversation(this_gateway(login), login), [SUBPROTOCOL])
+    return upgrade.accept(CableConversation(services(), login), [SUBPROTOCOL])
 
 
 @blueprint.route("/cable", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
@@ -56,4 +55,4 @@ def _find_login() -> Login | None:
     key = _key()
     if not key.startswith("gw_live_"):
         return None
-    return logins.find_by_key(house().database, key, clock.now())
+    return logins.find_by_key(services().database, key, clock.now())

@@ -16,11 +16,11 @@ from ...core.devices.logins import Login
 from ...core.devices.protocols import MYSMSAPIO
 from ...core.messages.handing_out import Outgoing
 from ...errors import GatewayError, Invalid
+from ...http.context import Services
 from ...live.conversation import Answer, Close, Drop, Kind
 from ...live.device_socket import Line, Standing, look
 from ...store.db import Database
 from . import translation
-from .translation import Gateway
 
 CHANNEL = "GatewayChannel"
 BEAT_SECONDS = 3.0
@@ -43,11 +43,15 @@ _GOODBYES: dict[Standing, Answer] = {
 _LOG = logging.getLogger("smsgw.cable")
 
 
-def _look(database: Database, conversations: Sequence["Conversation"]) -> list["Conversation"]:
+def _look(
+    database: Database, conversations: Sequence["CableConversation"]
+) -> list["CableConversation"]:
     return look(database, [one for one in conversations if one.is_subscribed])
 
 
-def _inspect(database: Database, conversations: Sequence["Conversation"]) -> list["Conversation"]:
+def _inspect(
+    database: Database, conversations: Sequence["CableConversation"]
+) -> list["CableConversation"]:
     """Those whose key is void, whose device has a newer socket, or whose heartbeat is late."""
     now = clock.now()
     with database.reading() as session:
@@ -67,15 +71,15 @@ def _beat() -> str:
 KIND = Kind("cable", look=_look, inspect=_inspect, beat=_beat, beat_seconds=BEAT_SECONDS)
 
 
-class Conversation:
+class CableConversation:
     """One gateway's side of the cable; see `live.conversation.Conversation` for when each method is called."""
 
     kind = KIND
 
-    def __init__(self, served: Gateway, login: Login) -> None:
+    def __init__(self, services: Services, login: Login) -> None:
         self.key = login.device_id
-        self.line = Line(served.settings, served.database, login)
-        self._gateway = served
+        self.line = Line(services.settings, services.database, login)
+        self._services = services
         self._identifiers: list[str] = []
         self._asked_at: datetime | None = None
 
@@ -136,7 +140,7 @@ class Conversation:
         return said if isinstance(said, dict) else None
 
     def _release(self) -> None:
-        with self._gateway.database.transaction() as session:
+        with self._services.database.transaction() as session:
             sockets.release(session, self.key, self.line.socket_id)
 
     def _subscribe(self, identifier: str, _command: dict[str, Any]) -> Answer:
@@ -148,9 +152,9 @@ class Conversation:
         if wanted.get("channel") != CHANNEL or len(self._identifiers) >= MOST_SUBSCRIPTIONS:
             return [_compact({"identifier": identifier, "type": "reject_subscription"})]
         now = clock.now()
-        with self._gateway.database.transaction() as session:
+        with self._services.database.transaction() as session:
             sockets.claim(session, self.line.login, MYSMSAPIO, self.line.socket_id, now)
-        self._gateway.note_sighting(now)
+        self._note_sighting(now)
         self._identifiers.append(identifier)
         confirmed = _compact({"identifier": identifier, "type": "confirm_subscription"})
         return [confirmed, *self.work()]
@@ -186,25 +190,30 @@ class Conversation:
     def _heartbeat(self, _identifier: str, _payload: dict[str, Any]) -> Answer:
         if self.line.is_void(self.line.find_row()):
             return _SENT_AWAY
-        self._gateway.note_sighting(clock.now())
+        self._note_sighting(clock.now())
         return []
 
     def _sms_received(self, identifier: str, payload: dict[str, Any]) -> Answer:
         now = clock.now()
         try:
-            with self._gateway.database.transaction() as session:
-                message_id = translation.take_sms(session, self._gateway, payload, now)
+            with self._services.database.transaction() as session:
+                message_id = translation.take_sms(
+                    session, self._services.settings, self.line.login, payload, now
+                )
         except Invalid as error:
-            with self._gateway.database.transaction() as session:
-                translation.keep_unreadable(session, self._gateway, payload, error.message, now)
+            with self._services.database.transaction() as session:
+                translation.keep_unreadable(session, self.line.login, payload, error.message, now)
             raise
         return [_frame(identifier, "sms_received_ack", {"message_id": message_id})]
 
     def _delivery_status(self, _identifier: str, payload: dict[str, Any]) -> Answer:
-        with self._gateway.database.transaction() as session:
-            translation.take_status(session, self._gateway, payload, clock.now())
+        with self._services.database.transaction() as session:
+            translation.take_status(session, self.line.login, payload, clock.now())
         self.line.rests_until = 0.0
         return []
+
+    def _note_sighting(self, now: datetime) -> None:
+        self._services.last_seen_writer.note(self.line.login, now, None, MYSMSAPIO)
 
     def _ask_for_heartbeat(self, now: datetime) -> list[str]:
         self._asked_at = now
@@ -222,7 +231,7 @@ class Conversation:
     }
 
 
-Act = Callable[[Conversation, str, dict[str, Any]], Answer]
+Act = Callable[[CableConversation, str, dict[str, Any]], Answer]
 
 
 def _send_sms(identifier: str, outgoing: Outgoing) -> str:

@@ -15,19 +15,16 @@ from ... import clock, json_reader
 from ...core.accounts import ownership, rate_limits
 from ...core.accounts.rate_limits import Limit, RateState
 from ...core.devices import locking, pairing, protocols
-from ...core.devices.logins import Login
 from ...core.messages import queueing
 from ...core.messages.drafts import Draft
 from ...errors import BadRequest, Conflict, Invalid
 from ...http import answers, bodies, key_kinds, rates, refusals
-from ...http.context import house
+from ...http.context import services
 from ...http.guards import crm_required, device_required, public, this_crm, this_device
 from ...http.idempotency import once
-from ...http.last_seen import flusher
 from ...sms.texts import storable
 from ...store.models import Device
 from . import translation
-from .translation import Gateway
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_NAME = 200
@@ -50,11 +47,6 @@ def register(app: Flask) -> None:
         answers.speak(app, path, _error)
 
 
-def this_gateway(login: Login) -> Gateway:
-    """What serving this device needs of the house."""
-    return Gateway(house().settings, house().database, flusher(), login)
-
-
 @blueprint.get("/up")
 @public
 def up() -> Response:
@@ -64,17 +56,17 @@ def up() -> Response:
 
 @blueprint.post("/api/v1/gateway/register")
 @public
-def register_gateway() -> Response:
+def registerthis_device() -> Response:
     """Makes a device with a key, while registration is open; an operator has to approve it."""
     now = clock.now()
-    with house().database.reading() as session:
-        pairing.PHONES.check_open(session, house().settings, now)
+    with services().database.reading() as session:
+        pairing.PHONES.check_open(session, services().settings, now)
     standing = _count(REGISTRATIONS, refusals.network_of(request.remote_addr or ""), now)
     if not standing.is_allowed:
         return _refuse(standing)
     body = _body()
     device_id, name = _text(body, "device_id"), _text(body, "name")
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         device, key = _make(session, device_id, now)
         device.name = storable(name)[:MAX_NAME]
         device.protocol = protocols.MYSMSAPIO
@@ -101,9 +93,9 @@ def heartbeat() -> Response:
     if not standing.is_allowed:
         return _refuse(standing)
     _body()
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         locking.admit(session, this_device())
-    _gateway().note_sighting(now)
+    services().last_seen_writer.note(this_device(), now, None, protocols.MYSMSAPIO)
     shown = {"success": True, "message": "Heartbeat received", "gateway_status": "online"}
     return rates.tell(answers.answer(shown), standing)
 
@@ -116,11 +108,13 @@ def sms_received() -> Response:
     standing = _count(RECEIVED, this_device().device_id, now)
     payload = _body()
     try:
-        with house().database.transaction() as session:
-            message_id = translation.take_sms(session, _gateway(), payload, now)
+        with services().database.transaction() as session:
+            message_id = translation.take_sms(
+                session, services().settings, this_device(), payload, now
+            )
     except Invalid as error:
-        with house().database.transaction() as session:
-            translation.keep_unreadable(session, _gateway(), payload, error.message, now)
+        with services().database.transaction() as session:
+            translation.keep_unreadable(session, this_device(), payload, error.message, now)
         raise
     shown = {
         "success": True,
@@ -137,8 +131,8 @@ def sms_status() -> Response:
     now = clock.now()
     standing = _count(REPORTED, this_device().device_id, now)
     payload = _body()
-    with house().database.transaction() as session:
-        translation.take_status(session, _gateway(), payload, now)
+    with services().database.transaction() as session:
+        translation.take_status(session, this_device(), payload, now)
     return rates.tell(answers.answer({"success": True, "message": "Status updated"}), standing)
 
 
@@ -160,7 +154,7 @@ def send() -> Response:
 
 def _queue(session: Session, draft: Draft, now: datetime) -> str:
     try:
-        return queueing.take_one(session, this_crm(), house().settings, draft, now).message.id
+        return queueing.take_one(session, this_crm(), services().settings, draft, now).message.id
     except Invalid as error:
         if "to" in error.details:
             raise Invalid("Invalid phone number format") from None
@@ -174,12 +168,8 @@ def _make(session: Session, device_id: str, now: datetime) -> tuple[Device, str]
         raise BadRequest("Device ID already exists") from None
 
 
-def _gateway() -> Gateway:
-    return this_gateway(this_device())
-
-
 def _count(limit: Limit, caller: str, now: datetime) -> RateState:
-    with house().database.transaction() as session:
+    with services().database.transaction() as session:
         return rate_limits.count(session, limit, caller, now)
 
 

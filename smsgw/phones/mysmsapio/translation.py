@@ -1,25 +1,22 @@
 """What a MySMSAPio app says, over REST or its socket: read, translated into our words once, and given to the core."""
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.orm import Session
 
-from ...core.devices import locking, protocols
+from ...core.devices import locking
 from ...core.devices.logins import Login
 from ...core.messages import batches, quarantine, receiving, reports
 from ...core.messages.history import writing_history
 from ...core.messages.receiving import Received
 from ...core.messages.reports import Report
 from ...errors import Invalid, NotFound
-from ...http.last_seen import Flusher
 from ...settings import Settings
 from ...sms import phone_times
 from ...sms.texts import storable, text_of
-from ...store.db import Database
 from ...store.models import Dispatch
 from .. import repeats
 
@@ -28,25 +25,6 @@ HIGH_PRIORITY_ABOVE = 4
 
 STATUS = {"sent": "sent", "delivered": "delivered", "failed": "failed", "error": "failed"}
 _APP_ID = re.compile(r"msg_([0-9a-f]{32})")
-
-
-@dataclass(frozen=True)
-class Gateway:
-    """What the doors need of the house to serve one device."""
-
-    settings: Settings
-    database: Database
-    flusher: Flusher
-    login: Login
-
-    @property
-    def device_id(self) -> str:
-        """The device's name."""
-        return self.login.device_id
-
-    def note_sighting(self, now: datetime) -> None:
-        """Remembers that the device is there; written some seconds later."""
-        self.flusher.note(self.login, now, None, protocols.MYSMSAPIO)
 
 
 def app_id(dispatch_id: str) -> str:
@@ -65,7 +43,9 @@ def priority(level: int) -> str:
     return "high" if level > HIGH_PRIORITY_ABOVE else "normal"
 
 
-def take_sms(session: Session, gateway: Gateway, payload: dict[str, Any], now: datetime) -> str:
+def take_sms(
+    session: Session, settings: Settings, login: Login, payload: dict[str, Any], now: datetime
+) -> str:
     """Keeps an SMS the app received and returns our id of it; a repeat gets the id the first one got.
 
     Raises `Invalid` for one that cannot be read; `keep_unreadable` keeps that for the operator.
@@ -73,31 +53,31 @@ def take_sms(session: Session, gateway: Gateway, payload: dict[str, Any], now: d
     fault = _sms_fault(payload)
     if fault is not None:
         raise Invalid(fault)
-    device = locking.admit(session, gateway.login)
+    device = locking.admit(session, login)
     received = _received(payload, repeats.phone_id(session, device.id, payload, now))
     with writing_history(session, now) as history:
-        receiving.receive(session, device, gateway.settings.default_region, [received], history)
-    return receiving.find_id(session, gateway.device_id, received.phone_id)
+        receiving.receive(session, device, settings.default_region, [received], history)
+    return receiving.find_id(session, login.device_id, received.phone_id)
 
 
 def keep_unreadable(
-    session: Session, gateway: Gateway, payload: Any, reason: str, now: datetime
+    session: Session, login: Login, payload: Any, reason: str, now: datetime
 ) -> None:
     """Puts an SMS aside that could not be read: the app will not bring it again."""
-    locking.admit(session, gateway.login)
-    quarantine.keep(session, gateway.device_id, [batches.unreadable(payload, reason)], now)
+    locking.admit(session, login)
+    quarantine.keep(session, login.device_id, [batches.unreadable(payload, reason)], now)
 
 
-def take_status(session: Session, gateway: Gateway, payload: dict[str, Any], now: datetime) -> None:
+def take_status(session: Session, login: Login, payload: dict[str, Any], now: datetime) -> None:
     """Applies what the app says of an SMS it was handed: `Invalid` for other words, `NotFound` for other ids."""
     word = payload.get("status")
     word = word.strip().lower() if isinstance(word, str) else None
     if word not in STATUS:
         raise Invalid(f"status must be one of {', '.join(STATUS)}")
-    device = locking.admit(session, gateway.login)
+    device = locking.admit(session, login)
     wanted = dispatch_id(payload.get("message_id"))
     dispatch = session.get(Dispatch, wanted) if wanted else None
-    if dispatch is None or dispatch.device_id != gateway.device_id:
+    if dispatch is None or dispatch.device_id != login.device_id:
         raise NotFound("Message not found")
     reason = payload.get("error_message")
     reason = storable(reason) if isinstance(reason, str) and reason else None
