@@ -100,19 +100,19 @@ class _Stored(Collector):
             yield GaugeMetricFamily(name, text, value=value)
 
     def _queues(self) -> Iterator[Metric]:
-        lanes = self._read.lanes
+        queues = self._read.queues
         labels = ["lane"]
         yield _gauge(
             "smsgw_queue_length",
             "Queued messages, scheduled ones too: d:<device_id>, or c:<crm_id> for any of its devices.",
             labels,
-            [([lane.name], lane.queued_count) for lane in lanes],
+            [([queue.name], queue.queued_count) for queue in queues],
         )
         yield _gauge(
             "smsgw_queue_oldest_seconds",
             "For how long the oldest queued message has been due.",
             labels,
-            [([lane.name], lane.oldest_seconds) for lane in lanes],
+            [([queue.name], queue.oldest_seconds) for queue in queues],
         )
 
     def _devices(self) -> Iterator[Metric]:

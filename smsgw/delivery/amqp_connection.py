@@ -41,7 +41,7 @@ class Letter:
     headers: Mapping[str, str]
 
 
-class LineLost(CallFailed):
+class ConnectionLost(CallFailed):
     """The broker ended the connection without a word."""
 
     def __init__(self) -> None:
@@ -177,7 +177,7 @@ class BrokerConnection:
         elif isinstance(result, ssl.SSLError):
             self._end(CallFailed("tls", "No TLS with the broker: the handshake failed."))
         elif isinstance(result, BaseException):
-            self._end(LineLost())
+            self._end(ConnectionLost())
 
     def _on_open(self, connection: Any) -> None:
         self._channel = connection.channel(on_open_callback=self._on_channel)
@@ -208,7 +208,7 @@ class BrokerConnection:
         self._end(_channel_failure(error, self._broker))
 
     def _on_closed(self, _connection: Any, _error: BaseException) -> None:
-        self._end(LineLost())
+        self._end(ConnectionLost())
 
 
 def _login_failure(error: BaseException, broker: Broker) -> CallFailed:
@@ -220,7 +220,7 @@ def _login_failure(error: BaseException, broker: Broker) -> CallFailed:
         text = f"The broker does not let this user into the virtual host {broker.virtual_host!r}."
         return CallFailed("login_refused", text)
     if isinstance(error, known.StreamLostError):
-        return LineLost()
+        return ConnectionLost()
     return CallFailed("protocol", "What answers there does not speak AMQP 0-9-1.")
 
 
@@ -233,5 +233,5 @@ def _channel_failure(error: BaseException, broker: Broker) -> CallFailed:
         text = f"This user may not publish to the exchange {broker.exchange!r}."
         return CallFailed("broker_refused", text)
     if code is None:
-        return LineLost()
+        return ConnectionLost()
     return CallFailed("broker_refused", f"The broker closed the channel with {code}.")

@@ -26,7 +26,7 @@ class Unsent(Enum):
     GIVEN_BACK = "given back"
 
 
-Tell = Callable[[AttemptResult | Unsent | None], None]
+OnResult = Callable[[AttemptResult | Unsent | None], None]
 
 
 class Carriers:
@@ -44,7 +44,7 @@ class Carriers:
 
 
 def begin(
-    claimed: Claimed, carriers: Carriers, timeout_seconds: float, now: datetime, tell: Tell
+    claimed: Claimed, carriers: Carriers, timeout_seconds: float, now: datetime, on_result: OnResult
 ) -> Letter:
     """Begins to send the claimed delivery's event, and returns what is sent: the exact bytes that are stored.
 
@@ -52,10 +52,10 @@ def begin(
     place that knows how an endpoint is reached: by HTTP, or by RabbitMQ where its URL says so, one after another.
     """
     letter = _letter(claimed, int(now.timestamp()))
-    done = partial(_tell, now, tell)
+    done = partial(_report, now, on_result)
     if is_broker(claimed.url):
         publish = partial(_publish, claimed, letter, carriers.rabbitmq, timeout_seconds, done)
-        give_back = partial(tell, Unsent.GIVEN_BACK)
+        give_back = partial(on_result, Unsent.GIVEN_BACK)
         carriers.queues.add(Job(claimed.endpoint_id, claimed.claim, publish, give_back))
     else:
         headers = {"Content-Type": "application/json", **letter.headers}
@@ -87,12 +87,12 @@ def _publish(
     return outcome is not None and (outcome.is_success or outcome.error in retries.OF_THE_EVENT)
 
 
-def _tell(started_at: datetime, tell: Tell, outcome: Outcome | None) -> None:
+def _report(started_at: datetime, on_result: OnResult, outcome: Outcome | None) -> None:
     if outcome is None:
-        tell(None)
+        on_result(None)
         return
     metrics.ATTEMPTS.labels(_kind(outcome)).inc()
-    tell(
+    on_result(
         AttemptResult(
             started_at=started_at,
             duration_seconds=outcome.duration_seconds,

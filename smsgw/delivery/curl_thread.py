@@ -31,7 +31,7 @@ class Transfer(Protocol):
     def outcome(self, curl: pycurl.Curl, code: int, why: str) -> Outcome:
         """What came of it. `code` is libcurl's (`CURLE`), 0 if all went well; `why` is what it says to that."""
 
-    def tell(self, outcome: Outcome | None) -> None:
+    def on_outcome(self, outcome: Outcome | None) -> None:
         """Called once, with `None` for a fault of ours, which has been logged; never after the wire's `close`."""
 
 
@@ -78,7 +78,7 @@ class Wire:
 
     def _work(self) -> None:
         while not self._is_closing:
-            steps.attempt("drive the requests", self._turn)
+            steps.attempt("drive the requests", self._drive)
         for curl in self._running:
             self._multi.remove_handle(curl)
         self._running.clear()
@@ -87,7 +87,7 @@ class Wire:
         self._multi.close()
         self._selector.close()
 
-    def _turn(self) -> None:
+    def _drive(self) -> None:
         for key, events in self._selector.select(self._patience()):
             if key.fileobj is self._ear:
                 self._begin_handed()
@@ -110,7 +110,7 @@ class Wire:
     def _begin(self, exchange: Transfer) -> None:
         curl = steps.attempt("begin a request", exchange.begin)
         if curl is None:
-            _tell(exchange, None)
+            _report(exchange, None)
         else:
             self._running[curl] = exchange
             self._multi.add_handle(curl)
@@ -130,7 +130,7 @@ class Wire:
         if exchange.is_unsent:
             self._begin(exchange)
         else:
-            _tell(exchange, outcome)
+            _report(exchange, outcome)
 
     def _watch(self, events: int, descriptor: int, _multi: object, _data: object) -> None:
         # libcurl and selectors have the same numbers for reading and writing.
@@ -149,5 +149,5 @@ class Wire:
         self._due_at = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
 
-def _tell(exchange: Transfer, outcome: Outcome | None) -> None:
-    steps.attempt("tell of an outcome", partial(exchange.tell, outcome))
+def _report(exchange: Transfer, outcome: Outcome | None) -> None:
+    steps.attempt("tell of an outcome", partial(exchange.on_outcome, outcome))

@@ -86,8 +86,8 @@ class GuardedConnection:
     def _look_up(self, host: str, port: int) -> list[tuple[Any, ...]]:
         # The system's resolver cannot be interrupted: it gets a thread of its own, left behind if it is late.
         answers: queue.SimpleQueue[list[tuple[Any, ...]] | None] = queue.SimpleQueue()
-        look = (self._resolve, host.strip("[]"), port, answers)
-        threading.Thread(target=_ask, args=look, daemon=True).start()
+        arguments = (self._resolve, host.strip("[]"), port, answers)
+        threading.Thread(target=_ask, args=arguments, daemon=True).start()
         try:
             found = answers.get(timeout=self.remaining())
         except queue.Empty:

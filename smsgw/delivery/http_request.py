@@ -67,9 +67,9 @@ class Exchange:
         options: Mapping[int, Any],
         now: Callable[[], datetime],
         kept: KeptConnections,
-        tell: Callable[[Outcome | None], None],
+        on_outcome: Callable[[Outcome | None], None],
     ) -> None:
-        self.tell = tell
+        self.on_outcome = on_outcome
         self.is_unsent = False
         self._request = request
         self._guard = guard

@@ -49,18 +49,18 @@ class Transport:
         body: bytes,
         headers: Mapping[str, str],
         timeout_seconds: float,
-        tell: Callable[[Outcome | None], None],
+        on_outcome: Callable[[Outcome | None], None],
     ) -> None:
-        """Begin to send `body`, and `tell` what came of it, at the latest `timeout_seconds` from now.
+        """Begin to send `body`, and `on_outcome` what came of it, at the latest `timeout_seconds` from now.
 
         A network that fails is an `Outcome`, not an exception. The deadline is by the wall clock and covers
-        everything, the DNS included. `tell` is called once, by a thread that it must not hold up, and with `None`
+        everything, the DNS included. `on_outcome` is called once, by a thread that it must not hold up, and with `None`
         after a fault of ours, which has been logged.
         """
         try:
             target = _target(url)
         except ValueError:
-            tell(Outcome(None, "invalid_url", "The URL cannot be used.", "", 0.0, None))
+            on_outcome(Outcome(None, "invalid_url", "The URL cannot be used.", "", 0.0, None))
             return
         request = Request(
             target.url,
@@ -70,7 +70,7 @@ class Transport:
             body,
             timeout_seconds,
         )
-        exchange = Exchange(request, self._guard, self._options, self._now, self._kept, tell)
+        exchange = Exchange(request, self._guard, self._options, self._now, self._kept, on_outcome)
         self._wire.send(exchange)
 
     def close(self) -> None:

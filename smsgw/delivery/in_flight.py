@@ -13,7 +13,7 @@ from ..core.webhooks.claiming import Claimed
 from ..core.webhooks.retries import AttemptResult
 from ..core.webhooks.settling import Finished
 from . import steps
-from .attempts import Tell, Unsent
+from .attempts import OnResult, Unsent
 
 GATHER_SECONDS = 0.002
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 class InFlight:
     """Attempts from their beginning, by `begin`, to their end. `begin` and `ended` are for one thread."""
 
-    def __init__(self, begin: Callable[[Claimed, Tell], object]) -> None:
+    def __init__(self, begin: Callable[[Claimed, OnResult], object]) -> None:
         self._begin = begin
         self._lock = threading.Lock()
         self._running: dict[tuple[str, str], Claimed] = {}
@@ -42,10 +42,10 @@ class InFlight:
         """Begins an attempt; it ends by itself, in a thread of its carrier."""
         with self._lock:
             self._running[claimed.delivery_id, claimed.claim] = claimed
-        tell = partial(self._tell, claimed)
-        step = partial(self._begin, claimed, tell)
+        on_result = partial(self._report, claimed)
+        step = partial(self._begin, claimed, on_result)
         if steps.attempt(f"begin to deliver {claimed.delivery_id}", step) is None:
-            tell(None)
+            on_result(None)
 
     def ended(self, patience_seconds: float) -> list[Finished]:
         """What has ended since the last call; waits for the first of them, or for `wake`.
@@ -67,7 +67,7 @@ class InFlight:
         """Makes `ended` return; for any thread."""
         self._ended.put(None)
 
-    def _tell(self, claimed: Claimed, result: AttemptResult | Unsent | None) -> None:
+    def _report(self, claimed: Claimed, result: AttemptResult | Unsent | None) -> None:
         made = result if isinstance(result, AttemptResult) else None
         finished = Finished(claimed.endpoint_id, claimed.delivery_id, claimed.claim, made)
         if result is None:

@@ -1,4 +1,4 @@
-"""The house's tasks, which the worker does beside the post: beat, expire, give up, watch, remove what is old."""
+"""The house's tasks, which the worker does beside the post: heartbeat, expire, give up, watch, remove what is old."""
 
 import threading
 import time
@@ -76,24 +76,24 @@ class PeriodicTasks:
 
 
 def _tasks(settings: Settings, worker_id: str) -> tuple[PeriodicTask, ...]:
-    def beat(session: Session, now: datetime) -> None:
+    def heartbeat(session: Session, now: datetime) -> None:
         housekeeping.note_heartbeat(session, worker_id, now)
 
-    def have_changed(session: Session, now: datetime) -> bool:
-        return presence.have_changed(session, now, settings.device_offline_seconds)
+    def has_changes(session: Session, now: datetime) -> bool:
+        return presence.has_changes(session, now, settings.device_offline_seconds)
 
-    def tell_changes(session: Session, now: datetime) -> int:
-        return presence.tell_changes(session, now, settings.device_offline_seconds)
+    def announce_changes(session: Session, now: datetime) -> int:
+        return presence.announce_changes(session, now, settings.device_offline_seconds)
 
     def purge(session: Session, now: datetime) -> int:
         return housekeeping.purge(session, settings, now)
 
     return (
-        PeriodicTask("beat", 5, beat),
+        PeriodicTask("heartbeat", 5, heartbeat),
         PeriodicTask("expire messages", 1, endings.expire_due),
         PeriodicTask("give up unconfirmed messages", 1, unconfirmed.give_up),
-        PeriodicTask("tell which devices come and go", 1, tell_changes, have_changed),
-        PeriodicTask("look for stuck messages", 30, housekeeping.mark_stuck),
+        PeriodicTask("announce which devices come and go", 1, announce_changes, has_changes),
+        PeriodicTask("mark stuck messages", 30, housekeeping.mark_stuck),
         PeriodicTask("remove what is too old", 600, purge),
         PeriodicTask("forget idempotent requests", 600, housekeeping.forget_requests),
     )

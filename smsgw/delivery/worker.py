@@ -24,12 +24,12 @@ from ..live.wakeup import doorbell
 from ..settings import Settings
 from ..store.db import Database
 from . import attempts, steps
-from .attempts import Carriers, Tell
+from .attempts import Carriers, OnResult
 from .in_flight import InFlight
 from .periodic_tasks import PeriodicTasks
 
 TABLES_SECONDS = 1.0
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 CONTENDED_SECONDS = 0.05
 FAREWELL_SECONDS = 1.5
 # A lease outlasts the commit, the request, and what the settling may have to wait for the database.
@@ -40,25 +40,25 @@ NO_THREADS = FreeThreads(0, 0)
 log = logging.getLogger(__name__)
 
 
-def run(settings: Settings, tell_served: Callable[[], None] = lambda: None) -> None:
+def run(settings: Settings, on_served: Callable[[], None] = lambda: None) -> None:
     """Runs a worker in this process until SIGTERM or SIGINT, and tells when it begins. For the main thread."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     database = Database(settings.database_url)
     _wait_for_tables(database, stop)
-    tell_served()
+    on_served()
     Worker(settings, database).run(stop)
     database.close()
 
 
 def _wait_for_tables(database: Database, stop: threading.Event) -> None:
     """A worker alone makes no tables, and may be there before whoever does."""
-    is_told = False
+    has_warned = False
     while not stop.is_set() and not steps.attempt("find the tables", database.has_tables):
-        if not is_told:
+        if not has_warned:
             log.warning("the database is new: `serve` or `init` makes its tables")
-        is_told = True
+        has_warned = True
         stop.wait(TABLES_SECONDS)
 
 
@@ -97,17 +97,17 @@ class Worker:
             helper.start()
         patience = 0.0
         while not stop.is_set():
-            patience = self._turn(self._in_flight.ended(patience))
+            patience = self._step(self._in_flight.ended(patience))
         self._say_farewell(helpers)
         log.info("worker %s has ended", self.id)
 
-    def _turn(self, finished: Sequence[Finished]) -> float:
+    def _step(self, finished: Sequence[Finished]) -> float:
         """Settles what has ended and hands out what is due; returns how long to wait for the next thing to end."""
         if not finished and not steps.attempt("look for deliveries", self._is_due):
-            return LOOK_SECONDS
+            return POLL_SECONDS
         taken = self._settle(finished, self._free_threads())
         # Where something is due and none was had, another worker is at these endpoints at this moment.
-        return CONTENDED_SECONDS if taken == 0 else LOOK_SECONDS
+        return CONTENDED_SECONDS if taken == 0 else POLL_SECONDS
 
     def _settle(self, finished: Sequence[Finished], free: FreeThreads) -> int | None:
         taken = steps.attempt("settle and take", lambda: self._settle_and_take(finished, free))
@@ -155,14 +155,14 @@ class Worker:
             most - len(self._in_flight), max(1, most // 4) - self._in_flight.slow_count
         )
 
-    def _begin(self, claimed: Claimed, tell: Tell) -> object:
+    def _begin(self, claimed: Claimed, on_result: OnResult) -> object:
         seconds = self._settings.webhook_timeout_seconds
-        return attempts.begin(claimed, self._carriers, seconds, self._clock(), tell)
+        return attempts.begin(claimed, self._carriers, seconds, self._clock(), on_result)
 
     def _listen(self, stop: threading.Event) -> None:
         bell = doorbell(self._database, stop)
         while not stop.is_set():
-            if bell.wait(LOOK_SECONDS):
+            if bell.wait(POLL_SECONDS):
                 self._in_flight.wake()
         bell.close()
 

@@ -56,7 +56,7 @@ class Line:
 
     def take(self, now: datetime) -> list[Outgoing]:
         """What the device is to send now; looks before it begins to write."""
-        if not sockets.has_queue(self._database, self.login.device_id, now):
+        if not sockets.has_work(self._database, self.login.device_id, now):
             return []
         outgoing: list[Outgoing] = []
         if handing_out.has_work(self._database, self.login.device_id, self._settings, now):

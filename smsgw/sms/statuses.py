@@ -7,8 +7,9 @@ its own retries go back from PENDING to UNSENT, a person's retry from FAILED or 
 from collections.abc import Hashable, Sequence
 from typing import TypeVar
 
+QUEUED = "queued"
 OUTBOUND = (
-    "queued",
+    QUEUED,
     "dispatched",
     "accepted",
     "sending",
@@ -20,6 +21,7 @@ OUTBOUND = (
 )
 INBOUND = ("received",)
 ACTIVE = ("dispatched", "accepted", "sending")
+UNFINISHED = (QUEUED, *ACTIVE)
 
 MOVES: dict[str, frozenset[str]] = {
     "dispatched": frozenset({"accepted", "sending", "sent", "delivered", "failed"}),
@@ -54,10 +56,10 @@ def furthest(statuses: Sequence[str]) -> str:
     return max(statuses, key=_RANKS.__getitem__)
 
 
-Said = TypeVar("Said", bound=Hashable)
+Words = TypeVar("Words", bound=Hashable)
 
 
-def unheard(stored: Sequence[Said], incoming: Sequence[Said]) -> list[Said]:
+def without_repeat(stored: Sequence[Words], incoming: Sequence[Words]) -> list[Words]:
     """What of `incoming` the phone has not said before.
 
     A phone that lost our answer says the end of what it said once more, and then what is new. So the longest

@@ -132,7 +132,7 @@ def test_an_outcome_that_cannot_be_written_down_takes_no_other_with_it(
 
 def test_a_worker_that_is_killed_before_it_has_settled_sends_again_under_the_same_id(postman):
     dies = (
-        "import os, signal; from smsgw.core import settling;"
+        "import os, signal; from smsgw.core.webhooks import settling;"
         "settling.settle = lambda *_: os.kill(os.getpid(), signal.SIGKILL);"
     )
     with Receiver() as receiver:

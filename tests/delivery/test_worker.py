@@ -294,7 +294,7 @@ def test_removing_what_is_old_is_rare_unless_there_is_more(
 def test_many_devices_that_come_at_once_are_told_some_at_a_time_and_each_once(postman, monkeypatch):
     endpoint_id = postman.add_endpoint()
     with postman.database.transaction() as session:
-        for number in range(presence.TOLD_AT_ONCE):
+        for number in range(presence.MOST_AT_ONCE):
             name = f"new-{number}"
             session.add(Device(id=name, secret_hash=name, last_seen_at=NOW, created_at=NOW))
         session.get_one(Device, "phone-1").last_seen_at = NOW

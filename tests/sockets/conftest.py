@@ -85,7 +85,9 @@ class Stage:
             with self.world.database.transaction() as session:
                 chore(session, clock.now())
         with self.world.database.transaction() as session:
-            presence.tell_changes(session, clock.now(), self.world.settings.device_offline_seconds)
+            presence.announce_changes(
+                session, clock.now(), self.world.settings.device_offline_seconds
+            )
 
 
 def said(answer: Any) -> list[Any]:

@@ -40,16 +40,16 @@ def test_of_sent_and_failed_sent_speaks():
 
 @given(words)
 def test_a_whole_repeat_has_no_news(said):
-    assert statuses.unheard(said, said) == []
+    assert statuses.without_repeat(said, said) == []
 
 
 @given(words, words)
 def test_the_end_said_again_and_something_new_gives_the_new_or_less(said, new):
     for start in range(len(said) + 1):
-        news = statuses.unheard(said, said[start:] + new)
+        news = statuses.without_repeat(said, said[start:] + new)
         assert news == new[len(new) - len(news) :]
 
 
 @given(words)
 def test_to_a_stranger_everything_is_news(said):
-    assert statuses.unheard([], said) == said
+    assert statuses.without_repeat([], said) == said

@@ -10,6 +10,7 @@ from ...errors import Conflict, Forbidden, Unauthorized
 from ...settings import Settings
 from ...store.models import Crm, Device, Message
 from ..devices import pairing, protocols, registry, routing
+from ..devices import queue as device_queue
 from ..messages import endings
 from . import enrolment, routes
 
@@ -86,7 +87,7 @@ def assign(session: Session, device: Device, crm: Crm | None, now: datetime) -> 
     device.approved = True
     session.flush()
     queued = sa.select(Message.crm_id).where(
-        Message.status == sa.literal_column("'queued'"), Message.lane == f"d:{device.id}"
+        device_queue.IS_QUEUED, Message.lane == f"d:{device.id}"
     )
     senders = session.scalars(sa.select(Crm).where(Crm.id.in_(queued)).order_by(Crm.id))
     for sender in senders.all():

@@ -12,7 +12,7 @@ from ..events import recording
 from . import protocols, registry, routing
 from .logins import Login
 
-TOLD_AT_ONCE = 100
+MOST_AT_ONCE = 100
 # A device's name, and the secret it came with.
 _Key = tuple[str, str]
 
@@ -93,12 +93,12 @@ def leave(session: Session, device_id: str, socket_id: str, now: datetime) -> No
     )
 
 
-def have_changed(session: Session, now: datetime, offline_seconds: int) -> bool:
-    """Whether `tell_changes` would find a device. It looks at them all, and nobody has to wait for it."""
+def has_changes(session: Session, now: datetime, offline_seconds: int) -> bool:
+    """Whether `announce_changes` would find a device. It looks at them all, and nobody has to wait for it."""
     return session.scalar(sa.select(_changed(now, offline_seconds).exists())) is True
 
 
-def tell_changes(session: Session, now: datetime, offline_seconds: int) -> int:
+def announce_changes(session: Session, now: datetime, offline_seconds: int) -> int:
     """Tells `device.offline` once for each device that fell silent and `device.online` once when it is back.
 
     Some at a time, because others want to write too; returns how many.
@@ -106,7 +106,7 @@ def tell_changes(session: Session, now: datetime, offline_seconds: int) -> int:
     changed = session.scalars(
         _changed(now, offline_seconds)
         .order_by(Device.id)
-        .limit(TOLD_AT_ONCE)
+        .limit(MOST_AT_ONCE)
         .with_for_update(skip_locked=True, key_share=True)
     ).all()
     for device in changed:

@@ -1,4 +1,4 @@
-"""Lanes: where queued messages wait for a device, and which of them are next.
+"""Answers whether a device has work, and which queued messages it gets next.
 
 All statements here go by index, whatever the queue holds.
 """
@@ -32,11 +32,11 @@ class _Waiting(NamedTuple):
     due_at: datetime
 
 
-def has_something(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
+def has_work(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
     """Whether there may be anything for this device. It wants the values of `window.moments`."""
     return sa.or_(
         _has_due(sa.literal("d:") + device_id, routing.is_for_device(device_id)),
-        sa.exists().where(routing.sends_by(device_id), _has_due(_lane_of_crm())),
+        sa.exists().where(routing.sends_by(device_id), _has_due(_queue_of_crm())),
         sa.exists().where(capacity.is_unconfirmed(device_id)),
     )
 
@@ -45,8 +45,8 @@ def next_ids(session: Session, device_id: str, most: int, now: datetime) -> list
     """At most so many messages that this device would get next: by priority, then due time, then age."""
     candidates = [
         row
-        for lane in _DUE_LANES.all(session, device_id=device_id, now=now)
-        for row in _NEXT_IN_LANE.all(session, device_id=device_id, lane=lane, most=most, now=now)
+        for queue in _DUE_QUEUES.all(session, device_id=device_id, now=now)
+        for row in _NEXT_IN_QUEUE.all(session, device_id=device_id, queue=queue, most=most, now=now)
     ]
     candidates.sort(key=_order)
     return [row.id for row in candidates[:most]]
@@ -56,31 +56,31 @@ def _order(row: _Waiting) -> tuple[int, datetime, str]:
     return -row.priority, row.due_at, row.id
 
 
-def _lane_of_crm() -> sa.ColumnElement[str]:
+def _queue_of_crm() -> sa.ColumnElement[str]:
     return sa.literal("c:") + Crm.id
 
 
 def _has_due(
-    lane: sa.ColumnElement[str], *conditions: sa.ColumnElement[bool]
+    queue: sa.ColumnElement[str], *conditions: sa.ColumnElement[bool]
 ) -> sa.ColumnElement[bool]:
-    # Not `exists`, which PostgreSQL may join the other way round, from the whole queue to the lanes; and in the order
-    # of the lane's index, so that it takes that one also while it believes the queue to be next to empty.
-    first = sa.select(Message.due_at).where(_IS_DUE, Message.lane == lane, *conditions)
+    # Not `exists`, which PostgreSQL may join the other way round, from all messages to the queues; and in the order
+    # of the queue's index, so that it takes that one also while it believes the queue to be next to empty.
+    first = sa.select(Message.due_at).where(_IS_DUE, Message.lane == queue, *conditions)
     return first.order_by(Message.due_at).limit(1).scalar_subquery().is_not(None)
 
 
-_OWN_LANE = sa.literal("d:") + DEVICE_ID
-_DUE_LANES = Query(
+_OWN_QUEUE = sa.literal("d:") + DEVICE_ID
+_DUE_QUEUES = Query(
     str,
     sa.union_all(
-        sa.select(_OWN_LANE).where(_has_due(_OWN_LANE, routing.is_for_device(DEVICE_ID))),
-        sa.select(_lane_of_crm()).where(
+        sa.select(_OWN_QUEUE).where(_has_due(_OWN_QUEUE, routing.is_for_device(DEVICE_ID))),
+        sa.select(_queue_of_crm()).where(
             routing.sends_by(DEVICE_ID),
-            _has_due(_lane_of_crm()),
+            _has_due(_queue_of_crm()),
         ),
     ),
 )
-_NEXT_IN_LANE = Query(
+_NEXT_IN_QUEUE = Query(
     _Waiting,
     sa.union_all(
         *(
@@ -88,7 +88,7 @@ _NEXT_IN_LANE = Query(
                 sa.select(Message.id, Message.priority, not_null(Message.due_at))
                 .where(
                     _IS_DUE,
-                    Message.lane == sa.bindparam("lane"),
+                    Message.lane == sa.bindparam("queue"),
                     Message.priority == priority,
                     IS_FREE,
                     # What was queued for a device by name may be older than whose the device is now.

@@ -11,6 +11,7 @@ from ...clock import rfc3339, rfc3339_or_none
 from ...errors import NotFound
 from ...store.models import Device, Dispatch, Message
 from . import capacity, protocols
+from . import queue as device_queue
 
 _THERE = sa.select(Device).where(Device.removed_at.is_(None)).order_by(Device.id)
 
@@ -50,7 +51,7 @@ def shapes(
     queued = _counts(
         session,
         sa.select(Message.lane, sa.func.count()).where(
-            Message.status == sa.literal_column("'queued'"),
+            device_queue.IS_QUEUED,
             Message.lane.in_([f"d:{row.id}" for row in rows]),
         ),
         Message.lane,

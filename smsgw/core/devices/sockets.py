@@ -21,9 +21,7 @@ from . import queue as device_queue
 from .logins import Login
 
 # How many devices are asked at a time when any device of a CRM may take a message.
-ASKED_PER_SHARED_LANE = 50
-
-_IS_QUEUED = Message.status == sa.literal_column("'queued'")
+ASKED_PER_SHARED_QUEUE = 50
 
 
 @dataclass(frozen=True)
@@ -66,9 +64,9 @@ def find(session: Session, device_id: str) -> SocketRow | None:
     return SocketRow(*row[1:]) if row else None
 
 
-def has_queue(database: Database, device_id: str, now: datetime) -> bool:
+def has_work(database: Database, device_id: str, now: datetime) -> bool:
     """Whether anything waits for the device, whether or not it may take it now; only reads, by index."""
-    return _SOMETHING.read(database, device_id=device_id, **capacity.moments(now)) is True
+    return _HAS_WORK.read(database, device_id=device_id, **capacity.moments(now)) is True
 
 
 def find_all(session: Session) -> dict[str, SocketRow]:
@@ -84,9 +82,9 @@ _ROWS = sa.select(
     routing.is_admitted(),
     Device.last_seen_at,
 ).where(Device.removed_at.is_(None), Device.approved)
-_SOMETHING = Query(
+_HAS_WORK = Query(
     bool,
-    sa.select(device_queue.has_something(Device.id)).where(
+    sa.select(device_queue.has_work(Device.id)).where(
         Device.id == sa.bindparam("device_id", type_=sa.String)
     ),
 )
@@ -96,8 +94,8 @@ def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set
     """Those of the devices for which there may be messages: two or three queries by index, however many there are."""
     wanted = set(device_ids)
     found = set(session.scalars(_unconfirmed(now))) & wanted
-    for lane in _due_lanes(session, now):
-        kind, _, name = lane.partition(":")
+    for queue in _due_queues(session, now):
+        kind, _, name = queue.partition(":")
         if kind == "d":
             found |= {name} & wanted
         else:
@@ -105,7 +103,7 @@ def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set
             if not crm.enabled:
                 continue
             usable = sorted(wanted.intersection(routing.device_ids_of(session, crm)))
-            found |= set(random.sample(usable, min(ASKED_PER_SHARED_LANE, len(usable))))
+            found |= set(random.sample(usable, min(ASKED_PER_SHARED_QUEUE, len(usable))))
     return found
 
 
@@ -124,22 +122,22 @@ def _unconfirmed(now: datetime) -> sa.Select[str]:
     )
 
 
-def _due_lanes(session: Session, now: datetime) -> list[str]:
-    """The lanes in which something is due, found by stepping from lane to lane, so a long queue costs no more."""
-    first = sa.select(sa.func.min(Message.lane).label("lane")).where(_IS_QUEUED)
-    lanes = first.cte("lanes", recursive=True)
+def _due_queues(session: Session, now: datetime) -> list[str]:
+    """The queues in which something is due, found by stepping from queue to queue, so a long queue costs no more."""
+    first = sa.select(sa.func.min(Message.lane).label("lane")).where(device_queue.IS_QUEUED)
+    queues = first.cte("lanes", recursive=True)
     following = (
         sa.select(sa.func.min(Message.lane))
-        .where(_IS_QUEUED, Message.lane > lanes.c.lane)
-        .correlate(lanes)
+        .where(device_queue.IS_QUEUED, Message.lane > queues.c.lane)
+        .correlate(queues)
         .scalar_subquery()
     )
-    lanes = lanes.union_all(sa.select(following).where(lanes.c.lane.is_not(None)))
+    queues = queues.union_all(sa.select(following).where(queues.c.lane.is_not(None)))
     is_due = sa.exists().where(
-        _IS_QUEUED,
-        Message.lane == lanes.c.lane,
+        device_queue.IS_QUEUED,
+        Message.lane == queues.c.lane,
         Message.due_at <= now,
         Message.expires_at > now,
     )
-    found = session.scalars(sa.select(lanes.c.lane).where(lanes.c.lane.is_not(None), is_due))
-    return [str(lane) for lane in found]
+    found = session.scalars(sa.select(queues.c.lane).where(queues.c.lane.is_not(None), is_due))
+    return [str(queue) for queue in found]

@@ -13,7 +13,7 @@ from ... import ids
 from ...clock import rfc3339_or_none
 from ...errors import Invalid
 from ...settings import Settings
-from ...sms import numbers
+from ...sms import numbers, statuses
 from ...sms.segments import measure
 from ...store.rows import AnyCrm, MessageRow
 from ..devices import routing
@@ -163,7 +163,7 @@ def message_row(crm: AnyCrm, settings: Settings, draft: Draft, now: datetime) ->
     return MessageRow(
         id=ids.new_message_id(),
         direction="outbound",
-        status="queued",
+        status=statuses.QUEUED,
         crm_id=crm.id,
         device_id=draft.device_id,
         lane=f"c:{crm.id}" if draft.device_id is None else f"d:{draft.device_id}",

@@ -7,7 +7,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ...errors import IllegalTransition
+from ...sms import statuses
 from ...store.models import Crm, Message
+from ..devices import queue as device_queue
 from .history import HistoryWriter
 
 _EXPIRE_AT_ONCE = 500
@@ -15,7 +17,7 @@ _EXPIRE_AT_ONCE = 500
 
 def cancel(session: Session, message: Message, now: datetime) -> None:
     """Cancels a message no phone has; `IllegalTransition` once one has it or it has ended."""
-    if message.direction != "outbound" or message.status != "queued":
+    if message.direction != "outbound" or message.status != statuses.QUEUED:
         raise IllegalTransition(
             f"the message is {message.status}; only a queued one can be cancelled",
             details={"status": message.status},
@@ -27,9 +29,7 @@ def cancel_queued(
     session: Session, crm: Crm, now: datetime, *which: sa.ColumnElement[bool]
 ) -> None:
     """Cancels all that this CRM has in the queue, or of that only what these conditions name."""
-    queued = sa.select(Message).where(
-        Message.crm_id == crm.id, Message.status == sa.literal_column("'queued'"), *which
-    )
+    queued = sa.select(Message).where(Message.crm_id == crm.id, device_queue.IS_QUEUED, *which)
     messages = session.scalars(queued.order_by(Message.id).with_for_update())
     _end(session, list(messages), "cancelled", now)
 
@@ -38,7 +38,7 @@ def expire_due(session: Session, now: datetime) -> int:
     """Ends queued messages whose time has passed, some hundred at a time; returns how many."""
     overdue = (
         sa.select(Message)
-        .where(Message.status == sa.literal_column("'queued'"), Message.expires_at <= now)
+        .where(device_queue.IS_QUEUED, Message.expires_at <= now)
         .order_by(Message.expires_at)
         .limit(_EXPIRE_AT_ONCE)
         .with_for_update(skip_locked=True)

@@ -2,7 +2,7 @@
 
 Rules: protocols of the stock app. A dispatch that is not acknowledged is handed out again to the same device with the
 same id, because the phone sends a known id only once; one that is acknowledged never is. `protocols` has the numbers,
-`window` how much a device may be handed, `lanes` who is next.
+`capacity` how much a device may be handed, `queue` what is next.
 """
 
 from collections.abc import Sequence
@@ -83,7 +83,7 @@ class _Queued(NamedTuple):
 
 def has_work(database: Database, device_id: str, settings: Settings, now: datetime) -> bool:
     """Whether a poll of this device would be handed anything: reads only, by index, whatever the queue holds."""
-    if not _has(database, _SOMETHING, device_id, now):
+    if not _has(database, _HAS_WORK, device_id, now):
         return False
     left = capacity.read_left(database, device_id, settings, now)
     if left.segments <= 0:
@@ -207,7 +207,7 @@ def _outgoing(dispatch_id: str, message: _Text) -> Outgoing:
 
 
 _CHOSEN: sa.BindParameter[Sequence[str]] = sa.bindparam("chosen", expanding=True)
-_SOMETHING = Query(bool, sa.select(device_queue.has_something(DEVICE_ID)))
+_HAS_WORK = Query(bool, sa.select(device_queue.has_work(DEVICE_ID)))
 _ANY_UNCONFIRMED = Query(bool, sa.select(sa.exists().where(capacity.is_unconfirmed(DEVICE_ID))))
 _UNCONFIRMED = Query(
     _Unconfirmed,

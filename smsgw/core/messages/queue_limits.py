@@ -40,7 +40,7 @@ _TAKE = Query(
     .returning(_ROOMS.c.room),
 )
 
-Lanes = Collection[str | None]
+DeviceIds = Collection[str | None]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def apply_to(crm: AnyCrm, settings: Settings, device_id: str | None) -> bool:
 
 
 def take_room(
-    session: Session, crm: AnyCrm, settings: Settings, device_ids: Lanes, now: datetime
+    session: Session, crm: AnyCrm, settings: Settings, device_ids: DeviceIds, now: datetime
 ) -> None:
     """Take room for one message for each of the devices named, `None` where a message names none.
 
@@ -87,7 +87,7 @@ def _limit_of(crm: AnyCrm, settings: Settings) -> int | None:
     return settings.queue_limit if crm.queue_limit is None else crm.queue_limit
 
 
-def _queues(crm: AnyCrm, settings: Settings, device_ids: Lanes) -> Iterator[_Queue]:
+def _queues(crm: AnyCrm, settings: Settings, device_ids: DeviceIds) -> Iterator[_Queue]:
     """In one order everywhere, so that two transactions wait for each other and do not deadlock."""
     most = _limit_of(crm, settings)
     if most is not None and device_ids:

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from ...errors import Conflict, Invalid, NotFound
 from ...settings import Settings
+from ...sms import statuses
 from ...store.db import Database
 from ...store.inserts import Insert, InsertNew, RowBatch
 from ...store.models import Message
@@ -86,7 +87,7 @@ def draw_up(
     refuse_one(crm, settings, draft, usable, now)
     message = message_row(crm, settings, draft, now)
     history = HistoryWriter(now)
-    history.note(message, "queued")
+    history.note(message, statuses.QUEUED)
     return New(message, [_MESSAGES.batch([message]), history.batch()])
 
 
@@ -140,7 +141,7 @@ def take(
     _refuse_other_bodies(wanted, result)
     history = HistoryWriter(now)
     for message in made.values():
-        history.note(message, "queued")
+        history.note(message, statuses.QUEUED)
     history.write(session)
     return [Queued(message, message.id in made) for message in result]
 

@@ -24,7 +24,7 @@ MOST_REPORTS = 500
 _LOG = logging.getLogger(__name__)
 _NEVER_BACK = {"dispatched": 0, "accepted": 1, "sending": 2, "sent": 3, "failed": 4, "delivered": 5}
 # What a report may change of its dispatch.
-_TOLD = RowUpdate(
+_REPORTED = RowUpdate(
     Dispatch,
     DispatchRow,
     "status",
@@ -40,7 +40,7 @@ _TOLD = RowUpdate(
 LATE_FOR = timedelta(minutes=5)
 
 # A word of the phone's and the reason it gave.
-_Said = tuple[str, str | None]
+_Words = tuple[str, str | None]
 
 
 _COUNT_UNKNOWN = Change(
@@ -115,35 +115,35 @@ def apply(
         _warn_of_others(device, by_dispatch, siblings)
     if unknown:
         _COUNT_UNKNOWN.run(session, device_id=device.id, count=unknown)
-    told: dict[str, DispatchRow] = {}
+    reported: dict[str, DispatchRow] = {}
     settled: dict[str, MessageRow] = {}
-    said_before = _said_before(session, own)
-    repeatable = _repeatable(said_before, own, device.quiet_revision if rule.heeds_quiet else None)
+    earlier = _earlier_words(session, own)
+    repeatable = _repeatable(earlier, own, device.quiet_revision if rule.heeds_quiet else None)
     for dispatch in own.values():
         dispatch.reported_revision = device.revision
-        told[dispatch.id] = dispatch
-    kept = Counter({key: len(said) for key, said in said_before.items()})
-    for report in _unheard(by_dispatch, repeatable, own):
+        reported[dispatch.id] = dispatch
+    kept = Counter({key: len(said) for key, said in earlier.items()})
+    for report in _without_repeats(by_dispatch, repeatable, own):
         dispatch = own[report.dispatch_id]
         if kept[dispatch.id] >= MOST_REPORTS and not _brings_further(dispatch, report):
             continue
         kept[dispatch.id] += 1
         message = messages[dispatch.message_id]
-        _take(dispatch, message, report, rule, said_before[dispatch.id], history)
+        _apply_one(dispatch, message, report, rule, earlier[dispatch.id], history)
         if dispatches.settle(message, siblings[message.id], history):
             settled[message.id] = message
         for ended in dispatches.end_unconfirmed(message, siblings[message.id], history):
-            told[ended.id] = ended
-    _TOLD.run(session, told.values())
+            reported[ended.id] = ended
+    _REPORTED.run(session, reported.values())
     dispatches.SETTLED.run(session, settled.values())
 
 
-def _take(
+def _apply_one(
     dispatch: DispatchRow,
     message: MessageRow,
     report: Report,
     rule: Rule,
-    said_before: Collection[_Said],
+    earlier: Collection[_Words],
     history: HistoryWriter,
 ) -> None:
     dispatch.acknowledged_at = dispatch.acknowledged_at or history.now
@@ -158,7 +158,7 @@ def _take(
         reason=reason,
         reported=report.word,
     )
-    if report.status is None or (_said(report) in said_before and _may_be_late(dispatch, history)):
+    if report.status is None or (_said(report) in earlier and _may_be_late(dispatch, history)):
         return
     # A failure we only assumed is no word of the phone's: whatever it says now counts.
     current = "dispatched" if dispatch.reason_class == "unconfirmed" else dispatch.status
@@ -181,7 +181,7 @@ def _brings_further(dispatch: DispatchRow, report: Report) -> bool:
 def _may_be_late(dispatch: DispatchRow, history: HistoryWriter) -> bool:
     """Whether words that were said before may come from an older request that arrives only now.
 
-    Only the end of a person's retry is news then: SENT, DELIVERED, or FAILED for another reason.
+    Only the end of a person's retry is new then: SENT, DELIVERED, or FAILED for another reason.
     """
     if dispatch.status == "failed":
         return abs(history.now - dispatch.status_at) < LATE_FOR
@@ -208,9 +208,9 @@ def _warn_of_others(
             _LOG.warning("device %s reports on %s of device %s", device.id, row.id, row.device_id)
 
 
-def _said_before(session: Session, own: dict[str, DispatchRow]) -> dict[str, list[_Said]]:
+def _earlier_words(session: Session, own: dict[str, DispatchRow]) -> dict[str, list[_Words]]:
     """What the phone has said about each dispatch so far, in its order."""
-    found: dict[str, list[_Said]] = {key: [] for key in own}
+    found: dict[str, list[_Words]] = {key: [] for key in own}
     if own:
         for row in dispatches.reports_of(session, list(own)):
             found[row.dispatch_id].append((row.reported, row.reason))
@@ -218,32 +218,30 @@ def _said_before(session: Session, own: dict[str, DispatchRow]) -> dict[str, lis
 
 
 def _repeatable(
-    said_before: dict[str, list[_Said]], own: dict[str, DispatchRow], quiet_revision: int | None
-) -> dict[str, list[_Said]]:
+    earlier: dict[str, list[_Words]], own: dict[str, DispatchRow], quiet_revision: int | None
+) -> dict[str, list[_Words]]:
     """What of it the phone may be repeating now: not what was answered before a poll without reports was let in."""
     if quiet_revision is None:
-        return said_before
+        return earlier
     return {
-        key: said
-        for key, said in said_before.items()
-        if own[key].reported_revision > quiet_revision
+        key: said for key, said in earlier.items() if own[key].reported_revision > quiet_revision
     }
 
 
-def _unheard(
+def _without_repeats(
     by_dispatch: dict[str, list[Report]],
-    heard: dict[str, list[_Said]],
+    earlier: dict[str, list[_Words]],
     own: dict[str, DispatchRow],
 ) -> list[Report]:
     """The reports that are no repeats, dispatch by dispatch."""
-    news: list[Report] = []
+    fresh: list[Report] = []
     for dispatch_id in own:
         reports = by_dispatch[dispatch_id]
         said = [_said(report) for report in reports]
-        count = len(statuses.unheard(heard.get(dispatch_id, []), said))
-        news.extend(reports[len(reports) - count :])
-    return news
+        count = len(statuses.without_repeat(earlier.get(dispatch_id, []), said))
+        fresh.extend(reports[len(reports) - count :])
+    return fresh
 
 
-def _said(report: Report) -> _Said:
+def _said(report: Report) -> _Words:
     return report.word, report.reason[:MAX_REASON] if report.reason else None

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from ...errors import IllegalTransition
 from ...settings import Settings
+from ...sms import statuses
 from ...store.models import Crm, Dispatch, Message
 from ..devices import routing
 from . import queue_limits
@@ -49,28 +50,28 @@ def queue_anyway(session: Session, message: Message, settings: Settings, now: da
     )
     _requeue(message, settings, now)
     history = HistoryWriter(now)
-    history.note(message, "queued")
+    history.note(message, statuses.QUEUED)
     history.write(session)
 
 
 def _device_of(session: Session, crm: Crm, message: Message) -> str | None:
     """The device it is for alone, `None` where any of its CRM's may have it."""
-    lane = message.lane or ""
-    if not lane.startswith("d:"):
+    queue = message.lane or ""
+    if not queue.startswith("d:"):
         return None
-    if not routing.may_use(session, crm, lane[2:]):
+    if not routing.may_use(session, crm, queue[2:]):
         raise IllegalTransition(
-            f"the message is for the device {lane[2:]!r} alone, which this CRM may not use any more",
+            f"the message is for the device {queue[2:]!r} alone, which this CRM may not use any more",
             code="unknown_device",
         )
-    return lane[2:]
+    return queue[2:]
 
 
 def _requeue(message: Message, settings: Settings, now: datetime) -> None:
     lifetime = timedelta(seconds=settings.default_ttl_seconds)
     if message.expires_at is not None and message.due_at is not None:
         lifetime = message.expires_at - message.due_at
-    message.status = "queued"
+    message.status = statuses.QUEUED
     message.reason = message.reason_class = message.stuck_at = None
     message.due_at = message.updated_at = now
     message.expires_at = now + lifetime

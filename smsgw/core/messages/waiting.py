@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from ...clock import rfc3339, rfc3339_or_none
 from ...settings import Settings
+from ...sms import statuses
 from ...sms.statuses import ACTIVE
 from ...store.models import Crm, Device, Dispatch, Message
 from ..devices import capacity, protocols, registry, routing, wording
@@ -29,7 +30,7 @@ def waiting_for(
     The hops are `schedule`, `device`, `confirmation`, `phone`, `radio`, `network` and `delivery_report`.
     `dispatches` are all of the message's, oldest first.
     """
-    if message.status == "queued":
+    if message.status == statuses.QUEUED:
         tried = [dispatch for dispatch in dispatches if _is_tried_again(dispatch)]
         return _earlier(tried[-1]) if tried else _queued(session, message, settings, now)
     current = [dispatch for dispatch in dispatches if dispatch.status == message.status]
@@ -85,9 +86,9 @@ def _earlier(dispatch: Dispatch) -> dict[str, Any]:
 
 def _candidates(session: Session, crm: Crm, message: Message) -> list[Device]:
     """The devices the message may go to, disabled ones too."""
-    lane = message.lane or ""
-    if lane.startswith("d:"):
-        return registry.several(session, list(routing.usable(session, crm, {lane[2:]})))
+    queue = message.lane or ""
+    if queue.startswith("d:"):
+        return registry.several(session, list(routing.usable(session, crm, {queue[2:]})))
     return registry.several(session, routing.device_ids_of(session, crm))
 
 

@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ...settings import Settings
+from ...sms import statuses
 from ...store.models import (
     Attempt,
     Delivery,
@@ -77,7 +78,7 @@ def purge(session: Session, settings: Settings, now: datetime) -> int:
             .where(
                 Message.created_at <= limit,
                 Message.purged_at.is_(None),
-                Message.status.not_in(["queued", "dispatched", "accepted", "sending"]),
+                Message.status.not_in(statuses.UNFINISHED),
             )
             .order_by(Message.id)
             .limit(_AT_ONCE)

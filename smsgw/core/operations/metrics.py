@@ -17,10 +17,11 @@ from ...store.models import (
     WorkerHeartbeat,
 )
 from ..devices import capacity
+from ..devices import queue as device_queue
 
 
 @dataclass(frozen=True)
-class Lane:
+class WaitingQueue:
     """One queue: `d:<device_id>` or `c:<crm_id>`; the age is that of the message that has been due longest."""
 
     name: str
@@ -44,7 +45,7 @@ class Figures:
     """All figures at one moment. `worker_silent_seconds` is `None` when no worker was heard of."""
 
     messages: dict[tuple[str, str], int]
-    lanes: list[Lane]
+    queues: list[WaitingQueue]
     devices: list[Seen]
     stuck_count: int
     pending_deliveries: int
@@ -59,7 +60,7 @@ def read(session: Session, now: datetime) -> Figures:
     pending, overdue = _deliveries(session, now)
     return Figures(
         messages=_messages(session),
-        lanes=_lanes(session, now),
+        queues=_queues(session, now),
         devices=_devices(session, now),
         stuck_count=_count(session, capacity.is_active(), Dispatch.stuck_at.is_not(None)),
         pending_deliveries=pending,
@@ -85,14 +86,17 @@ def _messages(session: Session) -> dict[tuple[str, str], int]:
     }
 
 
-def _lanes(session: Session, now: datetime) -> list[Lane]:
+def _queues(session: Session, now: datetime) -> list[WaitingQueue]:
     rows = session.execute(
         sa.select(Message.lane, sa.func.count(), sa.func.min(Message.due_at))
-        .where(Message.status == sa.literal_column("'queued'"))
+        .where(device_queue.IS_QUEUED)
         .group_by(Message.lane)
         .order_by(Message.lane)
     )
-    return [Lane(str(lane), count, max(0.0, _age(due, now) or 0.0)) for lane, count, due in rows]
+    return [
+        WaitingQueue(str(queue), count, max(0.0, _age(due, now) or 0.0))
+        for queue, count, due in rows
+    ]
 
 
 def _devices(session: Session, now: datetime) -> list[Seen]:

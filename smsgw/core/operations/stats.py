@@ -12,10 +12,9 @@ from ...settings import Settings
 from ...sms import statuses
 from ...store.models import Device, InboxEntry, Message
 from ...store.rows import AnyCrm
+from ..devices import queue as device_queue
 from ..devices import registry, routing
 from ..messages import reading
-
-_IS_QUEUED = Message.status == sa.literal_column("'queued'")
 
 
 def of_crm(
@@ -61,7 +60,7 @@ def _queue(session: Session, now: datetime, condition: sa.ColumnElement[bool]) -
             sa.func.count(),
             sa.func.count(sa.case((is_due, 1))),
             sa.func.min(sa.case((is_due, Message.due_at))),
-        ).where(_IS_QUEUED, condition)
+        ).where(device_queue.IS_QUEUED, condition)
     ).one()
     return {
         "queued_count": queued,
