@@ -11,6 +11,9 @@ from sqlalchemy.engine import Connection
 
 from .inserts import Insert, RowBatch
 
+# The database is gone, full or locked: without these rows or those it would be the same.
+_CONCERNS_ALL = (sa.exc.OperationalError, sa.exc.TimeoutError)
+
 
 class Together:
     """One of the threads that wait takes the lead and writes for all; who comes meanwhile is in the next group.
@@ -73,7 +76,7 @@ class Together:
                 is_inserted = True
         except (sa.exc.SQLAlchemyError, ValueError, TypeError, ArithmeticError) as error:
             self._fill(group)
-            if len(group) > 1 and not is_inserted and not isinstance(error, _OF_NOBODY):
+            if len(group) > 1 and not is_inserted and not isinstance(error, _CONCERNS_ALL):
                 # One of them has a row that cannot be; nothing was committed, so each may try alone.
                 for caller in group:
                     self._write([caller])
@@ -89,10 +92,6 @@ class Together:
             with self._gate:
                 group += self._waiting
                 self._waiting = []
-
-
-# The database is gone, full or locked: without these rows or those it would be the same.
-_OF_NOBODY = (sa.exc.OperationalError, sa.exc.TimeoutError)
 
 
 class _Caller:

@@ -36,6 +36,9 @@ SENDS = Limit("socket sends", 6000, 60)
 REVOKED = Close(frames.CLOSE_REVOKED, "the API key is not valid any more")
 
 
+_IS_ADMITTED = sa.and_(Crm.removed_at.is_(None), Crm.enabled)
+
+
 def _look(
     database: Database, conversations: Sequence["CrmConversation"]
 ) -> list["CrmConversation"]:
@@ -57,9 +60,6 @@ def _inspect(
         rows = session.execute(sa.select(Crm.id, Crm.key_hash).where(_IS_ADMITTED))
         hashes = dict(rows.all())
     return [one for one in conversations if hashes.get(one.key) != one.key_hash]
-
-
-_IS_ADMITTED = sa.and_(Crm.removed_at.is_(None), Crm.enabled)
 KIND = Kind(
     "crm sockets",
     look=_look,

@@ -41,6 +41,53 @@ class _InUse(NamedTuple):
     segments: int
 
 
+def _takes_a_place(
+    sending_since: datetime | SQLColumnExpression[datetime],
+    sending_until: datetime | SQLColumnExpression[datetime],
+) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        is_active(),
+        Dispatch.stuck_at.is_(None),
+        sa.or_(
+            Dispatch.status != "sending",
+            sa.and_(Dispatch.status_at > sending_since, Dispatch.status_at <= sending_until),
+        ),
+    )
+
+
+def is_active(dispatch: type[Dispatch] = Dispatch) -> sa.ColumnElement[bool]:
+    """A condition on `Dispatch`, or an alias of it: its phone may still be at it."""
+    # Written out, not bound: a partial index is used only where its condition stands in the query.
+    return dispatch.status.in_([sa.literal_column(f"'{status}'") for status in ACTIVE])
+
+
+def moment(name: str) -> sa.BindParameter[datetime]:
+    """The place of one of `moments` in a statement."""
+    return sa.bindparam(name, type_=Dispatch.status_at.type)
+
+
+_IN_USE = Query(
+    _InUse,
+    sa.select(
+        sa.select(sa.func.count())
+        .where(
+            Dispatch.device_id == DEVICE_ID,
+            _takes_a_place(moment("sending_since"), moment("sending_until")),
+        )
+        .scalar_subquery()
+        .label("in_hand"),
+        sa.select(sa.func.coalesce(sa.func.sum(Dispatch.segments), 0))
+        .where(
+            Dispatch.device_id == DEVICE_ID,
+            Dispatch.last_handed_out_at > moment("minute_began"),
+            Dispatch.last_handed_out_at <= moment("minute_ends"),
+        )
+        .scalar_subquery()
+        .label("segments"),
+    ),
+)
+
+
 def left(session: Session, device_id: str, settings: Settings, now: datetime) -> Capacity:
     """How much this device may be handed now."""
     return _left(_IN_USE.one(session, device_id=device_id, **_bounds(now)), settings)
@@ -97,26 +144,6 @@ def is_in_flight(now: datetime) -> sa.ColumnElement[bool]:
     return _takes_a_place(now - SENDING_COUNTS_FOR, now + SENDING_COUNTS_FOR)
 
 
-def _takes_a_place(
-    sending_since: datetime | SQLColumnExpression[datetime],
-    sending_until: datetime | SQLColumnExpression[datetime],
-) -> sa.ColumnElement[bool]:
-    return sa.and_(
-        is_active(),
-        Dispatch.stuck_at.is_(None),
-        sa.or_(
-            Dispatch.status != "sending",
-            sa.and_(Dispatch.status_at > sending_since, Dispatch.status_at <= sending_until),
-        ),
-    )
-
-
-def is_active(dispatch: type[Dispatch] = Dispatch) -> sa.ColumnElement[bool]:
-    """A condition on `Dispatch`, or an alias of it: its phone may still be at it."""
-    # Written out, not bound: a partial index is used only where its condition stands in the query.
-    return dispatch.status.in_([sa.literal_column(f"'{status}'") for status in ACTIVE])
-
-
 def is_tried_again(dispatch: type[Dispatch] = Dispatch) -> sa.ColumnElement[bool]:
     """The same: a resend took its place, but its phone is at it again and may yet send the SMS."""
     return sa.and_(
@@ -171,11 +198,6 @@ def is_in_doubt(device_id: str | SQLColumnExpression[str]) -> sa.ColumnElement[b
     )
 
 
-def moment(name: str) -> sa.BindParameter[datetime]:
-    """The place of one of `moments` in a statement."""
-    return sa.bindparam(name, type_=Dispatch.status_at.type)
-
-
 def moments(now: datetime) -> dict[str, datetime]:
     """The values that questions about the queue and what is unconfirmed want, at this moment."""
     return {"now": now, "oldest": now - NEVER_AFTER}
@@ -189,25 +211,3 @@ def _bounds(now: datetime) -> dict[str, datetime]:
         "minute_began": now - _SEGMENTS_WINDOW,
         "minute_ends": now + _SEGMENTS_WINDOW,
     }
-
-
-_IN_USE = Query(
-    _InUse,
-    sa.select(
-        sa.select(sa.func.count())
-        .where(
-            Dispatch.device_id == DEVICE_ID,
-            _takes_a_place(moment("sending_since"), moment("sending_until")),
-        )
-        .scalar_subquery()
-        .label("in_hand"),
-        sa.select(sa.func.coalesce(sa.func.sum(Dispatch.segments), 0))
-        .where(
-            Dispatch.device_id == DEVICE_ID,
-            Dispatch.last_handed_out_at > moment("minute_began"),
-            Dispatch.last_handed_out_at <= moment("minute_ends"),
-        )
-        .scalar_subquery()
-        .label("segments"),
-    ),
-)

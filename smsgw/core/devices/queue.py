@@ -32,28 +32,28 @@ class _Waiting(NamedTuple):
     due_at: datetime
 
 
-def has_work(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
-    """Whether there may be anything for this device. It wants the values of `window.moments`."""
-    return sa.or_(
-        _has_due(sa.literal("d:") + device_id, routing.is_for_device(device_id)),
-        sa.exists().where(routing.sends_by(device_id), _has_due(_queue_of_crm())),
-        sa.exists().where(capacity.is_unconfirmed(device_id)),
-    )
-
-
-def next_ids(session: Session, device_id: str, most: int, now: datetime) -> list[str]:
-    """At most so many messages that this device would get next: by priority, then due time, then age."""
-    candidates = [
-        row
-        for queue in _DUE_QUEUES.all(session, device_id=device_id, now=now)
-        for row in _NEXT_IN_QUEUE.all(session, device_id=device_id, queue=queue, most=most, now=now)
-    ]
-    candidates.sort(key=_order)
-    return [row.id for row in candidates[:most]]
-
-
-def _order(row: _Waiting) -> tuple[int, datetime, str]:
-    return -row.priority, row.due_at, row.id
+_NEXT_IN_QUEUE = Query(
+    _Waiting,
+    sa.union_all(
+        *(
+            sa.select(
+                sa.select(Message.id, Message.priority, not_null(Message.due_at))
+                .where(
+                    _IS_DUE,
+                    Message.lane == sa.bindparam("queue"),
+                    Message.priority == priority,
+                    IS_FREE,
+                    # What was queued for a device by name may be older than whose the device is now.
+                    routing.is_for_device(DEVICE_ID),
+                )
+                .order_by(Message.due_at, Message.id)
+                .limit(sa.bindparam("most", type_=sa.Integer))
+                .subquery()
+            )
+            for priority in _PRIORITIES
+        )
+    ),
+)
 
 
 def _queue_of_crm() -> sa.ColumnElement[str]:
@@ -80,25 +80,27 @@ _DUE_QUEUES = Query(
         ),
     ),
 )
-_NEXT_IN_QUEUE = Query(
-    _Waiting,
-    sa.union_all(
-        *(
-            sa.select(
-                sa.select(Message.id, Message.priority, not_null(Message.due_at))
-                .where(
-                    _IS_DUE,
-                    Message.lane == sa.bindparam("queue"),
-                    Message.priority == priority,
-                    IS_FREE,
-                    # What was queued for a device by name may be older than whose the device is now.
-                    routing.is_for_device(DEVICE_ID),
-                )
-                .order_by(Message.due_at, Message.id)
-                .limit(sa.bindparam("most", type_=sa.Integer))
-                .subquery()
-            )
-            for priority in _PRIORITIES
-        )
-    ),
-)
+
+
+def has_work(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
+    """Whether there may be anything for this device. It wants the values of `window.moments`."""
+    return sa.or_(
+        _has_due(sa.literal("d:") + device_id, routing.is_for_device(device_id)),
+        sa.exists().where(routing.sends_by(device_id), _has_due(_queue_of_crm())),
+        sa.exists().where(capacity.is_unconfirmed(device_id)),
+    )
+
+
+def next_ids(session: Session, device_id: str, most: int, now: datetime) -> list[str]:
+    """At most so many messages that this device would get next: by priority, then due time, then age."""
+    candidates = [
+        row
+        for queue in _DUE_QUEUES.all(session, device_id=device_id, now=now)
+        for row in _NEXT_IN_QUEUE.all(session, device_id=device_id, queue=queue, most=most, now=now)
+    ]
+    candidates.sort(key=_order)
+    return [row.id for row in candidates[:most]]
+
+
+def _order(row: _Waiting) -> tuple[int, datetime, str]:
+    return -row.priority, row.due_at, row.id

@@ -19,6 +19,52 @@ _Approved = aliased(Device)
 _Owner = aliased(Crm)
 
 
+_IS_USABLE = sa.and_(
+    Device.removed_at.is_(None),
+    Device.approved,
+    sa.or_(
+        sa.and_(sa.bindparam("uses_all", type_=sa.Boolean), Device.owner_crm_id.is_(None)),
+        Device.owner_crm_id == sa.bindparam("crm_id", type_=sa.String),
+        sa.exists().where(
+            CrmDevice.crm_id == sa.bindparam("crm_id", type_=sa.String),
+            CrmDevice.device_id == Device.id,
+        ),
+    ),
+)
+_ALL_USABLE = Query(str, sa.select(Device.id).where(_IS_USABLE).order_by(Device.id))
+_USABLE = Query(
+    str,
+    sa.select(Device.id).where(
+        _IS_USABLE, Device.id.in_(sa.bindparam("device_ids", type_=sa.String, expanding=True))
+    ),
+)
+
+
+def is_of_device(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
+    """A condition on `Crm`: it was not removed and may use this device."""
+    device = sa.select(_Approved.id).where(_Approved.id == device_id, _Approved.approved)
+    owner = sa.select(_Approved.owner_crm_id).where(_Approved.id == device_id)
+    routed = sa.select(CrmDevice.crm_id).where(CrmDevice.device_id == device_id)
+    is_operators = device.where(_Approved.owner_crm_id.is_(None)).correlate(Device).exists()
+    return sa.and_(
+        Crm.removed_at.is_(None),
+        device.correlate(Device).exists(),
+        sa.or_(
+            sa.and_(Crm.uses_all_devices, is_operators),
+            Crm.id == owner.correlate(Device).scalar_subquery(),
+            Crm.id.in_(routed.correlate(Device)),
+        ),
+    )
+
+
+_OF_DEVICE = Query(
+    str,
+    sa.select(Crm.id)
+    .where(is_of_device(sa.bindparam("device_id", type_=sa.String)))
+    .order_by(Crm.id),
+)
+
+
 def device_ids_of(session: Session, crm: AnyCrm) -> list[str]:
     """The devices the CRM may use, by name."""
     return _ALL_USABLE.all(session, crm_id=crm.id, uses_all=crm.uses_all_devices)
@@ -37,23 +83,6 @@ def usable(session: Session, crm: AnyCrm, device_ids: Collection[str]) -> set[st
         session, crm_id=crm.id, uses_all=crm.uses_all_devices, device_ids=list(device_ids)
     )
     return set(found)
-
-
-def is_of_device(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
-    """A condition on `Crm`: it was not removed and may use this device."""
-    device = sa.select(_Approved.id).where(_Approved.id == device_id, _Approved.approved)
-    owner = sa.select(_Approved.owner_crm_id).where(_Approved.id == device_id)
-    routed = sa.select(CrmDevice.crm_id).where(CrmDevice.device_id == device_id)
-    is_operators = device.where(_Approved.owner_crm_id.is_(None)).correlate(Device).exists()
-    return sa.and_(
-        Crm.removed_at.is_(None),
-        device.correlate(Device).exists(),
-        sa.or_(
-            sa.and_(Crm.uses_all_devices, is_operators),
-            Crm.id == owner.correlate(Device).scalar_subquery(),
-            Crm.id.in_(routed.correlate(Device)),
-        ),
-    )
 
 
 def sends_by(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
@@ -81,30 +110,3 @@ def _has_enabled_owner() -> sa.ColumnElement[bool]:
 def ids_for_device(session: Session, device_id: str) -> list[str]:
     """The CRMs that are told what happens on this device."""
     return _OF_DEVICE.all(session, device_id=device_id)
-
-
-_IS_USABLE = sa.and_(
-    Device.removed_at.is_(None),
-    Device.approved,
-    sa.or_(
-        sa.and_(sa.bindparam("uses_all", type_=sa.Boolean), Device.owner_crm_id.is_(None)),
-        Device.owner_crm_id == sa.bindparam("crm_id", type_=sa.String),
-        sa.exists().where(
-            CrmDevice.crm_id == sa.bindparam("crm_id", type_=sa.String),
-            CrmDevice.device_id == Device.id,
-        ),
-    ),
-)
-_ALL_USABLE = Query(str, sa.select(Device.id).where(_IS_USABLE).order_by(Device.id))
-_USABLE = Query(
-    str,
-    sa.select(Device.id).where(
-        _IS_USABLE, Device.id.in_(sa.bindparam("device_ids", type_=sa.String, expanding=True))
-    ),
-)
-_OF_DEVICE = Query(
-    str,
-    sa.select(Crm.id)
-    .where(is_of_device(sa.bindparam("device_id", type_=sa.String)))
-    .order_by(Crm.id),
-)

@@ -34,6 +34,21 @@ class SocketRow:
     last_seen_at: datetime | None
 
 
+_ROWS = sa.select(
+    Device.id,
+    Device.socket_id,
+    Device.secret_hash,
+    routing.is_admitted(),
+    Device.last_seen_at,
+).where(Device.removed_at.is_(None), Device.approved)
+_HAS_WORK = Query(
+    bool,
+    sa.select(device_queue.has_work(Device.id)).where(
+        Device.id == sa.bindparam("device_id", type_=sa.String)
+    ),
+)
+
+
 def new_id() -> str:
     """A name for one socket."""
     return ids.new_dispatch_id()
@@ -73,21 +88,6 @@ def find_all(session: Session) -> dict[str, SocketRow]:
     """What the rows of all devices with a socket say, by the devices' names."""
     found = session.execute(_ROWS.where(Device.socket_id.is_not(None)))
     return {row[0]: SocketRow(*row[1:]) for row in found}
-
-
-_ROWS = sa.select(
-    Device.id,
-    Device.socket_id,
-    Device.secret_hash,
-    routing.is_admitted(),
-    Device.last_seen_at,
-).where(Device.removed_at.is_(None), Device.approved)
-_HAS_WORK = Query(
-    bool,
-    sa.select(device_queue.has_work(Device.id)).where(
-        Device.id == sa.bindparam("device_id", type_=sa.String)
-    ),
-)
 
 
 def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set[str]:

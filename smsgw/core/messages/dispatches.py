@@ -54,6 +54,28 @@ _SAID = Query(
 )
 
 
+# Not limited to the device: SQLite would then walk through all it ever had, by their index, and not go by their ids.
+_LOCK_MESSAGES = Query(
+    MessageRow,
+    sa.select(*MESSAGE_COLUMNS)
+    .where(
+        Message.id.in_(
+            sa.select(Dispatch.message_id).where(
+                Dispatch.id.in_(sa.bindparam("dispatch_ids", expanding=True))
+            )
+        )
+    )
+    .order_by(Message.id)
+    .with_for_update(),
+)
+_OF_MESSAGES = Query(
+    DispatchRow,
+    sa.select(*DISPATCH_COLUMNS)
+    .where(Dispatch.message_id.in_(sa.bindparam("message_ids", expanding=True)))
+    .order_by(*_OLDEST_FIRST),
+)
+
+
 def of_message(session: Session, message_id: str) -> Sequence[Dispatch]:
     """All dispatches of the message, oldest first."""
     return session.scalars(
@@ -160,25 +182,3 @@ def _speaking(dispatches: Sequence[Dispatch | DispatchRow]) -> Dispatch | Dispat
         return None
     best = statuses.furthest([dispatch.status for dispatch in candidates])
     return next(dispatch for dispatch in reversed(candidates) if dispatch.status == best)
-
-
-# Not limited to the device: SQLite would then walk through all it ever had, by their index, and not go by their ids.
-_LOCK_MESSAGES = Query(
-    MessageRow,
-    sa.select(*MESSAGE_COLUMNS)
-    .where(
-        Message.id.in_(
-            sa.select(Dispatch.message_id).where(
-                Dispatch.id.in_(sa.bindparam("dispatch_ids", expanding=True))
-            )
-        )
-    )
-    .order_by(Message.id)
-    .with_for_update(),
-)
-_OF_MESSAGES = Query(
-    DispatchRow,
-    sa.select(*DISPATCH_COLUMNS)
-    .where(Dispatch.message_id.in_(sa.bindparam("message_ids", expanding=True)))
-    .order_by(*_OLDEST_FIRST),
-)

@@ -81,6 +81,65 @@ class _Queued(NamedTuple):
     segments: int
 
 
+_HAS_WORK = Query(bool, sa.select(device_queue.has_work(DEVICE_ID)))
+_ANY_UNCONFIRMED = Query(bool, sa.select(sa.exists().where(capacity.is_unconfirmed(DEVICE_ID))))
+_UNCONFIRMED = Query(
+    _Unconfirmed,
+    sa.select(Dispatch.id, Message.segments, Message.to_number, Message.content, Message.priority)
+    .join(Message, Message.id == Dispatch.message_id)
+    .where(
+        capacity.is_unconfirmed(DEVICE_ID),
+        # Asked again once the message is locked: another phone may have sent it meanwhile.
+        Message.status == sa.literal_column("'dispatched'"),
+        Message.expires_at > capacity.moment("now"),
+        device_queue.IS_FREE,
+    )
+    .order_by(Dispatch.lease_until, Dispatch.id)
+    .limit(MOST_PER_ANSWER)
+    # Messages before dispatches, as everybody locks them; what somebody else changes just now can wait for a poll.
+    .with_for_update(of=Message, skip_locked=True),
+)
+
+
+_CHOSEN: sa.BindParameter[Sequence[str]] = sa.bindparam("chosen", expanding=True)
+_LEASE_AGAIN = Change(
+    sa.update(plain(Dispatch))
+    .where(Dispatch.id.in_(_CHOSEN))
+    .values(
+        {
+            Dispatch.hand_out_count: Dispatch.hand_out_count + 1,
+            Dispatch.last_handed_out_at: sa.bindparam("now"),
+            Dispatch.lease_until: sa.bindparam("until"),
+        }
+    )
+)
+_LOCK_QUEUED = Query(
+    _Queued,
+    sa.select(Message.id, Message.segments)
+    .where(
+        Message.id.in_(sa.bindparam("wanted", expanding=True)),
+        device_queue.IS_QUEUED,
+        device_queue.IS_FREE,
+    )
+    .with_for_update(of=Message, skip_locked=True),
+)
+_TAKE = Query(
+    MessageRow,
+    sa.update(plain(Message))
+    .where(Message.id.in_(_CHOSEN))
+    .values(
+        {
+            Message.status: "dispatched",
+            Message.device_id: sa.bindparam("device"),
+            Message.from_number: sa.bindparam("phone"),
+            Message.updated_at: sa.bindparam("now"),
+        }
+    )
+    .returning(*MESSAGE_COLUMNS),
+)
+_DISPATCHES = Insert(Dispatch, DispatchRow)
+
+
 def has_work(database: Database, device_id: str, settings: Settings, now: datetime) -> bool:
     """Whether a poll of this device would be handed anything: reads only, by index, whatever the queue holds."""
     if not _has(database, _HAS_WORK, device_id, now):
@@ -204,60 +263,3 @@ def _new(message: MessageRow, device: Locked, settings: Settings, now: datetime)
 
 def _outgoing(dispatch_id: str, message: _Text) -> Outgoing:
     return Outgoing(dispatch_id, message.to_number or "", message.content or "", message.priority)
-
-
-_CHOSEN: sa.BindParameter[Sequence[str]] = sa.bindparam("chosen", expanding=True)
-_HAS_WORK = Query(bool, sa.select(device_queue.has_work(DEVICE_ID)))
-_ANY_UNCONFIRMED = Query(bool, sa.select(sa.exists().where(capacity.is_unconfirmed(DEVICE_ID))))
-_UNCONFIRMED = Query(
-    _Unconfirmed,
-    sa.select(Dispatch.id, Message.segments, Message.to_number, Message.content, Message.priority)
-    .join(Message, Message.id == Dispatch.message_id)
-    .where(
-        capacity.is_unconfirmed(DEVICE_ID),
-        # Asked again once the message is locked: another phone may have sent it meanwhile.
-        Message.status == sa.literal_column("'dispatched'"),
-        Message.expires_at > capacity.moment("now"),
-        device_queue.IS_FREE,
-    )
-    .order_by(Dispatch.lease_until, Dispatch.id)
-    .limit(MOST_PER_ANSWER)
-    # Messages before dispatches, as everybody locks them; what somebody else changes just now can wait for a poll.
-    .with_for_update(of=Message, skip_locked=True),
-)
-_LEASE_AGAIN = Change(
-    sa.update(plain(Dispatch))
-    .where(Dispatch.id.in_(_CHOSEN))
-    .values(
-        {
-            Dispatch.hand_out_count: Dispatch.hand_out_count + 1,
-            Dispatch.last_handed_out_at: sa.bindparam("now"),
-            Dispatch.lease_until: sa.bindparam("until"),
-        }
-    )
-)
-_LOCK_QUEUED = Query(
-    _Queued,
-    sa.select(Message.id, Message.segments)
-    .where(
-        Message.id.in_(sa.bindparam("wanted", expanding=True)),
-        device_queue.IS_QUEUED,
-        device_queue.IS_FREE,
-    )
-    .with_for_update(of=Message, skip_locked=True),
-)
-_TAKE = Query(
-    MessageRow,
-    sa.update(plain(Message))
-    .where(Message.id.in_(_CHOSEN))
-    .values(
-        {
-            Message.status: "dispatched",
-            Message.device_id: sa.bindparam("device"),
-            Message.from_number: sa.bindparam("phone"),
-            Message.updated_at: sa.bindparam("now"),
-        }
-    )
-    .returning(*MESSAGE_COLUMNS),
-)
-_DISPATCHES = Insert(Dispatch, DispatchRow)

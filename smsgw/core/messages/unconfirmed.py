@@ -30,6 +30,27 @@ _FORGOTTEN = (
 )
 
 
+_SET_UP_NOW = Change(
+    sa.update(plain(Device))
+    .where(Device.id == DEVICE_ID)
+    .values({Device.setup_revision: Device.revision})
+)
+_DOUBT = Change(
+    sa.update(plain(Dispatch))
+    .where(
+        Dispatch.device_id == DEVICE_ID,
+        Dispatch.in_doubt_since.is_(None),
+        capacity.is_never_confirmed(),
+    )
+    .values({Dispatch.in_doubt_since: capacity.moment("now")})
+)
+_COUNT = Change(
+    sa.update(plain(Dispatch))
+    .where(capacity.is_in_doubt(DEVICE_ID), Dispatch.polls_in_doubt < capacity.DOUBTED_FOR_POLLS)
+    .values({Dispatch.polls_in_doubt: Dispatch.polls_in_doubt + 1})
+)
+
+
 def give_up(session: Session, now: datetime) -> int:
     """Fails what no phone confirmed: after the last hand-out, three days, or its time to live.
 
@@ -124,24 +145,3 @@ def _fail(
         dispatches.fail_unconfirmed(message, dispatch, reason, history)
         dispatches.settle(message, dispatches.of_message(session, message.id), history)
     return len(found)
-
-
-_SET_UP_NOW = Change(
-    sa.update(plain(Device))
-    .where(Device.id == DEVICE_ID)
-    .values({Device.setup_revision: Device.revision})
-)
-_DOUBT = Change(
-    sa.update(plain(Dispatch))
-    .where(
-        Dispatch.device_id == DEVICE_ID,
-        Dispatch.in_doubt_since.is_(None),
-        capacity.is_never_confirmed(),
-    )
-    .values({Dispatch.in_doubt_since: capacity.moment("now")})
-)
-_COUNT = Change(
-    sa.update(plain(Dispatch))
-    .where(capacity.is_in_doubt(DEVICE_ID), Dispatch.polls_in_doubt < capacity.DOUBTED_FOR_POLLS)
-    .values({Dispatch.polls_in_doubt: Dispatch.polls_in_doubt + 1})
-)

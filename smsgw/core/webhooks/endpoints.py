@@ -28,6 +28,9 @@ class Changes(TypedDict, total=False):
     enabled: bool
 
 
+_IS_PENDING = Delivery.status == sa.literal_column("'pending'")
+
+
 def add(
     session: Session,
     crm: AnyCrm,
@@ -170,9 +173,6 @@ def forget_failures(session: Session, endpoint: WebhookEndpoint) -> None:
     endpoint.failing_since = endpoint.paused_until = None
     endpoint.has_timed_out = False
     wake_up(session)
-
-
-_IS_PENDING = Delivery.status == sa.literal_column("'pending'")
 
 
 def _check_count(session: Session, crm_id: str, most: int) -> None:
