@@ -60,6 +60,8 @@ def _inspect(
         rows = session.execute(sa.select(Crm.id, Crm.key_hash).where(_IS_ADMITTED))
         hashes = dict(rows.all())
     return [one for one in conversations if hashes.get(one.key) != one.key_hash]
+
+
 KIND = Kind(
     "crm sockets",
     look=_look,
