@@ -135,8 +135,9 @@ def disable(device_id: str) -> None:
 def reset(device_id: str) -> None:
     """Tell the server that a phone has forgotten everything.
 
-    For a phone whose app was reinstalled, whose data was cleared, or that was replaced. What it has in hand fails as
-    unconfirmed, because it may have sent it all the same, and it gets new messages at once.
+    For a phone whose app was reinstalled or whose data was cleared; where another phone takes its place, use `device
+    rotate` first. What it has in hand fails as unconfirmed, because it may have sent it all the same, and it gets new
+    messages at once.
     """
     with opened() as context, context.database.transaction() as session:
         count = enrolment.reset(session, registry.get(session, device_id), clock.now())
