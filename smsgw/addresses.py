@@ -1,4 +1,4 @@
-"""Which network addresses a webhook may reach."""
+"""Decides which network addresses a webhook may reach."""
 
 import re
 import socket

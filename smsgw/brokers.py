@@ -1,4 +1,4 @@
-"""What stands in the URL of a RabbitMQ exchange: `amqps://user:password@host/vhost?exchange=smsgw`."""
+"""Reads the URL of a RabbitMQ exchange: `amqps://user:password@host/vhost?exchange=smsgw`."""
 
 from dataclasses import dataclass, field
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""The wall clock, and how a moment is written down."""
+"""Reads the wall clock, and formats times."""
 
 from datetime import UTC, datetime
 from functools import lru_cache

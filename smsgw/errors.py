@@ -1,4 +1,4 @@
-"""The error family: what went wrong, in the house's own words. Only `http` knows which status code that is."""
+"""Defines the errors that core raises. Only `http` knows their HTTP status codes."""
 
 from typing import Any
 

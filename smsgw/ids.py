@@ -1,4 +1,4 @@
-"""Ids and secrets: time-ordered ids with a prefix that tells what they name, and secrets kept as SHA-256."""
+"""Makes ids and secrets: time-ordered ids with a prefix that names their kind, and secrets kept as SHA-256."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""Reads JSON that somebody sent, and says in one line where it stops being JSON."""
+"""Reads JSON, and reports errors in one line with their place."""
 
 import codecs
 import json

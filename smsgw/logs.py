@@ -1,4 +1,4 @@
-"""Log lines, as text or JSON: they name ids and never secrets, whole numbers or content."""
+"""Writes log lines, as text or JSON: they name ids and never secrets, whole numbers or content."""
 
 import json
 import logging
@@ -75,11 +75,11 @@ class Lines(logging.StreamHandler[TextIO]):
     """Lines to stderr, which passes each one on as it ends: to flush it again would find nothing."""
 
     def flush(self) -> None:
-        """Does nothing."""
+        """Do nothing."""
 
 
 def configure(log_format: str, log_level: str) -> None:
-    """Sends all log lines of this process to stderr; `log_format` is `text` or `json`."""
+    """Send all log lines of this process to stderr; `log_format` is `text` or `json`."""
     handler = Lines(sys.stderr)
     handler.addFilter(Redaction())
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())

@@ -1,4 +1,4 @@
-"""What is counted as it happens, right across processes when PROMETHEUS_MULTIPROC_DIR is set before the start."""
+"""Counts what happens, across processes when PROMETHEUS_MULTIPROC_DIR is set before the start."""
 
 import os
 from collections.abc import Iterator
@@ -39,13 +39,13 @@ def is_multiprocess() -> bool:
 
 
 def prepare() -> None:
-    """Makes the folder where processes count together, if one is named: the Prometheus client makes none."""
+    """Make the folder where processes count together, if one is named: the Prometheus client makes none."""
     if is_multiprocess():
         os.makedirs(os.environ["PROMETHEUS_MULTIPROC_DIR"], exist_ok=True)
 
 
 def forget_process(pid: int) -> None:
-    """Says that a process of this server has ended."""
+    """Say that a process of this server has ended."""
     if is_multiprocess():
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
@@ -56,7 +56,7 @@ def _request_counts(endpoint: str, status_code: int) -> tuple[Histogram, Counter
 
 
 def count_request(endpoint: str, status_code: int, seconds: float) -> None:
-    """Counts a request by the name of its endpoint, what it was answered, and how long that took."""
+    """Count a request by the name of its endpoint, what it was answered, and how long that took."""
     duration, count = _request_counts(endpoint, status_code)
     duration.observe(seconds)
     count.inc()

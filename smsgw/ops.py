@@ -93,7 +93,7 @@ class _Stored(Collector):
             ("smsgw_quarantined_items", "Items no one could read.", read.quarantined_count),
             (
                 "smsgw_worker_silent_seconds",
-                "Since a worker was last heard of; NaN when none ever was.",
+                "Since a worker was last seen; NaN when none ever was.",
                 _or_nan(read.worker_silent_seconds),
             ),
         ):
@@ -120,7 +120,7 @@ class _Stored(Collector):
         labels = ["device_id"]
         yield _gauge(
             "smsgw_device_silent_seconds",
-            "Since the device was last heard of; NaN when it never was.",
+            "Since the device was last seen; NaN when it never was.",
             labels,
             [([one.device_id], _or_nan(one.silent_seconds)) for one in devices],
         )

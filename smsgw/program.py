@@ -1,4 +1,4 @@
-"""Spells commands as they can be typed here, for hints and for `--help`, and tells that the program is up."""
+"""Spells commands as users can type them here, for hints and `--help`, and reports that the program is up."""
 
 import os
 import shlex

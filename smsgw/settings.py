@@ -1,4 +1,4 @@
-"""Typed settings, read once from the environment; nothing else reads it."""
+"""Reads typed settings from the environment, once; nothing else reads it."""
 
 import os
 import secrets
@@ -216,7 +216,7 @@ def secret_key(settings: Settings, folder: Path = DATA_FOLDER) -> str:
 
 
 def _make_secret_key(path: Path) -> None:
-    """Puts the file there whole, or leaves the one that another process put there first."""
+    """Put the whole file there, or leave the one that another process put there first."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, made = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "w") as file:

@@ -1,1 +1,1 @@
-"""The rules of the house: plain functions, one module per noun, no Flask and no network."""
+"""Holds the rules as plain functions: one module per noun, no Flask and no network."""

@@ -1,1 +1,1 @@
-"""The postman: takes due webhook deliveries, signs them, sends them, writes down what came of it."""
+"""Claims due webhook deliveries, signs them, sends them and settles them: the worker."""

@@ -1,4 +1,4 @@
-"""One connection to a RabbitMQ broker, for one thread at a time: pika's frames on a loop that runs while it is used."""
+"""Drives one connection to a RabbitMQ broker, for one thread at a time, on a loop that runs only while it is used."""
 
 import contextlib
 import os
@@ -88,7 +88,7 @@ class BrokerConnection:
         self._run(seconds)
 
     def publish(self, letter: Letter, seconds: float) -> None:
-        """Publishes, persistent and mandatory, and waits for the confirmation; raises `CallFailed`."""
+        """Publish, persistent and mandatory, and wait for the confirmation; raise `CallFailed`."""
         self._returned = None
         self._channel.basic_publish(
             self._broker.exchange,
@@ -114,14 +114,14 @@ class BrokerConnection:
         return bool(self._channel.is_open)
 
     def close(self) -> None:
-        """Says goodbye, gives the broker a second to hear it, and hangs up."""
+        """Close in order, waiting at most a second for the broker."""
         if self._connection is not None and self._connection.is_open:
             self._connection.close()
             self._run_quietly()
         self.hang_up()
 
     def hang_up(self) -> None:
-        """Ends the connection at once."""
+        """End the connection at once."""
         with contextlib.suppress(OSError):
             self._handle.shutdown(socket.SHUT_RDWR)
         self._handle.close()

@@ -1,4 +1,4 @@
-"""One attempt: sign the event's bytes, send them, and say what came of it in the core's words."""
+"""Makes one attempt: signs the event's bytes, sends them, and reports the result to core."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -46,7 +46,7 @@ class Carriers:
 def begin(
     claimed: Claimed, carriers: Carriers, timeout_seconds: float, now: datetime, on_result: OnResult
 ) -> Letter:
-    """Begins to send the claimed delivery's event, and returns what is sent: the exact bytes that are stored.
+    """Begin to send the claimed delivery's event, and return what is sent: the exact bytes that are stored.
 
     What came of it is told once, by another thread, which must not be held up: `None` after a fault of ours. The one
     place that knows how an endpoint is reached: by HTTP, or by RabbitMQ where its URL says so, one after another.

@@ -1,4 +1,4 @@
-"""Whose word on certificates is taken: the system's authorities (`SSL_CERT_FILE` too) and certifi's."""
+"""Trusts the system's certificate authorities (`SSL_CERT_FILE` too) and certifi's."""
 
 import re
 import ssl

@@ -1,4 +1,4 @@
-"""What a request that libcurl could not finish is called, and how that is said to people."""
+"""Names the errors of requests that libcurl could not finish, and describes them to people."""
 
 import errno
 import os

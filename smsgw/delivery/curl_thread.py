@@ -1,4 +1,4 @@
-"""One thread in which libcurl makes all HTTP requests, at the same time."""
+"""Runs all HTTP requests at the same time in one thread, with libcurl."""
 
 import selectors
 import socket
@@ -20,7 +20,7 @@ GOODBYE_SECONDS = 1.0
 class Transfer(Protocol):
     """A request and its answer. The wire's thread calls it, so nothing in it may wait.
 
-    `is_unsent` says after `outcome` that nothing was sent: it begins again instead of being told of.
+    `is_unsent` says after `outcome` that nothing was sent: it begins again instead of being reported.
     """
 
     is_unsent: bool
@@ -58,12 +58,12 @@ class Wire:
         threading.Thread(target=self._work, name="wire", daemon=True).start()
 
     def send(self, exchange: Transfer) -> None:
-        """Begins it; returns at once."""
+        """Begin it; return at once."""
         self._handed.append(exchange)
         self._wake()
 
     def close(self) -> None:
-        """Breaks off what runs, which is told nothing any more, and closes all connections."""
+        """Break off what runs, without calling back, and close all connections."""
         if not self._is_closing:
             self._is_closing = True
             self._wake()
@@ -103,7 +103,7 @@ class Wire:
 
     def _begin_handed(self) -> None:
         self._ear.recv(64)
-        self._is_awake = False  # before looking, so that what comes in meanwhile rings again
+        self._is_awake = False  # before looking, so that what comes in meanwhile wakes it again
         while self._handed:
             self._begin(self._handed.popleft())
 

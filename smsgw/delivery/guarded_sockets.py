@@ -1,4 +1,4 @@
-"""Connections to brokers that go only where the guard lets them and end at a hard deadline."""
+"""Connects to brokers only where the guard allows it, and ends connections at a hard deadline."""
 
 import os
 import queue
@@ -84,7 +84,7 @@ class GuardedConnection:
                 _shut_down(self._line)
 
     def _look_up(self, host: str, port: int) -> list[tuple[Any, ...]]:
-        # The system's resolver cannot be interrupted: it gets a thread of its own, left behind if it is late.
+        # The system's resolver cannot be interrupted: it gets a separate thread, left behind if it is late.
         answers: queue.SimpleQueue[list[tuple[Any, ...]] | None] = queue.SimpleQueue()
         arguments = (self._resolve, host.strip("[]"), port, answers)
         threading.Thread(target=_ask, args=arguments, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Reading an HTTP answer from the bytes that came in, as far as they did."""
+"""Reads an HTTP answer from the bytes received so far."""
 
 import email.utils
 import math

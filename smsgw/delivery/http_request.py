@@ -1,4 +1,4 @@
-"""One HTTP request as libcurl makes it: its options, which addresses it may go to, and what is kept of the answer."""
+"""Makes one HTTP request with libcurl: its options, allowed addresses, and the part of the answer we keep."""
 
 import socket
 import time
@@ -55,7 +55,7 @@ class Request:
 
 
 class Exchange:
-    """A request, what has come of it so far, and whom to tell in the end. `options` come on top of `OPTIONS`.
+    """A request, what has come of it so far, and whom to call at the end. `options` come on top of `OPTIONS`.
 
     `is_unsent`: nothing was sent, because the kept connection had ended, and it is to begin again with a new one.
     """
@@ -147,19 +147,19 @@ class Exchange:
         return time.monotonic() - self._began
 
     def _keep_head(self, line: bytes) -> int:
-        """Takes a line of the header; by taking none it ends the transfer."""
+        """Take a line of the header; by taking none it ends the transfer."""
         self._heads += line
         return len(line) if len(self._heads) <= HEAD_BYTES else 0
 
     def _keep_body(self, piece: bytes) -> int:
-        """Takes the beginning of the body; by taking less than it was given it ends the transfer."""
+        """Take the beginning of the body; by taking less than it was given it ends the transfer."""
         kept = piece[: KEPT_BYTES - len(self._body)]
         self._body += kept
         return len(kept)
 
 
 class _Lent(socket.socket):
-    """libcurl takes a duplicate of it; this one is closed as soon as nobody looks at it any more."""
+    """libcurl takes a duplicate of it; this one is closed as soon as nobody uses it any more."""
 
     def __del__(self) -> None:
         self.close()

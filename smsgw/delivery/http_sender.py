@@ -1,4 +1,4 @@
-"""HTTP requests to webhook endpoints, each with a bounded cost whatever the receiver does."""
+"""Sends HTTP requests to webhook endpoints, each at a bounded cost whatever the receiver does."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is in flight: attempts that this worker has begun and that have not ended."""
+"""Keeps the attempts that this worker has begun and that have not ended."""
 
 import logging
 import math
@@ -39,7 +39,7 @@ class InFlight:
             return sum(claimed.is_slow for claimed in self._running.values())
 
     def begin(self, claimed: Claimed) -> None:
-        """Begins an attempt; it ends by itself, in a thread of its carrier."""
+        """Begin an attempt; it ends by itself, in a thread of its carrier."""
         with self._lock:
             self._running[claimed.delivery_id, claimed.claim] = claimed
         on_result = partial(self._report, claimed)
@@ -64,7 +64,7 @@ class InFlight:
         return finished
 
     def wake(self) -> None:
-        """Makes `ended` return; for any thread."""
+        """Make `ended` return; for any thread."""
         self._ended.put(None)
 
     def _report(self, claimed: Claimed, result: AttemptResult | Unsent | None) -> None:

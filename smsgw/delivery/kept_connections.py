@@ -1,4 +1,4 @@
-"""Idle connections that libcurl keeps: whether the other side has ended one before it is used again."""
+"""Checks whether the other side has closed an idle libcurl connection before it is used again."""
 
 import select
 
@@ -18,7 +18,7 @@ class KeptConnections:
         self._descriptors: dict[Addresses, int] = {}
 
     def note(self, curl: pycurl.Curl) -> None:
-        """Remembers the connection of a transfer that is done and still in its multi handle."""
+        """Remember the connection of a transfer that is done and still in its multi handle."""
         descriptor = curl.getinfo(pycurl.ACTIVESOCKET)
         if descriptor < 0:
             return

@@ -1,4 +1,4 @@
-"""What came of a request to an endpoint."""
+"""Describes the outcome of a request to an endpoint."""
 
 from dataclasses import dataclass
 
@@ -21,5 +21,5 @@ class Outcome:
 
     @property
     def is_success(self) -> bool:
-        """Whether the receiver took it: 2xx and nothing else."""
+        """Whether the receiver accepted it: 2xx and nothing else."""
         return self.status_code is not None and 200 <= self.status_code <= 299

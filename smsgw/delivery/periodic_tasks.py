@@ -1,4 +1,4 @@
-"""The house's tasks, which the worker does beside the post: heartbeat, expire, give up, watch, remove what is old."""
+"""Runs the periodic tasks: heartbeat, expiry, unconfirmed and stuck messages, presence, removal of old data."""
 
 import threading
 import time
@@ -17,13 +17,13 @@ from ..store.db import Database
 from . import steps
 
 TICK_SECONDS = 1.0
-# Where there is more to do the next round comes sooner, and yet others get their turn to write.
+# Where there is more to do the next round comes sooner, so that others can write in between.
 BUSY_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class PeriodicTask:
-    """Something to do every so often. `work` returns how much it found; after a find it is due again at once.
+    """A task that is due every `every_seconds`. `work` returns how much it found; after a find it is due again at once.
 
     Where finding it takes long, `is_worth_while` looks first, in no transaction.
     """
@@ -35,7 +35,7 @@ class PeriodicTask:
 
 
 class PeriodicTasks:
-    """All tasks of one worker, each in a transaction of its own."""
+    """All tasks of one worker, each in a separate transaction."""
 
     def __init__(
         self,
@@ -50,13 +50,13 @@ class PeriodicTasks:
         self._due = {task.name: 0.0 for task in self._tasks}
 
     def run(self, stop: threading.Event) -> None:
-        """Does what is due, each second, until told to stop."""
+        """Run the tasks that are due, each second, until `stop` is set."""
         while not stop.is_set():
             has_more = self.tick(time.monotonic(), stop)
             stop.wait(BUSY_SECONDS if has_more else TICK_SECONDS)
 
     def tick(self, moment: float, stop: threading.Event) -> bool:
-        """Does each task that is due at `moment`, in seconds of any steady clock; returns whether one is due again."""
+        """Run each task that is due at `moment`, in seconds of any steady clock; return whether one is due again."""
         has_more = False
         for task in self._tasks:
             if stop.is_set() or self._due[task.name] > moment:

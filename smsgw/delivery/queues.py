@@ -32,7 +32,7 @@ class Queues:
         self._stopped: dict[str, str] = {}
 
     def add(self, job: Job) -> None:
-        """Publishes it after all that were added before for its endpoint; returns at once."""
+        """Publish it after all that were added before for its endpoint; return at once."""
         entry = (job, time.monotonic() + BEGIN_SECONDS)
         with self._lock:
             is_running = job.endpoint_id in self._waiting

@@ -1,4 +1,4 @@
-"""Publishing to RabbitMQ: persistent, confirmed, unroutable is a failure, and done by the deadline."""
+"""Publishes to RabbitMQ: persistent and confirmed, unroutable counts as failed, and done by the deadline."""
 
 import logging
 import socket
@@ -132,7 +132,7 @@ class Publisher:
             self._retire(old)
 
     def _retire(self, connection: BrokerConnection) -> None:
-        """Closes a connection, unless somebody has taken it in the meantime."""
+        """Close a connection, unless somebody has taken it in the meantime."""
         with self._lock:
             found = [entry for entry in self._idle if entry[1] is connection]
             self._idle = [entry for entry in self._idle if entry[1] is not connection]

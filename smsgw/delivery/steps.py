@@ -1,4 +1,4 @@
-"""A step of the worker: whatever goes wrong in it is logged and stops nothing else."""
+"""Runs a step of the worker: any error is logged and stops nothing else."""
 
 import logging
 from collections.abc import Callable
@@ -12,7 +12,7 @@ log = logging.getLogger(__name__)
 
 
 def attempt(name: str, step: Callable[[], Answer]) -> Answer | None:
-    """Does the step and returns what it says; `None` when it failed."""
+    """Run the step and return its result; `None` when it failed."""
     try:
         return step()
     except Exception as error:

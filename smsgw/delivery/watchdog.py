@@ -1,4 +1,4 @@
-"""One thread that stops whatever has run into its deadline."""
+"""Stops whatever exceeds its deadline, in one thread."""
 
 import threading
 import time
@@ -28,7 +28,7 @@ class Watchdog:
         self._wakes_at: float | None = None
 
     def watch(self, run: Watched) -> None:
-        """Watches from now on."""
+        """Watch from now on."""
         with self._changed:
             self._running.add(run)
             if self._wakes_at is None:

@@ -1,4 +1,4 @@
-"""The worker: takes due deliveries, has them sent, settles them, and does the tasks until it is told to stop."""
+"""Claims due deliveries, has them sent, settles them, and runs the periodic tasks until it is stopped."""
 
 import logging
 import os
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: Settings, on_served: Callable[[], None] = lambda: None) -> None:
-    """Runs a worker in this process until SIGTERM or SIGINT, and tells when it begins. For the main thread."""
+    """Run a worker in this process until SIGTERM or SIGINT, and tell when it begins. For the main thread."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -84,7 +84,7 @@ class Worker:
         self._in_flight = InFlight(self._begin)
 
     def run(self, stop: threading.Event) -> None:
-        """Works until `stop` is set, and ends within two seconds of it.
+        """Work until `stop` is set, and end within two seconds of it.
 
         An attempt that is not done by then is left to its lease: the delivery is taken again later.
         """
@@ -102,7 +102,7 @@ class Worker:
         log.info("worker %s has ended", self.id)
 
     def _step(self, finished: Sequence[Finished]) -> float:
-        """Settles what has ended and hands out what is due; returns how long to wait for the next thing to end."""
+        """Settle what has ended and hand out what is due; return how long to wait for the next thing to end."""
         if not finished and not steps.attempt("look for deliveries", self._is_due):
             return POLL_SECONDS
         taken = self._settle(finished, self._free_threads())
@@ -126,7 +126,7 @@ class Worker:
             return claiming.is_due(session, free, self._clock())
 
     def _settle_and_take(self, finished: Sequence[Finished], free: FreeThreads) -> int:
-        """In one transaction for all that has ended: it costs more than many requests do."""
+        """In one transaction for all that has ended: the transaction costs more than many requests."""
         now = self._clock()
         with self._database.transaction() as session:
             lost = settling.settle(session, finished, self._rule, now) if finished else []
@@ -167,7 +167,7 @@ class Worker:
         bell.close()
 
     def _say_farewell(self, helpers: list[threading.Thread]) -> None:
-        """Waits a moment for what is nearly done, settles it, and breaks off the rest."""
+        """Wait a moment for attempts that are nearly done, settle them, and break off the rest."""
         deadline = time.monotonic() + FAREWELL_SECONDS
         is_over = False
         while not is_over:

@@ -1,1 +1,1 @@
-"""What an SMS is: no web framework and no database in here."""
+"""Knows what an SMS is, without web framework and database."""

@@ -1,4 +1,4 @@
-"""Telephone numbers: E.164 where they can be, otherwise as the phone will take them, never another one's number."""
+"""Normalises telephone numbers: E.164 if possible, else as the phone takes them, never another subscriber's number."""
 
 import re
 import unicodedata
@@ -155,7 +155,7 @@ def _ascii_digit(character: str) -> str:
 
 
 def _check_shape(written: str) -> None:
-    """Raises where a person would not read one number in it, whatever the digits are."""
+    """Raise where a person would not read one number in it, whatever the digits are."""
     if not _SHAPE.fullmatch(written):
         raise _Unreadable(_fault_of_shape(written))
     if ". " in written or _ends_like_a_decimal(re.sub("[ ()-]", "", written)):

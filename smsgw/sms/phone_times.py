@@ -1,4 +1,4 @@
-"""Times as phones send them, in any spelling."""
+"""Reads times as phones send them, in any spelling."""
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a phone's failure reason means for a second try."""
+"""Defines what a phone's failure reason means for a second try."""
 
 PERMANENT = "permanent"
 TEMPORARY = "temporary"

@@ -1,4 +1,4 @@
-"""How a text is cut for the radio: GSM 7-bit or UCS-2, one segment or several."""
+"""Splits a text for the radio: GSM 7-bit or UCS-2, one segment or several."""
 
 from bisect import bisect
 from collections.abc import Iterable, Sequence

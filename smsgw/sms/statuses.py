@@ -1,4 +1,4 @@
-"""Which status may follow which: the life of a dispatch on its phone, and what of a batch is new.
+"""Defines which status may follow which on a phone, and which reports of a batch are new.
 
 Source: the stock app's protocol. It reports UNSENT (`accepted`), PENDING (`sending`), SENT, DELIVERED and FAILED;
 its own retries go back from PENDING to UNSENT, a person's retry from FAILED or PENDING to UNSENT.

@@ -1,4 +1,4 @@
-"""Texts as phones send them, made fit to be kept."""
+"""Makes texts as phones send them fit to be stored."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""One database, SQLite or PostgreSQL: the engine, the tables, the migrations."""
+"""Stores everything in one database, SQLite or PostgreSQL: the engine, the tables, the migrations."""

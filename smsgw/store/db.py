@@ -1,4 +1,4 @@
-"""The engine, `transaction()` and `reading()`: the only place that begins, commits and rolls back."""
+"""Begins, commits and rolls back: the only module that does, by `transaction()` and `reading()`."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -60,7 +60,7 @@ class Database:
     def transaction(self) -> Iterator[Session]:
         """One write transaction: commits at the end, rolls back on any exception. After it all is on the disk.
 
-        After one that left work for workers or sockets (`wake_up`), PostgreSQL's listeners are told.
+        After one that left work for workers or sockets (`wake_up`), PostgreSQL's listeners are notified.
         """
         with (
             self._leaving_read_only_servers(),
@@ -72,7 +72,7 @@ class Database:
             self._notify()
 
     def insert_together(self, batches: Sequence[RowBatch]) -> None:
-        """Inserts news in one transaction with what other threads want to insert, and returns after its commit.
+        """Insert rows in one transaction with those of other threads, and return after its commit.
 
         The batches stand in the order they are written in.
         """
@@ -87,7 +87,7 @@ class Database:
 
     @contextmanager
     def _leaving_read_only_servers(self) -> Iterator[None]:
-        """Connects anew where the server takes no changes any more: there may be another one that does."""
+        """Connect anew where the server takes no changes any more: there may be another one that does."""
         try:
             yield
         except sa.exc.DBAPIError as error:
@@ -108,7 +108,7 @@ class Database:
             return bool(sa.inspect(connection).get_table_names())
 
     def _notify(self) -> None:
-        """A hint, at most one in 50 ms: the work is in the tables, and who misses the hint finds it a second later."""
+        """Notify listeners, at most once in 50 ms; a listener that misses it finds the work a second later."""
         moment = time.monotonic()
         if moment - self._notified_at < NOTIFY_SECONDS:
             return
@@ -120,7 +120,7 @@ class Database:
             outages.log.note(error)
 
     def close(self) -> None:
-        """Ends all connections."""
+        """End all connections."""
         self.reader.close()
         if self.is_sqlite:
             self._group_commit.close()

@@ -1,4 +1,4 @@
-"""Engines: how each database is reached, and what makes its connections fit for use."""
+"""Makes the engines that reach each database, and prepares their connections."""
 
 import math
 import select
@@ -67,7 +67,7 @@ class Servers:
         sa.event.listen(engine, "checkout", self._refuse_left)
 
     def leave(self) -> None:
-        """Has each connection made anew before it is used next, at most once a second.
+        """Renew each connection before its next use, at most once a second.
 
         A connection is ended where another takes its place, so that there are never more than the pool holds.
         """
@@ -147,7 +147,7 @@ def _prepare_postgresql(dbapi: Any, _record: object) -> None:
 
 
 def _refuse_dead(dbapi: Any, _record: object, _proxy: object) -> None:
-    """Has a connection made anew that the server has ended: then there is something to read, while it should be idle.
+    """Renew a connection that the server has ended: there is something to read then, while it should be idle.
 
     To ask the server each time would cost as much as a statement.
     """

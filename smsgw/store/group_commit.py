@@ -39,7 +39,7 @@ class GroupCommit:
         self._group: _Group | None = None
 
     def enter(self) -> sqlite3.Connection:
-        """Begins a transaction of the caller's own; until it leaves, nobody else writes.
+        """Begin a transaction of the caller's own; until it leaves, nobody else writes.
 
         Raises `sqlite3.OperationalError` when the database stays locked.
         """
@@ -52,7 +52,7 @@ class GroupCommit:
         return connection
 
     def leave(self, *, keeps_changes: bool) -> None:
-        """Ends the caller's transaction, and returns once all that it has written or read is on the disk.
+        """End the caller's transaction, and return once all that it has written or read is on the disk.
 
         Raises the error of the commit, after which nothing of the group is there.
         """
@@ -74,7 +74,7 @@ class GroupCommit:
             raise copy(group.error) from group.error
 
     def close(self) -> None:
-        """Closes the connection, at the end of the group that writes; the next transaction opens another."""
+        """Close the connection, at the end of the group that writes; the next transaction opens another."""
         with self._gate:
             self._is_closing = True
             if self._is_taken:
@@ -118,7 +118,7 @@ class GroupCommit:
         return connection
 
     def _pass_on(self) -> bool:
-        """Lets the next thread into the group; false where none waits."""
+        """Let the next thread into the group; false where none waits."""
         with self._gate:
             following = self._waiting.popleft() if self._waiting else None
         if following is not None:
@@ -126,7 +126,7 @@ class GroupCommit:
         return following is not None
 
     def _end_group(self) -> None:
-        """Commits, and lets the next thread begin another group before those of this one go on."""
+        """Commit, and let the next thread begin another group before those of this one go on."""
         group, self._group = self._group, None
         if group is not None and self._connection is not None:
             group.finish(self._connection)
@@ -162,7 +162,7 @@ class _Group:
         return signal
 
     def end_member(self, connection: sqlite3.Connection, *, keeps_changes: bool) -> None:
-        """Ends the transaction of the member that joined last."""
+        """End the transaction of the member that joined last."""
         if not connection.in_transaction:
             # SQLite ends all of it where the disk fails or is full, also what the members before have written.
             raise sqlite3.OperationalError("the transaction was rolled back")
@@ -174,7 +174,7 @@ class _Group:
             connection.execute("ROLLBACK")
 
     def finish(self, connection: sqlite3.Connection) -> None:
-        """Commits; returns when all is on the disk, or with the `error` set and nothing of it left."""
+        """Commit; return when all is on the disk, or with the `error` set and nothing of it left."""
         if not connection.in_transaction:
             return
         try:
@@ -191,7 +191,7 @@ def _acquired() -> threading.Lock:
 
 
 def _undo(connection: sqlite3.Connection) -> None:
-    """Leaves nothing of a commit that failed.
+    """Leave nothing of a commit that failed.
 
     Its frames may stand in the log, whole and valid, where a recovery after a crash would find them. The log goes on
     behind the last commit, so a write that changes nothing takes their place.

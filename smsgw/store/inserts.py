@@ -105,7 +105,7 @@ class Insert(_IntoTable[R]):
     """Inserts rows of a class into a table: all its fields, or only those that are named."""
 
     def all(self, session: Session, rows: Sequence[R]) -> None:
-        """Inserts them one after the other, at one go."""
+        """Insert them one after the other, at one go."""
         if rows:
             session.flush()
             connection = session.connection()
@@ -118,7 +118,7 @@ class Insert(_IntoTable[R]):
         return RowBatch(self, rows)
 
     def grouped(self, connection: Connection, rows: Sequence[R]) -> None:
-        """Inserts them with as few statements as hold them all."""
+        """Insert them with as few statements as hold them all."""
         values = [self._values(row) for row in rows]
         for text, group in self._text(connection.dialect).grouped(values):
             statements.execute(connection, text, group)
@@ -144,7 +144,7 @@ class InsertNew(_IntoTable[R], Generic[R, K]):
         self._returning = returning
 
     def new(self, session: Session, rows: Iterable[R]) -> list[K]:
-        """Returns the `returning` column of the rows that went in."""
+        """Return the `returning` column of the rows that went in."""
         values = [self._values(row) for row in rows]
         if not values:
             return []

@@ -1,4 +1,4 @@
-"""What SQLAlchemy takes for a connection to SQLite, while all that write share one."""
+"""Gives SQLAlchemy a connection to SQLite while all writers share one."""
 
 import sqlite3
 from typing import Any
@@ -14,29 +14,29 @@ class Member:
         self._connection: sqlite3.Connection | None = None
 
     def begin(self) -> sqlite3.Connection:
-        """Begins a transaction unless there is one, and returns what its statements run on."""
+        """Begin a transaction unless there is one, and return what its statements run on."""
         if self._connection is None:
             self._connection = self._group_commit.enter()
         return self._connection
 
     def cursor(self) -> sqlite3.Cursor:
-        """Begins a transaction unless there is one."""
+        """Begin a transaction unless there is one."""
         return self.begin().cursor()
 
     def commit(self) -> None:
-        """Returns once it is on the disk."""
+        """Return once it is on the disk."""
         self._leave(keeps_changes=True)
 
     def rollback(self) -> None:
-        """Returns once all that it has read is on the disk."""
+        """Return once all that it has read is on the disk."""
         self._leave(keeps_changes=False)
 
     def close(self) -> None:
-        """Rolls back what was not committed."""
+        """Roll back what was not committed."""
         self._leave(keeps_changes=False)
 
     def create_function(self, *_: Any, **__: Any) -> None:
-        """Does nothing: SQLAlchemy has given its functions to the connection beneath."""
+        """Do nothing: SQLAlchemy has given its functions to the connection beneath."""
 
     def _leave(self, *, keeps_changes: bool) -> None:
         connection, self._connection = self._connection, None

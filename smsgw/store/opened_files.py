@@ -17,17 +17,17 @@ class OpenedFiles:
         self._beside: dict[str, int | None] = {}
 
     def check(self) -> None:
-        """Raises `sqlite3.OperationalError` where the path no longer names the file that was opened."""
+        """Raise `sqlite3.OperationalError` where the path no longer names the file that was opened."""
         _check(self._path, self._number)
 
     def note_log(self) -> None:
-        """Remembers the log and its index, which SQLite keeps while a connection is open that has begun to write."""
+        """Remember the log and its index, which SQLite keeps while a connection is open that has begun to write."""
         if not self._beside:
             names = (f"{self._path}-wal", f"{self._path}-shm")
             self._beside = {name: _number(name) for name in names}
 
     def forget_log(self) -> None:
-        """Lets another connection find others."""
+        """Let another connection find others."""
         self._beside = {}
 
     def check_all(self) -> None:
@@ -38,7 +38,7 @@ class OpenedFiles:
 
 
 def _keep_private(path: Path) -> None:
-    """Makes the file before SQLite does, for its owner alone: it holds what people wrote, and webhook secrets.
+    """Make the file before SQLite does, for its owner alone: it holds what people wrote, and webhook secrets.
 
     Raises `OperationalError` where it cannot be made, or be written by this user.
     """

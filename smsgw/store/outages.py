@@ -54,7 +54,7 @@ class OutageLog:
         self._silent_until = 0.0
 
     def note(self, error: BaseException) -> None:
-        """Writes the line unless there was one just now."""
+        """Write the line unless there was one just now."""
         moment = self._clock()
         if moment >= self._silent_until:
             self._silent_until = moment + LOG_SECONDS

@@ -113,14 +113,14 @@ class Change(_Prepared):
             raise TypeError("a change that gives rows is a Query")
 
     def run(self, session: Session, **values: object) -> None:
-        """Runs it once."""
+        """Run it once."""
         session.flush()
         connection = session.connection()
         for compiled, part in self.compiled_parts(connection.dialect, values):
             statements.execute(connection, compiled.text, compiled.bind(part))
 
     def run_each(self, session: Session, values: Sequence[Values]) -> None:
-        """Runs it for each of these values, none of which is a list, at one go."""
+        """Run it for each of these values, none of which is a list, at one go."""
         if not values:
             return
         session.flush()
@@ -146,7 +146,7 @@ class RowUpdate(Generic[R]):
         )
 
     def run(self, session: Session, changed: Iterable[R]) -> None:
-        """Writes them, in one statement."""
+        """Write them, in one statement."""
         self._change.run_each(
             session,
             [dict(zip(self._names, self._values(row), strict=True)) for row in changed],

@@ -42,7 +42,7 @@ class Reader:
             raise statements.translated(error, text, self._engine.dialect) from error
 
     def close(self) -> None:
-        """Ends the connections."""
+        """End the connections."""
         with suppress(IndexError):  # other threads take and close some meanwhile
             while True:
                 self._connections.pop().close()

@@ -54,7 +54,7 @@ def maker(row: type, columns: Sequence[sa.ColumnElement[Any]]) -> Callable[[Sequ
 def check_column(
     owner: str, field: Field, column: sa.ColumnElement[Any], *, is_written: bool = False
 ) -> None:
-    """Raises `TypeError` where the column's values would not be what the field says, or the other way round."""
+    """Raise `TypeError` where the column's values would not be what the field says, or the other way round."""
     plain = column.element if isinstance(column, sa.Label) else column
     if isinstance(plain, sa.Column) and plain.nullable != field.is_nullable:
         if plain.nullable and not is_written:

@@ -1,4 +1,4 @@
-"""Messages and dispatches as plain rows, for where a poll moves many: the ORM looks at each one by itself."""
+"""Gives messages and dispatches as plain rows where a poll moves many: the ORM takes time for each one."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -140,7 +140,7 @@ def execute(
     *,
     gives_rows: bool = False,
 ) -> Sequence[Any]:
-    """Has the driver run it, once or for each tuple of a list; errors are SQLAlchemy's.
+    """Have the driver run it, once or for each tuple of a list; errors are SQLAlchemy's.
 
     Returns its rows where it `gives_rows`, which psycopg would take longer to say than to fetch them.
     """
@@ -173,7 +173,7 @@ def translated(error: Exception, text: str, dialect: Dialect) -> BaseException:
 
 
 def _at(values: Sequence[Any], index: int) -> Any:
-    """Lists are filled up with their last value: `IN` does not mind."""
+    """Fill lists up with their last value: `IN` does not mind."""
     return values[index] if index < len(values) else values[-1]
 
 

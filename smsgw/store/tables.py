@@ -1,4 +1,4 @@
-"""What all tables share: where they are registered, and how they keep moments."""
+"""Registers all tables, and defines how they store times."""
 
 from datetime import UTC, datetime
 from functools import lru_cache

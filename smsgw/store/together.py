@@ -1,4 +1,4 @@
-"""Together: what several threads want inserted at once goes in with one transaction, and one fsync, for them all."""
+"""Inserts what several threads want to insert at once in one transaction, with one fsync for them all."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -28,7 +28,7 @@ class Together:
         self._is_led = False
 
     def insert(self, batches: Sequence[RowBatch]) -> None:
-        """Returns once the rows are committed, or raises why they are not.
+        """Return once the rows are committed, or raise why they are not.
 
         After an error of the COMMIT itself they may be there all the same: nobody writes them again.
         """
@@ -67,7 +67,7 @@ class Together:
                 self._waiting[0].signal.release()
 
     def _write(self, group: "list[_Caller]") -> None:
-        """Writes for the group, or for all who wait once the transaction has begun."""
+        """Write for the group, or for all who wait once the transaction has begun."""
         is_inserted = False
         try:
             with self._transaction() as connection:

@@ -22,17 +22,17 @@ class WriteLock:
         self._next = _FileLock(f"{path}-next")
 
     def acquire(self, deadline: float) -> None:
-        """Returns with the lock, or without it at the deadline, a value of `time.monotonic`."""
+        """Return with the lock, or without it at the deadline, a value of `time.monotonic`."""
         if self._next.acquire(deadline):
             self._lock.acquire(deadline)
             self._next.release()
 
     def release(self) -> None:
-        """Gives the lock up."""
+        """Give the lock up."""
         self._lock.release()
 
     def close(self) -> None:
-        """Lets go of the files; from now on nothing is waited for."""
+        """Let go of the files; from now on nothing is waited for."""
         self._lock.close()
         self._next.close()
 

@@ -492,7 +492,7 @@ def test_the_doctor_takes_only_cht_gateways_versions_for_old(
     assert _check_of(run, "p") == {
         "check": "device p",
         "state": "ok",
-        "text": "was heard of 0 seconds ago",
+        "text": "was seen 0 seconds ago",
         "advice": "",
     }
 

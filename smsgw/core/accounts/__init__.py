@@ -1,1 +1,1 @@
-"""CRMs and operators: who they are and what they may do."""
+"""Manages CRMs and operators: who they are and what they may do."""

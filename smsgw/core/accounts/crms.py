@@ -1,4 +1,4 @@
-"""CRMs: their keys, and which devices they may use."""
+"""Manages CRMs: their keys, and which devices they may use."""
 
 import unicodedata
 from collections import defaultdict
@@ -29,7 +29,7 @@ _IS_WAITING = sa.and_(~Crm.approved, Crm.removed_at.is_(None))
 def add(
     session: Session, name: str, device_ids: Sequence[str] | None, now: datetime
 ) -> tuple[Crm, str]:
-    """Makes a CRM and returns it with its API key, which is not kept.
+    """Make a CRM and return it with its API key, which is not kept.
 
     `device_ids` are the devices it may use; `None` means all of the operators', future ones too.
     """
@@ -42,7 +42,7 @@ def add(
 
 
 def add_unapproved(session: Session, name: str, now: datetime) -> tuple[Crm, str]:
-    """Makes a CRM for somebody without a key and returns it with its API key; it has only devices of its own.
+    """Make a CRM for somebody without a key and return it with its API key; it has only devices of its own.
 
     `Conflict` for a name that any CRM has or had, or one that reads like it.
     """
@@ -61,7 +61,7 @@ def add_unapproved(session: Session, name: str, now: datetime) -> tuple[Crm, str
 
 
 def approve(crm: Crm) -> None:
-    """Notes that an operator knows this CRM, which registered itself; what it may use is for `route`."""
+    """Note that an operator knows this CRM, which registered itself; what it may use is for `route`."""
     crm.approved = True
 
 
@@ -125,14 +125,14 @@ def find_caller(database: Database, key: str) -> Caller | None:
 
 
 def rotate(crm: Crm) -> str:
-    """Gives the CRM a new key and returns it; the old one is void at once."""
+    """Give the CRM a new key and return it; the old one is void at once."""
     key = ids.new_crm_key()
     crm.key_hash = ids.hash_secret(key)
     return key
 
 
 def remove(session: Session, crm: Crm, now: datetime) -> None:
-    """Takes the CRM away with its own devices: its key is void and what it still has in the queue is cancelled.
+    """Take the CRM away with its own devices: its key is void and what it still has in the queue is cancelled.
 
     Its messages stay.
     """
@@ -147,13 +147,13 @@ def remove(session: Session, crm: Crm, now: datetime) -> None:
 
 
 def rename(session: Session, crm: Crm, name: str) -> None:
-    """Gives the CRM another name; `Conflict` when it is taken."""
+    """Give the CRM another name; `Conflict` when it is taken."""
     if name != crm.name:
         crm.name = _checked_name(session, name)
 
 
 def route(session: Session, crm: Crm, device_ids: Sequence[str] | None, now: datetime) -> None:
-    """Sets which devices the CRM may use from now on, besides its own; `None` means all of the operators', future ones
+    """Set which devices the CRM may use from now on, besides its own; `None` means all of the operators', future ones
     too.
 
     What it has in the queue for any other device by name is cancelled. A CRM that registered itself is approved by it.

@@ -1,4 +1,4 @@
-"""Adds devices, gives them new secrets, frees them of what they have in hand, and removes them."""
+"""Adds devices, gives them new secrets, frees them of their messages, and removes them."""
 
 import re
 from datetime import datetime
@@ -33,7 +33,7 @@ _NEW_DEVICES = InsertNew(Device, _New, conflict_on=[Device.id], returning=Device
 def add_with_password(
     session: Session, device_id: str, phone: str | None, region: str | None, now: datetime
 ) -> tuple[Device, str]:
-    """Makes a device of the operators' and returns it with its password, which is not kept.
+    """Make a device of the operators' and return it with its password, which is not kept.
 
     A removed name comes back to life with its history, whoever it belonged to.
     """
@@ -62,7 +62,7 @@ def add_new(
     owner_crm_id: str | None,
     approved: bool,
 ) -> tuple[Device, str]:
-    """Makes a device with a `gw_live_…` key whose name is new; returns it with the key.
+    """Make a device with a `gw_live_…` key whose name is new; return it with the key.
 
     `Conflict` for a name that any device has or had, in capitals or not: its messages may still be there.
     """
@@ -81,7 +81,7 @@ def add_new(
 
 
 def rotate(session: Session, device: Device, now: datetime) -> str:
-    """Gives the device a new password and returns it; the old one is void.
+    """Give the device a new password and return it; the old one is void.
 
     Whoever comes with the new one may be another phone: what was handed out before and is not confirmed is in doubt.
     """
@@ -94,7 +94,7 @@ def rotate_key(session: Session, device: Device, now: datetime) -> str:
 
 
 def set_phone(device: Device, phone: str | None, region: str | None) -> None:
-    """Sets which number the device has; `None` where it is not known, `Invalid` for what is no number."""
+    """Set which number the device has; `None` where it is not known, `Invalid` for what is no number."""
     fault = None if phone is None else numbers.refusal(phone, region)
     if fault is not None:
         raise Invalid(f"phone: {fault}", details={"phone": [fault]})
@@ -102,7 +102,7 @@ def set_phone(device: Device, phone: str | None, region: str | None) -> None:
 
 
 def reset(session: Session, device: Device, now: datetime) -> int:
-    """Frees the device of all it has in hand, because its phone has forgotten everything; returns how many it was.
+    """Free the device of all it has in hand, because its phone has forgotten everything; return how many it was.
 
     Those messages fail as `unconfirmed`: the phone may have sent them all the same.
     """
@@ -113,7 +113,7 @@ def reset(session: Session, device: Device, now: datetime) -> int:
 
 
 def remove(session: Session, device: Device, now: datetime) -> None:
-    """Takes the device away, and all it had in hand ends as with `reset`.
+    """Take the device away, and all it had in hand ends as with `reset`.
 
     Its messages and ids stay, so nothing it sends later comes in twice, and a phone that gets its name later is not
     handed what this one may have sent.
@@ -179,7 +179,7 @@ def _with_secret(session: Session, device: Device, secret: str, now: datetime) -
 
 
 def _lock(session: Session, device: Device) -> Locked:
-    """Waits for the device's polls, so that none of them hands anything out meanwhile."""
+    """Wait for the device's polls, so that none of them hands anything out meanwhile."""
     session.flush()
     locked = locking.lock(session, device.id)
     if locked.removed_at is not None:

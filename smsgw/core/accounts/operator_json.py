@@ -1,4 +1,4 @@
-"""What operators see besides what a CRM sees: whose each message is."""
+"""Adds to JSON what only operators see: which CRM each message belongs to."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence

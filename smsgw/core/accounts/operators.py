@@ -1,4 +1,4 @@
-"""Operators: the people who run the server, and their keys."""
+"""Manages operators, the people who run the server, and their keys."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ FIXED = "SMSGW_OPERATOR_KEY"
 
 
 def add(session: Session, name: str, now: datetime) -> str:
-    """Makes an operator and returns the key, which is not kept."""
+    """Make an operator and return the key, which is not kept."""
     if not 1 <= len(name) <= 100 or not name.isprintable():
         raise Invalid("an operator's name has 1 to 100 printable characters")
     if session.get(Operator, name) is not None:
@@ -31,7 +31,7 @@ def everyone(session: Session) -> list[Operator]:
 
 
 def remove(session: Session, name: str) -> None:
-    """Takes the operator away; the key is void at once."""
+    """Take the operator away; the key is void at once."""
     operator = session.get(Operator, name)
     if operator is None:
         raise NotFound(f"no operator {name[:80]!r}")

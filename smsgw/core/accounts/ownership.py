@@ -1,4 +1,4 @@
-"""Whose each device is: registers devices for CRMs and strangers, approves them, and assigns them to another owner."""
+"""Registers devices for CRMs and strangers, approves them, and assigns them to another owner."""
 
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,7 @@ def add_for_crm(
     settings: Settings,
     now: datetime,
 ) -> tuple[Device, str]:
-    """Makes a device that this CRM alone uses, and returns it with its key; at most `devices_per_crm`."""
+    """Make a device that this CRM alone uses, and return it with its key; at most `devices_per_crm`."""
     _lock_enabled(session, crm_id)
     owned = _count(session, Device.owner_crm_id == crm_id)
     if owned >= settings.devices_per_crm:
@@ -45,7 +45,7 @@ def add_for_crm(
 def add_waiting(
     session: Session, device_id: str, phone: str | None, region: str | None, now: datetime
 ) -> tuple[Device, str]:
-    """Makes a device for somebody without a key, and returns it with its key; it is refused until it is approved."""
+    """Make a device for somebody without a key, and return it with its key; it is refused until it is approved."""
     pairing.PHONES.lock(session)
     if _count(session, ~Device.approved) >= MOST_WAITING:
         text = f"{MOST_WAITING} devices wait for an operator's approval already"
@@ -56,7 +56,7 @@ def add_waiting(
 
 
 def approve(session: Session, device: Device) -> None:
-    """Lets in a device that registered itself; nothing to do for all others.
+    """Let in a device that registered itself; nothing to do for all others.
 
     One of the CRM WebSocket API, whose messages go to the CRMs it is mapped to, goes to the only CRM there is.
     """
@@ -68,14 +68,14 @@ def approve(session: Session, device: Device) -> None:
 
 
 def map_to_only_crm(session: Session, device: Device) -> None:
-    """Lets the only approved CRM, if there is just one, use a device of the CRM WebSocket API."""
+    """Let the only approved CRM, if there is just one, use a device of the CRM WebSocket API."""
     crm = routes.find_only_crm(session) if device.protocol == protocols.SOCKET else None
     if crm is not None:
         routes.put(session, crm, device)
 
 
 def assign(session: Session, device: Device, crm: Crm | None, now: datetime) -> None:
-    """Gives the device to this CRM alone, or with `None` to the operators; routes to other CRMs stay.
+    """Give the device to this CRM alone, or with `None` to the operators; routes to other CRMs stay.
 
     The owner before keeps no route to it. What CRMs have queued for it that may not use it any more is cancelled. Its
     secret stays.
@@ -128,7 +128,7 @@ def shapes(
 
 
 def _lock_enabled(session: Session, crm_id: str) -> None:
-    """Takes the CRM's row until the commit, so that two at once do not pass its limit, nor its removal one of them."""
+    """Take the CRM's row until the commit, so that two at once do not pass its limit, nor its removal one of them."""
     crm = session.get_one(Crm, crm_id, with_for_update={"key_share": True}, populate_existing=True)
     if not crm.enabled or crm.removed_at is not None:
         raise Unauthorized("this API key is not valid any more")

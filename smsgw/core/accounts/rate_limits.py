@@ -1,4 +1,4 @@
-"""Rate limits: the generic cell rate algorithm as one statement of the database, exact over all processes."""
+"""Limits rates by the generic cell rate algorithm, as one database statement, exact over all processes."""
 
 import math
 from dataclasses import dataclass
@@ -107,7 +107,7 @@ def refusal(state: RateState) -> TooMany:
 
 
 def count(session: Session, limit: Limit, caller: str, now: datetime) -> RateState:
-    """Counts a request of the caller against the limit; one that is not allowed takes nothing away."""
+    """Count a request of the caller against the limit; one that is not allowed takes nothing away."""
     moment = now.timestamp()
     query = _COUNT_ON_POSTGRESQL if is_postgresql(session) else _COUNT_ON_SQLITE
     row = query.one(
@@ -134,6 +134,6 @@ def _state(limit: Limit, is_allowed: bool, used_seconds: float, moment: float) -
 
 
 def forget_unused(session: Session, now: datetime) -> None:
-    """Removes the counts nobody has used for a day."""
+    """Remove the counts nobody has used for a day."""
     oldest = (now - UNUSED_AFTER).timestamp()
     session.execute(sa.delete(RateLimit).where(RateLimit.arrival <= oldest))

@@ -1,4 +1,4 @@
-"""Single mappings of a device to a CRM, for protocols that map one at a time."""
+"""Maps single devices to a CRM, for protocols that map one at a time."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -28,20 +28,20 @@ _NEW_ROUTES = InsertNew(
 
 
 def put(session: Session, crm: AnyCrm, device: Device) -> None:
-    """Lets the CRM use the device; nothing to do where it may use it already."""
+    """Let the CRM use the device; nothing to do where it may use it already."""
     is_operators = device.owner_crm_id is None
     if device.owner_crm_id != crm.id and not (crm.uses_all_devices and is_operators):
         _NEW_ROUTES.new(session, [_Route(crm.id, device.id)])
 
 
 def drop(session: Session, device: Device, crm_ids: Collection[str | None]) -> None:
-    """Takes back the routes of the device to these CRMs: an owner needs none, and who was the owner keeps none."""
+    """Take back the routes of the device to these CRMs: an owner needs none, and who was the owner keeps none."""
     is_theirs = sa.and_(CrmDevice.device_id == device.id, CrmDevice.crm_id.in_(crm_ids))
     session.execute(sa.delete(CrmDevice).where(is_theirs))
 
 
 def remove(session: Session, crm: Crm, device: Device, now: datetime) -> None:
-    """Takes the device away from the CRM and cancels what it has queued for it.
+    """Take the device away from the CRM, and cancel what it has queued for it.
 
     `Conflict` for a CRM's own device, and for one of the operators' where it may use all of these.
     """

@@ -1,1 +1,1 @@
-"""Devices: who they are, what they may be handed, and whether they are there."""
+"""Manages devices: who they are, what they may be handed, and whether they are online."""

@@ -1,4 +1,4 @@
-"""A device's window: what it has in hand, and how much more it may be handed at a moment."""
+"""Calculates how many messages and segments a device may be handed now."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -139,7 +139,7 @@ def is_in_flight(now: datetime) -> sa.ColumnElement[bool]:
     """A condition on `Dispatch`: it takes a place in the device's window.
 
     Leased, accepted, or sending for less than ten minutes. Stuck ones do not count, or ten of them would silence
-    a phone for ever.
+    a phone permanently.
     """
     return _takes_a_place(now - SENDING_COUNTS_FOR, now + SENDING_COUNTS_FOR)
 

@@ -1,4 +1,4 @@
-"""Locking a device, so that its requests are served one after another."""
+"""Locks a device, so that its requests are served one after another."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -87,7 +87,7 @@ _IS_OWNER_ENABLED = Query(
 
 
 def lock(session: Session, device_id: str, protocol: str | None = None) -> Locked:
-    """Takes the device's row until the commit, so that its polls are served one after another, and counts one up.
+    """Take the device's row until the commit, so that its polls are served one after another, and count one up.
 
     Notes the protocol it speaks now, where one is given.
     """
@@ -121,7 +121,7 @@ def admit(session: Session, login: Login, protocol: str | None = None) -> Locked
 
 
 def check_admitted(approved: bool, enabled: bool) -> None:
-    """Raises `DeviceWaiting` or `DeviceDisabled` for a device that may not come in."""
+    """Raise `DeviceWaiting` or `DeviceDisabled` for a device that may not come in."""
     if not approved:
         raise DeviceWaiting("this device waits for an operator's approval")
     if not enabled:

@@ -1,4 +1,4 @@
-"""Logins: which device a request comes from, read in one query, and whether there may be anything for it."""
+"""Reads which device a request comes from, and whether it may have work, in one query."""
 
 from datetime import datetime
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Registering without a key: open only where a setting says so or an operator has opened it for some minutes.
+"""Decides whether devices or CRMs may register without a key: by a setting, or for some minutes by an operator.
 
 Phones and CRMs each have a registration that is opened by itself.
 """
@@ -36,7 +36,7 @@ class Registration:
     is_always_open: Callable[[Settings], bool]
 
     def open_for(self, session: Session, minutes: int, now: datetime) -> datetime:
-        """Opens registration for some minutes from now and returns when it ends; 0 closes it."""
+        """Open registration for some minutes from now, and return when it ends; 0 closes it."""
         until = now + timedelta(minutes=minutes)
         _NEW_OPENINGS.new(session, [_Opening(self.row_id, until)])
         session.execute(
@@ -45,7 +45,7 @@ class Registration:
         return until
 
     def lock(self, session: Session) -> None:
-        """Makes everybody else who registers wait until the commit: of two at once one would not see the other."""
+        """Make everybody else who registers wait until the commit: of two at once one would not see the other."""
         _NEW_OPENINGS.new(session, [_Opening(self.row_id, _NEVER_OPENED)])
         is_this = Pairing.id == self.row_id
         session.execute(sa.select(Pairing.id).where(is_this).with_for_update())
@@ -58,7 +58,7 @@ class Registration:
         return until is not None and until > now
 
     def check_open(self, session: Session, settings: Settings, now: datetime) -> None:
-        """Raises `Forbidden` with what the operator has to do, unless registration is open."""
+        """Raise `Forbidden` with what the operator has to do, unless registration is open."""
         if not self.is_open(session, settings, now):
             raise Forbidden(
                 f"registration is closed; an operator opens it with the command '{self.command}'",

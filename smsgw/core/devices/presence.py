@@ -1,4 +1,4 @@
-"""Presence: when each device was last heard of, and telling its CRMs when it falls silent or comes back."""
+"""Notes when each device was last seen, and announces to CRMs when it goes offline or comes back."""
 
 from datetime import datetime
 
@@ -55,14 +55,14 @@ class Sightings:
         protocol: str = protocols.CHT,
         is_quiet: bool = False,
     ) -> None:
-        """Remembers that the device was heard of, by which protocol, and whether it had nothing left to report."""
+        """Remember that the device was seen, by which protocol, and whether it had nothing left to report."""
         key = (login.device_id, login.secret_hash)
         self._seen[key] = (at, app_version, protocol)
         if is_quiet:
             self._quiet[key] = max(login.revision, self._quiet.get(key, login.revision))
 
     def write(self, session: Session) -> int:
-        """Writes all sightings in one statement; returns how many there were."""
+        """Write all sightings in one statement; return how many there were."""
         seen, self._seen = self._seen, {}
         quiet, self._quiet = self._quiet, {}
         if not seen:
@@ -85,7 +85,7 @@ class Sightings:
 
 
 def leave(session: Session, device_id: str, socket_id: str, now: datetime) -> None:
-    """Notes that the device's socket was open until now; one that a newer socket took the place of changes nothing."""
+    """Note that the device's socket was open until now; a socket that a newer one has replaced changes nothing."""
     session.execute(
         sa.update(Device)
         .where(Device.id == device_id, Device.socket_id == socket_id)
@@ -99,7 +99,7 @@ def has_changes(session: Session, now: datetime, offline_seconds: int) -> bool:
 
 
 def announce_changes(session: Session, now: datetime, offline_seconds: int) -> int:
-    """Tells `device.offline` once for each device that fell silent and `device.online` once when it is back.
+    """Announce `device.offline` once for each device that went silent, and `device.online` once when it is back.
 
     Some at a time, because others want to write too; returns how many.
     """

@@ -1,4 +1,4 @@
-"""What differs between the apps of devices: how often one is handed a message, for how long, and when it is silent.
+"""Knows how apps differ: how often and for how long a message is handed out, and when a device is silent.
 
 Sources: cht-gateway sends a message with an id it knows only once. The apps that hold a socket do not look at the id,
 so a message goes to them once more at most, and late. MySMSAPio's document calls a device offline after two minutes.

@@ -1,4 +1,4 @@
-"""Devices: finding them, and how they are shown."""
+"""Finds devices and shows them as JSON."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -35,7 +35,7 @@ def several(session: Session, device_ids: Sequence[str]) -> list[Device]:
 
 
 def is_online(device: Device, now: datetime, offline_seconds: int) -> bool:
-    """Whether it was heard of within `offline_seconds`, or within what its protocol says instead."""
+    """Whether it was seen within `offline_seconds`, or within what its protocol says instead."""
     limit = timedelta(
         seconds=protocols.offline_seconds(
             device.protocol, offline_seconds, device.socket_id is not None

@@ -1,4 +1,4 @@
-"""Which CRMs and which devices go together.
+"""Decides which CRMs may use which devices.
 
 A device belongs to the CRM that registered it, which uses it alone, or to the operators. An operator may route any
 device to any CRM; a CRM that may use all devices may use the operators', and its own. A device that waits for approval
@@ -108,5 +108,5 @@ def _has_enabled_owner() -> sa.ColumnElement[bool]:
 
 
 def ids_for_device(session: Session, device_id: str) -> list[str]:
-    """The CRMs that are told what happens on this device."""
+    """List the CRMs that get the events of this device."""
     return _OF_DEVICE.all(session, device_id=device_id)

@@ -1,4 +1,4 @@
-"""Devices that hold a socket: whose socket gets the messages, and for which of many sockets there may be any.
+"""Decides which socket of a device gets its messages, and which of many devices may have some waiting.
 
 The newest socket of a device is its only one, in whatever process it is held: its id stands in the device's row and is
 checked, with the row locked, whenever messages are handed out.
@@ -55,7 +55,7 @@ def new_id() -> str:
 
 
 def claim(session: Session, login: Login, protocol: str, socket_id: str, now: datetime) -> None:
-    """Makes this socket the device's only one; the device is locked until the commit. Raises what `admit` raises."""
+    """Make this socket the device's only one; the device is locked until the commit. Raises what `admit` raises."""
     locking.admit(session, login, protocol)
     session.execute(
         sa.update(Device)
@@ -65,7 +65,7 @@ def claim(session: Session, login: Login, protocol: str, socket_id: str, now: da
 
 
 def release(session: Session, device_id: str, socket_id: str) -> None:
-    """Notes that the device has no socket any more, unless a newer one took its place."""
+    """Note that the device has no socket any more, unless a newer one took its place."""
     session.execute(
         sa.update(Device)
         .where(Device.id == device_id, Device.socket_id == socket_id)

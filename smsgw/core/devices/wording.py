@@ -1,4 +1,4 @@
-"""How to speak to people of a device that comes by, or does not, in words that fit its app's protocol."""
+"""Describes to people when a device polls or connects, in words that fit its app's protocol."""
 
 from typing import NamedTuple
 
@@ -14,15 +14,15 @@ class Words(NamedTuple):
     begin: str
 
 
-_HEARD_OF = Words("has never connected", "was heard of", "")
+_SEEN = Words("has never connected", "was seen", "")
 _WORDS = {
     CHT: Words(
         "has never polled", "polled", "type its URL into the phone's app and switch polling on"
     ),
-    MYSMSAPIO: _HEARD_OF._replace(
+    MYSMSAPIO: _SEEN._replace(
         begin="scan its QR code with the app; 'device rotate ID --key' shows a new one"
     ),
-    SOCKET: _HEARD_OF._replace(
+    SOCKET: _SEEN._replace(
         begin="let its app open /ws with the token that registering gave it (docs/crm-websocket.md)"
     ),
 }

@@ -1,1 +1,1 @@
-"""Events: recording them with what happened, and the feed that gives them back in order."""
+"""Records events together with what caused them, and gives them back in order."""

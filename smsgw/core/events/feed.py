@@ -1,4 +1,4 @@
-"""The feed of events in the order in which they became visible, and the positions its readers go on from."""
+"""Reads events in the order in which they became visible, and the positions from which readers continue."""
 
 from collections.abc import Collection
 from datetime import datetime

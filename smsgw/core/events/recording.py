@@ -1,4 +1,4 @@
-"""Events: recorded in the transaction of what happened, together with a delivery for each endpoint that wants them."""
+"""Records events in the transaction that causes them, with one delivery for each subscribed endpoint."""
 
 import json
 from collections.abc import Sequence
@@ -95,7 +95,7 @@ _SUBSCRIBERS = Query(
 
 
 def record(session: Session, new_events: Sequence[NewEvent], now: datetime) -> list[str]:
-    """Writes the events and one pending delivery for each enabled endpoint that wants them; returns the events' ids."""
+    """Write the events and one pending delivery for each enabled endpoint that wants them; return the events' ids."""
     if not new_events:
         return []
     rows = _write(session, new_events, now)
@@ -117,14 +117,14 @@ def record(session: Session, new_events: Sequence[NewEvent], now: datetime) -> l
 def record_for(
     session: Session, endpoint: WebhookEndpoint, new_event: NewEvent, now: datetime
 ) -> str:
-    """Writes one event for one endpoint, whatever it subscribed to, and returns the delivery's id (a ping, for one)."""
+    """Write one event for one endpoint, whatever it subscribed to, and return the delivery's id (a ping, for one)."""
     (row,) = _write(session, [new_event], now)
     (delivery_id,) = deliver(session, [(row.id, endpoint.id)], now)
     return delivery_id
 
 
 def deliver(session: Session, pairs: Sequence[tuple[str, str]], now: datetime) -> list[str]:
-    """Writes a pending delivery, due now, for each pair of event id and endpoint id; returns the deliveries' ids."""
+    """Write a pending delivery, due now, for each pair of event id and endpoint id; return the deliveries' ids."""
     rows = [
         _Delivery(ids.new_delivery_id(), event_id, endpoint_id, now, now)
         for event_id, endpoint_id in pairs
@@ -178,7 +178,7 @@ def _transaction_position(session: Session) -> int:
 
 
 def raise_feed_base(session: Session) -> None:
-    """Makes new positions higher than all stored ones, also after a dump was restored into a new server."""
+    """Make new positions higher than all stored ones, also after a dump was restored into a new server."""
     if not is_postgresql(session):
         return
     highest = session.scalar(sa.select(sa.func.max(Event.tx))) or 0

@@ -1,1 +1,1 @@
-"""Messages: queueing, handing out, reports, receiving, and how each one ends."""
+"""Queues messages, hands them out, applies reports, receives SMS and ends messages."""

@@ -1,4 +1,4 @@
-"""All messages, whoever's: for operators, in pages and as a walk through everything."""
+"""Lists the messages of all CRMs for operators, in pages or one after another."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

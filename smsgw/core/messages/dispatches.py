@@ -1,4 +1,4 @@
-"""Dispatches: a message's handings to devices, and which of them gives the message its status."""
+"""Reads the dispatches of messages, and decides which of them gives the message its status."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -107,7 +107,7 @@ def settle(
     dispatches: Sequence[Dispatch | DispatchRow],
     history: HistoryWriter,
 ) -> bool:
-    """Gives the message the status of the dispatch that got furthest, and tells its CRM when that is news.
+    """Give the message the status of the dispatch that got furthest, and tell its CRM when that is news.
 
     Returns whether that changed the message.
 
@@ -137,7 +137,7 @@ def settle(
 def end_unconfirmed(
     message: Message | MessageRow, dispatches: Sequence[DispatchRow], history: HistoryWriter
 ) -> list[DispatchRow]:
-    """Ends what no phone has confirmed of a message that was sent, so that it is not handed out again.
+    """End what no phone has confirmed of a message that was sent, so that it is not handed out again.
 
     Returns the dispatches it changed. A later report still lifts them.
     """
@@ -159,7 +159,7 @@ def fail_unconfirmed(
     reason: str,
     history: HistoryWriter,
 ) -> None:
-    """Fails a dispatch as `unconfirmed`: its phone may have sent it all the same, so a later report lifts that."""
+    """Fail a dispatch as `unconfirmed`: its phone may have sent it all the same, so a later report lifts that."""
     dispatch.status = "failed"
     dispatch.status_at = history.now
     dispatch.reason = reason

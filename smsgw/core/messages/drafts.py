@@ -1,4 +1,4 @@
-"""Drafts: what a CRM asks to be sent, whether it can be, and the message it becomes."""
+"""Checks what a CRM asks to send, and makes the message of it."""
 
 import hashlib
 import json
@@ -54,7 +54,7 @@ class Draft:
 def check_one(
     session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
 ) -> None:
-    """Raises `Invalid` where the draft cannot be sent, with `details[field]`."""
+    """Raise `Invalid` where the draft cannot be sent, with `details[field]`."""
     refuse_one(crm, settings, draft, _usable(session, crm, [draft]), now)
 
 
@@ -76,7 +76,7 @@ def without_row(error: Invalid) -> Invalid:
 def check(
     session: Session, crm: AnyCrm, settings: Settings, drafts: Mapping[int, Draft], now: datetime
 ) -> None:
-    """Raises `Invalid` where any of them cannot be sent, with `details["messages"][row][field]`."""
+    """Raise `Invalid` where any of them cannot be sent, with `details["messages"][row][field]`."""
     _refuse(crm, settings, drafts, _usable(session, crm, drafts.values()), now)
 
 

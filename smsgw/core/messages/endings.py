@@ -1,4 +1,4 @@
-"""How a message ends that no phone has: it is cancelled, or its time passes."""
+"""Cancels and expires messages that no phone has."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,7 +16,7 @@ _EXPIRE_AT_ONCE = 500
 
 
 def cancel(session: Session, message: Message, now: datetime) -> None:
-    """Cancels a message no phone has; `IllegalTransition` once one has it or it has ended."""
+    """Cancel a message no phone has; `IllegalTransition` once one has it or it has ended."""
     if message.direction != "outbound" or message.status != statuses.QUEUED:
         raise IllegalTransition(
             f"the message is {message.status}; only a queued one can be cancelled",
@@ -28,14 +28,14 @@ def cancel(session: Session, message: Message, now: datetime) -> None:
 def cancel_queued(
     session: Session, crm: Crm, now: datetime, *which: sa.ColumnElement[bool]
 ) -> None:
-    """Cancels all that this CRM has in the queue, or of that only what these conditions name."""
+    """Cancel all that this CRM has in the queue, or of that only what these conditions name."""
     queued = sa.select(Message).where(Message.crm_id == crm.id, device_queue.IS_QUEUED, *which)
     messages = session.scalars(queued.order_by(Message.id).with_for_update())
     _end(session, list(messages), "cancelled", now)
 
 
 def expire_due(session: Session, now: datetime) -> int:
-    """Ends queued messages whose time has passed, some hundred at a time; returns how many."""
+    """End queued messages whose time has passed, some hundred at a time; return how many."""
     overdue = (
         sa.select(Message)
         .where(device_queue.IS_QUEUED, Message.expires_at <= now)

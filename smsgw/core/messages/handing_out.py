@@ -1,4 +1,4 @@
-"""Handing queued messages to a device that polls: new ones, and once more what it never confirmed.
+"""Hands queued messages to a device that polls, and once more those it never confirmed.
 
 Rules: protocols of the stock app. A dispatch that is not acknowledged is handed out again to the same device with the
 same id, because the phone sends a known id only once; one that is acknowledged never is. `protocols` has the numbers,
@@ -157,7 +157,7 @@ def _has(database: Database, question: Query[bool], device_id: str, now: datetim
 def hand_out(
     session: Session, device: Locked, settings: Settings, history: HistoryWriter
 ) -> list[Outgoing]:
-    """Hands the device what it never confirmed once more, and new messages where an answer has room for them."""
+    """Hand the device what it never confirmed once more, and new messages where an answer has room for them."""
     again = _hand_out_again(session, device, settings, history.now)
     return again + hand_out_new(session, device, settings, history, MOST_PER_ANSWER - len(again))
 
@@ -165,7 +165,7 @@ def hand_out(
 def hand_out_to_socket(
     session: Session, login: Login, socket_id: str, settings: Settings, now: datetime
 ) -> list[Outgoing]:
-    """Hands the device what it is to send now; nothing when this is not its socket. Raises what `admit` raises."""
+    """Hand the device what it is to send now; nothing when this is not its socket. Raises what `admit` raises."""
     device = locking.admit(session, login)
     if device.socket_id != socket_id:
         return []
@@ -180,7 +180,7 @@ def hand_out_new(
     history: HistoryWriter,
     most: int = MOST_PER_ANSWER,
 ) -> list[Outgoing]:
-    """Hands the device at most so many queued messages, as many as its window and its minute hold."""
+    """Hand the device at most so many queued messages, as many as its window and its minute hold."""
     left = capacity.left(session, device.id, settings, history.now)
     places = min(most, left.places)
     if places <= 0 or left.segments <= 0:
@@ -193,7 +193,7 @@ def hand_out_new(
 def _hand_out_again(
     session: Session, device: Locked, settings: Settings, now: datetime
 ) -> list[Outgoing]:
-    """Hands out what was not confirmed within the lease, with the same ids."""
+    """Hand out what was not confirmed within the lease, with the same ids."""
     unconfirmed = _UNCONFIRMED.all(session, device_id=device.id, **moments(now))
     if not unconfirmed:
         return []

@@ -1,4 +1,4 @@
-"""Files of messages: checked as a whole, then queued in steps, each file once."""
+"""Imports files of messages: checks each as a whole, then queues it in steps, each file once."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -110,7 +110,7 @@ def begin(
 def _refuse_queued_rows(
     session: Session, crm: AnyCrm, settings: Settings, file: File, now: datetime
 ) -> None:
-    """Raises `Conflict` for rows that some other file, or a request, has queued: of a list where few were changed."""
+    """Raise `Conflict` for rows that some other file, or a request, has queued: of a list where few were changed."""
     wanted = [
         _Sms(numbers.normalise(draft.to, settings.default_region), draft.content, draft.send_at)
         for draft in file.drafts
@@ -151,7 +151,7 @@ def _key(sms: _Sms) -> bytes:
 def check_room(
     session: Session, crm: AnyCrm, settings: Settings, file: File, done_count: int, now: datetime
 ) -> None:
-    """Raises `TooMany` or `Invalid` where the queue has no room for what is left of the file.
+    """Raise `TooMany` or `Invalid` where the queue has no room for what is left of the file.
 
     The steps take their room themselves; what is taken here comes back with the next count of the queue.
     """
@@ -164,7 +164,7 @@ def check_room(
 def step(
     session: Session, crm: AnyCrm, settings: Settings, file: File, done_count: int, now: datetime
 ) -> tuple[int, int]:
-    """Queues the next rows after the first `done_count`; returns how many it were, and how many of them are new."""
+    """Queue the next rows after the first `done_count`; return how many it were, and how many of them are new."""
     found = _lock(session, crm, file)
     if found.done_count != done_count:
         raise Conflict("this file is being imported by another command", code="import_running")

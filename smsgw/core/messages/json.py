@@ -1,4 +1,4 @@
-"""What messages look like in JSON, in REST answers and in events alike."""
+"""Shows messages as JSON, in REST answers and in events alike."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What would become of a message, without sending it."""
+"""Shows what would become of a message, without sending it."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Quarantine: what devices sent that could not be understood, for an operator to look at and clear away."""
+"""Keeps what devices sent and nobody could read, for an operator to inspect and remove."""
 
 import hashlib
 from collections.abc import Sequence
@@ -73,14 +73,14 @@ def get(session: Session, item_id: int) -> QuarantinedItem:
 
 
 def clear(session: Session, item_ids: Sequence[int]) -> int:
-    """Removes these items; returns how many there were. `NotFound` when one is not there, and then none goes."""
+    """Remove these items; return how many there were. `NotFound` when one is not there, and then none goes."""
     for item_id in item_ids:
         session.delete(get(session, item_id))
     return len(item_ids)
 
 
 def clear_all(session: Session) -> int:
-    """Removes everything; returns how much there was."""
+    """Remove everything; return how much there was."""
     cleared = session.scalars(sa.delete(QuarantinedItem).returning(QuarantinedItem.id)).all()
     session.execute(
         sa.update(Device)

@@ -1,4 +1,4 @@
-"""Outbound messages: queueing. Handing out is `handout`, sending again `resending`, what never goes out `endings`."""
+"""Queues outbound messages. Modules beside: `handing_out`, `resending` and `endings`."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class New:
 def draw_up(
     database: Database, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
 ) -> New:
-    """Checks a draft without a `reference` as `take_one` does, and writes nothing: its rows can go in with others'."""
+    """Check a draft without a `reference` as `take_one` does, and write nothing: its rows can go in with others'."""
     usable: set[str] = set()
     if draft.device_id is not None:
         with database.reading() as session:
@@ -107,7 +107,7 @@ def queue(
 def take_one(
     session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
 ) -> Queued:
-    """Queues one draft as `take` does; what is wrong stands in `details[field]`."""
+    """Queue one draft as `take` does; what is wrong stands in `details[field]`."""
     try:
         (taken,) = take(session, crm, settings, [draft], now)
     except Invalid as error:
@@ -118,7 +118,7 @@ def take_one(
 def take(
     session: Session, crm: AnyCrm, settings: Settings, drafts: Sequence[Draft], now: datetime
 ) -> list[Queued]:
-    """Queues all drafts or none, and returns their messages in the same order.
+    """Queue all drafts or none, and return their messages in the same order.
 
     A `reference` this CRM has used before gives the message it made then, as it stands now; with another body it is
     a `Conflict`. Raises `TooMany` where a queue is full, and `Invalid` with `details["messages"][row][field]`, rows
@@ -169,7 +169,7 @@ def _of_references(
 
 
 def _insert(session: Session, wanted: Sequence[MessageRow]) -> dict[str, MessageRow]:
-    """Puts in what can go in, and returns the messages by id: of one `reference` there is one message."""
+    """Put in what can go in, and return the messages by id: of one `reference` there is one message."""
     named = [row for row in wanted if row.reference is not None]
     _MESSAGES.all(session, [row for row in wanted if row.reference is None])
     # In one order everywhere, so that two batches with the same references wait for each other and do not deadlock.

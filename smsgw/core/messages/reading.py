@@ -1,4 +1,4 @@
-"""Reading messages: what a CRM may see, in pages, newest first, however long the history is."""
+"""Lists the messages a CRM may see, in pages, newest first, however long the history is."""
 
 import re
 from collections.abc import Iterator, Sequence

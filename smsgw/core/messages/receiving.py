@@ -1,4 +1,4 @@
-"""Inbound SMS: kept once, for ever, however often and by whichever way a phone brings them."""
+"""Stores inbound SMS exactly once, however often and by whichever way a phone sends them."""
 
 import logging
 from collections.abc import Collection, Sequence
@@ -85,7 +85,7 @@ def receive(
     batch: Sequence[Received],
     history: HistoryWriter,
 ) -> None:
-    """Keeps what is new of the batch and tells the CRMs of the device.
+    """Keep what is new of the batch, and announce it to the CRMs of the device.
 
     Ids that are UUIDs count across devices (a phone that was registered anew sends them again), others per device.
     The first content that came with an id stays.

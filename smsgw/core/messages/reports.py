@@ -1,4 +1,4 @@
-"""Reports: what a device says about its dispatches, and what follows for their messages."""
+"""Applies what a device reports about its dispatches, and what follows for their messages."""
 
 import logging
 from collections import Counter, defaultdict
@@ -97,7 +97,7 @@ def apply(
     rule: Rule,
     history: HistoryWriter,
 ) -> None:
-    """Applies a device's reports, in the order they came; the device's row must be locked.
+    """Apply a device's reports, in the order they came; the device's row must be locked.
 
     Each one acknowledges its dispatch, also one we do not understand. A repeat changes nothing and is not kept twice.
     Reports about dispatches we do not know, or of another device, are counted at the device.
@@ -148,7 +148,7 @@ def _apply_one(
 ) -> None:
     dispatch.acknowledged_at = dispatch.acknowledged_at or history.now
     if message.purged_at is not None:
-        # Its history went with its text, so nobody can tell whether this is a repeat.
+        # Its history went with its text, so nobody knows whether this is a repeat.
         return
     _, reason = _said(report)
     history.note(

@@ -1,4 +1,4 @@
-"""Sending a message again: what failed, expired or is stuck goes back into the queue."""
+"""Puts a message that failed, expired or is stuck back into the queue."""
 
 from datetime import datetime, timedelta
 
@@ -17,7 +17,7 @@ _FINAL_RESENDABLE = ("failed", "expired")
 
 
 def queue(session: Session, message: Message, settings: Settings, now: datetime) -> None:
-    """Queues a message that failed or expired once more, or raises `IllegalTransition`.
+    """Queue a message that failed or expired once more, or raise `IllegalTransition`.
 
     One the phone may have sent all the same (unconfirmed, stuck) needs `queue_anyway`: it may arrive twice.
     """

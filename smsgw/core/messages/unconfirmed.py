@@ -52,7 +52,7 @@ _COUNT = Change(
 
 
 def give_up(session: Session, now: datetime) -> int:
-    """Fails what no phone confirmed: after the last hand-out, three days, or its time to live.
+    """Fail what no phone confirmed: after the last hand-out, three days, or its time to live.
 
     Some hundred at a time; returns how many. What somebody else changes just now is left for the next time.
     """
@@ -73,7 +73,7 @@ def give_up(session: Session, now: datetime) -> int:
 
 
 def doubt(session: Session, device: Locked, now: datetime) -> None:
-    """Notes that the phone was set up: its app checked its URL, or its secret changed.
+    """Note that the phone was set up: its app checked its URL, or its secret changed.
 
     Its app may be a new one that knows nothing of what it was handed before. So that is not handed out again: the next
     polls confirm it, or it fails. A poll that was let in before is handed nothing.
@@ -83,7 +83,7 @@ def doubt(session: Session, device: Locked, now: datetime) -> None:
 
 
 def count_poll(session: Session, device: Locked, history: HistoryWriter) -> None:
-    """Fails what the phone has not confirmed in the polls since it was set up, of which this is one."""
+    """Fail what the phone has not confirmed in the polls since it was set up, of which this is one."""
     has_been_asked = sa.and_(
         capacity.is_in_doubt(device.id),
         Dispatch.polls_in_doubt >= capacity.DOUBTED_FOR_POLLS - 1,
@@ -95,7 +95,7 @@ def count_poll(session: Session, device: Locked, history: HistoryWriter) -> None
 
 
 def forget(session: Session, device_id: str, now: datetime) -> int:
-    """Fails all that the device has in hand, because its phone knows nothing of it any more; returns how many.
+    """Fail all that the device has in hand, because its phone knows nothing of it any more; return how many.
 
     The device must be locked.
     """
@@ -115,7 +115,7 @@ def _fail(
     *,
     skip_locked: bool = False,
 ) -> int:
-    """Fails the dispatches that fulfil the condition; returns how many it was."""
+    """Fail the dispatches that fulfil the condition; return how many it was."""
     wanted = (
         sa.select(Message)
         .where(

@@ -1,4 +1,4 @@
-"""What an unfinished message is waiting for, in a sentence a person can act on."""
+"""Explains what an unfinished message is waiting for, in a sentence a person can act on."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -93,7 +93,7 @@ def _candidates(session: Session, crm: Crm, message: Message) -> list[Device]:
 
 
 def _likeliest(candidates: Sequence[Device]) -> Device:
-    """The enabled one that was heard of last."""
+    """The enabled one that was seen last."""
     return max(
         candidates,
         key=lambda device: (device.enabled, rfc3339_or_none(device.last_seen_at) or ""),

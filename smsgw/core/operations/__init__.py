@@ -1,1 +1,1 @@
-"""Running the server: housekeeping, health and figures."""
+"""Runs the server: housekeeping, health and figures."""

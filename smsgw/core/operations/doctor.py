@@ -1,4 +1,4 @@
-"""Everything an operator should look at, each with what to do about it."""
+"""Lists everything an operator should check, each with what to do about it."""
 
 import re
 from collections.abc import Iterator, Sequence

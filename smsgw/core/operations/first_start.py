@@ -1,4 +1,4 @@
-"""The first start: an operator, a device and a CRM, made once."""
+"""Makes an operator, a device and a CRM at the first start, once."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +26,7 @@ class Made:
 
 
 def make_first(session: Session, now: datetime) -> Made | None:
-    """Makes the three when there never was any of them, `None` otherwise. Of two at once, one makes them."""
+    """Make the three when there never was any of them, `None` otherwise. Of two at once, one makes them."""
     # One row that is always there, to wait for whoever is doing the same.
     session.scalars(sa.select(FeedBase.id).with_for_update()).one()
     if any(session.scalar(sa.select(sa.exists(table))) for table in _everyone()):

@@ -1,4 +1,4 @@
-"""Whether the server can do its work: the checks behind `/readyz` and, with many more, behind `doctor`."""
+"""Checks whether the server can do its work, for `/readyz` and, with many more checks, for `doctor`."""
 
 import os
 from collections.abc import Callable
@@ -85,11 +85,11 @@ def _worker(database: Database, now: datetime) -> Finding:
     with database.reading() as session:
         silent_seconds = stored_metrics.worker_silent_seconds(session, now)
     if silent_seconds is None:
-        text = "no worker was ever heard of"
+        text = "no worker was ever seen"
     elif silent_seconds > WORKER_IS_GONE_AFTER_SECONDS:
-        text = f"the worker was last heard of {silent_seconds:.0f} seconds ago"
+        text = f"the worker was last seen {silent_seconds:.0f} seconds ago"
     else:
-        return Finding("worker", "ok", f"heard of {max(silent_seconds, 0):.0f} seconds ago")
+        return Finding("worker", "ok", f"seen {max(silent_seconds, 0):.0f} seconds ago")
     advice = (
         f"start the server ({program.server_line()}) or the worker alone ({program.line('worker')})"
     )

@@ -1,4 +1,4 @@
-"""What the worker does every few seconds: watch for what is stuck, and remove what is too old."""
+"""Marks stuck messages, removes old data and notes the worker's heartbeat, every few seconds."""
 
 from datetime import datetime, timedelta
 
@@ -29,7 +29,7 @@ _AT_ONCE = 500
 
 
 def mark_stuck(session: Session, now: datetime) -> int:
-    """Marks what a phone has had for too long, and tells its CRM once; nothing is sent again by itself."""
+    """Mark what a phone has had for too long, and tell its CRM once; nothing is sent again by itself."""
     rows = session.execute(
         sa.select(Dispatch, Message)
         .join(Message, Message.id == Dispatch.message_id)
@@ -65,7 +65,7 @@ def mark_stuck(session: Session, now: datetime) -> int:
 
 
 def purge(session: Session, settings: Settings, now: datetime) -> int:
-    """Removes what is older than the retention time, some hundred at a time; returns how many it was.
+    """Remove what is older than the retention time, some hundred at a time; return how many it was.
 
     A message keeps its row without numbers and text: its ids must never be taken for new ones.
     """
@@ -95,7 +95,7 @@ def purge(session: Session, settings: Settings, now: datetime) -> int:
 
 
 def forget_requests(session: Session, now: datetime) -> None:
-    """Removes what was answered under an `Idempotency-Key` longer than a day ago, and counts that long unused."""
+    """Remove what was answered under an `Idempotency-Key` longer than a day ago, and count that long unused."""
     session.execute(
         sa.delete(IdempotentRequest).where(IdempotentRequest.created_at <= now - IDEMPOTENCY_LASTS)
     )
@@ -103,7 +103,7 @@ def forget_requests(session: Session, now: datetime) -> None:
 
 
 def note_heartbeat(session: Session, worker_id: str, now: datetime) -> None:
-    """Notes that this worker is alive, and forgets workers that were not heard of for a day."""
+    """Note that this worker is alive, and forget workers that were not seen for a day."""
     heartbeat = session.get(WorkerHeartbeat, worker_id)
     if heartbeat is None:
         session.add(WorkerHeartbeat(id=worker_id, started_at=now, last_seen_at=now))

@@ -1,4 +1,4 @@
-"""What a scrape of the metrics reads from the database: counts and ages, each from an index alone or a small table."""
+"""Reads counts and ages for a scrape of the metrics, each from an index alone or a small table."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,7 +31,7 @@ class WaitingQueue:
 
 @dataclass(frozen=True)
 class Seen:
-    """One device: `silent_seconds` is `None` when it was never heard of."""
+    """One device: `silent_seconds` is `None` when it was never seen."""
 
     device_id: str
     silent_seconds: float | None
@@ -42,7 +42,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Figures:
-    """All figures at one moment. `worker_silent_seconds` is `None` when no worker was heard of."""
+    """All figures at one moment. `worker_silent_seconds` is `None` when no worker was seen."""
 
     messages: dict[tuple[str, str], int]
     queues: list[WaitingQueue]
@@ -74,7 +74,7 @@ def read(session: Session, now: datetime) -> Figures:
 
 
 def worker_silent_seconds(session: Session, now: datetime) -> float | None:
-    """How long ago a worker was last heard of; `None` when none ever was."""
+    """How long ago a worker was last seen; `None` when none ever was."""
     return _age(session.scalar(sa.select(sa.func.max(WorkerHeartbeat.last_seen_at))), now)
 
 

@@ -1,4 +1,4 @@
-"""Counts for a CRM or for the operator: what came of the messages of some time, and what waits now."""
+"""Counts messages by status since a given time, and queued messages, for one CRM or the whole server."""
 
 from collections import defaultdict
 from datetime import datetime

@@ -1,1 +1,1 @@
-"""Webhooks: endpoints, what is delivered to them, and what follows from each attempt."""
+"""Manages webhook endpoints, their deliveries, and what follows from each attempt."""

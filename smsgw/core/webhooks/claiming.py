@@ -1,4 +1,4 @@
-"""Taking due deliveries: for a while, and so that no endpoint gets more than its share of the threads."""
+"""Claims due deliveries under a lease, so that no endpoint gets more than its share of the threads."""
 
 import heapq
 import secrets
@@ -99,7 +99,7 @@ def is_due(session: Session, free: FreeThreads, now: datetime) -> bool:
 def take(
     session: Session, free: FreeThreads, lease_until: datetime, now: datetime
 ) -> list[Claimed]:
-    """Takes as many due deliveries as threads are free for, the least loaded endpoints first.
+    """Take as many due deliveries as threads are free for, the least loaded endpoints first.
 
     The cost goes by the number of endpoints and threads, not by how many deliveries wait or are done. An endpoint
     that another worker is looking at right now is left out.
@@ -122,7 +122,7 @@ def take(
 def _choose(
     session: Session, candidates: Sequence[Candidate], free: FreeThreads, now: datetime
 ) -> list[str]:
-    """Deals out the free threads one by one, each to the endpoint that has the fewest requests by then."""
+    """Assign the free threads one by one, each to the endpoint that has the fewest requests by then."""
     waiting = due.deliveries(session, candidates, now)
     slow_threads = free.slow_threads
     chosen: list[str] = []

@@ -1,4 +1,4 @@
-"""Deliveries, one event for one endpoint: looking at them, trying an endpoint out, sending again on purpose."""
+"""Lists deliveries, sends a test event to an endpoint, and delivers events again on request."""
 
 from datetime import datetime
 from typing import Any
@@ -61,7 +61,7 @@ def shape(session: Session, delivery: Delivery) -> dict[str, Any]:
 
 
 def ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> str:
-    """Sends `webhook.ping` to this endpoint alone, once, also while it is paused; returns the delivery's id."""
+    """Send `webhook.ping` to this endpoint alone, once, also while it is paused; return the delivery's id."""
     _must_be_enabled(endpoint)
     new_event = recording.NewEvent("webhook.ping", endpoint.crm_id, {"endpoint_id": endpoint.id})
     delivery_id = recording.record_for(session, endpoint, new_event, now)
@@ -74,7 +74,7 @@ def ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> str:
 
 
 def replay(session: Session, delivery: Delivery, now: datetime) -> None:
-    """Delivers the event again at once under the same `webhook-id`.
+    """Deliver the event again at once under the same `webhook-id`.
 
     One that had ended gets a single attempt; one that waits for its next attempt gets it now and keeps its schedule.
     `Conflict` while an attempt runs or the endpoint is disabled.
@@ -97,7 +97,7 @@ def replay(session: Session, delivery: Delivery, now: datetime) -> None:
 def recover(
     session: Session, endpoint: WebhookEndpoint, since: datetime, until: datetime, now: datetime
 ) -> dict[str, Any]:
-    """Puts down again what did not reach the endpoint of the events from `since` to before `until`, oldest first.
+    """Put down again what did not reach the endpoint of the events from `since` to before `until`, oldest first.
 
     That is what it wants and never got (it was disabled, or not there yet), and what was discarded; each gets the
     whole retry schedule and its old `webhook-id`. At most 10,000 at once: call again while `has_more`.
@@ -124,7 +124,7 @@ def recover(
 
 
 def _must_be_enabled(endpoint: WebhookEndpoint) -> None:
-    """Raises `Conflict` for an endpoint that is switched off."""
+    """Raise `Conflict` for an endpoint that is switched off."""
     if not endpoint.enabled:
         raise Conflict(
             f"the webhook endpoint is disabled ({endpoint.disabled_reason}): enable it first",

@@ -1,4 +1,4 @@
-"""What is due: the endpoints that could be sent something now, and the deliveries each of them would get next."""
+"""Finds endpoints that could be sent something now, and the deliveries each of them would get next."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Webhook endpoints: where a CRM wants its events, which of them, and whether it is switched on."""
+"""Manages webhook endpoints: URL, subscribed events, and whether each is enabled."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -42,7 +42,7 @@ def add(
     most: int,
     now: datetime,
 ) -> tuple[WebhookEndpoint, str]:
-    """Makes an endpoint and returns it with its secret, which REST shows only now.
+    """Make an endpoint and return it with its secret, which REST shows only now.
 
     `Conflict` where the CRM has `most` endpoints already.
 
@@ -88,7 +88,7 @@ def everyone(session: Session) -> list[WebhookEndpoint]:
 
 
 def update(session: Session, endpoint: WebhookEndpoint, changes: Changes, now: datetime) -> None:
-    """Changes what is named in `changes`; another URL starts with a clean record. Raises `Invalid`."""
+    """Change what is named in `changes`; another URL starts with a clean record. Raises `Invalid`."""
     lock(session, endpoint)
     if "events" in changes:
         endpoint.events = subscriptions.checked_types(changes["events"])
@@ -106,7 +106,7 @@ def update(session: Session, endpoint: WebhookEndpoint, changes: Changes, now: d
 
 
 def enable(session: Session, endpoint: WebhookEndpoint) -> None:
-    """Switches the endpoint on; what was waiting for it goes out. What happened meanwhile is for `recover`."""
+    """Switch the endpoint on; what was waiting for it goes out. What happened meanwhile is for `recover`."""
     lock(session, endpoint)
     if endpoint.enabled:
         return
@@ -116,7 +116,7 @@ def enable(session: Session, endpoint: WebhookEndpoint) -> None:
 
 
 def disable(session: Session, endpoint: WebhookEndpoint, now: datetime) -> None:
-    """Switches the endpoint off by hand; what is waiting for it is kept, new events are not put down for it."""
+    """Switch the endpoint off by hand; what is waiting for it is kept, new events are not put down for it."""
     lock(session, endpoint)
     if endpoint.enabled:
         _switch_off(endpoint, BY_HAND, now)
@@ -125,7 +125,7 @@ def disable(session: Session, endpoint: WebhookEndpoint, now: datetime) -> None:
 def disable_and_tell(
     session: Session, endpoint: WebhookEndpoint, reason: str, now: datetime
 ) -> None:
-    """Switches the endpoint off by itself, and tells its CRM with `webhook.disabled` in the feed and elsewhere."""
+    """Switch the endpoint off by itself, and tell its CRM with `webhook.disabled` in the feed and elsewhere."""
     _switch_off(endpoint, reason, now)
     session.flush()
     new_event = recording.NewEvent("webhook.disabled", endpoint.crm_id, shape(session, endpoint))
@@ -133,7 +133,7 @@ def disable_and_tell(
 
 
 def remove(session: Session, endpoint: WebhookEndpoint, now: datetime) -> None:
-    """Takes the endpoint away for good; what was waiting for it is discarded, and its secrets are forgotten."""
+    """Take the endpoint away for good; what was waiting for it is discarded, and its secrets are forgotten."""
     lock(session, endpoint)
     endpoint.removed_at = now
     endpoint.enabled = False
@@ -162,13 +162,13 @@ def shapes(session: Session, endpoints: Sequence[WebhookEndpoint]) -> list[dict[
 
 
 def lock(session: Session, endpoint: WebhookEndpoint) -> None:
-    """Takes the endpoint's row until the commit, as it is now; new deliveries for it are not held up."""
+    """Take the endpoint's row until the commit, as it is now; new deliveries for it are not held up."""
     session.flush()
     session.refresh(endpoint, with_for_update={"key_share": True})
 
 
 def forget_failures(session: Session, endpoint: WebhookEndpoint) -> None:
-    """Makes the endpoint one that has not failed, and lets the postman look at what waits for it."""
+    """Reset the endpoint's failures, and let the worker deliver what waits for it."""
     endpoint.consecutive_failures = endpoint.failing_event_count = 0
     endpoint.failing_since = endpoint.paused_until = None
     endpoint.has_timed_out = False

@@ -1,4 +1,4 @@
-"""What webhook endpoints, deliveries and attempts look like in JSON."""
+"""Shows webhook endpoints, deliveries and attempts as JSON."""
 
 from typing import Any
 from urllib.parse import urlsplit

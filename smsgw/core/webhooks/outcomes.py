@@ -1,4 +1,4 @@
-"""What the outcome of an attempt means for its delivery and its endpoint: retry, pause, switch off, catch up."""
+"""Decides what an attempt means for its delivery and its endpoint: retry, pause, disable, recover."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class RetryRule:
 def follow(
     session: Session, delivery_id: str, result: AttemptResult, rule: RetryRule, now: datetime
 ) -> None:
-    """Changes the delivery and its endpoint by the outcome of an attempt. Both rows must be locked."""
+    """Change the delivery and its endpoint by the outcome of an attempt. Both rows must be locked."""
     delivery = session.get_one(Delivery, delivery_id)
     endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
     delivery.attempt_count += 1
@@ -56,7 +56,7 @@ def _succeeded(
 
 
 def _catch_up(session: Session, endpoint: WebhookEndpoint, most: int, now: datetime) -> None:
-    """Makes the endpoint's next retries due now: ten when it has come back, then one more for each that gets through.
+    """Make the endpoint's next retries due now: ten when it has come back, then one more for each that gets through.
 
     So the receiver sets the pace itself. The attempt that was pulled forward is not taken off the schedule, or an
     endpoint that comes and goes would use up three days of retries in minutes.
@@ -113,7 +113,7 @@ def _hold_up(
     rule: RetryRule,
     now: datetime,
 ) -> None:
-    """Has an endpoint that keeps the order wait for its first event; that keeps its place and its three days.
+    """Have an endpoint that keeps the order wait for its first event; that keeps its place and its three days.
 
     The steps of the schedule are as long as that asks for, but at most as long as any endpoint is left in peace.
     """
@@ -142,7 +142,7 @@ def _retry_or_end(
 
 
 def _end_single(session: Session, delivery: Delivery, now: datetime) -> None:
-    """Ends a replay that failed as what the delivery was before: what a receiver once took stays delivered."""
+    """End a replay that failed as what the delivery was before: what a receiver once took stays delivered."""
     was_taken = session.scalar(
         sa.select(
             sa.exists().where(

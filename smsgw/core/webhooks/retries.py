@@ -1,4 +1,4 @@
-"""When a failed webhook is tried again, and how long a failing endpoint is left in peace. Only arithmetic."""
+"""Calculates when a failed delivery is retried, and how long a failing endpoint is paused. Only arithmetic."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class AttemptResult:
 
     @property
     def is_success(self) -> bool:
-        """Whether the receiver took it: 2xx and nothing else."""
+        """Whether the receiver accepted it: 2xx and nothing else."""
         return self.status_code is not None and 200 <= self.status_code <= 299
 
     @property

@@ -1,4 +1,4 @@
-"""The secrets of a webhook endpoint: which of them sign now, and how another comes in their place."""
+"""Manages the secrets of a webhook endpoint: which of them sign now, and how a new one replaces them."""
 
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -24,7 +24,7 @@ class HasSecrets(Protocol):
 
 
 def rotate(session: Session, endpoint: WebhookEndpoint, grace_seconds: int, now: datetime) -> str:
-    """Gives the endpoint a new secret and returns it; the old one signs too for `grace_seconds`.
+    """Give the endpoint a new secret and return it; the old one signs too for `grace_seconds`.
 
     0 makes the old ones void at once, for a secret that has leaked. Raises `Invalid`.
     """

@@ -1,4 +1,4 @@
-"""Settling: writing down attempts that have ended, many in one transaction; `outcomes` says what follows from one."""
+"""Settles attempts that have ended, many in one transaction; `outcomes` says what follows from each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ _ATTEMPTS = Insert(Attempt, _Attempt)
 def settle(
     session: Session, finished: Sequence[Finished], rule: RetryRule, now: datetime
 ) -> list[Finished]:
-    """Writes down attempts and what follows from them.
+    """Write down attempts and what follows from them.
 
     Returns those whose claim is not ours any more, for which nothing has changed: somebody else has the delivery.
     """

@@ -1,4 +1,4 @@
-"""What a CRM may wish of a webhook endpoint: events that there are, and devices that it may use."""
+"""Checks what a CRM subscribes an endpoint to: existing events, and devices that it may use."""
 
 from collections.abc import Sequence
 

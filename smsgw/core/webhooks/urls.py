@@ -1,4 +1,4 @@
-"""Which URLs events may go to: as a webhook endpoint, or as `callbackUrl` of the CRM WebSocket API."""
+"""Checks which URLs may receive events: as a webhook endpoint, or as `callbackUrl` of the CRM WebSocket API."""
 
 from typing import NewType
 

@@ -22,7 +22,7 @@ class BrokenReferences(GatewayError):
 
 
 def upgrade(database: Database, revision: str = "head") -> str:
-    """Brings the tables to `revision` in one transaction and returns the revision that is in force then.
+    """Bring the tables to `revision` in one transaction and return the revision that is in force then.
 
     Safe when several processes start at once: one works, the others wait and find nothing to do. On SQLite
     foreign keys are off meanwhile, because a rebuilt table would otherwise cascade into its children.

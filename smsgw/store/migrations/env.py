@@ -9,7 +9,7 @@ from smsgw.store.tables import Table, UtcMoment
 
 
 def _render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
-    """Writes our moments into new migrations as what they are in the database."""
+    """Write our moments into new migrations as what they are in the database."""
     if kind == "type" and isinstance(item, UtcMoment):
         return "sa.DateTime(timezone=True)"
     return False

@@ -1,4 +1,4 @@
-"""The tables, one file per noun; importing this package registers them all."""
+"""Registers all tables when imported; one file per noun."""
 
 from .callers import Crm, CrmDevice, Operator
 from .devices import Device, QuarantinedItem

@@ -1,4 +1,4 @@
-"""Who may call, besides devices: CRMs with the devices they may use, and operators."""
+"""Stores CRMs, the devices they may use, and operators."""
 
 from datetime import datetime
 

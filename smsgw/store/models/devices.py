@@ -1,4 +1,4 @@
-"""Devices, and what they sent that could not be understood."""
+"""Stores devices, and what they sent that could not be read."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from ..tables import Table
 class Device(Table):
     """An Android phone. `id` is the `device_id` its owner chose; a removed one keeps its row and its history.
 
-    `is_online` is what was last told to CRMs; whether it is online now follows from `last_seen_at`.
+    `is_online` is what was last announced to CRMs; whether it is online now follows from `last_seen_at`.
     `protocol` is the one it spoke last: `cht`, `mysmsapio` or `socket`. `socket_id` names the socket that gets its
     messages: the one that was opened last, in whatever process. `revision` goes up with every write transaction of
     a poll, so a poll can tell that another one of the same device was committed while it was on its way.

@@ -1,4 +1,4 @@
-"""Events: what happened, told to one CRM, with the exact bytes that are stored, signed and sent."""
+"""Stores events, each for one CRM, with the exact bytes that are signed and sent."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ _BIG_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
 class Event(Table):
-    """One happening told to one CRM; two CRMs of one device get an event each.
+    """One event for one CRM; two CRMs of one device get an event each.
 
     The feed's order is (`tx`, `seq`). `seq` alone would skip events on PostgreSQL, where a later number can become
     visible first; `tx` is the writing transaction's id there, and the feed stops below the oldest one that

@@ -1,4 +1,4 @@
-"""Files that were imported."""
+"""Stores which files were imported."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""How much of a rate a caller has used, how much room a queue has, and until when phones or CRMs may register."""
+"""Stores used rates, free space in queues, and until when phones or CRMs may register."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Messages, their dispatches to devices, and the history of both."""
+"""Stores messages, their dispatches to devices, and the history of both."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""What was answered to a request that carried an `Idempotency-Key`."""
+"""Stores answers to requests that carried an `Idempotency-Key`."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Webhook endpoints, deliveries (one event for one endpoint) and attempts (one HTTP request)."""
+"""Stores webhook endpoints, deliveries (one event for one endpoint) and attempts (one HTTP request)."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Signs of life of the worker process."""
+"""Stores the heartbeats of workers."""
 
 from datetime import datetime
 
@@ -8,7 +8,7 @@ from ..tables import Table
 
 
 class WorkerHeartbeat(Table):
-    """A worker process that delivers webhooks and keeps house; `id` is host and process id."""
+    """A worker process that delivers webhooks and runs periodic tasks; `id` is host and process id."""
 
     __tablename__ = "worker_heartbeats"
 
