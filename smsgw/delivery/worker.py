@@ -20,7 +20,7 @@ from ..core.webhooks.claiming import Claimed
 from ..core.webhooks.due import FreeThreads
 from ..core.webhooks.outcomes import RetryRule
 from ..core.webhooks.settling import Finished
-from ..live.wakeup import doorbell
+from ..live.wakeup import change_listener
 from ..settings import Settings
 from ..store.db import Database
 from . import attempts, steps
@@ -160,11 +160,11 @@ class Worker:
         return attempts.begin(claimed, self._carriers, seconds, self._clock(), on_result)
 
     def _listen(self, stop: threading.Event) -> None:
-        bell = doorbell(self._database, stop)
+        listener = change_listener(self._database, stop)
         while not stop.is_set():
-            if bell.wait(POLL_SECONDS):
+            if listener.wait(POLL_SECONDS):
                 self._in_flight.wake()
-        bell.close()
+        listener.close()
 
     def _say_farewell(self, helpers: list[threading.Thread]) -> None:
         """Wait a moment for attempts that are nearly done, settle them, and break off the rest."""

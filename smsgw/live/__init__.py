@@ -1,1 +1,1 @@
-"""What is told at once: hints that something was written, and the sockets that pass it on."""
+"""Delivers events at once: change notifications of the database, and the WebSockets that pass them on."""

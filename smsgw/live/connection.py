@@ -1,4 +1,4 @@
-"""One client's connection: frames by wsproto on the hub's loop, while the hub's pool asks the conversation."""
+"""Reads and writes one client's frames on the hub's loop, and runs the steps of its conversation in the hub's pool."""
 
 import asyncio
 from collections import deque
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from wsproto.connection import Connection as Wire
+from wsproto.connection import Connection as WsConnection
 from wsproto.connection import ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, TextMessage
 from wsproto.utilities import LocalProtocolError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOST_MESSAGE_BYTES = 64 * 1024
 MOST_UNREAD_BYTES = 256 * 1024
-GOODBYE_SECONDS = 5.0
+CLOSE_SECONDS = 5.0
 DRAIN_SECONDS = 0.05
 PAUSE_AT_STEPS = 64
 RESUME_AT_STEPS = 16
@@ -26,15 +26,15 @@ RESUME_AT_STEPS = 16
 Step = Callable[[], Answer]
 After = Callable[[Answer], None]
 
-# What a step says that failed: the client comes back, and does again what was not heard.
+# The answer of a step that failed: the client reconnects, and sends again what was lost.
 _FAULT: Answer = [Drop()]
 
 
 def _nothing(_answer: Answer) -> None:
-    """Nothing follows."""
+    """Do nothing."""
 
 
-class Connection(asyncio.Protocol):
+class SocketConnection(asyncio.Protocol):
     """Everything here runs on the hub's loop; only the steps of the conversation run elsewhere, one at a time."""
 
     __slots__ = (
@@ -50,14 +50,14 @@ class Connection(asyncio.Protocol):
         "_message_bytes",
         "_steps",
         "_transport",
-        "_wire",
+        "_ws",
         "conversation",
     )
 
     def __init__(self, hub: "Hub", conversation: Conversation) -> None:
         self.conversation = conversation
         self._hub = hub
-        self._wire = Wire(ConnectionType.SERVER)
+        self._ws = WsConnection(ConnectionType.SERVER)
         self._transport: Any = None
         self._steps: deque[tuple[Step, After, Answer]] = deque()
         self._message: list[str | bytes] = []
@@ -66,70 +66,70 @@ class Connection(asyncio.Protocol):
         self._is_busy = self._is_paused = self._has_work = self._awaits_pong = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The hub's loop has the socket; the answer to the handshake is sent already."""
+        """Begin the conversation; the answer to the handshake is sent already."""
         self._transport = transport
         self._transport.set_write_buffer_limits(high=MOST_UNREAD_BYTES)
         self._hub.add(self)
         self._ask(self.conversation.opened, self._open)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes of the client."""
-        if self._is_lost or self._wire.state is ConnectionState.CLOSED:
+        """Handle bytes of the client."""
+        if self._is_lost or self._ws.state is ConnectionState.CLOSED:
             return
-        self._wire.receive_data(data)
-        for event in self._wire.events():
-            self._hear(event)
+        self._ws.receive_data(data)
+        for event in self._ws.events():
+            self._handle(event)
 
     def pause_writing(self) -> None:
-        """The client does not read what it is told."""
+        """Drop a client that does not read what it is sent."""
         self.abort()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """What the client said before is still heard; then the conversation is over."""
+        """End the conversation after everything that the client sent before is handled."""
         self._is_lost = True
         self._hub.remove(self)
         if not self._hub.is_stopping:
             self._ask(self._end)
 
     def work(self) -> None:
-        """Has the conversation look for something to say, unless it is about to."""
+        """Call the conversation's `work()`, unless that is queued already."""
         if self._is_open and not self._has_work:
             self._has_work = True
             self._ask(self._work, self._work_again, if_it_fails=[])
 
-    def beat(self, frame: bytes) -> None:
-        """Sends a frame that was made for everybody."""
+    def heartbeat(self, frame: bytes) -> None:
+        """Send a frame that was made for all connections."""
         if self._is_open:
             self._transport.write(frame)
 
     def check(self) -> None:
-        """Pings the client; one that has not answered the last ping is gone."""
+        """Ping the client; drop it where it has not answered the last ping."""
         if self._is_closing or self._is_paused:
             return
         if self._awaits_pong:
             self.abort()
             return
         self._awaits_pong = True
-        self._transport.write(self._wire.send(Ping()))
+        self._transport.write(self._ws.send(Ping()))
 
-    def farewell(self) -> None:
-        """The last words, and the end without a Close frame: a client that sees a fault comes back soonest."""
+    def last_messages(self) -> None:
+        """Send the last messages, and end without a Close frame: a client that sees a fault reconnects soonest."""
         if self._is_open:
-            self._say(self.conversation.farewell())
+            self._send(self.conversation.last_messages())
         self._drop()
 
     def abort(self) -> None:
-        """Ends the connection at once."""
+        """End the connection at once."""
         self._is_open = False
         self._is_closing = True
         self._transport.abort()
 
     def _open(self, _answer: Answer) -> None:
         self._is_open = not self._is_closing and not self._is_lost
-        self._hub.nudge_others(self)
+        self._hub.wake_others(self)
 
     def _work_again(self, answer: Answer) -> None:
-        """After words there may be more: asks again once the client has read what it was told."""
+        """Call `work()` again after an answer, once the client has read it: there may be more."""
         if not self._is_open or not answer:
             return
         if self._transport.get_write_buffer_size() > 0:
@@ -151,9 +151,9 @@ class Connection(asyncio.Protocol):
             self._hub.run(self.conversation, step, partial(self._settle, after), if_it_fails)
 
     def _settle(self, after: After, answer: Answer) -> None:
-        """A step was done: say its words, and go on with the next."""
+        """Send the answer of a finished step, and go on with the next."""
         self._is_busy = False
-        self._say(answer)
+        self._send(answer)
         after(answer)
         if self._is_paused and len(self._steps) <= RESUME_AT_STEPS and not self._is_lost:
             self._is_paused = False
@@ -168,19 +168,19 @@ class Connection(asyncio.Protocol):
         self.conversation.closed()
         return []
 
-    def _hear(self, event: Event) -> None:
+    def _handle(self, event: Event) -> None:
         if isinstance(event, TextMessage | BytesMessage):
-            self._gather(event)
+            self._collect(event)
         elif isinstance(event, Ping):
             self._reply(event.response())
         elif isinstance(event, Pong):
             self._awaits_pong = False
             self.conversation.alive()
         elif isinstance(event, CloseConnection):
-            self._part(event)
+            self._handle_close(event)
 
-    def _gather(self, event: TextMessage | BytesMessage) -> None:
-        """Puts the pieces of a message together, which are all texts or all bytes."""
+    def _collect(self, event: TextMessage | BytesMessage) -> None:
+        """Join the pieces of a message, which are all texts or all bytes."""
         piece = event.data if isinstance(event, TextMessage) else bytes(event.data)
         size = len(piece.encode() if isinstance(piece, str) else piece)
         if self._is_closing or not self._count(size, event.message_finished):
@@ -196,40 +196,40 @@ class Connection(asyncio.Protocol):
         is_fitting = self._message_bytes <= MOST_MESSAGE_BYTES
         if not is_fitting and not self._is_closing:
             self._message.clear()
-            self._say([self.conversation.kind.too_big])
+            self._send([self.conversation.kind.too_big])
         if is_whole:
             self._message_bytes = 0
         return is_fitting
 
-    def _part(self, event: CloseConnection) -> None:
-        """The client said goodbye, or broke the protocol, or answered our goodbye."""
-        if self._wire.state in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
+    def _handle_close(self, event: CloseConnection) -> None:
+        """End the connection: the client closed it, broke the protocol, or answered our Close frame."""
+        if self._ws.state in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
             self._reply(event.response())
         self._drop()
 
     def _reply(self, event: Event) -> None:
         try:
-            self._transport.write(self._wire.send(event))
+            self._transport.write(self._ws.send(event))
         except LocalProtocolError:
-            # Our goodbye was sent before.
+            # Our Close frame was sent before.
             return
 
-    def _say(self, answer: Answer) -> None:
-        for words in answer:
+    def _send(self, answer: Answer) -> None:
+        for part in answer:
             if self._is_closing or self._is_lost:
                 return
-            if isinstance(words, Close):
-                self._say_goodbye(words)
-            elif isinstance(words, Drop):
+            if isinstance(part, Close):
+                self._send_close(part)
+            elif isinstance(part, Drop):
                 self._drop()
             else:
-                self._transport.write(self._wire.send(TextMessage(data=words)))
+                self._transport.write(self._ws.send(TextMessage(data=part)))
 
-    def _say_goodbye(self, words: Close) -> None:
-        self._transport.write(self._wire.send(CloseConnection(words.code, words.reason or None)))
+    def _send_close(self, part: Close) -> None:
+        self._transport.write(self._ws.send(CloseConnection(part.code, part.reason or None)))
         self._is_open = False
         self._is_closing = True
-        self._hub.later(GOODBYE_SECONDS, self.abort)
+        self._hub.later(CLOSE_SECONDS, self.abort)
 
     def _drop(self) -> None:
         self._is_open = False

@@ -1,4 +1,4 @@
-"""A device's socket, whichever protocol it speaks: whether it is still the device's own, and what it is handed."""
+"""Checks whether a socket is still the device's current one, and hands it messages, whichever protocol it speaks."""
 
 import time
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from ..core.messages.handing_out import Outgoing
 from ..settings import Settings
 from ..store.db import Database
 
-REST_SECONDS = 1.0
+ASK_AGAIN_SECONDS = 1.0
 
 
-class Standing(Enum):
-    """What a device's row says to one of its sockets."""
+class SocketState(Enum):
+    """The state of one socket, by its device's row."""
 
     OWN = "it is the device's own"
     VOID = "its key is not valid any more"
@@ -27,43 +27,43 @@ class Standing(Enum):
     LOST = "the device has none: a newer one came and has gone again"
 
 
-class Line:
-    """One socket of a device. `rests_until` is when it is worth asking again, after it was found to have enough."""
+class DeviceSocket:
+    """One socket of a device. `ask_again_at` is when to ask for messages again, after the device had enough."""
 
     def __init__(self, settings: Settings, database: Database, login: Login) -> None:
         self.login = login
         self.socket_id = sockets.new_id()
-        self.rests_until = 0.0
+        self.ask_again_at = 0.0
         self._settings = settings
         self._database = database
 
     def find_row(self) -> sockets.SocketRow | None:
-        """What the device's row says now."""
+        """Return the device's row as it is now."""
         with self._database.reading() as session:
             return sockets.find(session, self.login.device_id)
 
-    def standing(self, row: sockets.SocketRow | None) -> Standing:
-        """What the row means for this socket, once it has claimed it."""
+    def state(self, row: sockets.SocketRow | None) -> SocketState:
+        """Return the state of this socket, once it has claimed the row."""
         if row is None or self.is_void(row):
-            return Standing.VOID
+            return SocketState.VOID
         if row.socket_id == self.socket_id:
-            return Standing.OWN
-        return Standing.LOST if row.socket_id is None else Standing.REPLACED
+            return SocketState.OWN
+        return SocketState.LOST if row.socket_id is None else SocketState.REPLACED
 
     def is_void(self, row: sockets.SocketRow | None) -> bool:
-        """Whether the key that the socket was opened with is void."""
+        """Return whether the key that the socket was opened with is void."""
         return row is None or not row.enabled or row.secret_hash != self.login.secret_hash
 
     def take(self, now: datetime) -> list[Outgoing]:
-        """What the device is to send now; looks before it begins to write."""
+        """Hand out what the device has to send now; reads before it begins a write transaction."""
         if not sockets.has_work(self._database, self.login.device_id, now):
             return []
         outgoing: list[Outgoing] = []
         if handing_out.has_work(self._database, self.login.device_id, self._settings, now):
             outgoing = self._hand_out(now)
         if not outgoing:
-            # It has all it may have for now; asking each moment whether that is still so would be a waste.
-            self.rests_until = time.monotonic() + REST_SECONDS
+            # It has all it may have for now; asking again at every change would be a waste.
+            self.ask_again_at = time.monotonic() + ASK_AGAIN_SECONDS
         return outgoing
 
     def _hand_out(self, now: datetime) -> list[Outgoing]:
@@ -77,21 +77,23 @@ class Line:
             return []
 
 
-class HasLine(Protocol):
-    """A conversation that holds a line."""
+class HasDeviceSocket(Protocol):
+    """A conversation with a device's socket."""
 
-    line: Line
-
-
-Held = TypeVar("Held", bound=HasLine)
+    socket: DeviceSocket
 
 
-def look(database: Database, conversations: Sequence[Held]) -> list[Held]:
-    """Those whose device may have messages waiting, except who has just found that it may take none."""
+Held = TypeVar("Held", bound=HasDeviceSocket)
+
+
+def find_ready(database: Database, conversations: Sequence[Held]) -> list[Held]:
+    """Return the conversations whose device may have messages waiting and may take some."""
     moment = time.monotonic()
-    ready = [one for one in conversations if one.line.rests_until <= moment]
+    ready = [one for one in conversations if one.socket.ask_again_at <= moment]
     if not ready:
         return []
     with database.reading() as session:
-        waiting = sockets.waiting(session, {one.line.login.device_id for one in ready}, clock.now())
-    return [one for one in ready if one.line.login.device_id in waiting]
+        waiting = sockets.waiting(
+            session, {one.socket.login.device_id for one in ready}, clock.now()
+        )
+    return [one for one in ready if one.socket.login.device_id in waiting]

@@ -1,7 +1,7 @@
-"""The hub: one event loop per process that holds all WebSockets, so that a waiting client costs no thread.
+"""Holds all WebSockets of a process in one event loop, so that a waiting client costs no thread.
 
-Rows are the queue: the hub looks for work when the doorbell rings and once a second anyway, with one query for all
-conversations of a kind. Its threads start with the first socket, in the process that serves.
+Rows are the queue: the hub looks for work at each change notification and once a second anyway, with one query for
+all conversations of a kind. Its threads start with the first socket, in the process that serves.
 """
 
 import asyncio
@@ -16,22 +16,22 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
 from functools import partial
 
-from wsproto.connection import Connection as Wire
+from wsproto.connection import Connection as WsConnection
 from wsproto.connection import ConnectionType
 from wsproto.events import TextMessage
 
 from ..store import outages
 from ..store.db import Database
-from .connection import After, Connection, Step
+from .connection import After, SocketConnection, Step
 from .conversation import Answer, Conversation, Kind
-from .wakeup import Doorbell, doorbell
+from .wakeup import ChangeListener, change_listener
 
 THREADS = 4
-LOOK_SECONDS = 1.0
-BREATH_SECONDS = 0.05
+POLL_SECONDS = 1.0
+PAUSE_SECONDS = 0.05
 INSPECT_SECONDS = 5.0
-TURNS = 25
-TURN_SECONDS = 1.0
+PING_SLOTS = 25
+PING_SLOT_SECONDS = 1.0
 STOP_SECONDS = 3.0
 
 _LOG = logging.getLogger("smsgw.live")
@@ -46,9 +46,9 @@ class Hub:
         self._stopped = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pool = ThreadPoolExecutor(THREADS, "smsgw-live")
-        self._rooms: dict[Kind, dict[Conversation, Connection]] = {}
-        self._by_key: dict[tuple[Kind, str], set[Connection]] = defaultdict(set)
-        self._rounds: list[set[Connection]] = [set() for _ in range(TURNS)]
+        self._connections: dict[Kind, dict[Conversation, SocketConnection]] = {}
+        self._by_key: dict[tuple[Kind, str], set[SocketConnection]] = defaultdict(set)
+        self._ping_slots: list[set[SocketConnection]] = [set() for _ in range(PING_SLOTS)]
         self._adopted = 0
         self._running = 0
         self._inspected_at = 0.0
@@ -56,65 +56,65 @@ class Hub:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the end has begun."""
+        """Whether the hub is stopping."""
         return self._stopped.is_set()
 
     @property
     def count(self) -> int:
-        """How many sockets there are."""
-        return sum(len(room) for room in list(self._rooms.values()))
+        """The number of open sockets."""
+        return sum(len(connections) for connections in list(self._connections.values()))
 
     def is_full(self, conversation: Conversation) -> bool:
-        """Whether the conversation's key has as many sockets in this process as it may have."""
+        """Return whether the conversation's key has as many sockets in this process as it may have."""
         most, key = conversation.kind.most, (conversation.kind, conversation.key)
         return most is not None and len(self._by_key.get(key, ())) >= most
 
     def adopt(self, client: socket.socket, conversation: Conversation) -> None:
-        """Takes a connected socket whose handshake was answered; from now on it is the hub's."""
+        """Take over a connected socket whose handshake was answered."""
         self._start()
         if self._stopped.is_set():
             client.close()
         else:
-            self._tell(partial(self._take, client, conversation))
+            self._call_on_loop(partial(self._connect, client, conversation))
 
     def stop(self) -> None:
-        """Says farewell to all and lets go of them. Returns at once: it may be called by a signal's handler."""
+        """Send every client its last messages and drop it. Returns at once: a signal handler may call it."""
         if not self._stopped.is_set():
             self._stopped.set()
-            self._tell(self._part)
+            self._call_on_loop(self._stop_all)
 
     def close(self) -> None:
-        """Stops and waits until what was heard is done."""
+        """Stop, and wait until everything that was received is done."""
         self.stop()
         for thread in self._threads:
             thread.join(2 * STOP_SECONDS)
 
-    # What follows runs on the loop, or is said to run elsewhere.
+    # The methods below run on the loop, unless their docstring names another thread.
 
-    def add(self, connection: Connection) -> None:
-        """A connection has begun."""
+    def add(self, connection: SocketConnection) -> None:
+        """Add a connection that has opened."""
         conversation = connection.conversation
-        if conversation.kind not in self._rooms:
-            self._rooms[conversation.kind] = {}
-            self._begin_beat(conversation.kind)
-        self._rooms[conversation.kind][conversation] = connection
+        if conversation.kind not in self._connections:
+            self._connections[conversation.kind] = {}
+            self._begin_heartbeats(conversation.kind)
+        self._connections[conversation.kind][conversation] = connection
         self._by_key[conversation.kind, conversation.key].add(connection)
-        self._rounds[self._adopted % TURNS].add(connection)
+        self._ping_slots[self._adopted % PING_SLOTS].add(connection)
         self._adopted += 1
 
-    def remove(self, connection: Connection) -> None:
-        """A connection has ended."""
+    def remove(self, connection: SocketConnection) -> None:
+        """Remove a connection that has ended."""
         conversation = connection.conversation
-        self._rooms[conversation.kind].pop(conversation, None)
-        mates = self._by_key[conversation.kind, conversation.key]
-        mates.discard(connection)
-        if not mates:
+        self._connections[conversation.kind].pop(conversation, None)
+        others = self._by_key[conversation.kind, conversation.key]
+        others.discard(connection)
+        if not others:
             del self._by_key[conversation.kind, conversation.key]
-        for others in self._rounds:
+        for others in self._ping_slots:
             others.discard(connection)
 
-    def nudge_others(self, connection: Connection) -> None:
-        """A connection has opened: others of the same key may have become unwelcome by that."""
+    def wake_others(self, connection: SocketConnection) -> None:
+        """Let the other connections of the same key check whether this new one replaces them."""
         conversation = connection.conversation
         for other in list(self._by_key.get((conversation.kind, conversation.key), ())):
             if other is not connection:
@@ -123,7 +123,7 @@ class Hub:
     def run(
         self, conversation: Conversation, step: Step, after: After, if_it_fails: Answer
     ) -> None:
-        """Has a thread of the pool do a step of a conversation, and does what follows back on the loop."""
+        """Run a step of a conversation in the pool, and then `after` on the loop."""
         try:
             self._pool.submit(self._do, conversation, step, after, if_it_fails)
         except RuntimeError:
@@ -132,7 +132,7 @@ class Hub:
         self._running += 1
 
     def later(self, seconds: float, act: Callable[[], None]) -> None:
-        """Does something in a while."""
+        """Call `act` on the loop after this time."""
         assert self._loop is not None
         self._loop.call_later(seconds, act)
 
@@ -145,17 +145,17 @@ class Hub:
         except Exception as error:
             answer = if_it_fails
             _note(error, f"a step of {conversation.kind.name} {conversation.key} failed")
-        self._tell(partial(self._done, after, answer))
+        self._call_on_loop(partial(self._done, after, answer))
 
     def _done(self, after: After, answer: Answer) -> None:
         self._running -= 1
         after(answer)
 
-    def _tell(self, act: Callable[[], None]) -> None:
+    def _call_on_loop(self, act: Callable[[], None]) -> None:
         if self._loop is None:
             return
         try:
-            # In a context of its own, or each socket would keep the request alive that it came with.
+            # In a new context, or each socket would keep the request alive that it came with.
             self._loop.call_soon_threadsafe(act, context=Context())
         except RuntimeError:
             # The loop has ended before this thread did.
@@ -173,95 +173,98 @@ class Hub:
             atexit.register(self.close)
 
     def _serve(self) -> None:
-        """Runs in a thread of its own: the loop."""
+        """Run the loop, in its thread."""
         assert self._loop is not None
-        self._loop.call_later(TURN_SECONDS, self._check, 0)
+        self._loop.call_later(PING_SLOT_SECONDS, self._check, 0)
         self._loop.run_forever()
         self._loop.close()
 
-    def _take(self, client: socket.socket, conversation: Conversation) -> None:
+    def _connect(self, client: socket.socket, conversation: Conversation) -> None:
         assert self._loop is not None
         if self._stopped.is_set():
             client.close()
             return
         task = self._loop.create_task(
-            self._loop.connect_accepted_socket(partial(Connection, self, conversation), client)
+            self._loop.connect_accepted_socket(
+                partial(SocketConnection, self, conversation), client
+            )
         )
         task.add_done_callback(_note_failure)
 
-    def _begin_beat(self, kind: Kind) -> None:
-        if kind.beat is not None:
-            self.later(kind.beat_seconds, partial(self._beat, kind))
+    def _begin_heartbeats(self, kind: Kind) -> None:
+        if kind.heartbeat is not None:
+            self.later(kind.heartbeat_seconds, partial(self._send_heartbeat, kind))
 
-    def _beat(self, kind: Kind) -> None:
-        assert kind.beat is not None
+    def _send_heartbeat(self, kind: Kind) -> None:
+        assert kind.heartbeat is not None
         assert self._loop is not None
         started = self._loop.time()
-        frame = Wire(ConnectionType.SERVER).send(TextMessage(data=kind.beat()))
-        for connection in list(self._rooms[kind].values()):
-            connection.beat(frame)
+        frame = WsConnection(ConnectionType.SERVER).send(TextMessage(data=kind.heartbeat()))
+        for connection in list(self._connections[kind].values()):
+            connection.heartbeat(frame)
         self.later(
-            max(0.1, started + kind.beat_seconds - self._loop.time()), partial(self._beat, kind)
+            max(0.1, started + kind.heartbeat_seconds - self._loop.time()),
+            partial(self._send_heartbeat, kind),
         )
 
-    def _check(self, turn: int) -> None:
-        """Each second pings those whose turn it is, so that everyone's comes once in 25."""
-        for connection in list(self._rounds[turn]):
+    def _check(self, slot: int) -> None:
+        """Ping the connections of one slot each second, so that each connection is pinged every 25 seconds."""
+        for connection in list(self._ping_slots[slot]):
             connection.check()
-        self.later(TURN_SECONDS, partial(self._check, (turn + 1) % TURNS))
+        self.later(PING_SLOT_SECONDS, partial(self._check, (slot + 1) % PING_SLOTS))
 
-    def _part(self) -> None:
-        for room in self._rooms.values():
-            for connection in list(room.values()):
-                connection.farewell()
+    def _stop_all(self) -> None:
+        for connections in self._connections.values():
+            for connection in list(connections.values()):
+                connection.last_messages()
         assert self._loop is not None
-        self.later(BREATH_SECONDS, partial(self._end, self._loop.time() + STOP_SECONDS))
+        self.later(PAUSE_SECONDS, partial(self._end, self._loop.time() + STOP_SECONDS))
 
     def _end(self, deadline: float) -> None:
-        """Ends the loop when everything that was heard is done."""
+        """Stop the loop when everything that was received is done."""
         assert self._loop is not None
         if self._running and self._loop.time() < deadline:
-            self.later(BREATH_SECONDS, partial(self._end, deadline))
+            self.later(PAUSE_SECONDS, partial(self._end, deadline))
         else:
             self._loop.stop()
 
     def _watch(self) -> None:
-        """Runs in a thread of its own: waits for hints and looks for work."""
-        bell = doorbell(self._database, self._stopped)
+        """Wait for change notifications and look for work, in the second thread."""
+        listener = change_listener(self._database, self._stopped)
         while not self._stopped.is_set():
-            self._watch_once(bell)
-            self._stopped.wait(BREATH_SECONDS)
-        bell.close()
+            self._watch_once(listener)
+            self._stopped.wait(PAUSE_SECONDS)
+        listener.close()
 
-    def _watch_once(self, bell: Doorbell) -> None:
+    def _watch_once(self, listener: ChangeListener) -> None:
         try:
-            bell.wait(LOOK_SECONDS)
+            listener.wait(POLL_SECONDS)
             if not self._stopped.is_set():
-                self._look()
+                self._find_ready()
         except Exception as error:
             _note(error, "looking for work failed")
-            self._stopped.wait(LOOK_SECONDS)
+            self._stopped.wait(POLL_SECONDS)
 
-    def _look(self) -> None:
+    def _find_ready(self) -> None:
         moment = time.monotonic()
         is_time = moment - self._inspected_at >= INSPECT_SECONDS
         if is_time:
             self._inspected_at = moment
-        for kind, room in list(self._rooms.items()):
-            conversations = list(room)
+        for kind, connections in list(self._connections.items()):
+            conversations = list(connections)
             if not conversations:
                 continue
-            wanted = list(kind.look(self._database, conversations))
+            wanted = list(kind.find_ready(self._database, conversations))
             if is_time and kind.inspect is not None:
                 wanted += kind.inspect(self._database, conversations)
             if wanted:
-                self._tell(partial(self._call_to_work, kind, wanted))
+                self._call_on_loop(partial(self._call_to_work, kind, wanted))
 
     def _call_to_work(self, kind: Kind, conversations: Sequence[Conversation]) -> None:
-        room = self._rooms[kind]
+        connections = self._connections[kind]
         for conversation in conversations:
-            if conversation in room:
-                room[conversation].work()
+            if conversation in connections:
+                connections[conversation].work()
 
 
 def _note(error: Exception, what: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from flask import Flask, Response, current_app, request
 from werkzeug import exceptions
-from wsproto.connection import Connection as Wire
+from wsproto.connection import Connection as WsConnection
 from wsproto.connection import ConnectionType
 from wsproto.events import CloseConnection, TextMessage
 from wsproto.utilities import generate_accept_token
@@ -63,8 +63,8 @@ class Refused(Response):
         self._text = text
 
     def __call__(self, environ: Any, _start_response: Any) -> Iterable[bytes]:
-        wire = Wire(ConnectionType.SERVER)
-        frames = wire.send(TextMessage(data=self._text)) + wire.send(CloseConnection(1000))
+        ws = WsConnection(ConnectionType.SERVER)
+        frames = ws.send(TextMessage(data=self._text)) + ws.send(CloseConnection(1000))
         client = _socket(environ) if LINGERS in environ else _take(environ)
         assert client is not None
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The doorbell: tells that something may have been written. A ring that is lost costs a wait, never an event."""
+"""Reports that something may have been written. A lost notification costs a wait, never an event."""
 
 import sqlite3
 import threading
@@ -15,31 +15,31 @@ from ..store.engines import postgresql_options
 from ..store.poolers import is_pooled
 
 POLL_SECONDS = 0.05
-# How often it is looked for work where a pooler takes the notifications away.
+# How often to look for work where a pooler takes the notifications away.
 POOLED_SECONDS = 0.25
-# How long the end of the process may wait for one who listens to PostgreSQL.
+# How long the end of the process may wait for a thread that listens to PostgreSQL.
 STEP_SECONDS = 0.2
 
 
-class Doorbell(Protocol):
-    """Something to wait at, for one thread."""
+class ChangeListener(Protocol):
+    """Waits for changes of the database, for one thread."""
 
     def wait(self, timeout_seconds: float) -> bool:
-        """Waits until something may have been written, `timeout_seconds` at most, or the end; whether it rang."""
+        """Wait until something may have been written, and return whether it was; `timeout_seconds` at most."""
 
     def close(self) -> None:
-        """Ends its connection."""
+        """Close its connection."""
 
 
-def doorbell(database: Database, stop: threading.Event) -> Doorbell:
-    """The doorbell of this kind of database; nobody waits at it any more once `stop` is set."""
+def change_listener(database: Database, stop: threading.Event) -> ChangeListener:
+    """Return the listener for this kind of database; its `wait` returns at once after `stop` is set."""
     if database.is_sqlite:
-        return SqliteDoorbell(str(database.url.database), stop)
-    return PostgresDoorbell(database.engine, stop)
+        return SqliteChangeListener(str(database.url.database), stop)
+    return PostgresChangeListener(database.engine, stop)
 
 
-class SqliteDoorbell:
-    """Rings when any other connection, of this process or another, has committed.
+class SqliteChangeListener:
+    """Notices when any other connection, of this process or another, has committed.
 
     `data_version` reads a counter in shared memory: it takes no lock and costs some microseconds.
     """
@@ -53,7 +53,7 @@ class SqliteDoorbell:
             self._seen = self._version()
 
     def wait(self, timeout_seconds: float) -> bool:
-        """See `Doorbell`."""
+        """See `ChangeListener`."""
         try:
             return self._has_changed(timeout_seconds)
         except sqlite3.Error as error:
@@ -64,7 +64,7 @@ class SqliteDoorbell:
             return False
 
     def close(self) -> None:
-        """See `Doorbell`."""
+        """See `ChangeListener`."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -87,10 +87,11 @@ class SqliteDoorbell:
         return int(version)
 
 
-class PostgresDoorbell:
-    """Rings on `NOTIFY`, and comes back by itself after the server was away.
+class PostgresChangeListener:
+    """Notices `NOTIFY`, and reconnects by itself after the server was away.
 
-    Behind a pooler it would listen on a connection that another client is given next: it rings by the clock there.
+    Behind a pooler it would listen on a connection that another client is given next, so it reports a change at fixed
+    intervals there.
     """
 
     def __init__(self, engine: Engine, stop: threading.Event) -> None:
@@ -101,9 +102,9 @@ class PostgresDoorbell:
         self._is_pooled = False
 
     def wait(self, timeout_seconds: float) -> bool:
-        """See `Doorbell`."""
+        """See `ChangeListener`."""
         try:
-            return self._listen(timeout_seconds)
+            return self._wait_for_notification(timeout_seconds)
         except psycopg.Error as error:
             outages.log.note(error)
             self.close()
@@ -111,12 +112,12 @@ class PostgresDoorbell:
             return False
 
     def close(self) -> None:
-        """See `Doorbell`."""
+        """See `ChangeListener`."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _listen(self, timeout_seconds: float) -> bool:
+    def _wait_for_notification(self, timeout_seconds: float) -> bool:
         if self._is_pooled:
             return not self._stop.wait(min(timeout_seconds, POOLED_SECONDS))
         if self._connection is None:
@@ -127,17 +128,17 @@ class PostgresDoorbell:
                 self.close()
             else:
                 self._connection.execute(f"LISTEN {CHANNEL}")
-            # What was written before we listened has rung for nobody.
+            # What was written before we listened has notified nobody.
             return True
         if self._has_echo:
-            # Whoever has just rung keeps quiet for a moment about what it writes next: ring once more for that.
+            # A writer that has just notified sends nothing for a moment about what it writes next: report that, too.
             timeout_seconds = min(timeout_seconds, 2 * NOTIFY_SECONDS)
-        has_rung = self._hears(self._connection, timeout_seconds)
-        rings = has_rung or self._has_echo
-        self._has_echo = has_rung
-        return rings
+        was_notified = self._is_notified(self._connection, timeout_seconds)
+        has_changed = was_notified or self._has_echo
+        self._has_echo = was_notified
+        return has_changed
 
-    def _hears(self, connection: psycopg.Connection[Any], timeout_seconds: float) -> bool:
+    def _is_notified(self, connection: psycopg.Connection[Any], timeout_seconds: float) -> bool:
         deadline = time.monotonic() + timeout_seconds
         while not self._stop.is_set() and (left := deadline - time.monotonic()) > 0:
             if list(connection.notifies(timeout=min(left, STEP_SECONDS), stop_after=1)):

@@ -39,7 +39,7 @@ REVOKED = Close(frames.CLOSE_REVOKED, "the API key is not valid any more")
 _IS_ADMITTED = sa.and_(Crm.removed_at.is_(None), Crm.enabled)
 
 
-def _look(
+def _find_ready(
     database: Database, conversations: Sequence["CrmConversation"]
 ) -> list["CrmConversation"]:
     """Those with something to be told."""
@@ -64,7 +64,7 @@ def _inspect(
 
 KIND = Kind(
     "crm sockets",
-    look=_look,
+    find_ready=_find_ready,
     inspect=_inspect,
     most=MOST_SOCKETS,
     too_big=Close(frames.CLOSE_TOO_BIG, "a frame has at most 64 KiB"),
@@ -93,7 +93,7 @@ class CrmConversation:
         self.has_more = False
         self._settings = settings
         self._database = database
-        self._greetings: list[str] = []
+        self._online_frames: list[str] = []
 
     def opened(self) -> Answer:
         now = clock.now()
@@ -101,36 +101,36 @@ class CrmConversation:
             crm = self._find_crm(session)
             online = [] if crm is None else _online(session, crm)
         moment = frames.moment(now)
-        self._greetings = [
+        self._online_frames = [
             frames.write("deviceConnected", {"deviceId": device_id, "timestamp": moment})
             for device_id in online
         ]
         return self.work()
 
     def received(self, message: str | bytes) -> Answer:
-        return frames.answer(message, self._heard)
+        return frames.answer(message, self._handle)
 
     def work(self) -> Answer:
         with self._database.reading() as session:
             if self._find_crm(session) is None:
                 return [REVOKED]
             rows = feed.following(session, self.key, self.position, MOST_EVENTS)
-            told = translation.translate(session, rows)
-        said = self._take_greetings()
-        size = sum(map(len, said))
-        self.has_more = bool(self._greetings)
-        for row, frame in zip(rows, told, strict=True):
+            translated = translation.translate(session, rows)
+        answer = self._take_online_frames()
+        size = sum(map(len, answer))
+        self.has_more = bool(self._online_frames)
+        for row, frame in zip(rows, translated, strict=True):
             if size > MOST_BYTES:
                 self.has_more = True
                 break
             self.position = row.id
             if frame is not None:
-                said.append(frame)
+                answer.append(frame)
                 size += len(frame.encode())
         self.has_more = self.has_more or len(rows) == MOST_EVENTS
-        return said
+        return answer
 
-    def farewell(self) -> Sequence[str]:
+    def last_messages(self) -> Sequence[str]:
         return []
 
     def alive(self) -> None:
@@ -139,9 +139,9 @@ class CrmConversation:
     def closed(self) -> None:
         """Its place in the feed is the client's to remember."""
 
-    def _take_greetings(self) -> list[str]:
-        taken = self._greetings[:MOST_EVENTS]
-        self._greetings = self._greetings[MOST_EVENTS:]
+    def _take_online_frames(self) -> list[str]:
+        taken = self._online_frames[:MOST_EVENTS]
+        self._online_frames = self._online_frames[MOST_EVENTS:]
         return taken
 
     def _find_crm(self, session: Session) -> Crm | None:
@@ -149,7 +149,7 @@ class CrmConversation:
             sa.select(Crm).where(Crm.id == self.key, Crm.key_hash == self.key_hash, _IS_ADMITTED)
         ).one_or_none()
 
-    def _heard(self, frame: Frame) -> Answer:
+    def _handle(self, frame: Frame) -> Answer:
         now = clock.now()
         if frame.event != frames.SEND_MESSAGE:
             raise FrameError("forbidden", f"a CRM may not say {frame.event}")
@@ -158,13 +158,13 @@ class CrmConversation:
             if crm is None:
                 return [REVOKED]
             message_id = self._queue(session, crm, frame.data, now)
-        told = {
+        translated = {
             "deviceId": frame.data["deviceId"],
             "messageId": message_id,
             "status": "QUEUED",
             "timestamp": frames.moment(now),
         }
-        return [frames.write(frames.MESSAGE_STATUS, told, frame_id=frame.frame_id)]
+        return [frames.write(frames.MESSAGE_STATUS, translated, frame_id=frame.frame_id)]
 
     def _queue(self, session: Session, crm: Crm, data: dict[str, Any], now: datetime) -> str:
         key = data.get("apiKey")
@@ -189,10 +189,12 @@ class CrmConversation:
 
 def _online(session: Session, crm: Crm) -> list[str]:
     """The devices of the CRM that are online by what it was told last."""
-    told = sa.select(Device.id).where(Device.is_online, Device.removed_at.is_(None))
+    translated = sa.select(Device.id).where(Device.is_online, Device.removed_at.is_(None))
     usable = set(routing.device_ids_of(session, crm))
     return [
-        device_id for device_id in session.scalars(told.order_by(Device.id)) if device_id in usable
+        device_id
+        for device_id in session.scalars(translated.order_by(Device.id))
+        if device_id in usable
     ]
 
 

@@ -19,7 +19,7 @@ from ..core.messages.receiving import Received
 from ..core.messages.reports import Report
 from ..http.context import Services
 from ..live.conversation import Answer, Close, Drop, Kind
-from ..live.device_socket import Line, Standing, look
+from ..live.device_socket import DeviceSocket, SocketState, find_ready
 from ..sms import phone_times
 from ..sms.texts import storable, text_of
 from ..store.db import Database
@@ -37,10 +37,10 @@ STATUS = {
     "ERROR": "failed",
 }
 REVOKED = Close(frames.CLOSE_REVOKED, "the token is not valid any more")
-_GOODBYES: dict[Standing, Answer] = {
-    Standing.VOID: [REVOKED],
-    Standing.REPLACED: [Close(frames.CLOSE_REPLACED, "the device has opened a newer socket")],
-    Standing.LOST: [Drop()],
+_CLOSING_ANSWERS: dict[SocketState, Answer] = {
+    SocketState.VOID: [REVOKED],
+    SocketState.REPLACED: [Close(frames.CLOSE_REPLACED, "the device has opened a newer socket")],
+    SocketState.LOST: [Drop()],
 }
 
 
@@ -50,12 +50,12 @@ def _inspect(
     """Those whose token is void or whose device has a newer socket."""
     with database.reading() as session:
         rows = sockets.find_all(session)
-    return [one for one in conversations if one.line.standing(rows.get(one.key)) in _GOODBYES]
+    return [one for one in conversations if one.socket.state(rows.get(one.key)) in _CLOSING_ANSWERS]
 
 
 KIND = Kind(
     "device sockets",
-    look=look,
+    find_ready=find_ready,
     inspect=_inspect,
     too_big=Close(frames.CLOSE_TOO_BIG, "a frame has at most 64 KiB"),
 )
@@ -68,14 +68,14 @@ class DeviceConversation:
 
     def __init__(self, services: Services, login: Login) -> None:
         self.key = login.device_id
-        self.line = Line(services.settings, services.database, login)
+        self.socket = DeviceSocket(services.settings, services.database, login)
         self._services = services
 
     def opened(self) -> Answer:
         now = clock.now()
         try:
             with self._services.database.transaction() as session:
-                sockets.claim(session, self.line.login, SOCKET, self.line.socket_id, now)
+                sockets.claim(session, self.socket.login, SOCKET, self.socket.socket_id, now)
         except NOT_ADMITTED:
             return [REVOKED]
         self._note_sighting(now)
@@ -83,18 +83,18 @@ class DeviceConversation:
 
     def received(self, message: str | bytes) -> Answer:
         try:
-            return frames.answer(message, self._heard)
+            return frames.answer(message, self._handle)
         except NOT_ADMITTED:
             return [REVOKED]
 
     def work(self) -> Answer:
-        standing = self.line.standing(self.line.find_row())
-        if standing in _GOODBYES:
-            return _GOODBYES[standing]
+        state = self.socket.state(self.socket.find_row())
+        if state in _CLOSING_ANSWERS:
+            return _CLOSING_ANSWERS[state]
         now = clock.now()
-        return [self._send_message(one, now) for one in self.line.take(now)]
+        return [self._send_message(one, now) for one in self.socket.take(now)]
 
-    def farewell(self) -> Sequence[str]:
+    def last_messages(self) -> Sequence[str]:
         return []
 
     def alive(self) -> None:
@@ -103,9 +103,9 @@ class DeviceConversation:
     def closed(self) -> None:
         now = clock.now()
         with self._services.database.transaction() as session:
-            presence.leave(session, self.key, self.line.socket_id, now)
+            presence.leave(session, self.key, self.socket.socket_id, now)
 
-    def _heard(self, frame: Frame) -> Answer:
+    def _handle(self, frame: Frame) -> Answer:
         act = self._ACTS.get(frame.event)
         if act is None:
             raise FrameError("forbidden", f"a device may not say {frame.event}")
@@ -113,13 +113,13 @@ class DeviceConversation:
             raise FrameError("forbidden", "deviceId is not the device of this token")
         message_id = frame.data.get("messageId")
         act(self, {**frame.data, "messageId": text_of(message_id)})
-        told = {"messageId": message_id, "event": frame.event}
-        return [frames.write("ack", told, frame_id=frame.frame_id)]
+        fields = {"messageId": message_id, "event": frame.event}
+        return [frames.write("ack", fields, frame_id=frame.frame_id)]
 
     def _received(self, data: dict[str, Any]) -> None:
         now = clock.now()
         with self._services.database.transaction() as session:
-            device = locking.admit(session, self.line.login)
+            device = locking.admit(session, self.socket.login)
             fault = _sms_fault(data)
             if fault is None:
                 region = self._services.settings.default_region
@@ -140,10 +140,10 @@ class DeviceConversation:
         reason = storable(reason) if isinstance(reason, str) and reason else None
         report = Report(storable(data["messageId"]).lower(), word.upper(), status, reason)
         with self._services.database.transaction() as session:
-            device = locking.admit(session, self.line.login)
+            device = locking.admit(session, self.socket.login)
             with writing_history(session, clock.now()) as history:
                 reports.apply(session, device, [report], reports.never_back, history)
-        self.line.rests_until = 0.0
+        self.socket.ask_again_at = 0.0
 
     def _send_message(self, one: Outgoing, now: datetime) -> str:
         data = {
@@ -156,7 +156,7 @@ class DeviceConversation:
         return frames.write(frames.SEND_MESSAGE, data)
 
     def _note_sighting(self, now: datetime) -> None:
-        self._services.last_seen_writer.note(self.line.login, now, None, SOCKET)
+        self._services.last_seen_writer.note(self.socket.login, now, None, SOCKET)
 
     _ACTS: ClassVar[dict[str, Callable[["DeviceConversation", dict[str, Any]], None]]] = {
         frames.MESSAGE_RECEIVED: _received,

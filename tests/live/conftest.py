@@ -15,7 +15,7 @@ from smsgw.core.devices import logins, protocols
 from smsgw.core.messages import queueing, unconfirmed
 from smsgw.core.messages.drafts import Draft
 from smsgw.http.context import EXTENSION
-from smsgw.phones.mysmsapio.conversation import CableConversation, _inspect, _look
+from smsgw.phones.mysmsapio.conversation import CableConversation, _find_ready, _inspect
 from smsgw.phones.mysmsapio.translation import dispatch_id
 from smsgw.store.models import Device, Dispatch, Message, QuarantinedItem
 
@@ -70,7 +70,7 @@ class Cable:
             return [message.id for message in made]
 
     def waiting(self, *conversations: CableConversation) -> list[CableConversation]:
-        return _look(self.world.database, conversations)
+        return _find_ready(self.world.database, conversations)
 
     def inspected(self, *conversations: CableConversation) -> list[CableConversation]:
         return _inspect(self.world.database, conversations)

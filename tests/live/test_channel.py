@@ -279,7 +279,7 @@ def test_a_void_key_cannot_subscribe(cable):
 
 
 def test_the_farewell_asks_the_client_to_come_back(cable):
-    (frame,) = said(cable.subscribed().farewell())
+    (frame,) = said(cable.subscribed().last_messages())
     assert frame == {"type": "disconnect", "reason": "server_restart", "reconnect": True}
 
 
@@ -525,12 +525,12 @@ def test_a_key_that_becomes_void_between_the_look_and_the_hand_out_is_handed_not
 ):
     socket = cable.subscribed()
     (message_id,) = cable.queue()
-    look = handing_out.has_work
+    find_ready = handing_out.has_work
 
     def late(*arguments):
         with cable.world.database.transaction() as session:
             loss(session, registry.get(session, "gateway-1"))
-        return look(*arguments)
+        return find_ready(*arguments)
 
     monkeypatch.setattr(handing_out, "has_work", late)
     assert socket.work() == []

@@ -60,7 +60,7 @@ class Talk:
         said, self.to_say = self.to_say[:2], self.to_say[2:]
         return [f'"{words}"' for words in said]
 
-    def farewell(self):
+    def last_messages(self):
         return ['"server_restart"']
 
     def alive(self):
@@ -76,7 +76,7 @@ def has_something_to_say(_database, conversations):
 
 @pytest.fixture
 def kind() -> Kind:
-    return Kind("talk", look=has_something_to_say)
+    return Kind("talk", find_ready=has_something_to_say)
 
 
 @pytest.fixture
@@ -157,8 +157,8 @@ def test_a_message_above_64_KiB_ends_the_connection(hub, kind, parts):
 
 
 def test_a_kind_may_say_goodbye_to_a_message_that_is_too_big(hub, monkeypatch):
-    monkeypatch.setattr(connection_module, "GOODBYE_SECONDS", 0.1)
-    client = join(hub, Talk(Kind("talk", look=has_something_to_say, too_big=Close(4009))))
+    monkeypatch.setattr(connection_module, "CLOSE_SECONDS", 0.1)
+    client = join(hub, Talk(Kind("talk", find_ready=has_something_to_say, too_big=Close(4009))))
     client.send("x" * (BIG + 1))
     assert client.receive() is None
     assert client.close_code == 4009
@@ -186,7 +186,7 @@ def test_nothing_is_said_after_goodbye(hub, kind):
 
 
 def test_one_who_does_not_answer_our_goodbye_is_let_go(hub, kind, monkeypatch):
-    monkeypatch.setattr(connection_module, "GOODBYE_SECONDS", 0.1)
+    monkeypatch.setattr(connection_module, "CLOSE_SECONDS", 0.1)
     client = join(hub, Talk(kind))
     client.send("bye")
     assert client.receive(answering=False) == "so long"
@@ -278,14 +278,18 @@ def test_others_of_the_same_key_are_asked_when_one_opens(hub, kind):
 
 def test_what_is_not_urgent_is_inspected_now_and_then(hub, monkeypatch):
     monkeypatch.setattr(hub_module, "INSPECT_SECONDS", 0.0)
-    kind = Kind("talk", look=lambda _db, _all: [], inspect=lambda _db, conversations: conversations)
+    kind = Kind(
+        "talk", find_ready=lambda _db, _all: [], inspect=lambda _db, conversations: conversations
+    )
     talk = Talk(kind)
     _client = join(hub, talk)
     until(lambda: talk.works, "an inspection")
 
 
 def test_a_beat_comes_after_the_first_words_and_again(hub):
-    kind = Kind("talk", look=has_something_to_say, beat=lambda: '"beat"', beat_seconds=0.05)
+    kind = Kind(
+        "talk", find_ready=has_something_to_say, heartbeat=lambda: '"beat"', heartbeat_seconds=0.05
+    )
     talk = Talk(kind)
     talk.first_words.clear()
     beating = join(hub, Talk(kind))
@@ -297,7 +301,7 @@ def test_a_beat_comes_after_the_first_words_and_again(hub):
 
 
 def test_one_who_answers_pings_stays_and_one_who_does_not_is_let_go(hub, kind, monkeypatch):
-    monkeypatch.setattr(hub_module, "TURN_SECONDS", 0.01)
+    monkeypatch.setattr(hub_module, "PING_SLOT_SECONDS", 0.01)
     lively, dead = Talk(kind, "lively"), Talk(kind, "dead")
     answering, silent = join(hub, lively), join(hub, dead)
     threading.Thread(target=answering.receive, daemon=True).start()
@@ -308,7 +312,7 @@ def test_one_who_answers_pings_stays_and_one_who_does_not_is_let_go(hub, kind, m
 
 
 def test_a_socket_keeps_nothing_of_the_request_it_came_with(hub, kind, monkeypatch):
-    monkeypatch.setattr(hub_module, "TURN_SECONDS", 0.002)
+    monkeypatch.setattr(hub_module, "PING_SLOT_SECONDS", 0.002)
     request = ContextVar("request", default="none")
     request.set("the request")
     talk, seen = Talk(kind), []
@@ -389,8 +393,8 @@ def test_a_reset_connection_is_over(hub, kind):
 
 
 def test_a_key_has_as_many_sockets_as_its_kind_allows():
-    kind = Kind("few", look=lambda _database, _all: [], most=2)
-    other = Kind("many", look=lambda _database, _all: [])
+    kind = Kind("few", find_ready=lambda _database, _all: [], most=2)
+    other = Kind("many", find_ready=lambda _database, _all: [])
     hub = Hub(None)
     for talk in (Talk(kind), Talk(kind, "two"), Talk(kind, "two"), Talk(other), Talk(other)):
         assert not hub.is_full(talk)

@@ -172,7 +172,9 @@ def test_it_comes_back_after_a_restart_and_gets_what_waited(client_command, plac
 def silent_place(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[int, str]]:
     """A server in this process that sends no pings, under Werkzeug's own web server: its port and a device's key."""
     monkeypatch.setattr(
-        conversation.CableConversation, "kind", Kind("silent", look=conversation.KIND.look)
+        conversation.CableConversation,
+        "kind",
+        Kind("silent", find_ready=conversation.KIND.find_ready),
     )
     with world.database.transaction() as session:
         _, key = enrolment.add_with_key(session, "gateway-1", None, None, clock.now())

@@ -1,11 +1,11 @@
-"""The doorbell on real databases: rings for what others commit, and comes back after the server was away."""
+"""Tests the change listener on real databases: it reports what others commit, and reconnects after an outage."""
 
 import threading
 
 import pytest
 import sqlalchemy as sa
 
-from smsgw.live.wakeup import doorbell
+from smsgw.live.wakeup import change_listener
 from smsgw.store.db import Database, wake_up
 from smsgw.store.models import Operator
 from tests.conftest import NOW
@@ -26,78 +26,78 @@ def stop():
 
 
 @pytest.fixture
-def bell(database, stop):
-    made = doorbell(database, stop)
+def listener(database, stop):
+    made = change_listener(database, stop)
     if not database.is_sqlite:
         assert made.wait(PATIENCE_SECONDS)  # the first time it has just begun to listen
     yield made
     made.close()
 
 
-def quieten(bell):
-    while bell.wait(0.2):
+def drain(listener):
+    while listener.wait(0.2):
         pass
 
 
-def test_it_is_silent_while_nothing_is_written(bell):
-    quieten(bell)
-    assert bell.wait(0.05) is False
+def test_it_is_silent_while_nothing_is_written(listener):
+    drain(listener)
+    assert listener.wait(0.05) is False
 
 
-def test_it_rings_for_a_commit_of_another_process(database, bell, database_url):
-    quieten(bell)
+def test_it_reports_a_commit_of_another_process(database, listener, database_url):
+    drain(listener)
     other = Database(database_url)
     write(other, "a", wakes_up=True)
     other.close()
-    assert bell.wait(PATIENCE_SECONDS) is True
+    assert listener.wait(PATIENCE_SECONDS) is True
 
 
-def test_it_wakes_a_waiting_thread(database, bell):
-    quieten(bell)
+def test_it_wakes_a_waiting_thread(database, listener):
+    drain(listener)
     heard = []
-    listener = threading.Thread(target=lambda: heard.append(bell.wait(PATIENCE_SECONDS)))
-    listener.start()
+    thread = threading.Thread(target=lambda: heard.append(listener.wait(PATIENCE_SECONDS)))
+    thread.start()
     write(database, "a", wakes_up=True)
-    listener.join(PATIENCE_SECONDS)
+    thread.join(PATIENCE_SECONDS)
     assert heard == [True]
 
 
-def test_nobody_waits_for_it_after_the_end(bell, stop):
-    quieten(bell)
-    listener = threading.Thread(target=bell.wait, args=(10 * PATIENCE_SECONDS,), daemon=True)
-    listener.start()
+def test_nobody_waits_for_it_after_the_end(listener, stop):
+    drain(listener)
+    thread = threading.Thread(target=listener.wait, args=(10 * PATIENCE_SECONDS,), daemon=True)
+    thread.start()
     stop.set()
-    listener.join(PATIENCE_SECONDS)
-    assert not listener.is_alive()
+    thread.join(PATIENCE_SECONDS)
+    assert not thread.is_alive()
 
 
-def test_what_was_written_just_after_a_ring_rings_too(database, bell):
-    quieten(bell)
+def test_what_was_written_just_after_a_notification_is_reported_too(database, listener):
+    drain(listener)
     for name in "abc":
         write(database, name, wakes_up=True)
-    assert bell.wait(PATIENCE_SECONDS) is True
+    assert listener.wait(PATIENCE_SECONDS) is True
     if not database.is_sqlite:
-        assert bell.wait(PATIENCE_SECONDS) is True
+        assert listener.wait(PATIENCE_SECONDS) is True
 
 
-def test_a_transaction_that_fails_rings_for_nobody(database, bell):
-    quieten(bell)
+def test_a_transaction_that_fails_notifies_nobody(database, listener):
+    drain(listener)
     write(database, "a", wakes_up=True)
-    quieten(bell)
+    drain(listener)
     with pytest.raises(sa.exc.IntegrityError):
         write(database, "a", wakes_up=True)
-    assert bell.wait(0.3) is False
+    assert listener.wait(0.3) is False
 
 
-def test_only_deliveries_ring_on_postgresql(database, bell):
+def test_only_deliveries_notify_on_postgresql(database, listener):
     if database.is_sqlite:
         pytest.skip("SQLite rings for every commit")
-    quieten(bell)
+    drain(listener)
     write(database, "a")
-    assert bell.wait(0.3) is False
+    assert listener.wait(0.3) is False
 
 
-def test_it_comes_back_after_its_connection_was_ended(database, bell):
+def test_it_comes_back_after_its_connection_was_ended(database, listener):
     if database.is_sqlite:
         pytest.skip("SQLite has no server to lose")
     with database.reading() as session:
@@ -108,8 +108,8 @@ def test_it_comes_back_after_its_connection_was_ended(database, bell):
                 " AND query LIKE 'LISTEN%'"
             )
         )
-    assert bell.wait(0.05) is False
-    assert bell.wait(PATIENCE_SECONDS) is True
-    quieten(bell)
+    assert listener.wait(0.05) is False
+    assert listener.wait(PATIENCE_SECONDS) is True
+    drain(listener)
     write(database, "a", wakes_up=True)
-    assert bell.wait(PATIENCE_SECONDS) is True
+    assert listener.wait(PATIENCE_SECONDS) is True

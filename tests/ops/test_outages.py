@@ -25,7 +25,7 @@ from smsgw.core.operations import health
 from smsgw.delivery.worker import Worker
 from smsgw.factory import create_app
 from smsgw.http.context import EXTENSION
-from smsgw.live.wakeup import doorbell
+from smsgw.live.wakeup import change_listener
 from smsgw.settings import Settings
 from smsgw.store import engines, group_commit, migrations, outages
 from smsgw.store.db import Database
@@ -128,21 +128,21 @@ def test_worker_and_wake_ups_carry_on_after_postgresql_was_away(
     caplog.set_level(logging.WARNING)
     stop = threading.Event()
     worker = Worker(stoppable.settings, stoppable.database)
-    bell = doorbell(stoppable.database, stop)
+    listener = change_listener(stoppable.database, stop)
     thread = threading.Thread(target=worker.run, args=(stop,), daemon=True)
     thread.start()
     until(lambda: _is_alive(stoppable), "the worker's first heartbeat")
     postgresql.stop()
     until(lambda: "the database cannot be used" in caplog.text, "the worker to notice")
-    assert bell.wait(0.1) is False
+    assert listener.wait(0.1) is False
     postgresql.ensure_postgres_running()
     with stoppable.database.transaction() as session:
         session.execute(sa.text("DELETE FROM worker_heartbeats"))
     until(lambda: _is_alive(stoppable), "the worker to work again")
-    until(lambda: bell.wait(0.1), "wake-ups to come again")
+    until(lambda: listener.wait(0.1), "wake-ups to come again")
     stop.set()
     thread.join(20)
-    bell.close()
+    listener.close()
     assert not [record for record in caplog.records if record.exc_info]
 
 

@@ -16,7 +16,7 @@ from demo.phone import PhoneInHand
 from smsgw import clock
 from smsgw.core.accounts import crms, enrolment
 from smsgw.core.devices import logins, registry
-from smsgw.live.wakeup import doorbell
+from smsgw.live.wakeup import change_listener
 from smsgw.store import migrations
 from smsgw.store.db import Database
 from smsgw.store.models import Event, Message
@@ -193,10 +193,10 @@ def test_behind_a_pooler_work_is_looked_for_by_the_clock(pooled: str, server: st
     stop = threading.Event()
     for url, waits in ((pooled, True), (server, False)):
         database = Database(url)
-        bell = doorbell(database, stop)
-        assert bell.wait(30) is True
-        assert bell.wait(2) is waits
-        bell.close()
+        listener = change_listener(database, stop)
+        assert listener.wait(30) is True
+        assert listener.wait(2) is waits
+        listener.close()
         database.close()
     stop.set()
 

@@ -108,7 +108,7 @@ def test_a_long_absence_is_told_in_pieces_with_none_left_out(
     receive(stage, *ids)
     program = stage.crm()
     heard = told(program.opened())
-    while crm_side._look(stage.world.database, [program]):
+    while crm_side._find_ready(stage.world.database, [program]):
         heard += told(program.work())
     assert [data["messageId"] for _, data in heard] == ids
 
@@ -116,11 +116,11 @@ def test_a_long_absence_is_told_in_pieces_with_none_left_out(
 def test_only_who_has_something_to_hear_is_asked_to_work(stage: Stage):
     program = stage.crm()
     program.opened()
-    assert crm_side._look(stage.world.database, [program]) == []
+    assert crm_side._find_ready(stage.world.database, [program]) == []
     receive(stage, "m1")
-    assert crm_side._look(stage.world.database, [program]) == [program]
+    assert crm_side._find_ready(stage.world.database, [program]) == [program]
     program.work()
-    assert crm_side._look(stage.world.database, [program]) == []
+    assert crm_side._find_ready(stage.world.database, [program]) == []
 
 
 def test_an_error_names_the_field_as_this_door_does(stage: Stage):
@@ -152,7 +152,7 @@ def test_events_these_clients_have_no_word_for_do_not_keep_them_busy(stage: Stag
     stage.queue()
     phone.work()
     assert program.work() == []
-    assert crm_side._look(stage.world.database, [program]) == []
+    assert crm_side._find_ready(stage.world.database, [program]) == []
 
 
 def test_it_is_told_which_of_its_devices_are_online_when_it_connects(stage: Stage):
@@ -182,7 +182,7 @@ def test_many_devices_online_are_told_in_pieces(stage: Stage, monkeypatch: pytes
         )
     program = stage.crm()
     heard = told(program.opened())
-    while crm_side._look(stage.world.database, [program]):
+    while crm_side._find_ready(stage.world.database, [program]):
         heard += told(program.work())
     assert [data["deviceId"] for _, data in heard] == [f"d{number}" for number in range(5)]
 
@@ -254,7 +254,7 @@ def test_an_event_that_becomes_visible_late_is_not_passed_over(stage: Stage):
         assert program.work() == [], "what comes before may still become visible"
     first, second = said(program.work())
     assert (first["eventId"], second["event"]) == (slow, "messageReceived")
-    assert crm_side._look(stage.world.database, [program]) == []
+    assert crm_side._find_ready(stage.world.database, [program]) == []
 
 
 def test_a_socket_that_begins_while_an_event_is_being_written_hears_of_it(stage: Stage):
@@ -279,7 +279,7 @@ def test_a_socket_outlives_the_removal_of_old_events(stage: Stage):
     with stage.world.database.transaction() as session:
         session.execute(sa.delete(Delivery))
         session.execute(sa.delete(Event))
-    assert crm_side._look(stage.world.database, [program]) == []
+    assert crm_side._find_ready(stage.world.database, [program]) == []
     with stage.world.database.reading() as session:
         again = stage.crm(after=program.position)
         feed.page(session, stage.crm_id, again.position, 1)  # what the door asks

@@ -10,7 +10,7 @@ from smsgw import clock
 from smsgw.core.accounts import enrolment
 from smsgw.core.devices import registry
 from smsgw.live.conversation import Drop
-from smsgw.live.device_socket import look
+from smsgw.live.device_socket import find_ready
 from smsgw.store.models import Device, Message, QuarantinedItem
 from smsgw.websocket_api import device_socket as device_side
 
@@ -195,7 +195,7 @@ def test_what_waited_while_it_was_away_comes_in_order_and_once(stage: Stage):
     phone = stage.device()
     assert [data["content"] for _, data in told(phone.opened())] == ["one", "two", "three"]
     assert phone.work() == []
-    assert look(stage.world.database, [phone]) == []
+    assert find_ready(stage.world.database, [phone]) == []
 
 
 def test_what_was_never_acknowledged_comes_once_more_with_its_id_and_not_before_five_minutes(
@@ -209,7 +209,7 @@ def test_what_was_never_acknowledged_comes_once_more_with_its_id_and_not_before_
     again = stage.device()
     assert again.opened() == []
     stage.pass_time(minutes=5, seconds=1)
-    assert look(stage.world.database, [again]) == [again]
+    assert find_ready(stage.world.database, [again]) == [again]
     assert order(again)["messageId"] == first
     stage.pass_time(minutes=6)
     stage.keep_house()

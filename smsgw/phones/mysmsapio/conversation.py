@@ -18,12 +18,12 @@ from ...core.messages.handing_out import Outgoing
 from ...errors import GatewayError, Invalid
 from ...http.context import Services
 from ...live.conversation import Answer, Close, Drop, Kind
-from ...live.device_socket import Line, Standing, look
+from ...live.device_socket import DeviceSocket, SocketState, find_ready
 from ...store.db import Database
 from . import translation
 
 CHANNEL = "GatewayChannel"
-BEAT_SECONDS = 3.0
+PING_SECONDS = 3.0
 MOST_SUBSCRIPTIONS = 16
 # The document's has 28 characters; each is kept as long as its socket.
 MOST_IDENTIFIER = 1024
@@ -33,20 +33,20 @@ ASK_AFTER = timedelta(seconds=90)
 _WELCOME = '{"type":"welcome"}'
 _RESTART = '{"type":"disconnect","reason":"server_restart","reconnect":true}'
 _REMOTE = '{"type":"disconnect","reason":"remote","reconnect":false}'
-_SENT_AWAY: Answer = [_REMOTE, Close(1000)]
-_GOODBYES: dict[Standing, Answer] = {
-    Standing.VOID: _SENT_AWAY,
-    Standing.REPLACED: _SENT_AWAY,
-    Standing.LOST: [Drop()],
+_DISCONNECT: Answer = [_REMOTE, Close(1000)]
+_CLOSING_ANSWERS: dict[SocketState, Answer] = {
+    SocketState.VOID: _DISCONNECT,
+    SocketState.REPLACED: _DISCONNECT,
+    SocketState.LOST: [Drop()],
 }
 
 _LOG = logging.getLogger("smsgw.cable")
 
 
-def _look(
+def _find_ready(
     database: Database, conversations: Sequence["CableConversation"]
 ) -> list["CableConversation"]:
-    return look(database, [one for one in conversations if one.is_subscribed])
+    return find_ready(database, [one for one in conversations if one.is_subscribed])
 
 
 def _inspect(
@@ -60,15 +60,24 @@ def _inspect(
         one
         for one in conversations
         if one.is_subscribed
-        and (one.line.standing(rows.get(one.key)) in _GOODBYES or one.is_late(rows[one.key], now))
+        and (
+            one.socket.state(rows.get(one.key)) in _CLOSING_ANSWERS
+            or one.is_late(rows[one.key], now)
+        )
     ]
 
 
-def _beat() -> str:
+def _ping() -> str:
     return _compact({"type": "ping", "message": int(clock.now().timestamp())})
 
 
-KIND = Kind("cable", look=_look, inspect=_inspect, beat=_beat, beat_seconds=BEAT_SECONDS)
+KIND = Kind(
+    "cable",
+    find_ready=_find_ready,
+    inspect=_inspect,
+    heartbeat=_ping,
+    heartbeat_seconds=PING_SECONDS,
+)
 
 
 class CableConversation:
@@ -78,7 +87,7 @@ class CableConversation:
 
     def __init__(self, services: Services, login: Login) -> None:
         self.key = login.device_id
-        self.line = Line(services.settings, services.database, login)
+        self.socket = DeviceSocket(services.settings, services.database, login)
         self._services = services
         self._identifiers: list[str] = []
         self._asked_at: datetime | None = None
@@ -91,7 +100,7 @@ class CableConversation:
     def opened(self) -> Answer:
         return [_WELCOME]
 
-    def farewell(self) -> Sequence[str]:
+    def last_messages(self) -> Sequence[str]:
         return [_RESTART]
 
     def alive(self) -> None:
@@ -110,19 +119,19 @@ class CableConversation:
         try:
             return act(self, identifier, command)
         except NOT_ADMITTED:
-            return _SENT_AWAY
+            return _DISCONNECT
 
     def work(self) -> Answer:
-        row = self.line.find_row()
+        row = self.socket.find_row()
         if not self.is_subscribed:
-            return _SENT_AWAY if self.line.is_void(row) else []
-        standing = self.line.standing(row)
-        if standing in _GOODBYES:
-            return _GOODBYES[standing]
+            return _DISCONNECT if self.socket.is_void(row) else []
+        state = self.socket.state(row)
+        if state in _CLOSING_ANSWERS:
+            return _CLOSING_ANSWERS[state]
         now = clock.now()
         asked = self._ask_for_heartbeat(now) if row and self.is_late(row, now) else []
         # To one subscription alone, or the app would send each SMS as often as it subscribed.
-        handed = [_send_sms(self._identifiers[-1], one) for one in self.line.take(now)]
+        handed = [_send_sms(self._identifiers[-1], one) for one in self.socket.take(now)]
         return [*asked, *handed]
 
     def is_late(self, row: sockets.SocketRow, now: datetime) -> bool:
@@ -141,7 +150,7 @@ class CableConversation:
 
     def _release(self) -> None:
         with self._services.database.transaction() as session:
-            sockets.release(session, self.key, self.line.socket_id)
+            sockets.release(session, self.key, self.socket.socket_id)
 
     def _subscribe(self, identifier: str, _command: dict[str, Any]) -> Answer:
         if identifier in self._identifiers:
@@ -153,7 +162,7 @@ class CableConversation:
             return [_compact({"identifier": identifier, "type": "reject_subscription"})]
         now = clock.now()
         with self._services.database.transaction() as session:
-            sockets.claim(session, self.line.login, MYSMSAPIO, self.line.socket_id, now)
+            sockets.claim(session, self.socket.login, MYSMSAPIO, self.socket.socket_id, now)
         self._note_sighting(now)
         self._identifiers.append(identifier)
         confirmed = _compact({"identifier": identifier, "type": "confirm_subscription"})
@@ -188,8 +197,8 @@ class CableConversation:
             return []
 
     def _heartbeat(self, _identifier: str, _payload: dict[str, Any]) -> Answer:
-        if self.line.is_void(self.line.find_row()):
-            return _SENT_AWAY
+        if self.socket.is_void(self.socket.find_row()):
+            return _DISCONNECT
         self._note_sighting(clock.now())
         return []
 
@@ -198,22 +207,22 @@ class CableConversation:
         try:
             with self._services.database.transaction() as session:
                 message_id = translation.take_sms(
-                    session, self._services.settings, self.line.login, payload, now
+                    session, self._services.settings, self.socket.login, payload, now
                 )
         except Invalid as error:
             with self._services.database.transaction() as session:
-                translation.keep_unreadable(session, self.line.login, payload, error.message, now)
+                translation.keep_unreadable(session, self.socket.login, payload, error.message, now)
             raise
         return [_frame(identifier, "sms_received_ack", {"message_id": message_id})]
 
     def _delivery_status(self, _identifier: str, payload: dict[str, Any]) -> Answer:
         with self._services.database.transaction() as session:
-            translation.take_status(session, self.line.login, payload, clock.now())
-        self.line.rests_until = 0.0
+            translation.take_status(session, self.socket.login, payload, clock.now())
+        self.socket.ask_again_at = 0.0
         return []
 
     def _note_sighting(self, now: datetime) -> None:
-        self._services.last_seen_writer.note(self.line.login, now, None, MYSMSAPIO)
+        self._services.last_seen_writer.note(self.socket.login, now, None, MYSMSAPIO)
 
     def _ask_for_heartbeat(self, now: datetime) -> list[str]:
         self._asked_at = now
