@@ -231,7 +231,7 @@ import sys, time
 from ipaddress import ip_network
 from queue import SimpleQueue
 from smsgw.addresses import Guard
-from smsgw.delivery.transport import Transport
+from smsgw.delivery.http_sender import Transport
 
 transport, late, well = Transport(Guard((ip_network("127.0.0.0/8"),))), SimpleQueue(), SimpleQueue()
 transport.post("http://crm.test/", b"", {}, 0.6, late.put)

@@ -66,8 +66,8 @@ def worker_process(postman, timeout_seconds=60, before=""):
         "SMSGW_WEBHOOK_TIMEOUT_SECONDS": str(timeout_seconds),
     }
     program = (
-        f"{before}from smsgw import settings; from smsgw.delivery import loop;"
-        "loop.run(settings.load())"
+        f"{before}from smsgw import settings; from smsgw.delivery import worker;"
+        "worker.run(settings.load())"
     )
     process = subprocess.Popen([sys.executable, "-c", program], env=environment, cwd=PROJECT_FOLDER)
     try:
