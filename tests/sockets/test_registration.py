@@ -8,7 +8,7 @@ import pytest
 from smsgw import clock
 from smsgw.core.accounts import crms, enrolment, ownership
 from smsgw.core.devices import pairing, registry
-from smsgw.core.operations import doctor
+from smsgw.core.operations import callers
 from smsgw.http.context import EXTENSION
 from tests.conftest import NOW
 
@@ -258,5 +258,5 @@ def test_operators_see_who_waits(stage: Stage, stranger: str):
 
 def findings(stage: Stage) -> dict[str, Any]:
     with stage.world.database.reading() as session:
-        found = doctor.of_callers(session, stage.world.settings, NOW)
+        found = callers.findings(session, stage.world.settings, NOW)
     return {finding.check: finding for finding in found}

@@ -1,6 +1,5 @@
 """Manages CRMs: their keys, and which devices they may use."""
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,18 +10,17 @@ from sqlalchemy.orm import Session
 
 from ... import ids
 from ...clock import rfc3339
-from ...errors import Conflict, Forbidden, Invalid, NotFound
+from ...errors import Forbidden, Invalid, NotFound
 from ...store.db import Database
 from ...store.models import Crm, CrmDevice, Device, Message
 from ...store.queries import Query
 from ...store.rows import Caller
-from ..devices import pairing, registry, routing
+from ..devices import registry, routing
 from ..messages import endings
 from ..webhooks import endpoints
-from . import enrolment, ownership
+from . import crm_names, enrolment, ownership
 
 MOST_WAITING = 100
-_LOOK_ALIKE = ("LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC")
 _IS_WAITING = sa.and_(~Crm.approved, Crm.removed_at.is_(None))
 
 
@@ -33,7 +31,7 @@ def add(
 
     `device_ids` are the devices it may use; `None` means all of the operators', future ones too.
     """
-    crm, key = _add(session, _checked_name(session, name), now)
+    crm, key = _add(session, crm_names.checked(session, name), now)
     crm.uses_all_devices = device_ids is None
     session.flush()
     if device_ids is not None:
@@ -46,14 +44,14 @@ def add_unapproved(session: Session, name: str, now: datetime) -> tuple[Crm, str
 
     `Conflict` for a name that any CRM has or had, or one that reads like it.
     """
-    name = _checked_name(session, name)
-    if len({_alphabet(character) for character in name} - {None}) > 1:
+    name = crm_names.checked(session, name)
+    if crm_names.mixes_alphabets(name):
         raise Invalid("a CRM's name mixes alphabets", details={"name": name})
     if len(waiting(session)) >= MOST_WAITING:
         text = f"{MOST_WAITING} CRMs wait for an operator's approval already"
         raise Forbidden(text, code="too_many_waiting")
-    if _folded(name) in map(_folded, session.scalars(sa.select(Crm.name))):
-        raise _taken(name)
+    if crm_names.folded(name) in map(crm_names.folded, session.scalars(sa.select(Crm.name))):
+        raise crm_names.taken(name)
     crm, key = _add(session, name, now)
     crm.approved = False
     session.flush()
@@ -91,7 +89,7 @@ def get(session: Session, name_or_id: str) -> Crm:
     crm = session.scalars(
         sa.select(Crm)
         .where(Crm.removed_at.is_(None), sa.or_(Crm.id == name_or_id, Crm.name == name_or_id))
-        # An id is one CRM's for ever, whatever another one calls itself.
+        # An id stays with one CRM, whatever name another chooses.
         .order_by(sa.case((Crm.id == name_or_id, 0), else_=1))
         .limit(1)
     ).first()
@@ -149,7 +147,7 @@ def remove(session: Session, crm: Crm, now: datetime) -> None:
 def rename(session: Session, crm: Crm, name: str) -> None:
     """Give the CRM another name; `Conflict` when it is taken."""
     if name != crm.name:
-        crm.name = _checked_name(session, name)
+        crm.name = crm_names.checked(session, name)
 
 
 def route(session: Session, crm: Crm, device_ids: Sequence[str] | None, now: datetime) -> None:
@@ -219,34 +217,3 @@ def _routes(session: Session, crm_ids: Sequence[str]) -> dict[str, list[str]]:
     for crm_id, device_id in sorted(tuple(row) for row in session.execute(routed.union(owned))):
         routes[crm_id].append(device_id)
     return routes
-
-
-def _checked_name(session: Session, name: str) -> str:
-    name = name.strip()
-    if not 1 <= len(name) <= 100 or not name.isprintable():
-        raise Invalid(
-            "a CRM's name has 1 to 100 printable characters", details={"name": name[:100]}
-        )
-    if ids.is_crm_id(name):
-        raise Invalid("a CRM's name must not look like an id", details={"name": name})
-    pairing.CRMS.lock(session)
-    taken = session.scalar(sa.select(Crm.id).where(Crm.name == name, Crm.removed_at.is_(None)))
-    if taken:
-        raise _taken(name)
-    return name
-
-
-def _taken(name: str) -> Conflict:
-    return Conflict(f"there is a CRM {name!r} already", code="name_taken")
-
-
-def _alphabet(character: str) -> str | None:
-    """The alphabet of a letter that may look like one of another alphabet, `None` for all other characters."""
-    word = unicodedata.name(character, "").partition(" ")[0]
-    return word if word in _LOOK_ALIKE else None
-
-
-def _folded(name: str) -> str:
-    """The name without what the eye passes over: capitals, widths, accents, blanks and punctuation."""
-    parts = unicodedata.normalize("NFKD", name).casefold()
-    return "".join(character for character in parts if character.isalnum()) or parts

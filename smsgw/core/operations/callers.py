@@ -1,0 +1,111 @@
+"""Lists what an operator should check about devices, and CRMs that wait for approval."""
+
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ... import program
+from ...settings import Settings
+from ...store.models import Crm, Device
+from ..accounts import crms
+from ..devices import capacity, protocols, registry, wording
+from ..devices.capacity import Load
+from . import spans
+from .health import Finding
+
+FULL_IS_WRONG_AFTER = timedelta(minutes=10)
+OLDEST_GOOD_APP = (1, 8)
+_VERSION = re.compile(r"v?(\d+)\.(\d+)")
+_BATTERY = "open the app, look at its log; switch battery optimisation off for it"
+
+
+def findings(session: Session, settings: Settings, now: datetime) -> list[Finding]:
+    """Findings about each device, and about CRMs that wait for approval."""
+    return [*_devices(session, settings, now), *_crms(session)]
+
+
+def _devices(session: Session, settings: Settings, now: datetime) -> Iterator[Finding]:
+    found = registry.everyone(session)
+    if not found:
+        yield Finding("devices", "wrong", "there is none", program.line("device add NAME"))
+    stopped = _with_disabled_crm(session)
+    loads = capacity.loads(session, now)
+    for device in found:
+        if not device.approved:
+            yield _waiting(f"device {device.id}", "device", device.id)
+            continue
+        yield _presence(device, device.id in stopped, settings, now)
+        if device.id in loads:
+            yield from _in_hand(device, loads[device.id], settings, now)
+        if _has_old_app(device):
+            yield Finding(
+                f"device {device.id}",
+                "wrong",
+                f"runs cht-gateway {device.app_version}, which loses track of what it sent",
+                "install version 1.8 or newer",
+            )
+
+
+def _in_hand(device: Device, load: Load, settings: Settings, now: datetime) -> Iterator[Finding]:
+    """What a phone has that does not move: it may have forgotten it."""
+    check = f"device {device.id}"
+    advice = (
+        "look at the app: is it sending, has it reception and credit? If it was reinstalled, replaced or its data "
+        f"cleared: {program.line(f'device reset {device.id}')}"
+    )
+    is_full = load.in_hand >= settings.in_flight_per_device
+    if is_full and load.moved_at <= now - FULL_IS_WRONG_AFTER:
+        text = (
+            f"has had {load.in_hand} messages in hand since {load.moved_at:%Y-%m-%d %H:%M} UTC "
+            "and gets no more until they move"
+        )
+        yield Finding(check, "wrong", text, advice)
+    elif load.idle_count:
+        hours = capacity.IDLE_AFTER // timedelta(hours=1)
+        text = (
+            f"has had {load.idle_count} of its {load.in_hand} messages in hand for more than {hours} hours "
+            "and has not tried to send them"
+        )
+        yield Finding(check, "warning", text, advice)
+
+
+def _crms(session: Session) -> Iterator[Finding]:
+    for crm in crms.waiting(session):
+        yield _waiting(f"crm {crm.name}", "crm", crm.id)
+
+
+def _waiting(check: str, kind: str, name: str) -> Finding:
+    advice = f"{program.line(f'{kind} approve {name}')}, or {program.line(f'{kind} remove {name}')}"
+    return Finding(check, "warning", "registered itself and waits for approval", advice)
+
+
+def _with_disabled_crm(session: Session) -> set[str]:
+    disabled = sa.select(Crm.id).where(~Crm.enabled)
+    return set(session.scalars(sa.select(Device.id).where(Device.owner_crm_id.in_(disabled))))
+
+
+def _has_old_app(device: Device) -> bool:
+    """Only cht-gateway's versions mean anything here; other apps count their own."""
+    version = _VERSION.match(device.app_version or "")
+    if device.protocol != protocols.CHT or version is None:
+        return False
+    return (int(version[1]), int(version[2])) < OLDEST_GOOD_APP
+
+
+def _presence(device: Device, is_stopped: bool, settings: Settings, now: datetime) -> Finding:
+    check, words = f"device {device.id}", wording.of(device)
+    if not device.enabled:
+        return Finding(check, "ok", "is disabled")
+    if is_stopped:
+        return Finding(check, "ok", "is refused, because its CRM is disabled")
+    if device.last_seen_at is None:
+        return Finding(check, "wrong", words.never, words.begin)
+    ago = spans.text(now - device.last_seen_at)
+    if registry.is_online(device, now, settings.device_offline_seconds):
+        return Finding(check, "ok", f"{words.came} {ago} ago")
+    return Finding(
+        check, "wrong", f"{words.came} last {ago} ago", f"is it on and online? {_BATTERY}"
+    )
