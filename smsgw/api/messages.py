@@ -30,6 +30,7 @@ from . import readers
 from .openapi import examples
 from .openapi.blueprint import DocumentedBlueprint
 from .schemas import messages as message_schemas
+from .schemas import previews as preview_schemas
 
 blueprint = DocumentedBlueprint(
     "Messages", "Sending SMS, reading what came in, and what became of each."
@@ -102,7 +103,7 @@ def send_batch(body: dict[str, Any]) -> Response:
 
 @blueprint.on("POST", "/messages/preview")
 @blueprint.answers(
-    200, message_schemas.Preview, "What would become of it.", example=examples.PREVIEW
+    200, preview_schemas.Preview, "What would become of it.", example=examples.PREVIEW
 )
 @crm_required
 @blueprint.takes(message_schemas.DraftSchema, examples=examples.DRAFTS)

@@ -1,1 +1,1 @@
-"""What requests and answers of `/api/v1` look like."""
+"""Describes the requests and answers of `/api/v1`."""

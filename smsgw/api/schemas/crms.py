@@ -1,12 +1,12 @@
-"""What CRMs look like in requests and answers."""
+"""Describes CRMs in requests and answers."""
 
 import marshmallow as ma
 from marshmallow import fields, validate
 
 from ...http.parsing import StrictSchema
 from ...settings import HIGHEST_LIMIT
+from .descriptions import date_time, described, text
 from .fields import BoundedList, StrictBoolean, StrictInteger
-from .messages import date_time, described, text
 
 _DEVICE_IDS = described(
     "The operators' devices it may use; null means all of them, future ones too. Its own it always may.",

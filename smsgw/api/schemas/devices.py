@@ -1,11 +1,11 @@
-"""What devices look like in requests and answers."""
+"""Describes devices in requests and answers."""
 
 import marshmallow as ma
 from marshmallow import fields, validate
 
 from ...http.parsing import StrictSchema
+from .descriptions import crm_id, crm_name, date_time, described, nullable, nullable_date_time, text
 from .fields import PhoneNumber, StrictBoolean
-from .messages import crm_id, crm_name, date_time, described, nullable, nullable_date_time, text
 
 _PHONE = described("Its own number, shown as `to` of what it receives.", example="+4930123456")
 

@@ -1,4 +1,4 @@
-"""What events and figures look like in requests and answers."""
+"""Describes events and figures in requests and answers."""
 
 import marshmallow as ma
 from marshmallow import fields, validate
@@ -6,8 +6,7 @@ from marshmallow import fields, validate
 from ...core.events.recording import TYPES
 from ...http.parsing import StrictSchema
 from ...sms import statuses
-from .fields import QueryDateTime, QueryInteger
-from .messages import (
+from .descriptions import (
     crm_filter,
     crm_id,
     crm_name,
@@ -17,6 +16,7 @@ from .messages import (
     nullable_date_time,
     text,
 )
+from .fields import QueryDateTime, QueryInteger
 
 MOST_EVENTS = 1000
 

@@ -1,6 +1,4 @@
-"""What messages look like in requests and answers."""
-
-from typing import Any
+"""Describes messages in requests and answers."""
 
 import marshmallow as ma
 from marshmallow import fields, validate
@@ -9,6 +7,16 @@ from ...core.messages.drafts import MAX_UNITS
 from ...core.messages.queueing import MAX_BATCH
 from ...http.parsing import StrictSchema
 from ...sms import statuses
+from .descriptions import (
+    crm_filter,
+    crm_id,
+    crm_name,
+    date_time,
+    described,
+    nullable,
+    nullable_date_time,
+    text,
+)
 from .fields import (
     BoundedList,
     DateTime,
@@ -28,51 +36,6 @@ DIRECTIONS = ("inbound", "outbound")
 REASON_CLASSES = ("permanent", "temporary", "limit", "unconfirmed", "unknown")
 _PLUS = "A `+` is `%2B` in a URL; a bare one before a number is understood."
 HOPS = ("schedule", "device", "confirmation", "phone", "radio", "network", "delivery_report")
-
-
-def described(text: str, **more: Any) -> dict[str, Any]:
-    """What the documentation says about a field."""
-    return {"description": text, **more}
-
-
-def text(description: str, **more: Any) -> fields.String:
-    """A field of an answer that is always a text."""
-    return fields.String(required=True, metadata=described(description), **more)
-
-
-def nullable(description: str, **more: Any) -> fields.String:
-    """A field of an answer that is a text or null."""
-    return fields.String(required=True, allow_none=True, metadata=described(description), **more)
-
-
-def date_time(description: str) -> fields.String:
-    """A field of an answer that is a time."""
-    return fields.String(required=True, metadata=described(description, format="date-time"))
-
-
-def nullable_date_time(description: str) -> fields.String:
-    """A field of an answer that is a time or null."""
-    return fields.String(
-        required=True, allow_none=True, metadata=described(description, format="date-time")
-    )
-
-
-def crm_filter() -> fields.String:
-    """The field `crm` of a query."""
-    return fields.String(
-        validate=validate.Length(min=1, max=100),
-        metadata=described("For operators: of this CRM, by id or name; left out, of all."),
-    )
-
-
-def crm_id(whose: str) -> fields.String:
-    """A field of an answer that operators alone get: the id of the CRM it belongs to."""
-    return fields.String(allow_none=True, metadata=described(f"For operators: {whose}."))
-
-
-def crm_name() -> fields.String:
-    """The same with that CRM's name."""
-    return fields.String(allow_none=True, metadata=described("For operators: that CRM's name."))
 
 
 class CrmQuery(StrictSchema):
@@ -334,35 +297,3 @@ class Messages(ma.Schema):
     """The messages of a batch, in its order."""
 
     data = fields.List(fields.Nested(MessageSchema), required=True)
-
-
-class Sender(ma.Schema):
-    """A device that may send it."""
-
-    device_id = text("Which device.")
-    online = fields.Boolean(required=True, metadata=described("Whether it was heard of lately."))
-
-
-class Preview(ma.Schema):
-    """What would become of a message."""
-
-    to = text("The number as it would be kept.")
-    encoding = text("How it would go over the radio.", validate=validate.OneOf(("gsm7", "ucs2")))
-    segments = fields.Integer(required=True, metadata=described("How many SMS it would take."))
-    units = fields.Integer(
-        required=True, metadata=described("Septets in `gsm7`, UTF-16 units in `ucs2`.")
-    )
-    units_per_segment = fields.Integer(
-        required=True, metadata=described("The room in each segment.")
-    )
-    units_left = fields.Integer(
-        required=True, metadata=described("What still fits before another segment begins.")
-    )
-    offending = fields.List(
-        fields.String(),
-        required=True,
-        metadata=described("The characters that rule `gsm7` out, each once."),
-    )
-    devices = fields.List(
-        fields.Nested(Sender), required=True, metadata=described("The devices that may send it.")
-    )

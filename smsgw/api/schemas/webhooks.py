@@ -1,4 +1,4 @@
-"""What webhook endpoints and deliveries look like in requests and answers."""
+"""Describes webhook endpoints and deliveries in requests and answers."""
 
 import marshmallow as ma
 from marshmallow import fields, validate
@@ -8,8 +8,8 @@ from ...core.webhooks.deliveries import MOST_RECOVERED, STATUSES
 from ...core.webhooks.secrets import GRACE_SECONDS, LONGEST_GRACE_SECONDS
 from ...core.webhooks.urls import LONGEST_URL
 from ...http.parsing import StrictSchema
+from .descriptions import crm_id, crm_name, date_time, described, nullable, nullable_date_time, text
 from .fields import BoundedList, DateTime, QueryInteger, StrictBoolean, StrictInteger
-from .messages import crm_id, crm_name, date_time, described, nullable, nullable_date_time, text
 
 _EVENTS = described("Which events it wants; null or left out means all, future ones too.")
 _DEVICE_IDS = described("Only events of these devices; null or left out means all.")
