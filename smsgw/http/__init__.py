@@ -1,1 +1,1 @@
-"""Furniture every door shares: the wiring, who may call, the one error body, reading and writing bodies."""
+"""Holds what all endpoints share: authentication, the error body, and reading and writing bodies."""

@@ -1,4 +1,4 @@
-"""One log line and one measurement for each request."""
+"""Logs and measures each request."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""The one error body, and which status code each error has."""
+"""Writes answers and the one error body, with the status code of each error."""
 
 import json
 from collections.abc import Callable
@@ -45,7 +45,7 @@ _STATUS_CODES: dict[type[GatewayError], int] = {
 
 
 class JsonAnswer(Response):
-    """An answer that is whole: its length is known, its headers are final, and nothing is to be closed after it.
+    """A complete answer: its length is known, its headers are final, and nothing has to be closed after it.
 
     Werkzeug works that out for each answer when it is sent, which costs as much as matching the URL.
     """
@@ -61,7 +61,7 @@ def status_code(error: GatewayError) -> int:
 
 
 def answer(body: dict[str, Any], status: int = 200, location: str | None = None) -> Response:
-    """A JSON answer, its keys in the order they were put in; `location` is where a new thing can be read, in ASCII."""
+    """Return a JSON answer with its keys in their order; `location` is the URL of a new object, in ASCII."""
     made = json_answer(json.dumps(body, ensure_ascii=False, separators=(",", ":")), status)
     if location is not None:
         made.headers["Location"] = location
@@ -69,14 +69,14 @@ def answer(body: dict[str, Any], status: int = 200, location: str | None = None)
 
 
 def json_answer(text: str | bytes, status: int = 200) -> Response:
-    """An answer whose JSON is written already."""
+    """Return an answer from text that is JSON already."""
     return JsonAnswer(text, status, content_type="application/json")
 
 
 def error_answer(
     status: int, code: str, message: str, details: dict[str, Any] | None = None
 ) -> Response:
-    """What every caller sees when something is wrong; a protocol with errors of its own `speak`s those."""
+    """Return the error body for any caller; a protocol registers another format with `speak`."""
     write = _dialect() or _house_words
     message, details = message[:MOST_MESSAGE_CHARACTERS], bounded(details or {})
     # ASCII, so that half of a surrogate pair that somebody sent can be shown to them.
@@ -87,14 +87,14 @@ def error_answer(
 
 
 def bounded(details: dict[str, Any]) -> dict[str, Any]:
-    """The details, or the first of them with `"truncated": true` where there are too many to be of use."""
+    """Return the details, or the first of them with `"truncated": true` where there are too many."""
     kept = _Kept()
     found: dict[str, Any] = kept.copy(details)
     return {**found, "truncated": True} if kept.is_full else found
 
 
 class _Kept:
-    """How much of an error's details has been copied."""
+    """Counts how much of an error's details has been copied."""
 
     def __init__(self) -> None:
         self._left = MOST_DETAILS
@@ -126,7 +126,7 @@ def _house_words(_status: int, code: str, message: str, details: dict[str, Any])
 
 
 def speak(app: Flask, path: str, dialect: Dialect) -> None:
-    """Has all errors below this path, of whatever kind, written in a protocol's own way."""
+    """Write all errors below this path in the protocol's format."""
     app.extensions.setdefault(_DIALECTS, {})[path] = dialect
 
 
@@ -139,7 +139,7 @@ def _dialect() -> Dialect | None:
 
 
 def register(app: Flask) -> None:
-    """Makes the app answer every error with that body."""
+    """Make the app answer every error with that body."""
     app.register_error_handler(GatewayError, _on_gateway_error)
     app.register_error_handler(HTTPException, _on_http_exception)
     app.register_error_handler(Exception, _on_exception)
@@ -173,7 +173,7 @@ def _text(error: HTTPException, details: dict[str, Any]) -> str:
 
 
 def first_fault(details: Any, path: str = "") -> str:
-    """The first thing that is wrong in `{"field": {"0": ["text"]}}` as one line: `field.0: text`."""
+    """Return the first fault in `{"field": {"0": ["text"]}}` as one line: `field.0: text`."""
     if isinstance(details, dict) and details:
         key, rest = next(iter(details.items()))
         return first_fault(rest, f"{path}.{key}" if path else str(key))

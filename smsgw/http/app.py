@@ -1,4 +1,4 @@
-"""Flask without what costs time at each request and does nothing for us."""
+"""Leaves out what costs Flask time at each request and does nothing for us."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -37,11 +37,11 @@ class App(Flask):
     request_class = Asked
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """The function itself: none of ours is a coroutine, and Flask looks ten times per request whether one is."""
+        """Return the function itself: none of ours is a coroutine, and Flask checks that ten times per request."""
         return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """What finds the view. No route of ours depends on the host, so its name is not taken apart."""
+        """Return the adapter that finds the view. No route depends on the host, so its name is not parsed."""
         if request is None or "HTTP_UPGRADE" in request.environ:
             return super().create_url_adapter(request)
         return MapAdapter(

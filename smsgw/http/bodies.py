@@ -1,4 +1,4 @@
-"""Reading a request's body whole, unpacked and bounded, and packing large answers."""
+"""Reads a request's body whole, unpacked and bounded, and packs large answers."""
 
 import gzip
 import zlib
@@ -21,7 +21,7 @@ _PIECE_BYTES = 64 * 1024
 
 
 def read(limit_bytes: int) -> bytes:
-    """The body, unpacked when it is gzip; never more than `limit_bytes`, and never cut."""
+    """Return the body, unpacked when it is gzip; never more than `limit_bytes`, and never cut."""
     asking = current_request()
     body = _read_all(asking, limit_bytes)
     encoding = asking.environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
@@ -33,18 +33,18 @@ def read(limit_bytes: int) -> bytes:
 
 
 def parse(body: bytes, read_json: Reader = json_reader.read) -> Any:
-    """The JSON in the body, whatever its content type says; raises `BadRequest` that says where it is none."""
+    """Return the JSON in the body, whatever its content type says; `BadRequest` names the place of a fault."""
     json_limits.check(body)
     return _parsed(body, read_json)
 
 
 def parse_object(body: bytes, read_json: Reader = json_reader.read) -> dict[str, Any]:
-    """The JSON object in the body; raises `BadRequest`."""
+    """Return the JSON object in the body; raises `BadRequest`."""
     return _as_object(parse(body, read_json))
 
 
 def parse_phones_object(body: bytes) -> dict[str, Any]:
-    """The same for a phone that repeats for ever what is refused: any numbers, and any number of values."""
+    """Do the same for a phone, which repeats endlessly what is refused: accept any numbers and any number of values."""
     return _as_object(_parsed(body, json_reader.read_tolerantly))
 
 
@@ -81,7 +81,7 @@ def _read_all(asking: Request, limit_bytes: int) -> bytes:
 
 
 def _length(asking: Request) -> int | None:
-    """The body's length; `None` for a chunked one, which our own web server never passes on as such."""
+    """Return the body's length; `None` for a chunked one, which our own web server never passes on as such."""
     if "HTTP_TRANSFER_ENCODING" not in asking.environ:
         said = asking.environ.get("CONTENT_LENGTH", "")
         return int(said) if said.isdecimal() else asking.content_length or 0
@@ -91,7 +91,7 @@ def _length(asking: Request) -> int | None:
 
 
 def _unpack(body: bytes, limit_bytes: int) -> bytes:
-    """All members of a gzip file, one after another (RFC 1952 2.2), in time that grows with the length alone."""
+    """Unpack all members of a gzip file, one after another (RFC 1952 2.2), in time that grows with the length alone."""
     parts: list[bytes] = []
     size = start = 0
     for _ in range(MOST_GZIP_MEMBERS + 1):
@@ -119,7 +119,7 @@ def _inflate(unpacker: "zlib._Decompress", piece: bytes, most: int) -> bytes:
 
 
 def pack(answer: Response) -> Response:
-    """Packs an answer above 1 KiB for a caller that asked for gzip."""
+    """Pack an answer above 1 KiB for a caller that asked for gzip."""
     body = answer.get_data()
     if len(body) > PACK_ABOVE_BYTES and request.accept_encodings["gzip"]:
         answer.set_data(gzip.compress(body, compresslevel=5, mtime=0))

@@ -1,4 +1,4 @@
-"""Who may call: a view says so with one of these, and `guard` on the view tells the structural test which."""
+"""Checks who may call a view; `guard` on the view names the check for the structural test."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -24,7 +24,7 @@ _basic = HTTPBasicAuth(realm="smsgw")
 
 
 def check_admitted(login: Login) -> None:
-    """Raises `DeviceWaiting` or `DeviceDisabled` for a device that may not come in."""
+    """Raise `DeviceWaiting` or `DeviceDisabled` for a device that is not admitted."""
     locking.check_admitted(login.approved, login.enabled)
 
 
@@ -67,7 +67,7 @@ def _is_password(password: str, secret_hash: str) -> bool:
 
 
 def readings(password: str) -> list[str]:
-    """Everything that may be meant by a password as it arrived, the likeliest first.
+    """Return every reading of a password as it arrived, the likeliest first.
 
     The stock app percent-encodes what was typed, older ones send ISO-8859-1, and a person may have encoded it
     before typing; Flask-HTTPAuth has decoded the bytes as UTF-8 or, failing that, as ISO-8859-1.
@@ -83,7 +83,7 @@ def readings(password: str) -> list[str]:
 
 
 def device_required(view: View) -> View:
-    """Lets a device in, with Basic auth or `Bearer gw_live_…`; the view finds it with `this_device()`."""
+    """Admit a device with Basic auth or `Bearer gw_live_…`; the view finds it with `this_device()`."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -98,19 +98,19 @@ def device_required(view: View) -> View:
 
 
 def this_device() -> Login:
-    """The device that calls."""
+    """Return the device that calls."""
     login: Login = g._get_current_object().device
     return login
 
 
 def crm_required(view: View) -> View:
-    """Lets a CRM in, with `Authorization: Bearer crm_live_…` or `X-API-Key`; the view finds it with `this_crm()`."""
+    """Admit a CRM with `Authorization: Bearer crm_live_…` or `X-API-Key`; the view finds it with `this_crm()`."""
 
     return _for_crm(view)
 
 
 def sender_required(view: View) -> View:
-    """The same for a view that gives a repeated `reference` its message, also where the CRM's rate is used up."""
+    """Admit a CRM to a view that gives a repeated `reference` its message, also where the CRM's rate is used up."""
     return _for_crm(view, may_repeat=True)
 
 
@@ -127,7 +127,7 @@ def _for_crm(view: View, *, may_repeat: bool = False) -> View:
 
 
 def operator_required(view: View) -> View:
-    """Lets an operator in, with `Authorization: Bearer op_live_…`."""
+    """Admit an operator with `Authorization: Bearer op_live_…`."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -141,7 +141,7 @@ def operator_required(view: View) -> View:
 
 
 def crm_or_operator_required(view: View) -> View:
-    """Lets both in; `find_crm()` is `None` for an operator."""
+    """Admit both; `find_crm()` is `None` for an operator."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -158,24 +158,24 @@ def crm_or_operator_required(view: View) -> View:
 
 
 def public(view: View) -> View:
-    """Lets everybody in."""
+    """Admit everybody."""
     return _marked(view, "public")
 
 
 def this_crm() -> Caller:
-    """The CRM that calls."""
+    """Return the CRM that calls."""
     crm: Caller = g.crm
     return crm
 
 
 def find_crm() -> Caller | None:
-    """The CRM that calls, `None` when it is an operator."""
+    """Return the CRM that calls, `None` when it is an operator."""
     crm: Caller | None = g.get("crm")
     return crm
 
 
 def caller() -> str:
-    """The CRM's id, or `op:` and the operator's name: whose `Idempotency-Key` it is."""
+    """Return the owner of the `Idempotency-Key`: the CRM's id, or `op:` and the operator's name."""
     crm = find_crm()
     return crm.id if crm is not None else f"op:{g.operator_name}"
 

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a request that was made once is answered the same way again, and acts no second time."""
+"""Answers a repeated `Idempotency-Key` as it did before, without acting a second time."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ Act = Callable[[Session, datetime], Response]
 
 
 def once(act: Act) -> Response:
-    """Runs `act` in one transaction; under an `Idempotency-Key` a repeat gets its answer again, for 24 hours.
+    """Run `act` in one transaction; under an `Idempotency-Key` a repeat gets its answer again, for 24 hours.
 
     Of two requests at once one acts, and the other waits for its answer. What failed is not kept and may be tried
     again; another request under the same key is a `Conflict`.
@@ -51,7 +51,7 @@ def once(act: Act) -> Response:
 
 
 def once_with_secret(act: Act) -> Response:
-    """The same for an answer with a secret: it is never kept, so a repeat is a `Conflict` that says so."""
+    """Do the same for an answer with a secret, which is never kept: a repeat is a `Conflict` that says so."""
     return _once(act, lambda _answer: None)
 
 
@@ -77,7 +77,7 @@ def _once(act: Act, keep: Callable[[Response], str | None]) -> Response:
 
 
 def is_asked_for() -> bool:
-    """Whether this request has an `Idempotency-Key`; without one nothing keeps it from being acted on again."""
+    """Return whether this request has an `Idempotency-Key`; without it, a repeat acts again."""
     return _key() is not None
 
 
@@ -92,7 +92,7 @@ def _key() -> str | None:
 
 
 def _begin(session: Session, key: str, now: datetime) -> IdempotentRequest | None:
-    """Writes this request down and returns `None`, or returns the one that used the key before."""
+    """Record this request and return `None`, or return the request that used the key before."""
     caller = guards.caller()
     is_this = sa.and_(IdempotentRequest.caller == caller, IdempotentRequest.key == key)
     session.execute(

@@ -1,4 +1,4 @@
-"""Says whose kind of key a request has where another one is needed. The prefix tells, so strangers learn nothing."""
+"""Names the kind of a key that was given where another kind is needed; the prefix alone decides."""
 
 from flask import request
 
@@ -25,7 +25,7 @@ _NEEDED = {
 
 
 def refusal(needed: str, key: str) -> str:
-    """What to tell a caller whose key was not found, where `needed` is: one of the kinds, or two with `or`."""
+    """Return the error text for a key that was not found; `needed` is one of the kinds, or two joined by `or`."""
     given = _kind(key)
     if given is None or given in needed.split(" or "):
         return (
@@ -35,7 +35,7 @@ def refusal(needed: str, key: str) -> str:
 
 
 def is_other_kind(message: str) -> bool:
-    """Whether this is what `refusal` says of a key of another kind."""
+    """Return whether this is what `refusal` says of a key of another kind."""
     return message.startswith(tuple(_GIVEN.values()))
 
 

@@ -1,4 +1,4 @@
-"""Writes what this process saw of the devices to the database: some seconds later, and when the process ends."""
+"""Writes when devices were last seen: some seconds later, and when the process ends."""
 
 import atexit
 import threading
@@ -35,12 +35,12 @@ class LastSeenWriter:
         protocol: str,
         is_quiet: bool = False,
     ) -> None:
-        """Notes that the device was heard of, to be written soon; `is_quiet` says it had nothing left to report."""
+        """Note that the device called, to be written soon; `is_quiet` says it had nothing left to report."""
         self.sightings.note(login, at, app_version, protocol, is_quiet)
         self.start()
 
     def start(self) -> None:
-        """Starts the timer unless it runs."""
+        """Start the timer unless it runs."""
         if self._armed.acquire(blocking=False):
             self._timer = threading.Timer(AFTER_SECONDS, self._fire)
             self._timer.daemon = True
@@ -51,13 +51,13 @@ class LastSeenWriter:
         self.write()
 
     def stop(self) -> None:
-        """Writes nothing any more: for an app that ends before its process does."""
+        """Stop writing, for an app that ends before its process does."""
         atexit.unregister(self.write)
         if self._timer is not None:
             self._timer.cancel()
 
     def write(self) -> None:
-        """Writes them now; what cannot be written is seen again at the next poll."""
+        """Write them now; what cannot be written is noted again at the next poll."""
         try:
             with self._database.transaction() as session:
                 self.sightings.write(session)

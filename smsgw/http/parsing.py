@@ -1,4 +1,4 @@
-"""What a CRM or an operator sends: strict JSON and query parameters, handed to a marshmallow schema."""
+"""Reads strict JSON and query parameters of CRMs and operators into marshmallow schemas."""
 
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -28,7 +28,7 @@ _UNKNOWN: dict[str, str | None] = {
 
 
 class StrictSchema(ma.Schema):
-    """What a schema for bodies and queries inherits from: nothing unknown is taken, and nothing of any size read."""
+    """The parent of schemas for bodies and queries: refuses unknown fields and bounds their number."""
 
     class Meta:
         unknown = ma.RAISE
@@ -46,7 +46,7 @@ class StrictParser(FlaskParser):
     DEFAULT_UNKNOWN_BY_LOCATION = _UNKNOWN
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
-        """The body as JSON, whatever its content type says; no body at all counts as `{}`."""
+        """Return the body as JSON, whatever its content type says; no body at all counts as `{}`."""
         body = bodies.read(MAX_BODY_BYTES)
         if not body:
             return core.missing
@@ -54,7 +54,7 @@ class StrictParser(FlaskParser):
         return g.parsed_body
 
     def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
-        """The query; what stands twice in it is refused, for only one of the values would count."""
+        """Return the query; refuse a parameter given twice, because only one of its values would count."""
         twice = {name: [_TWICE] for name, values in req.args.lists() if len(values) > 1}
         if twice:
             raise ma.ValidationError(twice)
@@ -63,7 +63,7 @@ class StrictParser(FlaskParser):
     def handle_error(
         self, error: ma.ValidationError, req: Request, schema: ma.Schema, **_kwargs: Any
     ) -> NoReturn:
-        """Raises `Invalid` with the fields that were wrong."""
+        """Raise `Invalid` with the fields that were wrong."""
         details = next(iter(error.messages_dict.values()))
         body = g.get("parsed_body", {})
         if "_schema" in details and not isinstance(body, dict):
@@ -72,12 +72,12 @@ class StrictParser(FlaskParser):
 
 
 def parsed_body() -> Any:
-    """What was in the body of this request, `None` when nobody read one."""
+    """Return the parsed body of this request, `None` when none was read."""
     return g.get("parsed_body")
 
 
 def refuse_unfit() -> None:
-    """Refuses a URL with the character NUL, which no database looks up."""
+    """Refuse a URL with the character NUL, which no database can look up."""
     asking = current_request()
     if "\0" in asking.path:
         raise NotFound("there is nothing under a name with the character NUL")
@@ -87,7 +87,7 @@ def refuse_unfit() -> None:
 
 
 def parse_json(body: bytes) -> Any:
-    """The JSON in `body`; `BadRequest` where it is none, `Invalid` where it holds text no database keeps."""
+    """Return the JSON in `body`; `BadRequest` where it is none, `Invalid` where it holds text no database keeps."""
     parsed = bodies.parse(body, json_reader.read_strictly)
     # Without an escape there can be no NUL and no half of a surrogate pair in JSON in UTF-8.
     if b"\\u" in body:
@@ -107,7 +107,7 @@ def _refuse_unstorable(parsed: Any) -> None:
 
 
 def _texts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """All texts in the value with where they stand; a key that cannot be kept is named by its place alone."""
+    """Yield all texts in the value with their path; a key that cannot be stored is named by its place alone."""
     if len(path) > MAX_DEPTH:
         raise Invalid(f"the body is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, str):

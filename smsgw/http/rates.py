@@ -1,4 +1,4 @@
-"""Rates of CRMs: each request is counted before its body is read."""
+"""Counts each request of a CRM against its rate, before the body is read."""
 
 from flask import Response, g
 
@@ -30,7 +30,7 @@ def count(crm: Caller, *, may_repeat: bool = False) -> Caller:
 
 
 def tell(answer: Response, standing: RateState) -> Response:
-    """Say in the answer's headers what is left of a rate."""
+    """Set the headers that say what is left of a rate."""
     answer.headers["X-RateLimit-Limit"] = str(standing.limit)
     answer.headers["X-RateLimit-Remaining"] = str(standing.remaining)
     answer.headers["X-RateLimit-Reset"] = str(standing.reset_at)

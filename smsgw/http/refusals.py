@@ -1,6 +1,6 @@
-"""Refused logins: logged with the caller's address, and slowed where one address has many of them.
+"""Logs refused logins with the caller's address, and slows down an address that has many of them.
 
-A secret is looked at before anything else, so the right one is let in at once, whatever its address has tried.
+The secret is checked before anything else, so the right one is admitted at once, whatever its address has tried.
 """
 
 import ipaddress
