@@ -1,4 +1,4 @@
-"""`create_app(settings)`: the only module that knows all parts."""
+"""Makes the application from its parts: the only module that knows them all."""
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -23,10 +23,10 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """The WSGI application. Make it after a fork: it opens the database."""
+    """Return the WSGI application. Call it after a fork: it opens the database."""
     settings = settings or settings_module.load()
     app = App("smsgw", static_folder=None)
-    # A redirect makes a phone forget its batch: every path is taken as it comes.
+    # A redirect makes a phone forget its batch: every path is matched as it is.
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES

@@ -1,4 +1,4 @@
-"""What those who run the server ask it: is it alive, is it ready, how is it doing."""
+"""Serves `/healthz`, `/readyz` and `/metrics` for those who run the server."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What every command needs: the settings, the database, and the addresses under which people reach the server."""
+"""Opens the settings and the database for a command, and finds the server's address."""
 
 import socket
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ _SOMEWHERE = ("192.0.2.1", 9)
 
 
 class NotReady(GatewayError):
-    """The database has not the tables of this version."""
+    """The database does not have the tables of this version."""
 
     code = "not_ready"
 
@@ -34,7 +34,7 @@ class CommandContext:
 
 @contextmanager
 def opened() -> Iterator[CommandContext]:
-    """The database with the tables of this version; `NotReady` says what to run when it has not got them."""
+    """Open the database; `NotReady` says what to run when it does not have the tables of this version."""
     with unchecked() as context:
         revision = migrations.current(context.database)
         if revision is None:
@@ -49,7 +49,7 @@ def opened() -> Iterator[CommandContext]:
 
 @contextmanager
 def unchecked() -> Iterator[CommandContext]:
-    """The database as it is, and the settings with the address at which the server was started last."""
+    """Open the database as it is, and the settings with the address at which the server was last started."""
     settings = address.as_served(settings_module.load())
     database = Database(settings.database_url, pool_size=_POOL)
     try:
@@ -59,7 +59,7 @@ def unchecked() -> Iterator[CommandContext]:
 
 
 def phone_base(settings: Settings) -> str:
-    """Where a phone reaches the server; without SMSGW_PUBLIC_URL, by this machine's address in its network."""
+    """Return the URL at which a phone reaches the server; without SMSGW_PUBLIC_URL, by its LAN address."""
     if settings.public_url is not None:
         return settings.public_url
     host = settings.host if settings.host not in ("0.0.0.0", "::", "") else lan_address()
@@ -67,7 +67,7 @@ def phone_base(settings: Settings) -> str:
 
 
 def lan_address() -> str:
-    """This machine's address in its network, or 127.0.0.1 where it has none."""
+    """Return this machine's address in its network, or 127.0.0.1 where it has none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(_SOMEWHERE)

@@ -1,1 +1,1 @@
-"""The CRM WebSocket API: the devices' side, the CRMs' side, and its REST half."""
+"""Serves the CRM WebSocket API: devices, CRMs, and the REST half of both."""

@@ -1,4 +1,4 @@
-"""The REST half of the CRM's side of the CRM WebSocket API, and opening a CRM's socket."""
+"""Serves CRMs over the REST half of the CRM WebSocket API, and opens their sockets."""
 
 from datetime import datetime
 from typing import Any
@@ -32,7 +32,7 @@ blueprint = Blueprint("crm_sockets", __name__)
 @blueprint.post("/registerCRM")
 @public
 def register_crm() -> Response:
-    """Makes a CRM without devices, and a webhook endpoint for its `callbackUrl`."""
+    """Make a CRM without devices, and a webhook endpoint for its `callbackUrl`."""
     now = clock.now()
     is_operator = keys.is_operator(keys.bearer())
     if not is_operator:
@@ -60,7 +60,7 @@ def register_crm() -> Response:
 @blueprint.post("/sendMessage")
 @public
 def send_message() -> Response:
-    """Queues an SMS; the key stands in the body or in the header."""
+    """Queue an SMS; the key is in the body or in the header."""
     header = keys.bearer()
     crm = keys.crm_of(header) if header else None
     body = keys.json_body()
@@ -85,7 +85,7 @@ def send_message() -> Response:
 @blueprint.get("/messages/<message_id>")
 @crm_required
 def show_message(message_id: str) -> Response:
-    """Where a message stands: by our id, or by the one its device gave an incoming one."""
+    """Return the status of a message, found by our id, or by the id that the device gave an incoming message."""
     with services().database.reading() as session:
         return answer(_shape(_find_message(session, this_crm(), message_id)))
 
@@ -93,7 +93,7 @@ def show_message(message_id: str) -> Response:
 @blueprint.put("/devices/<device_id>/crms/<crm_id>")
 @operator_required
 def map_device(device_id: str, crm_id: str) -> Response:
-    """Maps a device to a CRM."""
+    """Map a device to a CRM."""
     with services().database.transaction() as session:
         crm, device = crms.get(session, crm_id), registry.get(session, device_id)
         crms.approve(crm)
@@ -104,7 +104,7 @@ def map_device(device_id: str, crm_id: str) -> Response:
 @blueprint.delete("/devices/<device_id>/crms/<crm_id>")
 @operator_required
 def unmap_device(device_id: str, crm_id: str) -> Response:
-    """Takes a device away from a CRM, and cancels what the CRM has queued for it."""
+    """Unmap a device from a CRM, and cancel what the CRM has queued for it."""
     with services().database.transaction() as session:
         crm, device = crms.get(session, crm_id), registry.get(session, device_id)
         routes.remove(session, crm, device, clock.now())
@@ -112,7 +112,7 @@ def unmap_device(device_id: str, crm_id: str) -> Response:
 
 
 def open_socket(key: str) -> Response | None:
-    """Opens a socket of the CRM that owns this key; `None` for other keys.
+    """Open a socket of the CRM that owns this key; `None` for other keys.
 
     With `after=<event id>` it begins with what happened after that event, otherwise with what happens from now on.
     """
@@ -189,7 +189,7 @@ def _find_message(session: Session, crm: AnyCrm, message_id: str) -> Message:
 
 
 def _by_phone_id(crm: AnyCrm, phone_id: str) -> sa.Select[Message]:
-    """The newest incoming SMS of this CRM to which some device gave this id."""
+    """Return the newest incoming SMS of this CRM to which some device gave this id."""
     # Of all devices, not only those it may use now: what came in for it stays its own.
     of_device = Message.inbound_key.in_(sa.select(Device.id.concat(f":{phone_id}")))
     is_it = sa.or_(of_device, Message.inbound_key == phone_id.lower())

@@ -1,4 +1,4 @@
-"""The CRM's side of the CRM WebSocket API: the events of its feed, and sending, over its socket.
+"""Talks to a CRM over its socket: the events of its feed, and sending.
 
 A CRM's `messageId` of an outgoing SMS is our message's id; of an incoming one it is the id the device gave it.
 """
@@ -26,7 +26,7 @@ from . import frames, translation
 from .frames import Frame, FrameError
 
 MOST_EVENTS = 100
-# Of one CRM in one process: each is told everything.
+# Of one CRM in one process: each socket gets every event.
 MOST_SOCKETS = 50
 # The hub drops who has 256 KiB to read; the largest SMS has 64 KiB.
 MOST_BYTES = 64 * 1024
@@ -42,7 +42,7 @@ _IS_ADMITTED = sa.and_(Crm.removed_at.is_(None), Crm.enabled)
 def _find_ready(
     database: Database, conversations: Sequence["CrmConversation"]
 ) -> list["CrmConversation"]:
-    """Those with something to be told."""
+    """Return the conversations that have events to send."""
     with database.reading() as session:
         newest = feed.newest_ids(session, {one.key for one in conversations})
     return [
@@ -55,7 +55,7 @@ def _find_ready(
 def _inspect(
     database: Database, conversations: Sequence["CrmConversation"]
 ) -> list["CrmConversation"]:
-    """Those whose key is void."""
+    """Return the conversations whose key is void."""
     with database.reading() as session:
         rows = session.execute(sa.select(Crm.id, Crm.key_hash).where(_IS_ADMITTED))
         hashes = dict(rows.all())
@@ -74,7 +74,7 @@ KIND = Kind(
 class CrmConversation:
     """One CRM's socket; see `live.conversation.Conversation` for when each method is called.
 
-    `position` is the last event it was told; `has_more` that there was more to say than fitted.
+    `position` is the last event that was sent; `has_more` says that there was more than fitted.
     """
 
     kind = KIND
@@ -134,10 +134,10 @@ class CrmConversation:
         return []
 
     def alive(self) -> None:
-        """Nobody asks for how long a CRM has been silent."""
+        """Do nothing: nobody asks how long a CRM has been silent."""
 
     def closed(self) -> None:
-        """Its place in the feed is the client's to remember."""
+        """Do nothing: the client remembers its place in the feed."""
 
     def _take_online_frames(self) -> list[str]:
         taken = self._online_frames[:MOST_EVENTS]
@@ -188,7 +188,7 @@ class CrmConversation:
 
 
 def _online(session: Session, crm: Crm) -> list[str]:
-    """The devices of the CRM that are online by what it was told last."""
+    """Return the CRM's devices that are online, as last sent to it."""
     translated = sa.select(Device.id).where(Device.is_online, Device.removed_at.is_(None))
     usable = set(routing.device_ids_of(session, crm))
     return [

@@ -1,4 +1,4 @@
-"""The REST half of the device's side of the CRM WebSocket API: registering, and opening a device's socket."""
+"""Registers devices over the REST half of the CRM WebSocket API, and opens their sockets."""
 
 import logging
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ blueprint = Blueprint("device_sockets", __name__)
 
 @dataclass(frozen=True)
 class _Registrant:
-    """Who asks for a token: an operator, a CRM, a device with its old token, or, with none of these, somebody."""
+    """The caller that asks for a token: an operator, a CRM, a device with its old token, or nobody known."""
 
     is_operator: bool
     crm: Caller | None
@@ -44,7 +44,7 @@ class _Registrant:
 @blueprint.post("/registerDevice")
 @public
 def register_device() -> Response:
-    """Makes a device, or gives one a new token: for operators, CRMs, the device itself, and all while it is open."""
+    """Make a device or renew its token, for operators, CRMs, the device itself, and anybody while it is open."""
     key = keys.bearer()
     who = _Registrant(keys.is_operator(key), keys.find_crm(key), _find_login(key))
     now = clock.now()
@@ -64,7 +64,7 @@ def register_device() -> Response:
 
 
 def open_socket(key: str) -> Response | None:
-    """Opens the socket of the device that owns this token; `None` for other keys."""
+    """Open the socket of the device that owns this token; `None` for other keys."""
     login = _find_login(key)
     if login is None:
         return None
@@ -85,7 +85,7 @@ def _check_phone(phone: str | None) -> None:
 
 
 def _find_known(session: Session, device_id: str, who: _Registrant) -> Device | None:
-    """The device of that name, locked; `None` where there is none, or where an operator brings it back."""
+    """Return the device of that name, locked; `None` where there is none, or where an operator restores it."""
     if "\0" in device_id:
         return None
     device = session.get(Device, device_id, with_for_update=True)
@@ -126,7 +126,7 @@ def _add(
 def _renew(
     session: Session, device: Device, phone: str | None, who: _Registrant, now: datetime
 ) -> str:
-    """A new token, which makes the old one void; `Conflict` for who may not have it."""
+    """Return a new token, which voids the old one; `Conflict` for a caller that may not have it."""
     _check_may_rotate(device, who)
     if who.is_operator:
         ownership.approve(session, device)
@@ -136,7 +136,7 @@ def _renew(
 
 
 def _check_may_rotate(device: Device, who: _Registrant) -> None:
-    """A new token is a new holder: only for an operator, the CRM that registered the device, or the device itself."""
+    """Refuse a new token, which may mean a new holder, except to an operator, the owning CRM, or the device itself."""
     login = who.login
     is_itself = login is not None and login.device_id == device.id
     if login is not None and is_itself and login.secret_hash != device.secret_hash:

@@ -1,4 +1,4 @@
-"""The device's side of the CRM WebSocket API: what is said over its socket, frame by frame.
+"""Talks to a device over its socket, frame by frame.
 
 The id a device sees of an outgoing SMS is the dispatch's. The conversation is pure: a frame comes in, frames go out.
 """
@@ -47,7 +47,7 @@ _CLOSING_ANSWERS: dict[SocketState, Answer] = {
 def _inspect(
     database: Database, conversations: Sequence["DeviceConversation"]
 ) -> list["DeviceConversation"]:
-    """Those whose token is void or whose device has a newer socket."""
+    """Return the conversations whose token is void or whose device has a newer socket."""
     with database.reading() as session:
         rows = sockets.find_all(session)
     return [one for one in conversations if one.socket.state(rows.get(one.key)) in _CLOSING_ANSWERS]

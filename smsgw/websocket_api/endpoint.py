@@ -1,4 +1,4 @@
-"""`/ws`, one URL for devices and CRMs: each side opens the socket for the credentials it knows."""
+"""Serves `/ws`, one URL for devices and CRMs: each side opens the socket for the keys it knows."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,14 +14,14 @@ Opener = Callable[[str], Response | None]
 
 
 def register(app: Flask, openers: Sequence[Opener]) -> None:
-    """Adds `/ws` to the app."""
+    """Add `/ws` to the app."""
     blueprint = Blueprint("ws", __name__)
 
     @blueprint.get("/ws", websocket=True)
     @blueprint.get("/ws")
     @public
     def connect() -> Response:
-        """Opens the socket, or refuses before the upgrade: our clients can see that."""
+        """Open the socket, or refuse before the upgrade, which clients of this protocol can see."""
         key = request.args.get("token") or request.args.get("apiKey") or keys.bearer()
         for opener in openers:
             answer = opener(key)

@@ -1,4 +1,4 @@
-"""The frames of `/ws`: `{"event", "data"}`, or from a client the bare data, told apart by its keys."""
+"""Reads and writes the frames of `/ws`: `{"event", "data"}`, or a client's bare data, recognised by its keys."""
 
 import json
 from collections.abc import Callable
@@ -24,7 +24,7 @@ CLOSE_TOO_BIG = 4009
 
 
 class FrameError(Exception):
-    """What a client said cannot be done; `code` is one of the protocol's."""
+    """A frame that cannot be acted on; `code` is one of the protocol's error codes."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -34,20 +34,20 @@ class FrameError(Exception):
 
 @dataclass(frozen=True)
 class Frame:
-    """One thing a client said. `frame_id` is the envelope's `id`, which goes back with the answer."""
+    """One frame of a client. `frame_id` is the envelope's `id`, which goes back with the answer."""
 
     event: str
     data: dict[str, Any]
     frame_id: Any = None
 
 
-def answer(message: str | bytes, hear: Callable[[Frame], Answer]) -> Answer:
-    """What `hear` answers to the frame in a message, or the error frame that says why it cannot."""
+def answer(message: str | bytes, handle: Callable[[Frame], Answer]) -> Answer:
+    """Return the answer of `handle` to the frame in a message, or the error frame that says what is wrong."""
     frame_id = None
     try:
         said = _object(message)
         frame_id = said.get("id") if "event" in said else None
-        return hear(_frame(said, frame_id))
+        return handle(_frame(said, frame_id))
     except FrameError as error:
         data = {"code": error.code, "message": error.message}
         return [write("error", data, frame_id=frame_id)]
@@ -85,7 +85,7 @@ def _bare(said: dict[str, Any]) -> Frame:
 
 
 def reworded(error: Invalid) -> Invalid:
-    """The same error with the fields named as this protocol names them."""
+    """Return the same error with the fields named as this protocol names them."""
     name, colon, said = error.message.partition(": ")
     return Invalid(
         f"{_FIELDS.get(name, name)}{colon}{said}",
@@ -95,7 +95,7 @@ def reworded(error: Invalid) -> Invalid:
 
 
 def text(data: dict[str, Any], name: str, most: int) -> str:
-    """A text that must be there, of at most `most` characters; `FrameError` `invalid_payload` otherwise."""
+    """Return a required text of at most `most` characters; `FrameError` `invalid_payload` otherwise."""
     found = data.get(name)
     if not isinstance(found, str) or not found or len(found) > most:
         raise FrameError("invalid_payload", f"{name} must be a text of 1 to {most} characters")
@@ -105,7 +105,7 @@ def text(data: dict[str, Any], name: str, most: int) -> str:
 def write(
     event: str, data: dict[str, Any], *, frame_id: Any = None, event_id: str | None = None
 ) -> str:
-    """A frame to send: `frame_id` is given back to who sent it, `event_id` is where the feed goes on after."""
+    """Return a frame to send: `frame_id` goes back to its sender, after `event_id` the feed goes on."""
     frame: dict[str, Any] = {"event": event}
     if frame_id is not None:
         frame["id"] = frame_id
@@ -117,5 +117,5 @@ def write(
 
 
 def moment(at: datetime) -> str:
-    """`2026-03-01T12:00:00Z`, with milliseconds where there are any."""
+    """Return `2026-03-01T12:00:00Z`, with milliseconds where there are any."""
     return clock.rfc3339(at).replace(".000Z", "Z")

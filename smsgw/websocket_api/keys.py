@@ -1,4 +1,4 @@
-"""Keys of the CRM WebSocket API, which come in a body or a query too, and who owns them."""
+"""Finds the owners of keys of the CRM WebSocket API, which also come in a body or a query."""
 
 from datetime import datetime
 from typing import Any
@@ -20,13 +20,13 @@ REGISTRATIONS = Limit("registration", 10, 60)
 
 
 def bearer() -> str:
-    """What stands after `Authorization: Bearer`, empty without it."""
+    """Return the key after `Authorization: Bearer`, empty without it."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def find_crm(key: str) -> Caller | None:
-    """The CRM that owns the key, for reading only; `Forbidden` for one that is disabled."""
+    """Return the CRM that owns the key, for reading only; `Forbidden` where it is disabled."""
     crm = crms.find_caller(services().database, key) if key.startswith("crm_live_") else None
     if crm is not None:
         if not crm.enabled:
@@ -36,7 +36,7 @@ def find_crm(key: str) -> Caller | None:
 
 
 def crm_of(key: str) -> Caller:
-    """The same; `Unauthorized` when nobody owns it."""
+    """Return the CRM that owns the key; `Unauthorized` when nobody owns it."""
     crm = find_crm(key)
     if crm is None:
         refusals.note_key("crm", key)
@@ -45,7 +45,7 @@ def crm_of(key: str) -> Caller:
 
 
 def is_operator(key: str) -> bool:
-    """Whether an operator owns the key."""
+    """Return whether an operator owns the key."""
     if not key:
         return False
     with services().database.reading() as session:
@@ -55,7 +55,7 @@ def is_operator(key: str) -> bool:
 
 
 def check_open(wanted: Registration, now: datetime) -> None:
-    """Lets somebody without a key register while that is open; raises `Unauthorized`, or 429 for too many a minute."""
+    """Allow a registration without a key while that is open; raises `Unauthorized`, or 429 for too many a minute."""
     refusals.note_key("device_or_crm", bearer())
     with services().database.reading() as session:
         is_open = wanted.is_open(session, services().settings, now)
@@ -78,12 +78,12 @@ def check_open(wanted: Registration, now: datetime) -> None:
 
 
 def json_body() -> dict[str, Any]:
-    """The body's JSON object; unknown fields are for nobody. Raises `BadRequest`."""
+    """Return the body's JSON object, unknown fields included. Raises `BadRequest`."""
     return bodies.parse_object(bodies.read(MAX_BODY_BYTES))
 
 
 def text(body: dict[str, Any], name: str) -> str:
-    """A text that must be there; `Invalid` otherwise."""
+    """Return a required text; `Invalid` otherwise."""
     found = body.get(name)
     if not isinstance(found, str) or not found.strip():
         raise _invalid(name, f"{name} is required and must be a text")
@@ -91,12 +91,12 @@ def text(body: dict[str, Any], name: str) -> str:
 
 
 def optional_text(body: dict[str, Any], name: str) -> str | None:
-    """A text that may be missing or null; `Invalid` for anything else."""
+    """Return a text that may be missing or null; `Invalid` for anything else."""
     return None if body.get(name) is None else text(body, name)
 
 
 def web_socket_url(settings: Settings, query: str) -> str:
-    """Where the socket is for whoever calls: `wss://host/ws?…`."""
+    """Return the socket's URL for the caller: `wss://host/ws?…`."""
     base = settings.public_url or request.host_url.rstrip("/")
     scheme, _, rest = base.partition("://")
     return f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws?{query}"

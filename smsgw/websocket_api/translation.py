@@ -1,4 +1,4 @@
-"""Our events and messages in the words of the CRM WebSocket API."""
+"""Translates our events and messages into the terms of the CRM WebSocket API."""
 
 import json
 from collections.abc import Sequence
@@ -42,26 +42,26 @@ _TOLD = {
 
 
 def translate(session: Session, rows: Sequence[Event]) -> list[str | None]:
-    """A frame for each event, `None` for those that these clients are not told of."""
+    """Return a frame for each event, `None` for events that this API does not have."""
     phone_ids = _phone_ids(session, rows)
     return [_frame(row, phone_ids) for row in rows]
 
 
 def phone_id(message: Message | MessageRow) -> str:
-    """The id the device gave an incoming SMS; a UUID in lower case."""
+    """Return the id that the device gave an incoming SMS; a UUID in lower case."""
     key = message.inbound_key or ""
     return key if ids.is_uuid(key) else key.removeprefix(f"{message.device_id}:")
 
 
 def error_text(status: str, reason: str | None, is_stuck: bool) -> str | None:
-    """What became of a message that will not arrive, or may not; `None` for all others."""
+    """Return the outcome of a message that will or may not arrive; `None` for all others."""
     if STATUS[status] == "FAILED":
         return reason or status
     return STUCK if is_stuck else None
 
 
 def moment(written: str) -> str:
-    """A time of the feed, without milliseconds where it has none."""
+    """Return a time of the feed, without milliseconds where it has none."""
     return written.replace(".000Z", "Z")
 
 

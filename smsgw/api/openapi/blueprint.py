@@ -1,4 +1,4 @@
-"""Doors that describe themselves: a blueprint whose routes, guards, bodies and answers make the OpenAPI document."""
+"""Provides a blueprint whose routes, guards, bodies and answers make the OpenAPI document."""
 
 import http
 from collections.abc import Callable
@@ -118,14 +118,14 @@ class DocumentedBlueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         self.after_request(bodies.pack)
 
     def on(self, method: str, rule: str) -> Decorator:
-        """Puts the view at this URL."""
+        """Route this URL to the view."""
         decorate: Decorator = self.route(rule, methods=[method])
         return decorate
 
     def takes(
         self, schema: type[StrictSchema], location: str = "json", examples: Any = None
     ) -> Decorator:
-        """Hands the view what the schema read from the body, or with `location="query"` from the URL."""
+        """Give the view what the schema read from the body, or with `location="query"` from the URL."""
         wanted = {"examples": examples} if examples else {}
         decorate: Decorator = self.arguments(schema(), location=location, **wanted)
         return decorate
@@ -133,14 +133,14 @@ class DocumentedBlueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def answers(
         self, status: int, schema: Any, description: str, example: Any = None, headers: Any = None
     ) -> Decorator:
-        """Describes an answer; the view builds it itself, so that no schema slows it down."""
+        """Describe an answer; the view builds it itself, so that no schema slows it down."""
         decorate: Decorator = self.response(
             status, schema, description=description, example=example, headers=headers
         )
         return decorate
 
     def fails(self, *statuses: int) -> Decorator:
-        """Names errors that the view may answer with, besides those all have."""
+        """Name errors that the view may answer with, besides the errors that all views have."""
 
         def decorate(view: View) -> View:
             for status in statuses:
@@ -158,7 +158,7 @@ class DocumentedBlueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
 
 class Api(flask_smorest.Api):  # type: ignore[misc]
-    """Collects the doors' descriptions; errors are answered by `answers`, as everywhere."""
+    """Collects the blueprints' descriptions; errors are answered by `answers`, as everywhere."""
 
     ERROR_SCHEMA = Error
 

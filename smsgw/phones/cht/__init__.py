@@ -1,1 +1,1 @@
-"""The stock cht-gateway app."""
+"""Serves the stock cht-gateway app."""

@@ -1,4 +1,4 @@
-"""The stock app's endpoint: it polls one URL, brings what it has, and takes what is for it.
+"""Serves the stock app, which polls one URL: it delivers what it has, and takes what is queued for it.
 
 The phone forgets its batch at any 2xx with a JSON object and repeats it for ever without one, so we answer 2xx only
 after the commit, never redirect, and put a bad item aside instead of refusing its batch.
@@ -52,7 +52,7 @@ _APP_VERSION = re.compile(r"medic\.gateway\.alert\S*/(\S{1,40})")
 @blueprint.get("/api/sms")
 @device_required
 def check() -> Response:
-    """The phone's check of its settings: `{"medic-gateway": true}`.
+    """Answer the phone's check of its settings: `{"medic-gateway": true}`.
 
     The app makes it whenever they are saved, and a new or emptied app cannot poll before it.
     """
@@ -67,7 +67,7 @@ def check() -> Response:
 @blueprint.post("/api/sms")
 @device_required
 def poll() -> Response:
-    """Takes the phone's messages and updates, and answers with the messages it is to send."""
+    """Take the phone's messages and updates, and answer with the messages that it has to send."""
     login = this_device()
     body, unread = _read()
     received, unreadable = _messages(body.get("messages"))
@@ -115,7 +115,7 @@ def _exchange(
     unreadable: list[Unreadable],
     is_full: bool,
 ) -> list[dict[str, str]]:
-    """The one write transaction of a poll: keep, apply, hand out; all of it or nothing."""
+    """Run the one write transaction of a poll: keep, apply, hand out; all of it or nothing."""
     settings = services().settings
     with services().database.transaction() as session:
         device = locking.admit(session, login, CHT)
@@ -161,7 +161,7 @@ def _read() -> tuple[dict[str, Any], list[Unreadable]]:
 
 
 def _items(value: Any) -> list[Any]:
-    """The list that was sent; null, a missing key and an empty object mean none."""
+    """Return the list that was sent; null, a missing key and an empty object mean an empty list."""
     if isinstance(value, list):
         return value
     return [value] if value else []

@@ -1,4 +1,4 @@
-"""MySMSAPio's socket, `/cable`: who gets in. What is said there is `channel`'s."""
+"""Admits devices to MySMSAPio's socket, `/cable`; `conversation` speaks its protocol."""
 
 from flask import Blueprint, Response, request
 
@@ -22,7 +22,7 @@ blueprint = Blueprint("cable", __name__)
 @blueprint.get("/cable", websocket=True)
 @public
 def connect() -> Response:
-    """Opens the socket, also for a wrong key: only a frame stops a client from trying for ever."""
+    """Open the socket, also for a wrong key: only a frame stops a client from reconnecting endlessly."""
     if not upgrade.is_handshake():
         return _page_not_found()
     login = _find_login()
@@ -38,7 +38,7 @@ def connect() -> Response:
 @blueprint.route("/cable", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
 @public
 def not_found() -> Response:
-    """What Rails answers to a request that asks for no socket."""
+    """Answer as Rails does to a request that asks for no socket."""
     return _page_not_found()
 
 

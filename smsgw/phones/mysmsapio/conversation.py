@@ -1,6 +1,6 @@
-"""What is said on `/cable`: Rails' Action Cable protocol, `actioncable-v1-json`, with one channel.
+"""Speaks the protocol of `/cable`: Rails' Action Cable protocol, `actioncable-v1-json`, with one channel.
 
-The conversation is pure: a frame comes in, frames go out. What is malformed is passed over in silence, as Rails does.
+The conversation is pure: a frame comes in, frames go out. Malformed frames are ignored without an answer, as in Rails.
 """
 
 import json
@@ -52,7 +52,7 @@ def _find_ready(
 def _inspect(
     database: Database, conversations: Sequence["CableConversation"]
 ) -> list["CableConversation"]:
-    """Those whose key is void, whose device has a newer socket, or whose heartbeat is late."""
+    """Return the conversations whose key is void, whose device has a newer socket, or whose heartbeat is late."""
     now = clock.now()
     with database.reading() as session:
         rows = sockets.find_all(session)
@@ -104,7 +104,7 @@ class CableConversation:
         return [_RESTART]
 
     def alive(self) -> None:
-        """A sign of the socket's life is none of the app's: that is its heartbeat."""
+        """Do nothing: a pong shows that the socket lives, only a heartbeat shows that the app does."""
 
     def closed(self) -> None:
         if self._identifiers:

@@ -1,4 +1,4 @@
-"""MySMSAPio's REST: registration, heartbeats, SMS received, delivery reports, and sending for CRMs.
+"""Serves MySMSAPio's REST API: registration, heartbeats, SMS received, delivery reports, and sending for CRMs.
 
 Its socket is `cable`. Errors are `{"success": false, "error": "…"}` under all its URLs.
 """
@@ -41,7 +41,7 @@ blueprint = Blueprint("mysmsapio", __name__)
 
 
 def register(app: Flask) -> None:
-    """Adds these URLs to the app, and their errors."""
+    """Add these URLs to the app, and their errors."""
     app.register_blueprint(blueprint)
     for path in ("/api/v1/gateway", "/api/v1/sms"):
         answers.speak(app, path, _error)
@@ -50,14 +50,14 @@ def register(app: Flask) -> None:
 @blueprint.get("/up")
 @public
 def up() -> Response:
-    """Whether the server answers at all."""
+    """Answer that the server is up."""
     return answers.answer({"status": "ok"})
 
 
 @blueprint.post("/api/v1/gateway/register")
 @public
 def registerthis_device() -> Response:
-    """Makes a device with a key, while registration is open; an operator has to approve it."""
+    """Make a device with a key, while registration is open; an operator has to approve it."""
     now = clock.now()
     with services().database.reading() as session:
         pairing.PHONES.check_open(session, services().settings, now)
@@ -87,7 +87,7 @@ def registerthis_device() -> Response:
 @blueprint.post("/api/v1/gateway/heartbeat")
 @device_required
 def heartbeat() -> Response:
-    """Notes that the device is there."""
+    """Note that the device is there."""
     now = clock.now()
     standing = _count(HEARTBEATS, this_device().device_id, now)
     if not standing.is_allowed:
@@ -103,7 +103,7 @@ def heartbeat() -> Response:
 @blueprint.post("/api/v1/gateway/sms/received")
 @device_required
 def sms_received() -> Response:
-    """Keeps an SMS the device received."""
+    """Store an SMS that the device received."""
     now = clock.now()
     standing = _count(RECEIVED, this_device().device_id, now)
     payload = _body()
@@ -127,7 +127,7 @@ def sms_received() -> Response:
 @blueprint.post("/api/v1/gateway/sms/status")
 @device_required
 def sms_status() -> Response:
-    """Takes what became of an SMS the device was handed."""
+    """Apply a report about an SMS that the device was handed."""
     now = clock.now()
     standing = _count(REPORTED, this_device().device_id, now)
     payload = _body()
@@ -139,7 +139,7 @@ def sms_status() -> Response:
 @blueprint.post("/api/v1/sms/send")
 @crm_required
 def send() -> Response:
-    """Queues an SMS for a CRM."""
+    """Queue an SMS for a CRM."""
     body = _body()
     g.parsed_body = body
     draft = Draft(to=_text(body, "to"), content=_text(body, "message"))
@@ -190,7 +190,7 @@ _ERRORS = {401: "Invalid or missing API key", 413: "The request is too large"}
 
 
 def _body() -> dict[str, Any]:
-    """The body's JSON object, whatever its content type says; none at all is an empty one."""
+    """Return the body's JSON object, whatever its content type says; an empty body is an empty object."""
     body = bodies.read(MAX_BODY_BYTES)
     return bodies.parse_object(body, json_reader.read_tolerantly) if body else {}
 

@@ -1,4 +1,4 @@
-"""What a MySMSAPio app says, over REST or its socket: read, translated into our words once, and given to the core."""
+"""Translates what a MySMSAPio app sends, over REST or its socket, into our terms once, and gives it to the core."""
 
 import re
 from datetime import datetime
@@ -28,27 +28,27 @@ _APP_ID = re.compile(r"msg_([0-9a-f]{32})")
 
 
 def app_id(dispatch_id: str) -> str:
-    """The id the app sees for one handing out of a message."""
+    """Return the id that the app sees of one dispatch."""
     return f"msg_{UUID(dispatch_id).hex}"
 
 
 def dispatch_id(seen: Any) -> str | None:
-    """The dispatch whose id the app saw; `None` when it is no id of ours."""
+    """Return the id of the dispatch that the app names; `None` when it is not one of our ids."""
     found = _APP_ID.fullmatch(seen) if isinstance(seen, str) else None
     return str(UUID(found.group(1))) if found else None
 
 
 def priority(level: int) -> str:
-    """`high` for what a CRM put above the usual; the document knows no other word than that."""
+    """Return `high` for a priority above the default, otherwise `normal`; the protocol has no others."""
     return "high" if level > HIGH_PRIORITY_ABOVE else "normal"
 
 
 def take_sms(
     session: Session, settings: Settings, login: Login, payload: dict[str, Any], now: datetime
 ) -> str:
-    """Keeps an SMS the app received and returns our id of it; a repeat gets the id the first one got.
+    """Store an SMS that the app received and return our id of it; a repeat gets the same id.
 
-    Raises `Invalid` for one that cannot be read; `keep_unreadable` keeps that for the operator.
+    Raises `Invalid` for an SMS that cannot be read; `keep_unreadable` keeps that for the operator.
     """
     fault = _sms_fault(payload)
     if fault is not None:
@@ -63,13 +63,13 @@ def take_sms(
 def keep_unreadable(
     session: Session, login: Login, payload: Any, reason: str, now: datetime
 ) -> None:
-    """Puts an SMS aside that could not be read: the app will not bring it again."""
+    """Quarantine an SMS that could not be read: the app will not send it again."""
     locking.admit(session, login)
     quarantine.keep(session, login.device_id, [batches.unreadable(payload, reason)], now)
 
 
 def take_status(session: Session, login: Login, payload: dict[str, Any], now: datetime) -> None:
-    """Applies what the app says of an SMS it was handed: `Invalid` for other words, `NotFound` for other ids."""
+    """Apply the app's report about a dispatch: `Invalid` for unknown words, `NotFound` for unknown ids."""
     word = payload.get("status")
     word = word.strip().lower() if isinstance(word, str) else None
     if word not in STATUS:
