@@ -19,7 +19,7 @@ from . import readers
 from .openapi import examples
 from .openapi.blueprint import DocumentedBlueprint
 from .schemas import devices as device_schemas
-from .schemas.messages import CrmQuery
+from .schemas.message_requests import CrmQuery
 
 blueprint = DocumentedBlueprint(
     "Devices", "The phones. A CRM sees the ones it may use; operators see and change all."

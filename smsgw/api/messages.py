@@ -29,6 +29,7 @@ from ..store.rows import MessageRow
 from . import readers
 from .openapi import examples
 from .openapi.blueprint import DocumentedBlueprint
+from .schemas import message_requests
 from .schemas import messages as message_schemas
 from .schemas import previews as preview_schemas
 
@@ -50,7 +51,7 @@ _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where to
     202, message_schemas.MessageSchema, "It is queued.", example=examples.MESSAGE, headers=_LOCATION
 )
 @sender_required
-@blueprint.takes(message_schemas.DraftSchema, examples=examples.DRAFTS)
+@blueprint.takes(message_requests.DraftSchema, examples=examples.DRAFTS)
 def send(body: dict[str, Any]) -> Response:
     """Send an SMS
 
@@ -85,7 +86,7 @@ def _send_with_others(draft: Draft) -> Response:
     example=examples.MESSAGES,
 )
 @sender_required
-@blueprint.takes(message_schemas.BatchSchema, examples={"batch": {"value": examples.BATCH}})
+@blueprint.takes(message_requests.BatchSchema, examples={"batch": {"value": examples.BATCH}})
 def send_batch(body: dict[str, Any]) -> Response:
     """Send up to 1,000 SMS
 
@@ -106,7 +107,7 @@ def send_batch(body: dict[str, Any]) -> Response:
     200, preview_schemas.Preview, "What would become of it.", example=examples.PREVIEW
 )
 @crm_required
-@blueprint.takes(message_schemas.DraftSchema, examples=examples.DRAFTS)
+@blueprint.takes(message_requests.DraftSchema, examples=examples.DRAFTS)
 def preview(body: dict[str, Any]) -> Response:
     """Look before you send
 
@@ -124,7 +125,7 @@ def preview(body: dict[str, Any]) -> Response:
     200, message_schemas.MessagePage, "A page of messages.", example=examples.MESSAGE_PAGE
 )
 @crm_or_operator_required
-@blueprint.takes(message_schemas.MessageQuery, location="query")
+@blueprint.takes(message_requests.MessageQuery, location="query")
 def list_messages(query: dict[str, Any]) -> Response:
     """List messages
 
@@ -187,7 +188,7 @@ def cancel(message_id: str) -> Response:
 )
 @blueprint.fails(404)
 @crm_required
-@blueprint.takes(message_schemas.Resend, examples={"duplicate": {"value": examples.RESEND}})
+@blueprint.takes(message_requests.Resend, examples={"duplicate": {"value": examples.RESEND}})
 def resend(body: dict[str, Any], message_id: str) -> Response:
     """Send a message again
 

@@ -20,7 +20,7 @@ from .openapi import examples
 from .openapi.blueprint import DocumentedBlueprint
 from .schemas import crms as crm_schemas
 from .schemas import webhooks as webhook_schemas
-from .schemas.messages import CrmQuery
+from .schemas.message_requests import CrmQuery
 
 blueprint = DocumentedBlueprint(
     "Webhooks", "Endpoints of yours that get every event as it happens, signed and retried."
