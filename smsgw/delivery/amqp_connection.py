@@ -31,7 +31,7 @@ NO_SUCH_EXCHANGE = 404
 
 
 @dataclass(frozen=True)
-class Letter:
+class OutgoingEvent:
     """What is published: the event's bytes, its id and type, the second it is sent at, and its signature's headers."""
 
     event_id: str
@@ -59,7 +59,7 @@ class BrokerConnection:
     """A connection with one channel that confirms what it takes.
 
     Its loop only runs inside `open`, `publish` and `close`, each of which ends by its deadline whatever the broker
-    does. After a `CallFailed` only `hang_up` may be called.
+    does. After a `CallFailed` only `disconnect` may be called.
     """
 
     def __init__(self, broker: Broker, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
@@ -87,21 +87,21 @@ class BrokerConnection:
         )
         self._run(seconds)
 
-    def publish(self, letter: Letter, seconds: float) -> None:
+    def publish(self, outgoing: OutgoingEvent, seconds: float) -> None:
         """Publish, persistent and mandatory, and wait for the confirmation; raise `CallFailed`."""
         self._returned = None
         self._channel.basic_publish(
             self._broker.exchange,
-            letter.event_type,
-            letter.body,
+            outgoing.event_type,
+            outgoing.body,
             properties=pika.BasicProperties(
                 content_type="application/json",
                 delivery_mode=PERSISTENT,
-                message_id=letter.event_id,
-                type=letter.event_type,
-                timestamp=letter.timestamp,
+                message_id=outgoing.event_id,
+                type=outgoing.event_type,
+                timestamp=outgoing.timestamp,
                 app_id="smsgw",
-                headers=dict(letter.headers),
+                headers=dict(outgoing.headers),
             ),
             mandatory=True,
         )
@@ -118,9 +118,9 @@ class BrokerConnection:
         if self._connection is not None and self._connection.is_open:
             self._connection.close()
             self._run_quietly()
-        self.hang_up()
+        self.disconnect()
 
-    def hang_up(self) -> None:
+    def disconnect(self) -> None:
         """End the connection at once."""
         with contextlib.suppress(OSError):
             self._handle.shutdown(socket.SHUT_RDWR)

@@ -12,7 +12,7 @@ from ..core.webhooks import retries
 from ..core.webhooks.claiming import Claimed
 from ..core.webhooks.retries import AttemptResult
 from . import steps
-from .amqp_connection import Letter
+from .amqp_connection import OutgoingEvent
 from .http_sender import Transport
 from .outcome import Outcome
 from .queues import Job, Queues
@@ -45,42 +45,42 @@ class Carriers:
 
 def begin(
     claimed: Claimed, carriers: Carriers, timeout_seconds: float, now: datetime, on_result: OnResult
-) -> Letter:
+) -> OutgoingEvent:
     """Begin to send the claimed delivery's event, and return what is sent: the exact bytes that are stored.
 
     What came of it is told once, by another thread, which must not be held up: `None` after a fault of ours. The one
     place that knows how an endpoint is reached: by HTTP, or by RabbitMQ where its URL says so, one after another.
     """
-    letter = _letter(claimed, int(now.timestamp()))
+    outgoing = _outgoing(claimed, int(now.timestamp()))
     done = partial(_report, now, on_result)
     if is_broker(claimed.url):
-        publish = partial(_publish, claimed, letter, carriers.rabbitmq, timeout_seconds, done)
+        publish = partial(_publish, claimed, outgoing, carriers.rabbitmq, timeout_seconds, done)
         give_back = partial(on_result, Unsent.GIVEN_BACK)
         carriers.queues.add(Job(claimed.endpoint_id, claimed.claim, publish, give_back))
     else:
-        headers = {"Content-Type": "application/json", **letter.headers}
-        carriers.http.post(claimed.url, letter.body, headers, timeout_seconds, done)
-    return letter
+        headers = {"Content-Type": "application/json", **outgoing.headers}
+        carriers.http.post(claimed.url, outgoing.body, headers, timeout_seconds, done)
+    return outgoing
 
 
-def _letter(claimed: Claimed, timestamp: int) -> Letter:
+def _outgoing(claimed: Claimed, timestamp: int) -> OutgoingEvent:
     keys = [key_of(secret) for secret in claimed.secrets]
     headers = {
         "webhook-id": claimed.event_id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": signature(keys, claimed.event_id, timestamp, claimed.body),
     }
-    return Letter(claimed.event_id, claimed.event_type, claimed.body, timestamp, headers)
+    return OutgoingEvent(claimed.event_id, claimed.event_type, claimed.body, timestamp, headers)
 
 
 def _publish(
     claimed: Claimed,
-    letter: Letter,
+    outgoing: OutgoingEvent,
     publisher: Publisher,
     seconds: float,
     done: Callable[[Outcome | None], None],
 ) -> bool:
-    publish = partial(publisher.publish, claimed.url, letter, seconds)
+    publish = partial(publisher.publish, claimed.url, outgoing, seconds)
     outcome = steps.attempt(f"deliver {claimed.delivery_id}", publish)
     done(outcome)
     # What the broker says of this event alone holds up no other.

@@ -50,7 +50,7 @@ class GuardedConnection:
     ) -> None:
         self._watchdog.forget(self)
         with self._lock:
-            self._hang_up()
+            self._disconnect()
 
     def remaining(self) -> float:
         """Seconds until the deadline; never 0, which sockets take for "do not wait"."""
@@ -71,7 +71,7 @@ class GuardedConnection:
     def watch(self, sock: socket.socket) -> None:
         """Make this the connection to shut down. A duplicate, because TLS takes the socket's own number away."""
         with self._lock:
-            self._hang_up()
+            self._disconnect()
             self._line = socket.socket(fileno=os.dup(sock.fileno()))
             if self.is_over:
                 _shut_down(self._line)
@@ -116,7 +116,7 @@ class GuardedConnection:
             raise
         return sock
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         if self._line is not None:
             self._line.close()
             self._line = None

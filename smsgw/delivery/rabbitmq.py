@@ -10,7 +10,7 @@ from .. import brokers
 from ..addresses import Guard, Resolve
 from ..brokers import Broker, BrokerRefused
 from . import certificate_authorities
-from .amqp_connection import BrokerConnection, Letter, is_installed
+from .amqp_connection import BrokerConnection, OutgoingEvent, is_installed
 from .guarded_sockets import CallFailed, GuardedConnection
 from .outcome import Outcome
 from .watchdog import Watchdog
@@ -44,14 +44,14 @@ class Publisher:
         self._lock = threading.Lock()
         self._idle: list[tuple[str, BrokerConnection, threading.Timer]] = []
 
-    def publish(self, url: str, letter: Letter, timeout_seconds: float) -> Outcome:
+    def publish(self, url: str, outgoing: OutgoingEvent, timeout_seconds: float) -> Outcome:
         """Publish and report what came of it, at the latest `timeout_seconds` from now, the DNS included.
 
         Taken (`status_code` 200) is what the broker has confirmed. Errors are those of `Transport.post`, and
         `not_installed`, `unroutable` (no queue is bound for the type), `login_refused` and `broker_refused`.
         """
         started = time.monotonic()
-        status, error, detail = self._published(url, letter, timeout_seconds)
+        status, error, detail = self._published(url, outgoing, timeout_seconds)
         return Outcome(status, error, detail, "", time.monotonic() - started, None)
 
     def close(self) -> None:
@@ -63,13 +63,13 @@ class Publisher:
             connection.close()
 
     def _published(
-        self, url: str, letter: Letter, seconds: float
+        self, url: str, outgoing: OutgoingEvent, seconds: float
     ) -> tuple[int | None, str | None, str | None]:
         if not is_installed():
             return None, "not_installed", brokers.NOT_INSTALLED
         with GuardedConnection(self._guard, self._resolve, self._watchdog, seconds) as attempt:
             try:
-                self._exchange(attempt, url, brokers.read(url), letter)
+                self._exchange(attempt, url, brokers.read(url), outgoing)
             except BrokerRefused as failure:
                 return None, "invalid_url", str(failure)
             except CallFailed as failure:
@@ -83,14 +83,14 @@ class Publisher:
         return TAKEN, None, None
 
     def _exchange(
-        self, attempt: GuardedConnection, url: str, broker: Broker, letter: Letter
+        self, attempt: GuardedConnection, url: str, broker: Broker, outgoing: OutgoingEvent
     ) -> None:
         # Once in an attempt: what breaks off after the event was sent may be in the queue already.
         kept = self._take(url)
         if kept is not None and not kept.is_usable():
-            kept.hang_up()
+            kept.disconnect()
             kept = None
-        self._send(attempt, url, kept or self._open(attempt, broker), letter)
+        self._send(attempt, url, kept or self._open(attempt, broker), outgoing)
 
     def _open(self, attempt: GuardedConnection, broker: Broker) -> BrokerConnection:
         sock = attempt.connect(broker.scheme, broker.host, broker.port)
@@ -98,17 +98,21 @@ class Publisher:
         try:
             connection.open(attempt.remaining())
         except CallFailed:
-            connection.hang_up()
+            connection.disconnect()
             raise
         return connection
 
     def _send(
-        self, attempt: GuardedConnection, url: str, connection: BrokerConnection, letter: Letter
+        self,
+        attempt: GuardedConnection,
+        url: str,
+        connection: BrokerConnection,
+        outgoing: OutgoingEvent,
     ) -> None:
         try:
-            connection.publish(letter, attempt.remaining())
+            connection.publish(outgoing, attempt.remaining())
         except CallFailed:
-            connection.hang_up()
+            connection.disconnect()
             raise
         self._keep(url, connection)
 

@@ -98,7 +98,7 @@ class Worker:
         patience = 0.0
         while not stop.is_set():
             patience = self._step(self._in_flight.ended(patience))
-        self._say_farewell(helpers)
+        self._finish(helpers)
         log.info("worker %s has ended", self.id)
 
     def _step(self, finished: Sequence[Finished]) -> float:
@@ -166,7 +166,7 @@ class Worker:
                 self._in_flight.wake()
         listener.close()
 
-    def _say_farewell(self, helpers: list[threading.Thread]) -> None:
+    def _finish(self, helpers: list[threading.Thread]) -> None:
         """Wait a moment for attempts that are nearly done, settle them, and break off the rest."""
         deadline = time.monotonic() + FAREWELL_SECONDS
         is_over = False

@@ -14,7 +14,7 @@ from .group_commit import GroupCommit
 from .inserts import RowBatch
 from .opened_files import OpenedFiles
 from .reader import Reader
-from .together import Together
+from .shared_inserts import SharedInserts
 from .write_lock import WriteLock
 
 CHANNEL = "smsgw"
@@ -34,7 +34,7 @@ class Database:
         else:
             self._connect_postgresql(pool_size)
         self.reader = Reader(self.engine)
-        self._together = Together(self._shared_transaction)
+        self._shared_inserts = SharedInserts(self._shared_transaction)
         self._notified_at = 0.0
 
     def _connect_sqlite(self, pool_size: int) -> None:
@@ -76,7 +76,7 @@ class Database:
 
         The batches stand in the order they are written in.
         """
-        self._together.insert(batches)
+        self._shared_inserts.insert(batches)
 
     @contextmanager
     def _shared_transaction(self) -> Iterator[Connection]:

@@ -18,7 +18,7 @@ from smsgw.core.webhooks import endpoints, retries, settling, urls
 from smsgw.core.webhooks.retries import AttemptResult
 from smsgw.core.webhooks.settling import Finished
 from smsgw.delivery import amqp_connection
-from smsgw.delivery.amqp_connection import Letter
+from smsgw.delivery.amqp_connection import OutgoingEvent
 from smsgw.delivery.attempts import Carriers, begin
 from smsgw.delivery.in_flight import InFlight
 from smsgw.delivery.rabbitmq import MOST_IDLE, Publisher
@@ -30,7 +30,9 @@ from tests.delivery.conftest import LEASE, LOOPBACK, Postman
 from tests.delivery.misbehaving import Misbehaving, answers, says_nothing
 from tests.running import free_port, until
 
-LETTER = Letter("evt_1", "message.received", b'{"id":"evt_1"}', 1772366400, {"webhook-id": "evt_1"})
+LETTER = OutgoingEvent(
+    "evt_1", "message.received", b'{"id":"evt_1"}', 1772366400, {"webhook-id": "evt_1"}
+)
 # Far above what a broker on this machine needs, far below what a test may take.
 PATIENT_SECONDS = 20.0
 

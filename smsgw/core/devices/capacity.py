@@ -136,7 +136,7 @@ def loads(session: Session, now: datetime) -> dict[str, Load]:
 
 
 def is_in_flight(now: datetime) -> sa.ColumnElement[bool]:
-    """A condition on `Dispatch`: it takes a place in the device's window.
+    """A condition on `Dispatch`: it counts against the device's capacity.
 
     Leased, accepted, or sending for less than ten minutes. Stuck ones do not count, or ten of them would silence
     a phone permanently.

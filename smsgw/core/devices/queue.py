@@ -83,7 +83,7 @@ _DUE_QUEUES = Query(
 
 
 def has_work(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
-    """Whether there may be anything for this device. It wants the values of `window.moments`."""
+    """Whether there may be anything for this device. It wants the values of `capacity.moments`."""
     return sa.or_(
         _has_due(sa.literal("d:") + device_id, routing.is_for_device(device_id)),
         sa.exists().where(routing.sends_by(device_id), _has_due(_queue_of_crm())),

@@ -13,7 +13,7 @@ from ...store.queries import Query, RowUpdate, not_null
 from ...store.rows import DISPATCH_COLUMNS, MESSAGE_COLUMNS, DispatchRow, MessageRow
 from .history import HistoryWriter
 
-_NEWS = ("accepted", "sent", "delivered", "failed")
+_ANNOUNCED = ("accepted", "sent", "delivered", "failed")
 # What settling may change of a message.
 SETTLED = RowUpdate(
     Message,
@@ -107,7 +107,7 @@ def settle(
     dispatches: Sequence[Dispatch | DispatchRow],
     history: HistoryWriter,
 ) -> bool:
-    """Give the message the status of the dispatch that got furthest, and tell its CRM when that is news.
+    """Give the message the status of the dispatch that got furthest, and announce it to its CRM when that is new.
 
     Returns whether that changed the message.
 
@@ -129,7 +129,7 @@ def settle(
     if speaking.status == "delivered":
         message.delivered_at = history.now
     is_radio_retry = was == "sending" and speaking.status == "accepted"
-    if speaking.status in _NEWS and not is_radio_retry:
+    if speaking.status in _ANNOUNCED and not is_radio_retry:
         history.announce(f"message.{speaking.status}", message, [message.crm_id or ""])
     return True
 

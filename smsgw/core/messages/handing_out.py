@@ -180,7 +180,7 @@ def hand_out_new(
     history: HistoryWriter,
     most: int = MOST_PER_ANSWER,
 ) -> list[Outgoing]:
-    """Hand the device at most so many queued messages, as many as its window and its minute hold."""
+    """Hand the device at most so many queued messages, as many as its capacity allows."""
     left = capacity.left(session, device.id, settings, history.now)
     places = min(most, left.places)
     if places <= 0 or left.segments <= 0:

@@ -22,7 +22,6 @@ MAX_REASON = 500
 # How many reports on one dispatch are kept; of more, only those count that bring it further than it ever was.
 MOST_REPORTS = 500
 _LOG = logging.getLogger(__name__)
-_NEVER_BACK = {"dispatched": 0, "accepted": 1, "sending": 2, "sent": 3, "failed": 4, "delivered": 5}
 # What a report may change of its dispatch.
 _REPORTED = RowUpdate(
     Dispatch,
@@ -79,7 +78,7 @@ def _is_forward(current: str, reported: str, _reason: str | None) -> bool:
 
 
 def _is_never_back(current: str, reported: str, _reason: str | None) -> bool:
-    return _NEVER_BACK[reported] > _NEVER_BACK[current]
+    return statuses.may_overtake(current, reported, statuses.FAILED_AFTER_SENT)
 
 
 # For reports that came one request after another.

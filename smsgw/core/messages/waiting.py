@@ -67,7 +67,7 @@ def _queued(
 
 
 def _is_tried_again(dispatch: Dispatch) -> bool:
-    """The same as `window.is_tried_again` asks of the database."""
+    """The same as `capacity.is_tried_again` asks of the database."""
     return (
         dispatch.superseded_at is not None
         and dispatch.acknowledged_at is not None

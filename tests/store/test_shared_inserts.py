@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from smsgw.store.db import Database
 from smsgw.store.inserts import Insert
 from smsgw.store.models import Operator
-from smsgw.store.together import Together
+from smsgw.store.shared_inserts import SharedInserts
 
 from ..conftest import NOW
 
@@ -57,7 +57,7 @@ class Writers:
         self.groups: list[int] = []
         self._database, self._notes = database, notes
         self._insert = Insert(notes, Note)
-        self._together = Together(self._transaction)
+        self._shared_inserts = SharedInserts(self._transaction)
         self._pool = ThreadPoolExecutor(16)
 
     @contextmanager
@@ -72,7 +72,7 @@ class Writers:
 
     def start(self, key: int, text: str | None = "hello", answers: int | None = None) -> Future:
         batch = self._insert.batch([Note(key, text, answers)])
-        return self._pool.submit(self._together.insert, [batch])
+        return self._pool.submit(self._shared_inserts.insert, [batch])
 
     def ids(self) -> list[int]:
         with self._database.reading() as session:
@@ -186,10 +186,10 @@ def test_a_transaction_that_cannot_begin_fails_and_the_next_one_is_tried():
     def refuse():
         raise BrokenPipeError
 
-    together = Together(refuse)
+    shared = SharedInserts(refuse)
     for _ in range(2):
         with pytest.raises(BrokenPipeError):
-            together.insert([])
+            shared.insert([])
 
 
 def test_the_database_may_be_closed_while_some_wait(database: Database):

@@ -15,7 +15,7 @@ from .inserts import Insert, RowBatch
 _CONCERNS_ALL = (sa.exc.OperationalError, sa.exc.TimeoutError)
 
 
-class Together:
+class SharedInserts:
     """One of the threads that wait takes the lead and writes for all; who comes meanwhile is in the next group.
 
     `transaction` begins one, commits at its end and rolls back on any exception.
