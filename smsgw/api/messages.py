@@ -55,7 +55,7 @@ _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where to
 def send(body: dict[str, Any]) -> Response:
     """Send an SMS
 
-    Queues one message for a device. It is safe to repeat with a `reference` of your own, for ever, or with an
+    Queues one message for a device. It is safe to repeat with a `reference` of your choice, at any time, or with an
     `Idempotency-Key`, for a day.
     """
 

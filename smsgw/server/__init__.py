@@ -1,1 +1,1 @@
-"""The server's processes."""
+"""Runs the server's processes."""

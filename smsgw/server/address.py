@@ -1,4 +1,4 @@
-"""Where the server was started last, noted beside its database: commands print addresses without its environment."""
+"""Notes the server's address beside its database, so that commands print it without the server's environment."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ _LOG = logging.getLogger("smsgw.served")
 
 
 def note(settings: Settings, port: int) -> None:
-    """Notes that the server listens on this port now. Where that cannot be written it serves all the same."""
+    """Note that the server listens on this port. Where that cannot be written, it serves all the same."""
     address = {"host": settings.host, "port": port, "public_url": settings.public_url}
     path = note_path(settings.database_url)
     try:
@@ -25,14 +25,14 @@ def note(settings: Settings, port: int) -> None:
 
 
 def as_served(settings: Settings) -> Settings:
-    """The settings with the address that was noted, unless the environment names one; it stays when the server ends."""
+    """Return the settings with the noted address, unless the environment names one; it outlasts the server."""
     if names_address():
         return settings
     return replace(settings, **_noted(note_path(settings.database_url)))
 
 
 def note_path(database_url: str) -> Path:
-    """The file: beside an SQLite database, and for any other one in the data folder."""
+    """Return the file: beside an SQLite database, and for any other database in the data folder."""
     if database_url.startswith(_SQLITE):
         return Path(f"{database_url.removeprefix(_SQLITE)}-address.json")
     name = hashlib.sha256(database_url.encode()).hexdigest()[:12]

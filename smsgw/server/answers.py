@@ -1,4 +1,4 @@
-"""Has the application answer a request, and keeps the whole answer for a client of whatever speed."""
+"""Calls the application for a request, and keeps its whole answer for a client of any speed."""
 
 import fcntl
 import socket
@@ -14,7 +14,7 @@ from .requests import RequestReader
 
 
 class Call:
-    """One call of the application, for the request that the reader has whole."""
+    """One call of the application, for a request that was received whole."""
 
     def __init__(
         self, cfg: Any, reader: RequestReader, sock: socket.socket, peer: Any, address: Any
@@ -43,11 +43,11 @@ class Call:
         return bool(self._answer.should_close())
 
     def force_close(self) -> None:
-        """Have the answer say that the connection ends with it."""
+        """Make the answer say that the connection ends with it."""
         self._answer.force_close()
 
     def run(self, app: Callable[..., Any]) -> bytes | None:
-        """The answer; `None` where a WebSocket's was sent already, and the socket may be the hub's now."""
+        """Return the answer; `None` where a WebSocket's answer was sent already, and the hub may have the socket."""
         try:
             parts = app(self.environ, self._answer.start_response)
         except StopIteration:
@@ -63,7 +63,7 @@ class Call:
 
 
 def unread_bytes(sock: socket.socket) -> int:
-    """How much of what was sent has not arrived at the client."""
+    """Return how many of the sent bytes have not arrived at the client."""
     (count,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
     return int(count)
 

@@ -1,4 +1,4 @@
-"""All connections of one process, and the threads that serve them.
+"""Holds all connections of one process and serves them with a fixed number of threads.
 
 The threads wait at one epoll. A connection is armed for one event at a time (EPOLLONESHOT), so it belongs to the thread
 that got its event, and no thread is held by a client that is slow: only by the application, for whole requests.
@@ -124,7 +124,7 @@ class ConnectionPool:
                 connection.deadline = min(connection.deadline, soon)
 
     def close(self) -> None:
-        """Let the threads end as soon as they have nothing to do."""
+        """Let the threads end as soon as they are idle."""
         os.eventfd_write(self._end, 1)
 
     # What follows is for the threads that serve.

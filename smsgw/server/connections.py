@@ -1,4 +1,4 @@
-"""One client's connection: reads whole requests and sends answers; nothing here ever waits for the client."""
+"""Reads whole requests from one client's connection and sends answers, without ever waiting for the client."""
 
 import math
 import select
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 RECEIVE_BYTES = 16 * 1024
 RECEIVE_BODY_BYTES = 256 * 1024
-# How much of one client is read before the others have their turn.
+# How much of one client is read before other clients are served.
 FAIR_BYTES = 1024 * 1024
 # How much of a refused request is read and dropped: closing with unread bytes would reset the answer away.
 LINGER_BYTES = 64 * 1024 * 1024
@@ -78,7 +78,7 @@ class Connection:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it is the client's turn."""
+        """Whether the server waits for the client."""
         return self.deadline != math.inf
 
     def allow_for_reading(self) -> None:
@@ -108,7 +108,7 @@ class Connection:
         self._refuse(failed())
 
     def close(self) -> None:
-        """End it at once."""
+        """End the connection at once."""
         self._reader.drop_body()
         self._pool.close_connection(self)
 
@@ -222,7 +222,7 @@ class Connection:
             reader.finish()
             self._stage = ""
             self._expect("idle", self._pool.idle_seconds)
-            # What came together with the last request has its turn after others; a full send queue would never say so.
+            # A request that came with the last one is served after other clients; a full send queue hides it otherwise.
             self._wait(_READ | _WRITE if reader.rest else _READ, len(reader.rest))
         elif reader.is_cut or reader.rest:
             self._begin_to_linger()

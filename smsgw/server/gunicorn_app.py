@@ -23,7 +23,7 @@ GRACEFUL_SECONDS = 8
 
 
 class WebServer(BaseApplication):  # type: ignore[misc]
-    """gunicorn, serving our app from several processes with several threads each."""
+    """gunicorn, which serves our app from several processes with several threads each."""
 
     def __init__(
         self, settings: Settings, descriptor: int, served_descriptor: int | None = None
@@ -90,11 +90,11 @@ def _settle_in(worker: Any) -> None:
     """Keep the garbage collector off what was loaded: looking through it halts all threads for a tenth of a second."""
     gc.collect()
     gc.freeze()
-    _prepare_farewell(worker)
+    _drop_sockets_at_stop(worker)
 
 
-def _prepare_farewell(worker: Any) -> None:
-    """Has the WebSockets let go as soon as the process is told to stop, not after its last request."""
+def _drop_sockets_at_stop(worker: Any) -> None:
+    """Drop the WebSockets as soon as the process receives the signal to stop, not after its last request."""
     hub = worker.wsgi.extensions[upgrade.EXTENSION]
     stop: Any = signal.getsignal(signal.SIGTERM)
 

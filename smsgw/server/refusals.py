@@ -1,4 +1,4 @@
-"""Refuses what never reaches the application, in the words that all errors of ours have."""
+"""Refuses requests that never reach the application, with the error body that all endpoints use."""
 
 import json
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Refusal(Exception):
     message: str
 
     def answer(self) -> bytes:
-        """The whole answer, ready to be sent."""
+        """Return the whole answer, ready to be sent."""
         code = self.reason.lower().replace(" ", "_")
         content = {"error": True, "code": code, "message": self.message, "details": {}}
         body = json.dumps(content).encode()
@@ -40,7 +40,7 @@ class Refusal(Exception):
 
 
 def malformed(error: Exception) -> Refusal:
-    """The refusal of a request that gunicorn's parser does not take."""
+    """Return the refusal of a request that gunicorn's parser rejects."""
     status, reason = next(
         (found for kind, found in _STATUS.items() if isinstance(error, kind)), _BAD_REQUEST
     )
@@ -48,25 +48,25 @@ def malformed(error: Exception) -> Refusal:
 
 
 def head_too_large() -> Refusal:
-    """The refusal of a head above our own limit."""
+    """Return the refusal of a head above our own limit."""
     return Refusal(*_STATUS[errors.LimitRequestHeaders], "the head of the request is too large")
 
 
 def too_slow() -> Refusal:
-    """The refusal of a request that did not arrive in time."""
+    """Return the refusal of a request that did not arrive in time."""
     return Refusal(408, "Request Timeout", "the request did not arrive in time")
 
 
 def ended_early() -> Refusal:
-    """The refusal of a body whose end never came."""
+    """Return the refusal of a body whose end never came."""
     return Refusal(*_BAD_REQUEST, "the body ended early")
 
 
 def failed() -> Refusal:
-    """The answer to a request on which the application itself failed."""
+    """Return the answer to a request on which the application itself failed."""
     return Refusal(500, "Internal Server Error", "something went wrong on the server")
 
 
 def no_room() -> Refusal:
-    """The answer where a body cannot be kept until it is whole."""
+    """Return the answer where a body cannot be kept until it is whole."""
     return Refusal(503, "Service Unavailable", "the server has no room for this body now")

@@ -1,4 +1,4 @@
-"""Reads the requests of one connection from whatever bytes have come, without waiting for more."""
+"""Reads the requests of one connection from the bytes that have come, without waiting for more."""
 
 import tempfile
 from io import BytesIO

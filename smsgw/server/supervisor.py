@@ -84,7 +84,7 @@ class Child:
         os.close(writer)
 
     def has_served(self) -> bool:
-        """Whether the process that has ended told that it served; to be asked once."""
+        """Return whether the process that has ended had reported that it served; call it once."""
         try:
             return bool(os.read(self.served_reader, 1))
         except BlockingIOError:  # a process below it lives on
@@ -135,7 +135,7 @@ def raise_descriptor_limit() -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; connections wait in it while the web server starts again."""
+    """Return a listening socket; connections wait in it while the web server starts again."""
     try:
         family, kind, _, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -153,7 +153,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def prepare(settings: Settings) -> None:
-    """Brings the tables up to date, and the event feed's positions above all stored ones. Makes no secrets."""
+    """Bring the tables up to date, and the event feed's positions above all stored ones. Makes no secrets."""
     try:
         with closing(Database(settings.database_url)) as database:
             migrations.upgrade(database)
@@ -176,7 +176,7 @@ def _child(name: str, listener: socket.socket) -> Child:
 
 @contextmanager
 def _counting_together() -> Iterator[str]:
-    """A fresh folder in which all processes count for the metrics."""
+    """Make a folder in which all processes count for the metrics."""
     folder = tempfile.mkdtemp(prefix="smsgw-metrics-")
     try:
         yield folder
@@ -185,18 +185,18 @@ def _counting_together() -> Iterator[str]:
 
 
 def _supervise(children: list[Child]) -> None:
-    """Starts them, starts again what dies, and ends them all at the first signal to stop."""
+    """Start the children, restart those that end, and stop them all at the first signal to stop."""
     try:
         while True:
             for child in children:
-                _look_after(child)
+                _restart_if_ended(child)
             if signals.wait(_SIGNALS, _seconds_to_next_start(children)) in _STOP_SIGNALS:
                 return
     finally:
         _stop(children)
 
 
-def _look_after(child: Child) -> None:
+def _restart_if_ended(child: Child) -> None:
     if child.process is not None and child.process.poll() is not None:
         _note_death(child, child.process.returncode)
         child.process = None
@@ -232,7 +232,7 @@ def _note_death(child: Child, code: int) -> None:
 
 
 def _as_child() -> None:
-    """Runs in a new child before its program: no signal is blocked there, and it does not outlive us."""
+    """Prepare a new child before its program: unblock its signals, and end it with its parent."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     if sys.platform == "linux":
         _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGTERM)

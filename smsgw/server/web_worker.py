@@ -1,4 +1,4 @@
-"""gunicorn's worker process of ours: accepts connections for a pool of threads that no slow client can hold."""
+"""Runs a gunicorn worker that accepts connections for a pool of threads that no slow client can hold."""
 
 import errno
 import os
@@ -77,7 +77,7 @@ class WebWorker(Worker):  # type: ignore[misc]
         return min(int(self.cfg.worker_connections), spare)
 
     def _check(self) -> bool:
-        """Whether it was time to look after everything."""
+        """Run the checks once a second, and return whether it was time for them."""
         now = time.monotonic()
         if now < self._checked_at + CHECK_SECONDS:
             return False
@@ -114,7 +114,7 @@ class WebWorker(Worker):  # type: ignore[misc]
         time.sleep(MAKE_ROOM_SECONDS)
 
     def _sockets(self) -> int:
-        """How many WebSockets there are besides."""
+        """Return how many WebSockets the process holds."""
         extensions: dict[str, Any] = getattr(self.wsgi, "extensions", {})
         hub = extensions.get(upgrade.EXTENSION)
         return hub.count if hub is not None else 0
