@@ -4,7 +4,7 @@ from typing import Any
 
 
 class GatewayError(Exception):
-    """Something the caller can be told. `code` is stable, `message` is for people, `details` for programs."""
+    """An error the caller may see. `code` is stable, `message` is for people, `details` for programs."""
 
     code = "error"
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 LONGEST_NUMBER = 4000
 LONGEST_INT = 30
 LONGEST_KEY = 40
-# A string, or a number or word outside of one: a mistake in those has no position of its own in Python's reader.
+# A string, or a number or word outside of one: a mistake in those has no position in Python's reader.
 _TOKEN = re.compile(
     r'"(?:[^"\\]|\\.)*+"|-?Infinity|NaN|-?\d++(?:\.\d++)?(?:[eE][+-]?\d++)?', re.DOTALL
 )
@@ -45,7 +45,7 @@ def read_strictly(text: bytes | str) -> Any:
 
 
 def read_tolerantly(text: bytes | str) -> Any:
-    """The same for phones, which repeat for ever what is refused: any number will do, a very long one as `None`."""
+    """The same for phones, which repeat endlessly what is refused: any number will do, a very long one as `None`."""
     return _read(text, parse_int=lambda digits: int(digits) if len(digits) <= LONGEST_INT else None)
 
 

@@ -143,7 +143,7 @@ def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def _one_line(text: str) -> str:
-    """The text without line breaks and control characters, so that nobody can write log lines of their own."""
+    """The text without line breaks and control characters, so that nobody can forge log lines."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

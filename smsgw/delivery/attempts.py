@@ -48,7 +48,7 @@ def begin(
 ) -> OutgoingEvent:
     """Begin to send the claimed delivery's event, and return what is sent: the exact bytes that are stored.
 
-    What came of it is told once, by another thread, which must not be held up: `None` after a fault of ours. The one
+    `on_result` gets the result once, from a thread that it must not hold up: `None` after a fault of ours. The one
     place that knows how an endpoint is reached: by HTTP, or by RabbitMQ where its URL says so, one after another.
     """
     outgoing = _outgoing(claimed, int(now.timestamp()))

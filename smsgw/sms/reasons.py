@@ -16,7 +16,7 @@ REASONS = {
     "unknown; resultCode=5": LIMIT,  # more SMS in a while than Android lets an app send unasked
     "unknown; resultCode=6": PERMANENT,  # the SIM is set to fixed numbers only
     "unknown; resultCode=7": PERMANENT,  # premium short code, refused this time
-    "unknown; resultCode=8": PERMANENT,  # premium short code, refused for ever
+    "unknown; resultCode=8": PERMANENT,  # premium short code, always refused
     "Delivery failed: Remote procedure error": PERMANENT,
     "Delivery failed: Incompatible destination": PERMANENT,
     "Delivery failed: Connection rejected by SME": PERMANENT,

@@ -7,7 +7,7 @@ from itertools import accumulate
 
 import regex
 
-# The default alphabet of 3GPP 23.038 6.2.1, without the escape (0x1B), which is not a character of its own.
+# The default alphabet of 3GPP 23.038 6.2.1, without the escape (0x1B), which is no character by itself.
 BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"

@@ -60,7 +60,7 @@ class Database:
     def transaction(self) -> Iterator[Session]:
         """One write transaction: commits at the end, rolls back on any exception. After it all is on the disk.
 
-        After one that left work for workers or sockets (`wake_up`), PostgreSQL's listeners are notified.
+        After a transaction that left work for workers or sockets (`wake_up`), PostgreSQL's listeners are notified.
         """
         with (
             self._leaving_read_only_servers(),
@@ -87,7 +87,7 @@ class Database:
 
     @contextmanager
     def _leaving_read_only_servers(self) -> Iterator[None]:
-        """Connect anew where the server takes no changes any more: there may be another one that does."""
+        """Connect anew where the server takes no changes any more: another server may take them."""
         try:
             yield
         except sa.exc.DBAPIError as error:

@@ -59,7 +59,7 @@ def postgresql(url: URL, pool_size: int) -> Engine:
 
 
 class Servers:
-    """Whether the servers that connections lead to are still good: there may be another one that takes changes."""
+    """Whether the servers that connections lead to are still good: another server may take changes."""
 
     def __init__(self, engine: Engine) -> None:
         self._left_at = -math.inf
@@ -84,7 +84,7 @@ class Servers:
 
 
 def postgresql_options(engine: Engine) -> dict[str, Any]:
-    """What psycopg wants to be told to connect to the same database outside of the engine."""
+    """The options with which psycopg connects to the same database outside of the engine."""
     _, options = engine.dialect.create_connect_args(engine.url)
     return {**_patience(engine.url), **options}
 

@@ -18,7 +18,7 @@ from .write_lock import WriteLock
 PATIENCE_SECONDS = 15.0
 # A group that is this old is committed although others wait: its first members have waited for so long.
 MOST_GROUP_SECONDS = 0.02
-# What a statement raises; where SQLite has no memory left, Python has a name of its own for it.
+# What a statement raises; where SQLite has no memory left, Python names it differently.
 FAILURES = sqlite3.Error, MemoryError
 
 

@@ -16,7 +16,7 @@ def is_pooled(connection: psycopg.Connection[Any]) -> bool:
     """Whether a pooler answers on this connection, which must be idle.
 
     The process of the server that answers is then not the one that was named when we connected: by that name a client
-    can cancel what runs, so a pooler that shares the server's processes must give out names of its own.
+    can cancel what runs, so a pooler that shares the server's processes must give out different names.
     """
     was, connection.autocommit = connection.autocommit, True
     row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()

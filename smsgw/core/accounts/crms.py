@@ -40,7 +40,7 @@ def add(
 
 
 def add_unapproved(session: Session, name: str, now: datetime) -> tuple[Crm, str]:
-    """Make a CRM for somebody without a key and return it with its API key; it has only devices of its own.
+    """Make a CRM for somebody without a key and return it with its API key; it has only devices that register for it.
 
     `Conflict` for a name that any CRM has or had, or one that reads like it.
     """

@@ -54,7 +54,7 @@ def count(session: Session, filters: ArchiveFilters) -> int:
 
 
 def walk(database: Database, filters: ArchiveFilters) -> Iterator[list[Message]]:
-    """All of them, oldest first, a thousand at a time, each thousand read in a moment of its own."""
+    """All of them, oldest first, a thousand at a time, each thousand read at a separate moment."""
     after = ""
     while True:
         with database.reading() as session:

@@ -37,7 +37,7 @@ class Draft:
     metadata: dict[str, Any] | None = field(default=None, hash=False)
 
     def request_hash(self) -> str:
-        """The same for the same request, so that a repeat of a `reference` is told from a different message."""
+        """Equal for equal requests, which tells a repeat of a `reference` from a different message."""
         wanted = [
             self.to,
             self.content,

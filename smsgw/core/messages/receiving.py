@@ -103,7 +103,7 @@ def receive(
 
 
 def find_id(session: Session, device_id: str, phone_id: str) -> str:
-    """Our id of the SMS a device brought under this id of its own; it must be there."""
+    """Return our id of the SMS that the device sent under this id; it must exist."""
     return session.scalars(
         sa.select(Message.id).where(Message.inbound_key == _key(device_id, phone_id))
     ).one()

@@ -154,5 +154,5 @@ def _open_transactions(session: Session, now: datetime) -> Iterator[Finding]:
 
 
 def is_well(findings: Sequence[Finding]) -> bool:
-    """Whether nothing is wrong; warnings are no illness."""
+    """Whether nothing is wrong; warnings do not count."""
     return all(finding.state != "wrong" for finding in findings)

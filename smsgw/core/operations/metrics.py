@@ -79,7 +79,7 @@ def worker_silent_seconds(session: Session, now: datetime) -> float | None:
 
 
 def _messages(session: Session) -> dict[tuple[str, str], int]:
-    # Inbound messages have one status of their own, so an index on the status tells the direction too.
+    # Inbound messages have a separate status, so an index on the status tells the direction too.
     rows = session.execute(sa.select(Message.status, sa.func.count()).group_by(Message.status))
     return {
         ("inbound" if status == "received" else "outbound", status): count for status, count in rows

@@ -58,7 +58,7 @@ def delay_seconds(
 def holds_up(result: AttemptResult, attempt_count: int) -> bool:
     """Whether after this failure an endpoint that keeps the order waits, rather than go on with its next event.
 
-    It does where the endpoint is at fault, and not for ever where the event may be: five attempts.
+    It does where the endpoint is at fault, and not endlessly where the event may be: five attempts.
     """
     if result.error in PERHAPS_OF_THE_EVENT:
         return attempt_count < FAILURES_TO_OPEN

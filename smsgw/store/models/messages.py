@@ -17,7 +17,7 @@ class Message(Table):
 
     `lane` is where an outbound message queues: `d:<device_id>` when it names its device, `c:<crm_id>` when any
     device of its CRM may take it; `device_id` is the device that has it or had it last. `due_at` is `send_at`
-    or the moment of queueing. `inbound_key` makes an inbound SMS unique for ever; it outlives the content,
+    or the moment of queueing. `inbound_key` makes an inbound SMS unique for good; it outlives the content,
     which a retention time may blank (`purged_at`).
     """
 
