@@ -1,1 +1,1 @@
-"""`python -m smsgw …`: what an operator does on the machine itself."""
+"""Provides the commands that an operator runs on the machine itself: `smsgw …`."""

@@ -1,4 +1,4 @@
-"""`crm …` and `operator …`: who may call, besides phones."""
+"""Manages CRMs and operators: `crm …` and `operator …`."""
 
 import click
 from sqlalchemy.orm import Session
@@ -44,7 +44,7 @@ def add(name: str, callback_url: str | None, device_ids: tuple[str, ...]) -> Non
 
 @output.command(crm, "list")
 def show_all() -> None:
-    """List the CRMs; who is not approved registered itself, and has devices of its own alone."""
+    """List the CRMs. A CRM that is not approved registered itself and may use its own devices only."""
     with opened() as context, context.database.reading() as session:
         found = crms.shapes(session, crms.everyone(session))
     shown = [
@@ -74,7 +74,7 @@ def rotate(name: str) -> None:
     help="For how long; 0 closes it at once.",
 )
 def pair(minutes: int) -> None:
-    """Let CRMs register themselves by /registerCRM for a while; each has devices of its own alone."""
+    """Let CRMs register themselves by /registerCRM for a while; each may use its own devices only."""
     with opened() as context, context.database.transaction() as session:
         until = clock.rfc3339(CRMS.open_for(session, minutes, clock.now()))
     url = f"{phone_base(context.settings)}/registerCRM"

@@ -1,4 +1,4 @@
-"""Messages in a CSV file: read with all wrong rows named, written as they are."""
+"""Reads and writes messages as CSV; reading names all wrong rows."""
 
 import codecs
 import csv

@@ -1,4 +1,4 @@
-"""`device …`: the phones."""
+"""Manages the phones: `device …`."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`doctor`: what is wrong and what to do about it."""
+"""Reports what is wrong and how to mend it: `doctor`."""
 
 from dataclasses import asdict
 

@@ -1,4 +1,4 @@
-"""The command line itself: its groups, and how errors end it."""
+"""Groups the commands, and ends them with a message and an exit code on errors."""
 
 from typing import Any
 

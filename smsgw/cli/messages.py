@@ -1,4 +1,4 @@
-"""`send`, `messages`, `message`, `cancel`, `resend`: SMS, as the operator."""
+"""Sends, lists, cancels and resends SMS as the operator: `send`, `messages`, `message`, `cancel`, `resend`."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from ..sms import statuses
 from . import output
 from .context import opened
 from .entry import root
-from .times import Moment
+from .times import TimeParameter
 
 _COLUMNS = ("id", "direction", "status", "device_id", "from", "to", "content", "created_at")
 _ID = click.argument("message_id")
@@ -44,7 +44,9 @@ def send(
 @click.option("--direction", type=click.Choice(["inbound", "outbound"]))
 @click.option("--status", type=click.Choice([*statuses.OUTBOUND, *statuses.INBOUND]))
 @click.option("--stuck", "is_stuck", is_flag=True, help="Only what a phone has had for too long.")
-@click.option("--since", type=Moment(), help="Such as 2026-01-31, 2026-01-31T12:00:00Z or 7d.")
+@click.option(
+    "--since", type=TimeParameter(), help="Such as 2026-01-31, 2026-01-31T12:00:00Z or 7d."
+)
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @click.option("--before", metavar="ID", help="Only messages older than this one.")
 def show_all(

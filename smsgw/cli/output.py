@@ -1,4 +1,4 @@
-"""How a command speaks: JSON where it was asked for, a table on a terminal, plain columns elsewhere."""
+"""Prints results: JSON with `--json`, a table on a terminal, plain columns elsewhere."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Writes files that only their owner can read: with numbers, texts and secrets."""
+"""Writes files with numbers, texts and secrets that only their owner can read."""
 
 import os
 import tempfile

@@ -1,4 +1,4 @@
-"""The QR code MySMSAPio's app scans, drawn with characters, and the same as lines to copy."""
+"""Draws the QR code that MySMSAPio's app scans, and writes its content as lines to copy."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""`quarantine …`: what phones sent that could not be understood."""
+"""Shows and clears items of phones that could not be read: `quarantine …`."""
 
 import click
 from sqlalchemy.orm import Session

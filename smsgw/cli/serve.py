@@ -1,4 +1,4 @@
-"""`serve` and `worker`: the server's processes."""
+"""Starts the server's processes: `serve` and `worker`."""
 
 import os
 

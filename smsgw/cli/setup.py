@@ -1,4 +1,4 @@
-"""`init` and `db …`: the database, and what is made with it."""
+"""Creates and upgrades the database: `init` and `db …`."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Moments as people write them on a command line and in a file."""
+"""Reads times as people write them on a command line and in a file."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -19,7 +19,7 @@ class NoZone(ValueError):
     """The time is one of some zone, and nobody says which."""
 
 
-class Moment(click.ParamType[datetime]):
+class TimeParameter(click.ParamType[datetime]):
     """RFC 3339 with a zone, a date (from midnight UTC), or how long ago: `90m`, `24h`, `7d`."""
 
     name = "moment"

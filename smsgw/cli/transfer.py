@@ -1,4 +1,4 @@
-"""`export` and `import`: messages to and from files."""
+"""Exports messages to files and imports them: `export` and `import`."""
 
 import io
 import json
@@ -22,7 +22,7 @@ from . import csv_files, output, private_files
 from .context import CommandContext, opened
 from .csv_files import Place
 from .entry import group
-from .times import Moment, Zone
+from .times import TimeParameter, Zone
 
 MAX_FAULTS = 50
 COLUMNS = [
@@ -57,7 +57,9 @@ take_in = group("import", "Read from a file.")
 
 
 @output.command(export, "messages")
-@click.option("--since", type=Moment(), help="Such as 2026-01-31, 2026-01-31T12:00:00Z or 7d.")
+@click.option(
+    "--since", type=TimeParameter(), help="Such as 2026-01-31, 2026-01-31T12:00:00Z or 7d."
+)
 @click.option(
     "--format", "form", type=click.Choice(["csv", "jsonl"]), default="jsonl", show_default=True
 )

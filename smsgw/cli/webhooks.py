@@ -1,4 +1,4 @@
-"""`webhook …`: where CRMs want their events, and what was delivered there."""
+"""Manages the webhook endpoints of CRMs and their deliveries: `webhook …`."""
 
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from ..core.webhooks import secrets as signing_secrets
 from . import output
 from .context import opened
 from .entry import group
-from .times import Moment
+from .times import TimeParameter
 
 webhook = group("webhook", "Where CRMs want their events, and what was delivered there.")
 
@@ -143,8 +143,10 @@ def replay(delivery_id: str) -> None:
 
 @output.command(webhook, "recover")
 @_ID
-@click.option("--since", type=Moment(), required=True, help="Such as 2026-01-31T12:00:00Z or 24h.")
-@click.option("--until", type=Moment(), help="Now, if left out.")
+@click.option(
+    "--since", type=TimeParameter(), required=True, help="Such as 2026-01-31T12:00:00Z or 24h."
+)
+@click.option("--until", type=TimeParameter(), help="Now, if left out.")
 def recover(endpoint_id: str, since: datetime, until: datetime | None) -> None:
     """Deliver again what a webhook missed in a time."""
     with opened() as context, context.database.transaction() as session:
