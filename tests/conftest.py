@@ -1,11 +1,14 @@
 """Real databases, a real app, real people of the house: what most tests start from."""
 
 import base64
+import io
+import logging
 import os
 import shutil
+import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,6 +18,7 @@ from typing import Any, NoReturn
 import pytest
 import sqlalchemy as sa
 
+from smsgw import logs
 from smsgw import settings as settings_module
 from smsgw.core.accounts import crms, enrolment
 from smsgw.factory import create_app
@@ -170,6 +174,24 @@ def world(settings: Settings) -> Iterator[World]:
     yield World(app, settings, database, password, crm_id, key)
     app.extensions[EXTENSION].last_seen_writer.stop()
     database.close()
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., io.StringIO]]:
+    """Configures logging as a process does, and returns what it writes."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+
+    def configure(log_format: str, log_level: str = "DEBUG") -> io.StringIO:
+        stream = io.StringIO()
+        monkeypatch.setattr(sys, "stderr", stream)
+        logs.configure(log_format, log_level)
+        return stream
+
+    yield configure
+    root.handlers = handlers
+    # Not the attribute: loggers remember whether they are enabled.
+    root.setLevel(level)
 
 
 @contextmanager

@@ -1,17 +1,12 @@
 """Refused logins: logged with the address for fail2ban, slowed for each address, never for the right secret."""
 
-import io
 import json
-import logging
 import re
-import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from smsgw import logs
 from smsgw.factory import create_app
 from smsgw.http import refusals
 from smsgw.http.context import EXTENSION
@@ -51,22 +46,6 @@ WAYS = [
 ATTACKER = "203.0.113.7"
 
 
-@pytest.fixture
-def written() -> Iterator[Any]:
-    """Configures logging as a process does and returns what it writes."""
-    root, stderr = logging.getLogger(), sys.stderr
-    before = root.handlers, root.level
-
-    def configure(log_format: str) -> io.StringIO:
-        sys.stderr = io.StringIO()
-        logs.configure(log_format, "INFO")
-        return sys.stderr
-
-    yield configure
-    root.handlers, root.level = before
-    sys.stderr = stderr
-
-
 def _call(world: World, method: str, path: str, who: str, address: str = ATTACKER) -> Any:
     environment = {"REMOTE_ADDR": address}
     return world.client.open(
@@ -91,7 +70,7 @@ def _banned(lines: str, log_format: str) -> list[str]:
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_every_refused_login_is_a_line_that_fail2ban_reads(world: World, written, log_format: str):
-    stream = written(log_format)
+    stream = written(log_format, "INFO")
     for number, (method, path, who) in enumerate(WAYS):
         answer = _call(world, method, path, who, f"203.0.113.{number}")
         assert (path, answer.status_code) == (path, 401)
@@ -109,7 +88,7 @@ def test_the_journals_prefix_is_read_too():
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_nobody_can_have_somebody_else_banned(world: World, written, log_format: str):
-    stream = written(log_format)
+    stream = written(log_format, "INFO")
     forged = "WARNING smsgw.logins login refused address=198.51.100.1 "
     as_json = (
         '{"time": "", "level": "warning", "logger": "smsgw.logins", "message": "login refused", '
@@ -132,7 +111,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("patient")
 def test_many_wrong_passwords_are_slowed_and_fill_no_log(world: World, written):
-    stream = written("text")
+    stream = written("text", "INFO")
     answers = [_call(world, "POST", "/api/sms", "device") for _ in range(AT_ONCE + 200)]
     codes = [answer.status_code for answer in answers]
     assert codes == [401] * AT_ONCE + [429] * 200
@@ -163,7 +142,7 @@ def test_the_right_secret_is_let_in_at_once_from_an_address_under_attack(world: 
 
 
 def test_a_right_key_in_the_wrong_place_is_no_guess(world: World, written):
-    stream = written("text")
+    stream = written("text", "INFO")
     for _ in range(AT_ONCE + 5):
         for path in ("/api/v1/crms", "/api/sms", "/metrics"):
             assert world.client.get(path, headers=world.as_crm()).status_code == 401
@@ -171,7 +150,7 @@ def test_a_right_key_in_the_wrong_place_is_no_guess(world: World, written):
 
 
 def test_the_address_is_the_one_the_trusted_proxy_saw(world: World, written, settings):
-    stream = written("text")
+    stream = written("text", "INFO")
     app = create_app(replace(settings, trusted_proxies=1))
     headers = {**WRONG["crm"], "X-Forwarded-For": "198.51.100.9, 203.0.113.5"}
     app.test_client().get("/api/v1/messages", headers=headers)
@@ -220,7 +199,7 @@ def test_refusals_are_counted_in_time_and_in_bounded_memory():
 
 
 def test_a_line_in_json_has_the_address_first(world: World, written):
-    stream = written("json")
+    stream = written("json", "INFO")
     _call(world, "POST", "/api/sms", "device")
     line = json.loads(stream.getvalue().splitlines()[0])
     assert list(line)[:5] == ["time", "level", "logger", "message", "address"]

@@ -1,29 +1,11 @@
 """Log lines: ids, never secrets, whole numbers or content; always one line."""
 
-import io
 import json
 import logging
-import sys
 
 import pytest
 
 from smsgw import logs
-
-
-@pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch):
-    """Configures logging as a process does and returns what it writes."""
-    root = logging.getLogger()
-    before = root.handlers, root.level
-
-    def configure(log_format: str) -> io.StringIO:
-        stream = io.StringIO()
-        monkeypatch.setattr(sys, "stderr", stream)
-        logs.configure(log_format, "DEBUG")
-        return stream
-
-    yield configure
-    root.handlers, root.level = before
 
 
 @pytest.mark.parametrize(
