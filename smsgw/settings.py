@@ -72,7 +72,7 @@ class Settings:
 
 
 def environment_names() -> list[str]:
-    """The environment variables that are read, in the order of the README's table."""
+    """The environment variables that are read, in the order of the table in docs/settings.md."""
     return [f"SMSGW_{field.name.upper()}" for field in fields(Settings)]
 
 

@@ -1,4 +1,4 @@
-"""Rules about the code itself: which way imports run, who guards each route, who commits, what the README tells."""
+"""Rules about the code itself: which way imports run, who guards each route, who commits, what the pages list."""
 
 import ast
 import re
@@ -277,8 +277,9 @@ def _guard(app: Flask, view: object, endpoint: str) -> str | None:
     return found
 
 
-def test_the_readme_lists_all_settings_in_their_order():
-    table = re.findall(r"^\| `(SMSGW_[A-Z_]+)`", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_the_table_of_settings_lists_all_of_them_in_their_order():
+    page = (ROOT / "docs" / "settings.md").read_text()
+    table = re.findall(r"^\| `(SMSGW_[A-Z_]+)`", page, re.MULTILINE)
     assert table == settings_module.environment_names()
 
 

@@ -105,7 +105,7 @@ def _https_hint(settings: Settings) -> list[str]:
         return []
     return [
         "  Android 9 and newer refuse plain http: give the server an https address, set SMSGW_PUBLIC_URL",
-        "  to it and use that address in the URL; README.md, 'HTTPS', shows how.",
+        "  to it and use that address in the URL; docs/https.md shows how.",
     ]
 
 

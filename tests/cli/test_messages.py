@@ -436,9 +436,9 @@ def test_an_export_writes_through_no_link(ask: Ask, run: Run, crm, tmp_path: Pat
     assert len(missing.output.splitlines()) == 1
 
 
-def test_the_backup_of_the_readme_is_for_its_owner_alone(tmp_path: Path):
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (line,) = [line for line in readme.splitlines() if line.startswith("install -m 600")]
+def test_the_documented_backup_is_for_its_owner_alone(tmp_path: Path):
+    page = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
+    (line,) = [line for line in page.splitlines() if "sqlite3.connect" in line]
     (tmp_path / "data").mkdir()
     sqlite3.connect(tmp_path / "data" / "smsgw.db").execute("create table t (x)")
     (tmp_path / "backup.db").touch(0o666)

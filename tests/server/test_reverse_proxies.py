@@ -1,4 +1,4 @@
-"""The README's blocks for nginx and Caddy, as they stand but for ports and paths, in front of a running server."""
+"""The blocks of docs/https.md for nginx and Caddy, as they stand but for ports and paths, in front of a running server."""
 
 import json
 import os
@@ -64,9 +64,9 @@ class Proxy:
 
 
 def block(first: str) -> str:
-    """The README's code block that begins with these words."""
+    """The page's code block that begins with these words."""
     blocks = re.findall(
-        r"^```\w*\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE
+        r"^```\w*\n(.*?)^```$", (ROOT / "docs" / "https.md").read_text(), re.DOTALL | re.MULTILINE
     )
     (found,) = [text for text in blocks if text.startswith(first)]
     return str(found)
@@ -80,7 +80,7 @@ def replaced(text: str, changes: dict[str, str]) -> str:
 
 
 def nginx(folder: Path, port: int, server_port: int) -> list[str]:
-    """Its command line, with the README's block in a configuration such as Debian's."""
+    """Its command line, with the page's block in a configuration such as Debian's."""
     site = replaced(
         block("# Without the query"),
         {
@@ -105,7 +105,7 @@ def nginx(folder: Path, port: int, server_port: int) -> list[str]:
 
 
 def caddy(folder: Path, port: int, server_port: int) -> list[str]:
-    """Its command line, with the README's block and our certificate instead of a public one."""
+    """Its command line, with the page's block and our certificate instead of a public one."""
     site = replaced(
         block("{\n    log"),
         {

@@ -78,7 +78,7 @@ def _public_url(settings: Settings) -> Finding:
     if settings.base_url.startswith("https://"):
         return Finding("public url", "ok", settings.base_url)
     text = f"{settings.base_url} is plain http, which phones with Android 9 or newer refuse"
-    advice = "put an https proxy in front and set SMSGW_PUBLIC_URL (README, 'HTTPS')"
+    advice = "put an https proxy in front and set SMSGW_PUBLIC_URL (docs/https.md)"
     return Finding("public url", "warning", text, advice)
 
 
