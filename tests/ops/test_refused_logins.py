@@ -55,7 +55,9 @@ def _call(world: World, method: str, path: str, who: str, address: str = ATTACKE
 
 def _expressions() -> list[str]:
     """Those of docs/https.md, as fail2ban reads them."""
-    block = (ROOT / "docs" / "https.md").read_text().partition("failregex = ")[2].partition("```")[0]
+    block = (
+        (ROOT / "docs" / "https.md").read_text().partition("failregex = ")[2].partition("```")[0]
+    )
     host = r"(?P<host>[0-9a-fA-F:.]+)"
     return [line.strip().replace("<HOST>", host) for line in block.strip().splitlines()]
 

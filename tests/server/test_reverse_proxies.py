@@ -1,4 +1,4 @@
-"""The blocks of docs/https.md for nginx and Caddy, as they stand but for ports and paths, in front of a running server."""
+"""The blocks of docs/https.md for nginx and Caddy, as they stand but for ports and paths, before a running server."""
 
 import json
 import os

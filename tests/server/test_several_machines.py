@@ -1,4 +1,4 @@
-"""Several machines on one PostgreSQL, as docs/several-machines.md describes: any of them answers anybody, and one may leave."""
+"""Several machines on one PostgreSQL (docs/several-machines.md): any of them answers anybody, and one may leave."""
 
 import json
 import random
