@@ -15,8 +15,8 @@ from ..http.context import services
 from ..http.guards import operator_required
 from ..http.idempotency import once, once_with_secret
 from ..store.models import Crm
-from .openapi import examples
 from .openapi.blueprint import DocumentedBlueprint
+from .openapi.examples import crms as examples
 from .schemas import crms as crm_schemas
 
 blueprint = DocumentedBlueprint(

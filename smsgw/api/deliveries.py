@@ -13,8 +13,8 @@ from ..http.guards import crm_or_operator_required, crm_required, this_crm
 from ..http.idempotency import once
 from ..store.models import WebhookEndpoint
 from . import readers
-from .openapi import examples
 from .openapi.blueprint import DocumentedBlueprint
+from .openapi.examples import webhooks as examples
 from .schemas import webhooks as webhook_schemas
 
 blueprint = DocumentedBlueprint(

@@ -16,8 +16,8 @@ from ..http.guards import crm_or_operator_required, find_crm, operator_required
 from ..http.idempotency import once, once_with_secret
 from ..store.models import Device
 from . import readers
-from .openapi import examples
 from .openapi.blueprint import DocumentedBlueprint
+from .openapi.examples import devices as examples
 from .schemas import devices as device_schemas
 from .schemas.message_requests import CrmQuery
 

@@ -17,8 +17,8 @@ from ..http.context import services
 from ..http.guards import crm_or_operator_required, find_crm
 from ..store.models import Event
 from . import readers
-from .openapi import examples
 from .openapi.blueprint import DocumentedBlueprint
+from .openapi.examples import events as examples
 from .schemas import events as event_schemas
 
 _LATELY = timedelta(hours=24)

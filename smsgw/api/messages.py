@@ -27,8 +27,8 @@ from ..http.idempotency import is_asked_for, once
 from ..store.models import Message
 from ..store.rows import MessageRow
 from . import readers
-from .openapi import examples
 from .openapi.blueprint import DocumentedBlueprint
+from .openapi.examples import messages as examples
 from .schemas import message_requests
 from .schemas import messages as message_schemas
 from .schemas import previews as preview_schemas

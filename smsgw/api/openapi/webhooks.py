@@ -3,7 +3,8 @@
 from typing import Any
 
 from ...core.events.recording import TYPES
-from . import examples, operation_ids
+from . import operation_ids
+from .examples import events as examples
 
 TAG = {
     "name": "Webhook events",

@@ -1,0 +1,1 @@
+"""Holds the examples of the OpenAPI document, which tell one story."""

@@ -1,0 +1,24 @@
+"""Holds the examples of devices."""
+
+from typing import Any
+
+DEVICE: dict[str, Any] = {
+    "device_id": "phone-1",
+    "phone": "+4930123456",
+    "enabled": True,
+    "online": True,
+    "last_seen_at": "2026-03-01T12:00:50.000Z",
+    "app_version": "1.8.1",
+    "queued_count": 0,
+    "in_flight_count": 1,
+    "unknown_report_count": 0,
+    "created_at": "2026-02-01T09:00:00.000Z",
+}
+OWN_DEVICE: dict[str, Any] = {**DEVICE, "crm_id": None, "crm": None, "approved": True}
+NEW_DEVICE: dict[str, Any] = {"device_id": "phone-1", "phone": "+4930123456", "key": False}
+DEVICE_LOGIN: dict[str, Any] = {
+    "device_id": "phone-1",
+    "username": "phone-1",
+    "password": "k7m2p9q4r8s3t6u5v2w9",
+    "url": "https://phone-1:k7m2p9q4r8s3t6u5v2w9@sms.example.org/api/sms",
+}

@@ -1,0 +1,81 @@
+"""Holds the examples of events and figures."""
+
+from typing import Any
+
+from .devices import DEVICE
+from .messages import (
+    ACCEPTED,
+    CANCELLED,
+    DELIVERED,
+    DISPATCHED,
+    EXPIRED,
+    FAILED,
+    INBOUND,
+    QUEUED_AT,
+    SENT,
+    STUCK,
+)
+from .webhooks import DELIVERY, WEBHOOK
+
+
+def event(event_type: str, data: dict[str, Any]) -> dict[str, Any]:
+    """An event as it is polled and sent."""
+    return {
+        "id": DELIVERY["event_id"],
+        "type": event_type,
+        "timestamp": "2026-03-01T12:05:00.000Z",
+        "data": data,
+    }
+
+
+EVENT_DATA: dict[str, dict[str, Any]] = {
+    "message.received": INBOUND,
+    "message.dispatched": DISPATCHED,
+    "message.accepted": ACCEPTED,
+    "message.sent": SENT,
+    "message.delivered": DELIVERED,
+    "message.failed": FAILED,
+    "message.expired": EXPIRED,
+    "message.cancelled": CANCELLED,
+    "message.stuck": STUCK,
+    "device.online": DEVICE,
+    "device.offline": {**DEVICE, "online": False},
+    "webhook.disabled": {**WEBHOOK, "enabled": False, "disabled_reason": "disabled by hand"},
+    "webhook.ping": {"endpoint_id": WEBHOOK["id"]},
+}
+FEED: dict[str, Any] = {
+    "data": [event("message.received", INBOUND)],
+    "next_cursor": DELIVERY["event_id"],
+}
+_COUNTS = {
+    "queued": 1,
+    "dispatched": 0,
+    "accepted": 1,
+    "sending": 0,
+    "sent": 2,
+    "delivered": 40,
+    "failed": 1,
+    "expired": 0,
+    "cancelled": 0,
+    "received": 17,
+}
+STATS: dict[str, Any] = {
+    "since": "2026-02-28T12:05:00.000Z",
+    "messages": _COUNTS,
+    "queue": {
+        "queued_count": 1,
+        "due_count": 1,
+        "oldest_due_at": QUEUED_AT,
+        "oldest_due_seconds": 300,
+    },
+    "devices": [
+        {
+            "device_id": "phone-1",
+            "online": True,
+            "last_seen_at": "2026-03-01T12:04:50.000Z",
+            "queued_count": 0,
+            "in_flight_count": 1,
+            "messages": _COUNTS,
+        }
+    ],
+}
