@@ -1,0 +1,104 @@
+"""Writes down what a device is handed: new dispatches of messages, or one more hand-out of dispatches."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ... import ids
+from ...settings import Settings
+from ...store.inserts import Insert
+from ...store.models import Dispatch, Message
+from ...store.queries import Change, Query
+from ...store.rows import MESSAGE_COLUMNS, DispatchRow, MessageRow
+from ...store.tables import plain
+from ..devices import protocols
+from ..devices.locking import Locked
+from .history import HistoryWriter
+
+_CHOSEN: sa.BindParameter[Sequence[str]] = sa.bindparam("chosen", expanding=True)
+_LEASE_AGAIN = Change(
+    sa.update(plain(Dispatch))
+    .where(Dispatch.id.in_(_CHOSEN))
+    .values(
+        {
+            Dispatch.hand_out_count: Dispatch.hand_out_count + 1,
+            Dispatch.last_handed_out_at: sa.bindparam("now"),
+            Dispatch.lease_until: sa.bindparam("until"),
+        }
+    )
+)
+_TAKE = Query(
+    MessageRow,
+    sa.update(plain(Message))
+    .where(Message.id.in_(_CHOSEN))
+    .values(
+        {
+            Message.status: "dispatched",
+            Message.device_id: sa.bindparam("device"),
+            Message.from_number: sa.bindparam("phone"),
+            Message.updated_at: sa.bindparam("now"),
+        }
+    )
+    .returning(*MESSAGE_COLUMNS),
+)
+_DISPATCHES = Insert(Dispatch, DispatchRow)
+
+
+def dispatch_new(
+    session: Session,
+    message_ids: Sequence[str],
+    device: Locked,
+    settings: Settings,
+    history: HistoryWriter,
+) -> list[tuple[str, MessageRow]]:
+    """Dispatch these locked messages to the device; return each new dispatch's id with its message, in their order."""
+    if not message_ids:
+        return []
+    pairs = [
+        (message, _new(message, device, settings, history.now))
+        for message in _take(session, message_ids, device, history.now)
+    ]
+    _DISPATCHES.all(session, [dispatch for _, dispatch in pairs])
+    for message, dispatch in pairs:
+        history.note(message, "dispatched", dispatch=dispatch)
+        history.announce("message.dispatched", message, [message.crm_id or ""])
+    return [(dispatch.id, message) for message, dispatch in pairs]
+
+
+def lease_again(
+    session: Session,
+    dispatch_ids: Sequence[str],
+    device: Locked,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """Count one more hand-out of these dispatches, and give the device another lease to confirm them."""
+    if dispatch_ids:
+        lease_until = now + protocols.lease(device.protocol, settings)
+        _LEASE_AGAIN.run(session, chosen=dispatch_ids, now=now, until=lease_until)
+
+
+def _take(
+    session: Session, message_ids: Sequence[str], device: Locked, now: datetime
+) -> list[MessageRow]:
+    found = _TAKE.all(session, chosen=message_ids, device=device.id, phone=device.phone, now=now)
+    taken = {row.id: row for row in found}
+    return [taken[message_id] for message_id in message_ids]
+
+
+def _new(message: MessageRow, device: Locked, settings: Settings, now: datetime) -> DispatchRow:
+    return DispatchRow(
+        id=ids.new_dispatch_id(),
+        message_id=message.id,
+        device_id=device.id,
+        protocol=device.protocol,
+        status="dispatched",
+        status_at=now,
+        segments=message.segments,
+        hand_out_count=1,
+        handed_out_at=now,
+        last_handed_out_at=now,
+        lease_until=now + protocols.lease(device.protocol, settings),
+    )
