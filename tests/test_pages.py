@@ -1,0 +1,140 @@
+"""Checks the project's pages against the project: links, file names, commands, options, settings and targets of make."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from smsgw import settings
+from smsgw.__main__ import root
+from tests.running import ROOT
+
+PAGES = sorted(
+    {
+        path
+        for pattern in ("*.md", ".github/**/*.md", "docs/*.md", "demo/*.md", "bench/*.md", "tests/*.md")
+        for path in ROOT.glob(pattern)
+    }
+)
+# The change log speaks of what was; the other pages speak of what is.
+CURRENT = [path for path in PAGES if path.name != "CHANGELOG.md"]
+NAMED_IN = [
+    ROOT / name
+    for name in ("CONTRIBUTING.md", "docs/architecture.md", "docs/releasing.md", "tests/README.md")
+] + [*ROOT.glob("bench/*.md")]
+IN_A_CHECKOUT = ".venv/bin/python -m smsgw "
+
+
+def _name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def _code(path: Path) -> Iterator[str]:
+    """Each line of the page's blocks and each piece of code in its text."""
+    for number, part in enumerate(re.split(r"^ *```\w*\n", path.read_text(), flags=re.MULTILINE)):
+        yield from part.splitlines() if number % 2 else re.findall(r"`([^`]+)`", part)
+
+
+def _commands(path: Path) -> Iterator[list[str]]:
+    """The words of each command of ours that the page shows, in a checkout's form or from its group on."""
+    groups = {name for name, command in root.commands.items() if isinstance(command, click.Group)}
+    for code in _code(path):
+        if IN_A_CHECKOUT in code:
+            yield shlex.split(code.partition(IN_A_CHECKOUT)[2], comments=True)
+        elif code.partition(" ")[0] in groups and re.match(r"\S+ [a-z-]+( |$)", code):
+            yield shlex.split(code)
+
+
+def _heading_ids(path: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=_name)
+def test_each_link_leads_to_a_file_and_to_a_heading_in_it(path: Path):
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+        if link.startswith(("http", "/docs/")):
+            continue
+        file, _, heading = link.partition("#")
+        target = path.parent / file if file else path
+        assert target.exists(), link
+        assert not heading or heading in _heading_ids(target), link
+
+
+@pytest.mark.parametrize("path", NAMED_IN, ids=_name)
+def test_each_file_and_folder_that_is_named_exists(path: Path):
+    starts = (ROOT, ROOT / "smsgw", path.parent)
+    for code in re.findall(r"`([^`\s]+)`", path.read_text()):
+        is_a_path = re.fullmatch(r"[\w./-]+(\.(py|md|toml|txt)|/)", code)
+        if is_a_path and not code.startswith("/"):
+            assert any((start / code).exists() for start in starts), code
+
+
+@pytest.mark.parametrize("path", CURRENT, ids=_name)
+def test_each_command_exists_with_its_options_and_arguments(path: Path):
+    for words in _commands(path):
+        command: click.Command = root
+        context = click.Context(root, info_name="smsgw")
+        rest = words
+        while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+            found = command.get_command(context, rest[0])
+            assert found is not None, words
+            command, rest = found, rest[1:]
+        context = click.Context(command)
+        _, too_many, _ = command.make_parser(context).parse_args(list(rest))
+        assert not too_many, words
+
+
+@pytest.mark.parametrize("program", ["crm", "phone", "server"])
+def test_each_option_of_a_demo_program_exists(program: str):
+    line = rf"demo/{program}\.py([^\n`]*)"
+    shown = {
+        option
+        for path in CURRENT
+        for arguments in re.findall(line, path.read_text())
+        for option in re.findall(r"--[a-z-]+", arguments)
+    }
+    command = [sys.executable, str(ROOT / "demo" / f"{program}.py"), "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    assert shown <= set(re.findall(r"--[a-z-]+", text))
+
+
+@pytest.mark.parametrize("path", CURRENT, ids=_name)
+def test_each_setting_and_each_target_of_make_exists(path: Path):
+    named = set(re.findall(r"\bSMSGW_[A-Z_]+[A-Z]\b", path.read_text()))
+    assert named <= set(settings.environment_names())
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    shown = {
+        target
+        for code in _code(path)
+        for target in re.findall(r"(?:^| )make ([a-z-]+)", code.partition("#")[0])
+    }
+    assert shown <= targets
+
+
+def test_the_table_of_commands_lists_all_of_them():
+    page = (ROOT / "docs" / "commands.md").read_text()
+    shown = set()
+    for line in re.findall(r"^\| (`.*?) \|(?: |$)", page, re.MULTILINE):
+        for code in re.findall(r"`([^`]+)`", line):
+            group, _, rest = code.replace("\\|", "|").partition(" ")
+            names = rest.split("|") if "|" in rest or _is_group(group) else [""]
+            shown |= {f"{group} {name.split(' ')[0]}".strip() for name in names}
+    assert shown == set(_all_commands())
+
+
+def _is_group(name: str) -> bool:
+    return isinstance(root.commands.get(name), click.Group)
+
+
+def _all_commands() -> Iterator[str]:
+    for name, command in root.commands.items():
+        if isinstance(command, click.Group):
+            yield from (f"{name} {inner}" for inner in command.commands)
+        else:
+            yield name
