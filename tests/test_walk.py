@@ -1,4 +1,4 @@
-"""The whole way, as a new user goes it: `make run`, the URL it prints, a phone, the `curl` it prints, a webhook."""
+"""The whole way, as a new user goes it: `make run`, what it prints, a phone, the pages' commands, a webhook."""
 
 import base64
 import json
@@ -7,6 +7,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -170,6 +171,7 @@ def _walk(database_url: str, tmp_path: Path, receiver: Receiver) -> None:
         }
         for _ in range(2):
             assert phone.poll(messages=[answer]) == []
+        _follow_the_pages(port, key, phone)
         phone.close()
 
         message = _api(port, key, "GET", f"/messages/{queued['id']}")
@@ -197,6 +199,55 @@ def _walk(database_url: str, tmp_path: Path, receiver: Receiver) -> None:
     log = (tmp_path / "log").read_text()
     assert "Traceback" not in log
     assert key not in log
+
+
+def _follow_the_pages(port: int, key: str, phone: Phone) -> None:
+    """Run the README's `curl` commands and the receiver of docs/webhooks.md, as they stand but for keys and ports."""
+    hook_port = free_port()
+    export, *rest = _block("README.md", "export KEY").partition("\n\n")
+    export = export.replace("crm_live_...", key).replace(":8000/", f":{port}/")
+    add = _block("docs/webhooks.md", "curl $API/webhooks")
+    add = add.replace("https://crm.example.org/sms", f"http://127.0.0.1:{hook_port}/sms")
+    (hook,) = _answers(f"{export}\n{add}")
+    program = _block("docs/webhooks.md", "from http.server")
+    program = program.replace("whsec_...", hook["secret"]).replace("9000", str(hook_port))
+    with _running(program) as receiver:
+        until(lambda: _listens(hook_port), "the receiver to listen")
+        sent, everything, inbound, events = _answers(export + "".join(rest))
+        assert (sent["status"], sent["reference"]) == ("queued", "order-17")
+        assert sent["id"] in [message["id"] for message in everything["data"]]
+        assert [message["content"] for message in inbound["data"]] == ["Thanks 😀"]
+        assert "message.received" in [event["type"] for event in events["data"]]
+        assert [outgoing["content"] for outgoing in phone.poll()] == ["Hello"]
+        assert receiver.stdout is not None
+        assert receiver.stdout.readline().split()[1:] == [b"message.dispatched", b"Hello"]
+
+
+@contextmanager
+def _running(program: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-u", "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def _block(page: str, first: str) -> str:
+    """The page's code block that begins with these words."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+    (found,) = [block for block in blocks if block.startswith(first)]
+    return str(found)
+
+
+def _answers(commands: str) -> list[Any]:
+    """The JSON that each of these commands prints."""
+    text, found = _run(f"set -e\n{commands}"), []
+    while text.strip():
+        answer, end = json.JSONDecoder().raw_decode(text.lstrip())
+        found.append(answer)
+        text = text.lstrip()[end:]
+    return found
 
 
 def _api(port: int, key: str, method: str, path: str, body: Any = None) -> Any:
