@@ -1,1 +1,1 @@
-"""REST under `/api/v1`, for CRMs and operators."""
+"""Provides the REST API under `/api/v1`, for CRMs and operators."""

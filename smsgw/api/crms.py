@@ -1,4 +1,4 @@
-"""`/api/v1/crms`: the operator's view of the programs that send and receive."""
+"""Serves `/api/v1/crms`, where operators manage the programs that send and receive SMS."""
 
 from datetime import datetime
 from typing import Any
@@ -20,13 +20,13 @@ from .openapi.examples import crms as examples
 from .schemas import crms as crm_schemas
 
 blueprint = DocumentedBlueprint(
-    "CRMs", "For operators: the programs that may send and receive, and their keys."
+    "CRMs", "The programs that send and receive SMS, and their API keys. For operators only."
 )
 
 
 @blueprint.on("GET", "/crms")
 @blueprint.answers(
-    200, crm_schemas.Crms, "All of them, oldest first.", example={"data": [examples.CRM]}
+    200, crm_schemas.Crms, "All CRMs, oldest first.", example={"data": [examples.CRM]}
 )
 @operator_required
 def list_crms() -> Response:
@@ -37,14 +37,17 @@ def list_crms() -> Response:
 
 @blueprint.on("POST", "/crms")
 @blueprint.answers(
-    201, crm_schemas.CrmLogin, "Its key, shown this once.", example=examples.CRM_LOGIN
+    201,
+    crm_schemas.CrmLogin,
+    "The new CRM and its API key, which is shown only once.",
+    example=examples.CRM_LOGIN,
 )
 @operator_required
 @blueprint.takes(crm_schemas.NewCrm, examples={"clinic": {"value": examples.NEW_CRM}})
 def add(body: dict[str, Any]) -> Response:
     """Add a CRM
 
-    With `callback_url` it gets a webhook endpoint for all its events, too.
+    With `callback_url`, a webhook endpoint for all of its events is created too.
     """
     callback_url = body.get("callback_url")
     guard = Guard(services().settings.webhook_allowed_networks)
@@ -63,25 +66,25 @@ def add(body: dict[str, Any]) -> Response:
 @blueprint.fails(404)
 @operator_required
 def show(crm_id: str) -> Response:
-    """Read a CRM
+    """Get a CRM
 
-    By its id or its name.
+    Accepts the ID or the name.
     """
     with services().database.reading() as session:
         return answer(_shape(session, crms.get(session, crm_id)))
 
 
 @blueprint.on("PATCH", "/crms/<crm_id>")
-@blueprint.answers(200, crm_schemas.CrmSchema, "The CRM as it is now.", example=examples.CRM)
+@blueprint.answers(200, crm_schemas.CrmSchema, "The updated CRM.", example=examples.CRM)
 @blueprint.fails(404, 409)
 @operator_required
 @blueprint.takes(crm_schemas.CrmChanges, examples={"all": {"value": {"device_ids": None}}})
 def change(body: dict[str, Any], crm_id: str) -> Response:
     """Change a CRM
 
-    Its name, whether it is let in, its limits, and which devices it may use. What it has queued for a device that is
-    left out by name is cancelled. While it is disabled, its own devices are refused and send nothing, and what it has
-    queued for others waits. What comes in for it is kept, and still goes to its webhooks.
+    If `device_ids` no longer contains a device, the messages that only that device may send are cancelled. While a CRM
+    is disabled, its own devices are refused and send nothing, and the messages that it has queued for other devices
+    wait. Messages for it are still received, stored and sent to its webhooks.
     """
     with services().database.transaction() as session:
         crm = crms.get(session, crm_id)
@@ -97,14 +100,14 @@ def change(body: dict[str, Any], crm_id: str) -> Response:
 
 
 @blueprint.on("DELETE", "/crms/<crm_id>")
-@blueprint.answers(204, None, "It is gone.")
+@blueprint.answers(204, None, "The CRM was removed.")
 @blueprint.fails(404)
 @operator_required
 def remove(crm_id: str) -> Response:
     """Remove a CRM
 
-    Its key is void at once, its own devices are removed, and what it still has in the queue is cancelled. Its messages
-    stay.
+    Its API key stops working at once, its own devices are removed, and its queued messages are cancelled. Its message
+    history is kept.
     """
     with services().database.transaction() as session:
         crms.remove(session, crms.get(session, crm_id), clock.now())
@@ -112,14 +115,14 @@ def remove(crm_id: str) -> Response:
 
 
 @blueprint.on("POST", "/crms/<crm_id>/approve")
-@blueprint.answers(200, crm_schemas.CrmSchema, "The CRM as it is now.", example=examples.CRM)
+@blueprint.answers(200, crm_schemas.CrmSchema, "The updated CRM.", example=examples.CRM)
 @blueprint.fails(404)
 @operator_required
 def approve(crm_id: str) -> Response:
     """Approve a CRM
 
-    Notes that you know one that registered itself. What it may use besides its own devices, `PATCH` says, which
-    approves it too.
+    Confirms a CRM that registered itself. To let it use other devices than its own, set `device_ids` with `PATCH`,
+    which approves it too.
     """
 
     def act(session: Session, _now: datetime) -> Response:
@@ -133,14 +136,14 @@ def approve(crm_id: str) -> Response:
 
 @blueprint.on("POST", "/crms/<crm_id>/rotate")
 @blueprint.answers(
-    200, crm_schemas.CrmKey, "Its new key, shown this once.", example=examples.CRM_KEY
+    200, crm_schemas.CrmKey, "The new API key, which is shown only once.", example=examples.CRM_KEY
 )
 @blueprint.fails(404)
 @operator_required
 def rotate(crm_id: str) -> Response:
-    """Give a CRM a new key
+    """Rotate a CRM's API key
 
-    The old one is void at once.
+    The old key stops working at once.
     """
 
     def act(session: Session, _now: datetime) -> Response:
@@ -152,14 +155,7 @@ def rotate(crm_id: str) -> Response:
 
 def _webhook(session: Session, crm: Crm, url: urls.Checked, now: datetime) -> dict[str, str]:
     endpoint, secret = endpoints.add(
-        session,
-        crm,
-        url,
-        event_types=None,
-        device_ids=None,
-        enabled=True,
-        most=services().settings.webhooks_per_crm,
-        now=now,
+        session, crm, url, most=services().settings.webhooks_per_crm, now=now
     )
     return {"id": endpoint.id, "secret": secret}
 

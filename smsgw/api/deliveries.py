@@ -1,4 +1,4 @@
-"""Deliveries: what was sent to an endpoint, and sending it again."""
+"""Serves the deliveries of webhook endpoints: listing, replaying and recovering them."""
 
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from .openapi.examples import webhooks as examples
 from .schemas import webhooks as webhook_schemas
 
 blueprint = DocumentedBlueprint(
-    "Deliveries", "What was sent to your endpoints, what they answered, and sending it again."
+    "Deliveries", "The events sent to your endpoints, with the answers of your server."
 )
 
 
@@ -32,7 +32,7 @@ blueprint = DocumentedBlueprint(
 def list_deliveries(query: dict[str, Any], webhook_id: str) -> Response:
     """List an endpoint's deliveries
 
-    Newest first.
+    The newest delivery comes first.
     """
     with services().database.reading() as session:
         endpoint = readers.endpoint(session, webhook_id)
@@ -53,9 +53,9 @@ def list_deliveries(query: dict[str, Any], webhook_id: str) -> Response:
 @blueprint.fails(404)
 @crm_or_operator_required
 def show(delivery_id: str) -> Response:
-    """Read a delivery
+    """Get a delivery
 
-    With each attempt and what your server answered.
+    Includes each attempt and the answer of your server.
     """
     with services().database.reading() as session:
         delivery = readers.delivery(session, delivery_id)
@@ -68,15 +68,15 @@ def show(delivery_id: str) -> Response:
 @blueprint.answers(
     202,
     webhook_schemas.DeliveryWithAttempts,
-    "It goes out again.",
+    "The delivery is sent again.",
     example=examples.DELIVERY_PENDING,
 )
 @blueprint.fails(404)
 @crm_required
 def replay(delivery_id: str) -> Response:
-    """Send a delivery again
+    """Replay a delivery
 
-    At once, under the same `webhook-id` and with a new signature.
+    Sends the event again at once, with the same `webhook-id` and a new signature.
     """
 
     def act(session: Session, now: datetime) -> Response:
@@ -90,15 +90,17 @@ def replay(delivery_id: str) -> Response:
 
 
 @blueprint.on("POST", "/webhooks/<webhook_id>/recover")
-@blueprint.answers(202, webhook_schemas.Recovered, "They go out again.", example=examples.RECOVERED)
+@blueprint.answers(
+    202, webhook_schemas.Recovered, "The missed events are sent.", example=examples.RECOVERED
+)
 @blueprint.fails(404)
 @crm_required
 @blueprint.takes(webhook_schemas.Recovery, examples={"since": {"value": examples.RECOVERY}})
 def recover(body: dict[str, Any], webhook_id: str) -> Response:
-    """Make up for lost time
+    """Recover missed events
 
-    Sends everything of a time that this endpoint wants and never got: what was given up, and what happened while it
-    was switched off.
+    Sends the events of a period that this endpoint subscribes to and has not received: those that were given up, and
+    those that happened while the endpoint was disabled.
     """
 
     def act(session: Session, now: datetime) -> Response:

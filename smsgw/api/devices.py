@@ -1,4 +1,4 @@
-"""`/api/v1/devices`: a CRM reads the ones it may use, an operator reads and changes all."""
+"""Serves `/api/v1/devices`: a CRM reads the devices it may use, an operator reads and changes all."""
 
 from datetime import datetime
 from typing import Any
@@ -22,20 +22,20 @@ from .schemas import devices as device_schemas
 from .schemas.message_requests import CrmQuery
 
 blueprint = DocumentedBlueprint(
-    "Devices", "The phones. A CRM sees the ones it may use; operators see and change all."
+    "Devices", "The phones. A CRM sees those it may use; an operator sees and manages all."
 )
 
 
 @blueprint.on("GET", "/devices")
 @blueprint.answers(
-    200, device_schemas.Devices, "All of them, by name.", example={"data": [examples.DEVICE]}
+    200, device_schemas.Devices, "The devices, sorted by name.", example={"data": [examples.DEVICE]}
 )
 @crm_or_operator_required
 @blueprint.takes(CrmQuery, location="query")
 def list_devices(query: dict[str, Any]) -> Response:
     """List devices
 
-    A CRM sees those it may use, an operator all, or those that the CRM may use that `crm` names.
+    A CRM gets the devices it may use. An operator gets all devices, or those that the CRM in `crm` may use.
     """
     with services().database.reading() as session:
         crm = readers.wanted_crm(session, query)
@@ -48,15 +48,18 @@ def list_devices(query: dict[str, Any]) -> Response:
 
 @blueprint.on("POST", "/devices")
 @blueprint.answers(
-    201, device_schemas.DeviceLogin, "Its login, shown this once.", example=examples.DEVICE_LOGIN
+    201,
+    device_schemas.DeviceLogin,
+    "The login, which is shown only once.",
+    example=examples.DEVICE_LOGIN,
 )
 @operator_required
 @blueprint.takes(device_schemas.NewDevice, examples={"phone": {"value": examples.NEW_DEVICE}})
 def add(body: dict[str, Any]) -> Response:
     """Add a device
 
-    The secret is not kept: write it down, or type the `url` into the phone at once. A device that was removed comes
-    back with its history.
+    The secret is shown only in this answer: write it down, or enter the `url` in the phone's app at once. A device that
+    was removed returns with its history.
     """
     make = enrolment.add_with_key if body["key"] else enrolment.add_with_password
 
@@ -73,7 +76,7 @@ def add(body: dict[str, Any]) -> Response:
 @blueprint.fails(404)
 @crm_or_operator_required
 def show(device_id: str) -> Response:
-    """Read a device"""
+    """Get a device"""
     crm = find_crm()
     with services().database.reading() as session:
         if crm is not None and not routing.may_use(session, crm, device_id):
@@ -84,7 +87,7 @@ def show(device_id: str) -> Response:
 
 @blueprint.on("PATCH", "/devices/<device_id>")
 @blueprint.answers(
-    200, device_schemas.DeviceSchema, "The device as it is now.", example=examples.OWN_DEVICE
+    200, device_schemas.DeviceSchema, "The updated device.", example=examples.OWN_DEVICE
 )
 @blueprint.fails(404)
 @operator_required
@@ -92,8 +95,9 @@ def show(device_id: str) -> Response:
 def change(body: dict[str, Any], device_id: str) -> Response:
     """Change a device
 
-    With `crm` it belongs to that CRM alone, or with null to the operators; what others have queued for it that may not
-    use it any more is cancelled. Its secret stays: rotate it where the CRM that registered it must not go on with it.
+    Set `crm` to give the device to one CRM, or to `null` to give it to the operators. Messages that were queued for it
+    by CRMs that may no longer use it are cancelled. Its secret does not change: rotate it if the previous CRM must no
+    longer be able to use it.
     """
     with services().database.transaction() as session:
         device = registry.get(session, device_id)
@@ -108,14 +112,14 @@ def change(body: dict[str, Any], device_id: str) -> Response:
 
 
 @blueprint.on("DELETE", "/devices/<device_id>")
-@blueprint.answers(204, None, "It is gone.")
+@blueprint.answers(204, None, "The device was removed.")
 @blueprint.fails(404)
 @operator_required
 def remove(device_id: str) -> Response:
     """Remove a device
 
-    Its messages stay. What it sends later under the same ids is still not taken in twice. What it has in hand fails as
-    `unconfirmed`, because it may have sent it all the same.
+    Its messages are kept, and messages that it submits again later are still recognised by their IDs. The messages that
+    it was handed and has not sent fail as `unconfirmed`, because it may have sent them.
     """
     with services().database.transaction() as session:
         enrolment.remove(session, registry.get(session, device_id), clock.now())
@@ -126,18 +130,18 @@ def remove(device_id: str) -> Response:
 @blueprint.answers(
     200,
     device_schemas.DeviceSchema,
-    "The device with nothing in hand.",
+    "The device, with no messages in flight.",
     example=examples.OWN_DEVICE,
 )
 @blueprint.fails(404)
 @operator_required
 def reset(device_id: str) -> Response:
-    """Free a device of all it has in hand
+    """Reset a device
 
-    For a phone that has forgotten everything: its app was reinstalled, its data cleared, or it was replaced. What it
-    has in hand (`dispatched`, `accepted`, `sending`) fails as `unconfirmed`, because it may have sent it all the same:
-    a later report of the phone still lifts that, and a resend has to say `may_duplicate`. The device gets new messages
-    at once.
+    Use this when a phone has lost its data: its app was reinstalled, its data was cleared, or it was replaced. The
+    messages that it was handed (`dispatched`, `accepted`, `sending`) fail as `unconfirmed`, because it may have sent
+    them. A later report from the phone still corrects their status, and resending them requires `may_duplicate`. The
+    device gets new messages at once.
     """
     with services().database.transaction() as session:
         device = registry.get(session, device_id)
@@ -147,14 +151,14 @@ def reset(device_id: str) -> Response:
 
 @blueprint.on("POST", "/devices/<device_id>/approve")
 @blueprint.answers(
-    200, device_schemas.DeviceSchema, "The device as it is now.", example=examples.OWN_DEVICE
+    200, device_schemas.DeviceSchema, "The updated device.", example=examples.OWN_DEVICE
 )
 @blueprint.fails(404)
 @operator_required
 def approve(device_id: str) -> Response:
     """Approve a device
 
-    Lets in one that registered itself without a key. Until then it is refused and no CRM may use it.
+    Admits a device that registered itself without an API key. Until then it is refused, and no CRM may use it.
     """
 
     def act(session: Session, _now: datetime) -> Response:
@@ -170,17 +174,17 @@ def approve(device_id: str) -> Response:
 @blueprint.answers(
     200,
     device_schemas.DeviceLogin,
-    "Its new login, shown this once.",
+    "The new login, which is shown only once.",
     example=examples.DEVICE_LOGIN,
 )
 @blueprint.fails(404)
 @operator_required
 @blueprint.takes(device_schemas.NewSecret, examples={"password": {"value": {}}})
 def rotate(body: dict[str, Any], device_id: str) -> Response:
-    """Give a device a new secret
+    """Rotate a device's secret
 
-    The old one is void at once. Another phone may come with the new one, so what the device was handed before and has
-    not confirmed is not handed out again: its next polls confirm it, or it fails as `unconfirmed`.
+    The old secret stops working at once. Because another phone may use the new one, messages that the device was handed
+    and has not confirmed are not handed out again: its next polls confirm them, or they fail as `unconfirmed`.
     """
     make = enrolment.rotate_key if body["key"] else enrolment.rotate
 

@@ -1,4 +1,4 @@
-"""`/api/v1/events` and `/api/v1/stats`: what happened, one by one and in figures."""
+"""Serves `/api/v1/events` and `/api/v1/stats`."""
 
 import json
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from .schemas import events as event_schemas
 _LATELY = timedelta(hours=24)
 
 blueprint = DocumentedBlueprint(
-    "Events", "What happened, by polling: the same events as webhooks, in one order."
+    "Events", "The same events that webhooks send, in a fixed order, by polling; and statistics."
 )
 
 
@@ -36,9 +36,9 @@ blueprint = DocumentedBlueprint(
 def feed(query: dict[str, Any]) -> Response:
     """Poll for events
 
-    Oldest first, and none is ever skipped. Begin without `after`, then always give the `next_cursor` of the answer
-    before; it stays the same as long as nothing is new. An operator reads the events of all CRMs, or of the one that
-    `crm` names, each with `crm_id` and `crm`.
+    Events come oldest first, and none is ever skipped. Start without `after`, then always pass the `next_cursor` of the
+    previous answer, which stays the same as long as there are no new events. An operator gets the events of all CRMs,
+    or of the CRM in `crm`, each with `crm_id` and `crm`.
     """
     after = query.get("after") or None
     with services().database.reading() as session:
@@ -49,7 +49,7 @@ def feed(query: dict[str, Any]) -> Response:
             found = event_feed.page(session, crm.id, after, query["limit"])
         bodies = _bodies(session, found)
     next_cursor = found[-1].id if found else after
-    # The stored bodies are JSON: what is polled is to the letter what is sent to webhooks.
+    # The stored bodies are JSON, so that polling returns exactly what webhooks send.
     data = ",".join(bodies)
     return json_answer(f'{{"data":[{data}],"next_cursor":{json.dumps(next_cursor)}}}')
 
@@ -65,14 +65,14 @@ def _bodies(session: Session, found: Sequence[Event]) -> list[str]:
 
 
 @blueprint.on("GET", "/stats")
-@blueprint.answers(200, event_schemas.Stats, "The figures.", example=examples.STATS)
+@blueprint.answers(200, event_schemas.Stats, "The statistics.", example=examples.STATS)
 @crm_or_operator_required
 @blueprint.takes(event_schemas.StatsQuery, location="query")
 def show_stats(query: dict[str, Any]) -> Response:
-    """Figures
+    """Get statistics
 
-    How many messages since `since` are in which status, in all and per device, and what waits in the queue now. A CRM
-    sees its own, an operator those of the whole server or of the CRM that `crm` names.
+    Counts the messages created since `since` by status, in total and per device, and the messages in the queue now. A
+    CRM gets its own figures; an operator gets those of the whole server, or of the CRM in `crm`.
     """
     now = clock.now()
     since = query.get("since") or now - _LATELY

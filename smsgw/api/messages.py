@@ -1,4 +1,4 @@
-"""`/api/v1/messages`: sending, looking, cancelling, sending again."""
+"""Serves `/api/v1/messages`: sending, previewing, reading, cancelling and resending SMS."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -34,31 +34,34 @@ from .schemas import messages as message_schemas
 from .schemas import previews as preview_schemas
 
 blueprint = DocumentedBlueprint(
-    "Messages", "Sending SMS, reading what came in, and what became of each."
+    "Messages", "Send SMS, read the messages that you received, and follow the status of each."
 )
 
-_LOCATION = {"Location": {"schema": {"type": "string"}, "description": "Where to read it."}}
+_LOCATION = {"Location": {"schema": {"type": "string"}, "description": "The URL of the message."}}
 
 
 @blueprint.on("POST", "/messages")
 @blueprint.answers(
     200,
     message_schemas.MessageSchema,
-    "The message its `reference` made before, as it stands now.",
+    "The existing message with this `reference`, in its current state.",
     example=examples.DELIVERED,
 )
 @blueprint.answers(
-    202, message_schemas.MessageSchema, "It is queued.", example=examples.MESSAGE, headers=_LOCATION
+    202,
+    message_schemas.MessageSchema,
+    "The message is queued.",
+    example=examples.MESSAGE,
+    headers=_LOCATION,
 )
 @sender_required
 @blueprint.takes(message_requests.DraftSchema, examples=examples.DRAFTS)
 def send(body: dict[str, Any]) -> Response:
     """Send an SMS
 
-    Queues one message for a device. It is safe to repeat with a `reference` of your choice, at any time, or with an
-    `Idempotency-Key`, for a day.
+    Queues one message for a device. The request is safe to repeat at any time if it has a `reference` of your choice,
+    or for a day if it has an `Idempotency-Key`.
     """
-
     draft = _draft(body)
     if not is_asked_for() and queueing.may_draw_up(this_crm(), services().settings, draft):
         return _send_with_others(draft)
@@ -82,7 +85,7 @@ def _send_with_others(draft: Draft) -> Response:
 @blueprint.answers(
     202,
     message_schemas.Messages,
-    "They are queued, in the order they were given.",
+    "The queued messages, in the order of the request.",
     example=examples.MESSAGES,
 )
 @sender_required
@@ -90,8 +93,9 @@ def _send_with_others(draft: Draft) -> Response:
 def send_batch(body: dict[str, Any]) -> Response:
     """Send up to 1,000 SMS
 
-    All are queued or none. What is wrong stands in `details.messages.<row>`, rows counted from 0. A `reference` that
-    was used before gives its message in place; with another body it is a 409 with the rows in `details.rows`.
+    Either all messages are queued or none. Errors are in `details.messages.<row>`, with rows counted from 0. For a
+    `reference` that was used before, the existing message is returned in its place; if the body differs, the answer is
+    a 409 with the rows in `details.rows`.
     """
 
     def act(session: Session, now: datetime) -> Response:
@@ -104,15 +108,15 @@ def send_batch(body: dict[str, Any]) -> Response:
 
 @blueprint.on("POST", "/messages/preview")
 @blueprint.answers(
-    200, preview_schemas.Preview, "What would become of it.", example=examples.PREVIEW
+    200, preview_schemas.Preview, "The message as it would be sent.", example=examples.PREVIEW
 )
 @crm_required
 @blueprint.takes(message_requests.DraftSchema, examples=examples.DRAFTS)
 def preview(body: dict[str, Any]) -> Response:
-    """Look before you send
+    """Preview a message
 
-    Says how the text would be cut, how the number would be written and which devices may send it. Nothing is stored
-    or sent; what could not be sent is refused in the same words as by sending it.
+    Returns the segments of the text, the recipient's number as it would be stored, and the devices that may send the
+    message. Nothing is stored or sent. A message that could not be sent gets the same error as when sending it.
     """
     with services().database.reading() as session:
         return answer(
@@ -129,8 +133,8 @@ def preview(body: dict[str, Any]) -> Response:
 def list_messages(query: dict[str, Any]) -> Response:
     """List messages
 
-    What you sent and what came in for you, newest first. All filters given have to fit. An operator reads those of all
-    CRMs, or of the one that `crm` names, with whose each is.
+    Returns the messages that you sent and received, newest first. A message has to match all filters. An operator gets
+    the messages of all CRMs, or of the CRM in `crm`, each with its CRM.
     """
     with services().database.reading() as session:
         found, next_cursor = reading.page(
@@ -149,15 +153,15 @@ def list_messages(query: dict[str, Any]) -> Response:
 @blueprint.answers(
     200,
     message_schemas.WholeMessage,
-    "The message, its history and what it waits for.",
+    "The message, its history and the next step that it waits for.",
     example=examples.WHOLE_MESSAGE,
 )
 @blueprint.fails(404)
 @crm_or_operator_required
 def show(message_id: str) -> Response:
-    """Read a message
+    """Get a message
 
-    With everything that happened to it, each handing to a device, and, while it is unfinished, what it waits for.
+    Includes its history, its dispatches to devices and, until it is finished, the next step that it waits for.
     """
     with services().database.reading() as session:
         message = reading.get(session, find_crm(), message_id)
@@ -167,14 +171,14 @@ def show(message_id: str) -> Response:
 
 @blueprint.on("DELETE", "/messages/<message_id>")
 @blueprint.answers(
-    200, message_schemas.MessageSchema, "It is cancelled.", example=examples.CANCELLED
+    200, message_schemas.MessageSchema, "The cancelled message.", example=examples.CANCELLED
 )
 @blueprint.fails(404, 409)
 @crm_required
 def cancel(message_id: str) -> Response:
     """Cancel a message
 
-    Works as long as it is `queued`; once a phone has it, nobody can call it back and the answer is 409.
+    Only `queued` messages can be cancelled; once a phone has the message, the answer is a 409.
     """
     with services().database.transaction() as session:
         message = queueing.get(session, this_crm(), message_id)
@@ -184,16 +188,16 @@ def cancel(message_id: str) -> Response:
 
 @blueprint.on("POST", "/messages/<message_id>/resend")
 @blueprint.answers(
-    202, message_schemas.MessageSchema, "It is queued again.", example=examples.MESSAGE
+    202, message_schemas.MessageSchema, "The message is queued again.", example=examples.MESSAGE
 )
 @blueprint.fails(404)
 @crm_required
 @blueprint.takes(message_requests.Resend, examples={"duplicate": {"value": examples.RESEND}})
 def resend(body: dict[str, Any], message_id: str) -> Response:
-    """Send a message again
+    """Resend a message
 
-    For one that failed, expired or is stuck. Where the phone may have sent it all the same the answer is 409
-    `may_duplicate`, until you say `{"may_duplicate": true}`.
+    Queues a message again that failed, expired or is stuck. If the phone may have sent it already, the answer is a 409
+    `may_duplicate` unless the body is `{"may_duplicate": true}`.
     """
     act_on = resending.queue_anyway if body["may_duplicate"] else resending.queue
 

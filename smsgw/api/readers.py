@@ -1,4 +1,4 @@
-"""Whose things a reader asks for: a CRM reads its own, an operator those of all CRMs or of the one in `?crm=`."""
+"""Finds the objects that a caller may read: a CRM its own, an operator those of all CRMs or of the one in `?crm=`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,18 +14,18 @@ from ..store.rows import AnyCrm
 
 
 def wanted_crm(session: Session, query: Mapping[str, Any]) -> AnyCrm | None:
-    """The CRM whose things are asked for, `None` for those of all; `Invalid` where a CRM gives a filter."""
+    """Return the CRM whose objects to list, `None` for all CRMs; `Invalid` if a CRM sets this filter."""
     caller, name = find_crm(), query.get("crm")
     if caller is None:
         return None if name is None else crms.get(session, name)
     if name is not None:
-        text = "Only an operator may give this; a CRM reads its own."
+        text = "Only operators may use this filter."
         raise Invalid(f"crm: {text}", details={"crm": [text]})
     return caller
 
 
 def with_crm(session: Session, shapes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The shapes as a CRM sees them; for operators with the name of the CRM whose `crm_id` stands there."""
+    """Return the objects; for operators, add the name of the CRM in `crm_id`."""
     found = list(shapes)
     if find_crm() is not None:
         return found
@@ -34,7 +34,7 @@ def with_crm(session: Session, shapes: Iterable[dict[str, Any]]) -> list[dict[st
 
 
 def endpoint(session: Session, webhook_id: str) -> WebhookEndpoint:
-    """The endpoint, a CRM's own or for an operator any; `NotFound` otherwise."""
+    """Return the endpoint; `NotFound` if it does not exist or belongs to another CRM than the caller."""
     crm = find_crm()
     if crm is None:
         return endpoints.get_any(session, webhook_id)
@@ -42,7 +42,7 @@ def endpoint(session: Session, webhook_id: str) -> WebhookEndpoint:
 
 
 def delivery(session: Session, delivery_id: str) -> Delivery:
-    """The delivery, a CRM's own or for an operator any; `NotFound` otherwise."""
+    """Return the delivery; `NotFound` if it does not exist or belongs to another CRM than the caller."""
     crm = find_crm()
     if crm is None:
         return deliveries.get_any(session, delivery_id)
@@ -52,7 +52,7 @@ def delivery(session: Session, delivery_id: str) -> Delivery:
 def of_endpoint(
     session: Session, endpoint: WebhookEndpoint, shape: dict[str, Any]
 ) -> dict[str, Any]:
-    """A delivery to this endpoint as a CRM sees it; for operators with the CRM whose endpoint it is."""
+    """Return a delivery to this endpoint; for operators, add the CRM that the endpoint belongs to."""
     if find_crm() is not None:
         return shape
     return with_crm(session, [{**shape, "crm_id": endpoint.crm_id}])[0]

@@ -1,4 +1,4 @@
-"""`/api/v1/webhooks`: where a CRM wants its events."""
+"""Serves `/api/v1/webhooks`, the endpoints to which CRMs want their events sent."""
 
 from datetime import datetime
 from typing import Any, cast
@@ -23,7 +23,7 @@ from .schemas import webhooks as webhook_schemas
 from .schemas.message_requests import CrmQuery
 
 blueprint = DocumentedBlueprint(
-    "Webhooks", "Endpoints of yours that get every event as it happens, signed and retried."
+    "Webhooks", "Your endpoints, which get each event as it happens, signed and retried."
 )
 
 
@@ -31,7 +31,7 @@ blueprint = DocumentedBlueprint(
 @blueprint.answers(
     200,
     webhook_schemas.Webhooks,
-    "All of yours, oldest first.",
+    "The endpoints, oldest first.",
     example={"data": [examples.WEBHOOK]},
 )
 @crm_or_operator_required
@@ -39,7 +39,7 @@ blueprint = DocumentedBlueprint(
 def list_webhooks(query: dict[str, Any]) -> Response:
     """List endpoints
 
-    An operator reads those of all CRMs, or of the one that `crm` names.
+    A CRM gets its own endpoints; an operator gets those of all CRMs, or of the CRM in `crm`.
     """
     with services().database.reading() as session:
         crm = readers.wanted_crm(session, query)
@@ -51,7 +51,7 @@ def list_webhooks(query: dict[str, Any]) -> Response:
 @blueprint.answers(
     201,
     webhook_schemas.WebhookWithSecret,
-    "The endpoint with its secret, shown this once.",
+    "The endpoint and its signing secret, which is shown only once.",
     example=examples.NEW_WEBHOOK_ANSWER,
 )
 @crm_required
@@ -82,24 +82,22 @@ def add(body: dict[str, Any]) -> Response:
 @blueprint.fails(404)
 @crm_or_operator_required
 def show(webhook_id: str) -> Response:
-    """Read an endpoint"""
+    """Get an endpoint"""
     with services().database.reading() as session:
         endpoint = readers.endpoint(session, webhook_id)
         return answer(readers.with_crm(session, endpoints.shapes(session, [endpoint]))[0])
 
 
 @blueprint.on("PATCH", "/webhooks/<webhook_id>")
-@blueprint.answers(
-    200, webhook_schemas.Webhook, "The endpoint as it is now.", example=examples.WEBHOOK
-)
+@blueprint.answers(200, webhook_schemas.Webhook, "The updated endpoint.", example=examples.WEBHOOK)
 @blueprint.fails(404)
 @crm_required
 @blueprint.takes(webhook_schemas.WebhookChanges, examples={"on": {"value": {"enabled": True}}})
 def change(body: dict[str, Any], webhook_id: str) -> Response:
     """Change an endpoint
 
-    Switching it on again lets what was waiting go out. What happened while it was off is for
-    `POST /api/v1/webhooks/{id}/recover`.
+    Enabling an endpoint again sends the deliveries that were waiting. To get the events that happened while it was
+    disabled, use `POST /api/v1/webhooks/{id}/recover`.
     """
     changes = cast(endpoints.Changes, dict(body))
     if "url" in body:
@@ -112,13 +110,13 @@ def change(body: dict[str, Any], webhook_id: str) -> Response:
 
 
 @blueprint.on("DELETE", "/webhooks/<webhook_id>")
-@blueprint.answers(204, None, "It is gone.")
+@blueprint.answers(204, None, "The endpoint was removed.")
 @blueprint.fails(404)
 @crm_required
 def remove(webhook_id: str) -> Response:
     """Remove an endpoint
 
-    What was waiting for it is discarded; the events stay in the feed.
+    Deliveries that were waiting are discarded; the events stay in the feed.
     """
     with services().database.transaction() as session:
         endpoints.remove(session, _get(session, webhook_id), clock.now())
@@ -129,15 +127,15 @@ def remove(webhook_id: str) -> Response:
 @blueprint.answers(
     202,
     webhook_schemas.DeliveryWithAttempts,
-    "It is on its way.",
+    "The test event is being sent.",
     example=examples.DELIVERY_PENDING,
 )
 @blueprint.fails(404)
 @crm_required
 def test(webhook_id: str) -> Response:
-    """Try an endpoint out
+    """Test an endpoint
 
-    Sends it one `webhook.ping`. Read the delivery to see what came of it.
+    Sends one `webhook.ping` event. Get the delivery to see the result.
     """
 
     def act(session: Session, now: datetime) -> Response:
@@ -151,15 +149,18 @@ def test(webhook_id: str) -> Response:
 
 @blueprint.on("POST", "/webhooks/<webhook_id>/rotate-secret")
 @blueprint.answers(
-    200, crm_schemas.WebhookSecret, "The new secret, shown this once.", example=examples.SECRET
+    200,
+    crm_schemas.WebhookSecret,
+    "The new signing secret, which is shown only once.",
+    example=examples.SECRET,
 )
 @blueprint.fails(404)
 @crm_required
 @blueprint.takes(webhook_schemas.Rotation, examples={"leaked": {"value": {"grace_seconds": 0}}})
 def rotate_secret(body: dict[str, Any], webhook_id: str) -> Response:
-    """Give an endpoint a new secret
+    """Rotate an endpoint's secret
 
-    The old one signs too for a day, or for `grace_seconds`, so that you can change over without losing an event.
+    The old secret signs too for a day, or for `grace_seconds`, so that you can switch without losing an event.
     """
 
     def act(session: Session, now: datetime) -> Response:

@@ -196,13 +196,6 @@ def _switch(name: str, enabled: bool) -> None:
 
 def _webhook(session: Session, made: Crm, url: urls.Checked, settings: Settings) -> dict[str, str]:
     endpoint, secret = endpoints.add(
-        session,
-        made,
-        url,
-        event_types=None,
-        device_ids=None,
-        enabled=True,
-        most=settings.webhooks_per_crm,
-        now=clock.now(),
+        session, made, url, most=settings.webhooks_per_crm, now=clock.now()
     )
     return {"id": endpoint.id, "secret": secret}

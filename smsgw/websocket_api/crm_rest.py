@@ -149,16 +149,7 @@ def _checked(url: str) -> urls.Checked:
 
 
 def _add_webhook(session: Session, crm: AnyCrm, url: urls.Checked, now: datetime) -> str:
-    _, secret = endpoints.add(
-        session,
-        crm,
-        url,
-        event_types=None,
-        device_ids=None,
-        enabled=True,
-        most=services().settings.webhooks_per_crm,
-        now=now,
-    )
+    _, secret = endpoints.add(session, crm, url, most=services().settings.webhooks_per_crm, now=now)
     return secret
 
 

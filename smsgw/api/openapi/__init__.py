@@ -1,1 +1,1 @@
-"""The OpenAPI document and the pages that show it."""
+"""Provides the OpenAPI document and the pages that show it."""

@@ -1,4 +1,4 @@
-"""Provides a blueprint whose routes, guards, bodies and answers make the OpenAPI document."""
+"""Provides a blueprint that documents its routes, guards, bodies and answers in OpenAPI."""
 
 import http
 from collections.abc import Callable
@@ -32,7 +32,7 @@ SECURITY_SCHEMES = {
         "type": "apiKey",
         "in": "header",
         "name": "X-API-Key",
-        "description": "The same key in a header of its own.",
+        "description": "The same API key in a separate header.",
     },
     "operator": {
         "type": "http",
@@ -51,39 +51,39 @@ IDEMPOTENCY_KEY = {
     "required": False,
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     "description": (
-        "Any text of your own that is new for each request, such as a UUID. Repeated within 24 hours with the same "
-        "body, the request acts no second time and gets the first answer again (with the header "
-        "`Idempotency-Replayed: true`); with another body it is a 409 `idempotency_key_used`. Answers that show "
-        "a secret are never kept: there a repeat is a 409 `secret_shown_once`."
+        "A unique value for each request, such as a UUID. If you repeat a request with the same key and body within 24 "
+        "hours, nothing is done again, and you get the first answer with the header `Idempotency-Replayed: true`. "
+        "The same key with another body gets a 409 `idempotency_key_used`. Answers that contain a secret are not "
+        "stored: a repeat gets a 409 `secret_shown_once`."
     ),
     "example": "5f0c7f5e-52b1-4f0e-a0c5-6f0f0c7b7d1e",
 }
 ERRORS = {
     400: ("The request could not be read.", "bad_json", "the body is not JSON in UTF-8"),
-    401: ("No key, or a wrong one.", "unauthorized", "no API key, or a wrong one"),
+    401: ("The API key is missing or wrong.", "unauthorized", "no API key, or a wrong one"),
     403: ("The key is disabled.", "crm_disabled", "this API key is disabled"),
     404: (
-        "There is no such thing, or it belongs to somebody else.",
+        "The object does not exist or belongs to somebody else.",
         "not_found",
         "no message 'msg_1'",
     ),
     409: (
-        "It does not go with what is there already; nothing was changed.",
+        "The request conflicts with the current state; nothing was changed.",
         "conflict",
         "the reference 'visit-4711' was used before for another message",
     ),
     422: (
-        "A field is wrong or unknown; `details` names it.",
+        "A field is invalid or unknown; `details` names it.",
         "invalid",
         "content: Missing data for required field.",
     ),
     429: (
-        "The CRM's queue or rate is full; `Retry-After` says when to come back, in seconds.",
+        "The CRM's queue is full or its request rate is used up; try again after `Retry-After` seconds.",
         "queue_full",
         "the queue of this CRM is full: 10,000 of at most 10,000 messages wait in it",
     ),
     503: (
-        "The database cannot be used at this moment; `Retry-After` says when to try again, in seconds.",
+        "The database is unavailable; try again after `Retry-After` seconds.",
         "database_unavailable",
         "the database cannot be used at this moment; try again in some seconds",
     ),
@@ -91,24 +91,32 @@ ERRORS = {
 
 
 class Error(ma.Schema):
-    """What every error looks like."""
+    """The body of every error."""
 
     error = ma.fields.Boolean(required=True, metadata={"description": "Always `true`."})
     code = ma.fields.String(
-        required=True, metadata={"description": "For programs; stays the same over versions."}
+        required=True,
+        metadata={
+            "description": "The error code, for programs; it does not change between versions."
+        },
     )
-    message = ma.fields.String(required=True, metadata={"description": "For people, in English."})
+    message = ma.fields.String(
+        required=True, metadata={"description": "The error message, for people, in English."}
+    )
     details = ma.fields.Dict(
         required=True,
         metadata={
-            "description": "More for programs: what is wrong with each field, for one. "
-            "At most 1,000 things and 64 KiB; `truncated` is true where there was more."
+            "description": "Details for programs, such as the errors of each field: at most 1,000 entries and 64 KiB. "
+            "`truncated` is `true` if some were left out."
         },
     )
 
 
 class DocumentedBlueprint(flask_smorest.Blueprint):  # type: ignore[misc]
-    """A blueprint under `/api/v1`. Below a route stand: `answers`, `fails`, the guard, `takes`, and then the view."""
+    """A blueprint under `/api/v1`.
+
+    The decorators of a view follow this order: `on`, `answers`, `fails`, the guard, `takes`.
+    """
 
     ARGUMENTS_PARSER = StrictParser()
 
@@ -118,14 +126,14 @@ class DocumentedBlueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         self.after_request(bodies.pack)
 
     def on(self, method: str, rule: str) -> Decorator:
-        """Route this URL to the view."""
+        """Route requests for this URL to the view."""
         decorate: Decorator = self.route(rule, methods=[method])
         return decorate
 
     def takes(
         self, schema: type[StrictSchema], location: str = "json", examples: Any = None
     ) -> Decorator:
-        """Give the view what the schema read from the body, or with `location="query"` from the URL."""
+        """Pass the view what the schema reads from the body, or from the URL with `location="query"`."""
         wanted = {"examples": examples} if examples else {}
         decorate: Decorator = self.arguments(schema(), location=location, **wanted)
         return decorate
@@ -133,14 +141,14 @@ class DocumentedBlueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def answers(
         self, status: int, schema: Any, description: str, example: Any = None, headers: Any = None
     ) -> Decorator:
-        """Describe an answer; the view builds it itself, so that no schema slows it down."""
+        """Document an answer; the view builds it itself, because serialising with a schema is slow."""
         decorate: Decorator = self.response(
             status, schema, description=description, example=example, headers=headers
         )
         return decorate
 
     def fails(self, *statuses: int) -> Decorator:
-        """Name errors that the view may answer with, besides the errors that all views have."""
+        """Document the errors that this view may answer with, besides those that all views share."""
 
         def decorate(view: View) -> View:
             for status in statuses:
@@ -158,15 +166,15 @@ class DocumentedBlueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
 
 class Api(flask_smorest.Api):  # type: ignore[misc]
-    """Collects the blueprints' descriptions; errors are answered by `answers`, as everywhere."""
+    """Collects the documentation of the blueprints; `http.answers` still handles all errors."""
 
     ERROR_SCHEMA = Error
 
     def _register_error_handlers(self) -> None:
-        """Leaves the app's own handlers alone."""
+        """Register nothing, so that the app's own error handlers stay."""
 
     def _register_pagination_header(self) -> None:
-        """Leaves flask-smorest's own paging out."""
+        """Register nothing, because pages have no header."""
 
     def _register_responses(self) -> None:
         super()._register_responses()
@@ -177,7 +185,7 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
 
 
 def make_api(app: Flask, version: str) -> Api:
-    """The collector for this app."""
+    """Return the collector for this app."""
     api = Api(
         app,
         spec_kwargs={"title": TITLE, "version": version, "openapi_version": "3.1.0"},

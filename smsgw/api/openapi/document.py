@@ -1,4 +1,4 @@
-"""Puts the OpenAPI document together so that generated clients are complete and outlive this version."""
+"""Builds the OpenAPI document, from which complete clients can be generated that work with later versions too."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _SCHEMAS = "#/components/schemas/"
 
 
 def put_together(api: Api, introduction: str, public_url: str | None) -> Json:
-    """The whole document. Requests are closed, so that a misspelt field is found; answers may grow."""
+    """Return the document: requests refuse unknown fields, and answers may contain fields of later versions."""
     made = api.spec.to_dict()
     document = {
         "openapi": made["openapi"],
@@ -36,7 +36,7 @@ def put_together(api: Api, introduction: str, public_url: str | None) -> Json:
 
 
 def each_operation(document: Json) -> Iterator[tuple[str, str, Json]]:
-    """Path, method and operation of each URL."""
+    """Yield the path, the method and the object of each operation."""
     for path, item in document["paths"].items():
         for method in METHODS:
             if method in item:
@@ -44,19 +44,19 @@ def each_operation(document: Json) -> Iterator[tuple[str, str, Json]]:
 
 
 def _servers(public_url: str | None) -> list[Json]:
-    here = {"url": "/", "description": "The server that this document comes from."}
+    here = {"url": "/", "description": "The server that provides this document."}
     return [{"url": public_url, "description": "This server."}, here] if public_url else [here]
 
 
 def _use_ecma_patterns(node: Any) -> None:
-    """JSON Schema's expressions are JavaScript's, which has no `\\Z` and whose `$` is the end of the text."""
+    """Rewrite patterns for JavaScript, as JSON Schema requires: it has no `\\Z`, and its `$` is the end of the text."""
     for schema in _objects(node):
         if isinstance(schema.get("pattern"), str):
             schema["pattern"] = schema["pattern"].replace(r"\Z", "$")
 
 
 def _shape_schemas(document: Json) -> None:
-    """Lets answers and events have fields and words that this version does not know; requests stay closed."""
+    """Allow unknown fields and enum values in answers and events, but not in requests."""
     schemas: Json = document["components"]["schemas"]
     taken: set[str] = set()
     for _, _, operation in each_operation(document):
@@ -68,10 +68,10 @@ def _shape_schemas(document: Json) -> None:
 
 
 def _spell_out_default(schema: Json) -> None:
-    """Says in words what a field is that was left out: openapi-typescript takes one with a default for required."""
+    """Move the default into the description: openapi-typescript makes a field with a default required."""
     if "default" in schema and "description" in schema:
         default = json.dumps(schema.pop("default"))
-        schema["description"] = f"{schema['description']} `{default}` when left out."
+        schema["description"] = f"{schema['description']} Defaults to `{default}`."
 
 
 def _open(schema: Json) -> None:
@@ -81,11 +81,13 @@ def _open(schema: Json) -> None:
         words = [word for word in schema.pop("enum") if word is not None]
         schema["x-extensible-enum"] = words
         named = ", ".join(f"`{word}`" for word in words)
-        schema["description"] = f"{schema['description']} Now one of {named}; there may be more."
+        schema["description"] = (
+            f"{schema['description']} Currently one of {named}; more may be added."
+        )
 
 
 def _collect(node: Any, schemas: Json, found: set[str]) -> None:
-    """Adds the names of all schemas that the node refers to."""
+    """Add the names of all schemas that the node refers to."""
     for part in _objects(node):
         name = str(part.get("$ref", "")).removeprefix(_SCHEMAS)
         if name in schemas and name not in found:

@@ -1,4 +1,4 @@
-"""Shows the project's pages for users, `docs/*.md`, as HTML."""
+"""Renders the project's pages for users, `docs/*.md`, as HTML."""
 
 from functools import cache
 from html import escape
@@ -7,7 +7,7 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 
 _PACKAGE = Path(__file__).resolve().parents[2]
-# A wheel carries the pages inside the package; in a checkout they stand beside it.
+# A wheel contains the pages in the package; in a checkout they are next to it.
 _FOLDER = next(
     folder for folder in (_PACKAGE / "docs", _PACKAGE.parent / "docs") if folder.is_dir()
 )
@@ -17,13 +17,13 @@ _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
 def find(name: str) -> str | None:
-    """The page of that name, with or without `.md`, as the pages' links have it; `None` where there is none."""
+    """Return the page with this name, `None` if there is none; a trailing `.md`, as in links, is ignored."""
     return _pages().get(name.removesuffix(".md"))
 
 
 @cache
 def _pages() -> dict[str, str]:
-    """Each page, made once per process, by the name of its file."""
+    """Return the pages by file name without `.md`; rendered once per process."""
     texts = {
         path.stem: path.read_text(encoding="utf-8")
         for path in sorted(_FOLDER.glob("*.md"))

@@ -1,4 +1,4 @@
-"""The `operationId` of each URL: what its function is called in generated clients, and therefore never changed."""
+"""Names the operations: `operationId` is the function's name in generated clients, so it must never change."""
 
 import re
 
@@ -44,14 +44,14 @@ _IDS = {
 
 
 def id_of(method: str, path: str) -> str:
-    """The operation's id; for a URL that is not in the table one made of its words."""
+    """Return the `operationId`; a URL that is not in the table gets one made of its words."""
     short = path.removeprefix("/api/v1")
     known = _IDS.get(f"{method} {short}")
     return known or _joined([method, *re.findall("[A-Za-z0-9]+", short)])
 
 
 def id_of_event(event_type: str) -> str:
-    """`message.received` → `onMessageReceived`."""
+    """Return the `operationId` of an event type: `onMessageReceived` for `message.received`."""
     return _joined(["on", *event_type.split(".")])
 
 

@@ -1,4 +1,4 @@
-"""`/openapi.json`, the page `/docs` that shows it, the pages it links, and a front page that points there."""
+"""Serves `/openapi.json`, the page `/docs` that shows it, the pages for users, and a front page with links."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from ..schemas.fields import DateTime
 from . import document, guides
 from .blueprint import Api, make_api
 
-# Nothing from elsewhere and nothing inline; the viewer's style sheet has its icons as data.
+# Only our own files and nothing inline; the viewer's style sheet contains its icons as data URLs.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -34,7 +34,7 @@ blueprint = Blueprint("docs", __name__)
 
 
 def register(app: Flask) -> None:
-    """Puts the REST API and its documentation into the app."""
+    """Register the REST API and its documentation with the app."""
     for documented in _BLUEPRINTS:
         app.register_blueprint(documented)
     app.register_blueprint(blueprint)
@@ -43,21 +43,21 @@ def register(app: Flask) -> None:
 @blueprint.get("/")
 @public
 def front() -> Response:
-    """A page that tells somebody who found the server what it is."""
+    """Serve a page that tells visitors what this server is."""
     return _page("index.html")
 
 
 @blueprint.get("/docs")
 @public
 def show() -> Response:
-    """The documentation, to read and to try out."""
+    """Serve the API documentation, with which requests can be tried out."""
     return _page("docs/index.html")
 
 
 @blueprint.get("/docs/<path:name>")
 @public
 def show_more(name: str) -> Response:
-    """The page of `docs/` that has this name, otherwise a file of the viewer's."""
+    """Serve the page of `docs/` with this name, otherwise a file of the viewer."""
     guide = guides.find(name)
     return _page(f"docs/{name}") if guide is None else _sealed(Response(guide))
 
@@ -65,7 +65,7 @@ def show_more(name: str) -> Response:
 @blueprint.get("/openapi.json")
 @public
 def show_document() -> Response:
-    """The OpenAPI document."""
+    """Serve the OpenAPI document."""
     return Response(_document(), mimetype="application/json")
 
 
@@ -74,7 +74,7 @@ def _page(name: str) -> Response:
 
 
 def _sealed(page: Response) -> Response:
-    """The page with the word to browsers that it asks for nothing from elsewhere."""
+    """Add the headers that allow the page to load nothing from other sites."""
     page.headers["Content-Security-Policy"] = POLICY
     page.headers["X-Content-Type-Options"] = "nosniff"
     page.headers["Referrer-Policy"] = "no-referrer"
@@ -82,7 +82,7 @@ def _sealed(page: Response) -> Response:
 
 
 def _document() -> str:
-    """Return the document as text, written when this process is first asked for it: that takes 0.1 s."""
+    """Return the document as JSON, built at the first request of this process, because that takes 0.1 s."""
     written: str | None = current_app.extensions.get(_DOCUMENT)
     if written is None:
         settings = services().settings
@@ -94,7 +94,7 @@ def _document() -> str:
 
 
 def _describe_views() -> Api:
-    """Collect what the views say about themselves, in an app that serves nobody."""
+    """Collect the documentation of the views, in an app that serves no requests."""
     api = make_api(Flask(__name__), __version__)
     api.register_field(DateTime, "string", "date-time")
     for documented in _BLUEPRINTS:

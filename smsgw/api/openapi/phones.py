@@ -1,4 +1,4 @@
-"""What the documentation says about the phone's endpoint, which has rules of its own and reads its bodies itself."""
+"""Documents the endpoint of phones, which reads its bodies without a schema."""
 
 from typing import Any
 
@@ -6,11 +6,20 @@ _ITEM = {
     "type": "object",
     "required": ["id", "from", "content"],
     "properties": {
-        "id": {"type": "string", "description": "The phone's own id; it counts once, for ever."},
+        "id": {
+            "type": "string",
+            "description": "The phone's own ID of the message; a repeated ID is ignored.",
+        },
         "from": {"type": "string"},
         "content": {"type": "string"},
-        "sms_sent": {"type": "integer", "description": "Milliseconds since 1970; 0 if unknown."},
-        "sms_received": {"type": "integer", "description": "The same, by the phone's clock."},
+        "sms_sent": {
+            "type": "integer",
+            "description": "The time the message was sent, in milliseconds since 1970; 0 if unknown.",
+        },
+        "sms_received": {
+            "type": "integer",
+            "description": "The time the phone received it, by its own clock, in milliseconds since 1970.",
+        },
     },
 }
 _UPDATE = {
@@ -74,14 +83,14 @@ def _json(schema: Any, example: Any = None) -> dict[str, Any]:
     return {"application/json": {"schema": schema, **({"example": example} if example else {})}}
 
 
-_DENIED = {"description": "A wrong name or password.", "content": _json(_ERROR)}
+_DENIED = {"description": "The name or password is wrong.", "content": _json(_ERROR)}
 _ANY_ERROR = {"description": "Any other error.", "content": _json(_ERROR)}
 
 TAG = {
     "name": "Phones",
     "description": (
-        "What phones with cht-gateway call; your program does not. Apps that speak MySMSAPio's API or open a socket "
-        "have pages of their own: [MySMSAPio](/docs/mysmsapio), [CRM WebSocket API](/docs/crm-websocket)."
+        "The endpoint that phones with cht-gateway poll; your program does not need it. For other apps, see "
+        "[MySMSAPio](/docs/mysmsapio) and [CRM WebSocket API](/docs/crm-websocket)."
     ),
 }
 PATHS: dict[str, Any] = {
@@ -89,11 +98,11 @@ PATHS: dict[str, Any] = {
         "get": {
             "tags": ["Phones"],
             "summary": "Check the settings",
-            "description": "What cht-gateway asks when somebody types the address into it.",
+            "description": "cht-gateway calls this when a user enters the URL.",
             "security": [{"device": []}],
             "responses": {
                 "200": {
-                    "description": "This is a server for cht-gateway.",
+                    "description": "The server supports cht-gateway.",
                     "content": _json(
                         {
                             "type": "object",
@@ -111,14 +120,15 @@ PATHS: dict[str, Any] = {
             "tags": ["Phones"],
             "summary": "Poll",
             "description": (
-                "The phone brings what it received and what became of its messages, and gets what it is to send. An "
-                "item that cannot be read is put aside for the operator; it never refuses the others."
+                "The phone submits the messages that it received and the status of those that it was given, and gets "
+                "messages to send. An item that cannot be read is stored in the quarantine for the operator, and the "
+                "other items are accepted."
             ),
             "security": [{"device": []}],
             "requestBody": {"required": True, "content": _json(_POLL, _POLL_EXAMPLE)},
             "responses": {
                 "200": {
-                    "description": "Everything is kept.",
+                    "description": "Everything is stored.",
                     "content": _json(_TO_SEND, _ANSWER_EXAMPLE),
                 },
                 "401": _DENIED,

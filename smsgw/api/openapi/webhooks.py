@@ -1,4 +1,4 @@
-"""The `webhooks` part of the OpenAPI document: one entry for each type of event."""
+"""Documents the requests to webhook endpoints, one entry for each type of event."""
 
 from typing import Any
 
@@ -8,36 +8,36 @@ from .examples import events as examples
 
 TAG = {
     "name": "Webhook events",
-    "description": "What is sent to your endpoints, one request for each event. Your server answers these.",
+    "description": "The requests that this server sends to your endpoints, one for each event.",
 }
 
-_TOLD = {
-    "message.received": "An SMS came in.",
-    "message.dispatched": "A phone was given a message of yours.",
+_SUMMARIES = {
+    "message.received": "A message was received.",
+    "message.dispatched": "A message was handed to a phone.",
     "message.accepted": "A message is stored on the phone.",
     "message.sent": "A message was sent.",
-    "message.delivered": "The network says that a message arrived.",
+    "message.delivered": "The network reported a message as delivered.",
     "message.failed": "A message failed; `reason` and `reason_class` say why.",
-    "message.expired": "The time of a message passed before a phone took it.",
+    "message.expired": "A message expired before a phone took it.",
     "message.cancelled": "A message was cancelled.",
-    "message.stuck": "A phone has had a message for too long. Told once.",
-    "device.online": "A device of yours is heard of again.",
-    "device.offline": "A device of yours fell silent.",
-    "webhook.disabled": "An endpoint of yours failed for too long and was switched off. Poll for this one.",
-    "webhook.ping": "You asked for a test.",
+    "message.stuck": "A phone has had a message for too long; sent once for each message.",
+    "device.online": "A device contacted the server again.",
+    "device.offline": "A device has not contacted the server for a while.",
+    "webhook.disabled": "An endpoint failed for too long and was disabled; poll for this event.",
+    "webhook.ping": "You tested an endpoint.",
 }
 _HEADERS = {
-    "webhook-id": "The event's id, the same in every attempt: remember the ones you have seen.",
-    "webhook-timestamp": "Unix seconds of this attempt; refuse what is older than five minutes.",
+    "webhook-id": "The ID of the event, the same in every attempt; use it to detect repeated events.",
+    "webhook-timestamp": "The time of this attempt in Unix seconds; refuse requests older than five minutes.",
     "webhook-signature": (
-        "`v1,` and the base64 of HMAC-SHA256 over `{webhook-id}.{webhook-timestamp}.{body}`; while a secret is "
-        "changed over, two of them with a blank between."
+        "`v1,` and the Base64 of the HMAC-SHA256 of `{webhook-id}.{webhook-timestamp}.{body}`. While an old secret "
+        "still signs too, there are two signatures, separated by a space."
     ),
 }
 
 
 def describe() -> dict[str, Any]:
-    """The entries by type."""
+    """Return the entries by event type."""
     return {event_type: {"post": _operation(event_type)} for event_type in TYPES}
 
 
@@ -55,7 +55,7 @@ def _operation(event_type: str) -> dict[str, Any]:
     example = examples.event(event_type, examples.EVENT_DATA[event_type])
     return {
         "tags": [TAG["name"]],
-        "summary": _TOLD[event_type],
+        "summary": _SUMMARIES[event_type],
         "operationId": operation_ids.id_of_event(event_type),
         "security": [],
         "parameters": [
@@ -73,9 +73,9 @@ def _operation(event_type: str) -> dict[str, Any]:
             "content": {"application/json": {"schema": schema, "example": example}},
         },
         "responses": {
-            "2XX": {"description": "You have it."},
-            "410": {"description": "Never again: the endpoint is switched off."},
-            "default": {"description": "It is sent again later."},
+            "2XX": {"description": "You have received the event."},
+            "410": {"description": "The endpoint is gone: it is disabled and gets no more events."},
+            "default": {"description": "The event is sent again later."},
         },
     }
 

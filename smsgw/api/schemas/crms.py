@@ -5,11 +5,12 @@ from marshmallow import fields, validate
 
 from ...http.parsing import StrictSchema
 from ...settings import HIGHEST_LIMIT
-from .descriptions import date_time, described, text
+from .descriptions import boolean, date_time, described, integer, list_of, nullable_names, text
 from .fields import BoundedList, StrictBoolean, StrictInteger
 
 _DEVICE_IDS = described(
-    "The operators' devices it may use; null means all of them, future ones too. Its own it always may.",
+    "The operators' devices that the CRM may use; `null` means all of them, including those added later. A CRM may "
+    "always use its own devices.",
     example=["phone-1"],
 )
 _DEVICE_ID = fields.String(validate=validate.Length(max=64))
@@ -17,18 +18,18 @@ MOST_DEVICES = 1000
 
 
 class NewCrm(StrictSchema):
-    """A CRM to be added."""
+    """A new CRM."""
 
     name = fields.String(
         required=True,
         validate=validate.Length(min=1, max=100),
-        metadata=described("What people call it; no two have the same."),
+        metadata=described("A unique name for the CRM."),
     )
     callback_url = fields.String(
         allow_none=True,
         validate=validate.Length(min=1, max=2048),
         metadata=described(
-            "Where it wants all its events: makes a webhook endpoint.", format="uri"
+            "The URL to send all of the CRM's events to; creates a webhook endpoint.", format="uri"
         ),
     )
     device_ids = BoundedList(_DEVICE_ID, most=MOST_DEVICES, allow_none=True, metadata=_DEVICE_IDS)
@@ -38,21 +39,24 @@ def _limit(description: str) -> StrictInteger:
     return StrictInteger(
         allow_none=True,
         validate=validate.Range(min=1, max=HIGHEST_LIMIT),
-        metadata=described(f"{description}; null means the server's setting."),
+        metadata=described(f"{description}; `null` applies the server's setting."),
     )
 
 
 class CrmChanges(StrictSchema):
-    """What to change of a CRM; what is left out stays."""
+    """Changes to a CRM; omitted fields keep their values."""
 
     name = fields.String(
-        validate=validate.Length(min=1, max=100), metadata=described("What people call it.")
+        validate=validate.Length(min=1, max=100),
+        metadata=described("A unique name for the CRM."),
     )
-    enabled = StrictBoolean(metadata=described("Whether its key is accepted."))
-    queue_limit = _limit("How many of its messages may wait in the queue")
-    requests_per_minute = _limit("How many requests it may make in a minute")
+    enabled = StrictBoolean(metadata=described("Set to `false` to refuse the CRM's key."))
+    queue_limit = _limit("The maximum number of the CRM's messages in the queue")
+    requests_per_minute = _limit("The maximum number of the CRM's requests per minute")
     strict_numbers = StrictBoolean(
-        metadata=described("Refuse numbers that are not complete international ones (E.164).")
+        metadata=described(
+            "Set to `true` to refuse numbers that are not complete international numbers (E.164)."
+        )
     )
     device_ids = BoundedList(_DEVICE_ID, most=MOST_DEVICES, allow_none=True, metadata=_DEVICE_IDS)
 
@@ -60,65 +64,52 @@ class CrmChanges(StrictSchema):
 class CrmSchema(ma.Schema):
     """A program that sends and receives SMS."""
 
-    id = text("Ours, `crm_…`.")
-    name = text("What people call it.")
-    enabled = fields.Boolean(required=True, metadata=described("Whether its key is accepted."))
-    approved = fields.Boolean(
-        required=True,
-        metadata=described("Whether an operator knows it; false for one that registered itself."),
-    )
-    strict_numbers = fields.Boolean(
-        required=True,
-        metadata=described("Whether it sends to complete international numbers only."),
-    )
-    queue_limit = fields.Integer(
-        required=True,
+    id = text("The ID of the CRM, `crm_…`.")
+    name = text("The name of the CRM.")
+    enabled = boolean("`true` if the CRM's key is accepted.")
+    approved = boolean("`false` if the CRM registered itself and no operator has approved it yet.")
+    strict_numbers = boolean("`true` if the CRM can send to complete international numbers only.")
+    queue_limit = integer(
+        "The maximum number of the CRM's messages in the queue; `null` applies `SMSGW_QUEUE_LIMIT`.",
         allow_none=True,
-        metadata=described("How many of its messages may wait; null: `SMSGW_QUEUE_LIMIT`."),
     )
-    requests_per_minute = fields.Integer(
-        required=True,
+    requests_per_minute = integer(
+        "The maximum number of the CRM's requests per minute; `null` applies `SMSGW_REQUESTS_PER_MINUTE`.",
         allow_none=True,
-        metadata=described("How many requests it may make; null: `SMSGW_REQUESTS_PER_MINUTE`."),
     )
-    device_ids = fields.List(
-        fields.String(),
-        required=True,
-        allow_none=True,
-        metadata=described(
-            "The devices it may use; null means all of the operators', and its own."
-        ),
+    device_ids = nullable_names(
+        "The operators' devices that the CRM may use besides its own; `null` means all of them."
     )
-    created_at = date_time("When it was added.")
+    created_at = date_time("The time the CRM was added.")
 
 
 class Crms(ma.Schema):
     """CRMs, oldest first."""
 
-    data = fields.List(fields.Nested(CrmSchema), required=True)
+    data = list_of(CrmSchema)
 
 
 class WebhookSecret(ma.Schema):
-    """An endpoint and the secret that signs for it, shown this once."""
+    """An endpoint and its signing secret, shown only once."""
 
-    id = text("Ours, `whe_…`.")
-    secret = text("`whsec_…`, for a Standard Webhooks library.")
+    id = text("The ID of the endpoint, `whe_…`.")
+    secret = text("The signing secret, `whsec_…`, for a Standard Webhooks library.")
 
 
 class CrmKey(ma.Schema):
-    """A CRM's new key, shown this once."""
+    """A CRM's new key, shown only once."""
 
-    id = text("Ours, `crm_…`.")
-    name = text("What people call it.")
-    api_key = text("`crm_live_…`: its `Authorization: Bearer`.")
+    id = text("The ID of the CRM, `crm_…`.")
+    name = text("The name of the CRM.")
+    api_key = text("The API key, `crm_live_…`, to send as `Authorization: Bearer`.")
 
 
 class CrmLogin(CrmKey):
-    """All a new CRM needs to know, shown this once."""
+    """The key and the webhook secret of a new CRM, shown only once."""
 
     webhook = fields.Nested(
         WebhookSecret,
         required=True,
         allow_none=True,
-        metadata=described("The endpoint made for `callback_url`."),
+        metadata=described("The endpoint created for `callback_url`."),
     )

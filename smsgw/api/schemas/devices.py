@@ -4,14 +4,28 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from ...http.parsing import StrictSchema
-from .descriptions import crm_id, crm_name, date_time, described, nullable, nullable_date_time, text
+from .descriptions import (
+    boolean,
+    crm_id,
+    crm_name,
+    date_time,
+    described,
+    integer,
+    list_of,
+    nullable,
+    nullable_date_time,
+    text,
+)
 from .fields import PhoneNumber, StrictBoolean
 
-_PHONE = described("Its own number, shown as `to` of what it receives.", example="+4930123456")
+_PHONE = described(
+    "The phone's own number, shown as `to` in the messages that it receives.",
+    example="+4930123456",
+)
 
 
 class NewDevice(StrictSchema):
-    """A device to be added."""
+    """A new device."""
 
     device_id = fields.String(
         required=True,
@@ -19,75 +33,81 @@ class NewDevice(StrictSchema):
             r"^[A-Za-z0-9._-]{1,64}\Z",
             error="Must be 1 to 64 letters, digits, dots, dashes and underscores.",
         ),
-        metadata=described("Its name.", pattern="^[A-Za-z0-9._-]{1,64}$"),
+        metadata=described("A unique name for the device.", pattern="^[A-Za-z0-9._-]{1,64}$"),
     )
     phone = PhoneNumber(allow_none=True, validate=validate.Length(max=64), metadata=_PHONE)
     key = StrictBoolean(
         load_default=False,
         metadata=described(
-            "Make a `gw_live_…` key instead of a password, for apps that ask for one."
+            "Set to `true` to create a `gw_live_…` key instead of a password, for apps that ask for a key."
         ),
     )
 
 
 class DeviceChanges(StrictSchema):
-    """What to change of a device; what is left out stays."""
+    """Changes to a device; omitted fields keep their values."""
 
     phone = PhoneNumber(allow_none=True, validate=validate.Length(max=64), metadata=_PHONE)
-    enabled = StrictBoolean(metadata=described("Whether it is let in; its queue waits meanwhile."))
+    enabled = StrictBoolean(
+        metadata=described("Set to `false` to refuse the device; its queue waits meanwhile.")
+    )
     crm = fields.String(
         allow_none=True,
         validate=validate.Length(min=1, max=100),
-        metadata=described("The CRM it belongs to, by id or name; null for the operators."),
+        metadata=described(
+            "The ID or name of the CRM that the device belongs to; `null` for the operators."
+        ),
     )
 
 
 class NewSecret(StrictSchema):
-    """Which kind of secret to make."""
+    """The kind of secret to create."""
 
     key = StrictBoolean(
-        load_default=False, metadata=described("A `gw_live_…` key instead of a password.")
+        load_default=False,
+        metadata=described("Set to `true` to create a `gw_live_…` key instead of a password."),
     )
 
 
 class DeviceLogin(ma.Schema):
-    """What to type into the phone's app, shown this once."""
+    """The login to enter in the phone's app, shown only once."""
 
-    device_id = text("Its name.")
-    username = text("The same, where an app asks for a user.")
-    password = text("The secret.")
-    url = text("For cht-gateway: all of it in one address.")
+    device_id = text("The name of the device.")
+    username = text("The same name, for apps that ask for a user name.")
+    password = text("The password or key.")
+    url = text("The URL to enter in cht-gateway, which contains the name and the password.")
 
 
-class DeviceSchema(ma.Schema):
-    """A phone that sends and receives."""
+class DeviceState(ma.Schema):
+    """A device, its presence and its queue."""
 
-    device_id = text("Its name.")
-    phone = nullable("Its own number.")
-    enabled = fields.Boolean(required=True, metadata=described("Whether it is let in."))
-    online = fields.Boolean(required=True, metadata=described("Whether it was heard of lately."))
-    last_seen_at = nullable_date_time("When it was last heard of.")
-    app_version = nullable("Which version of its app it said it has.")
-    queued_count = fields.Integer(
-        required=True, metadata=described("Messages queued for it by name.")
+    device_id = text("The name of the device.")
+    online = boolean("`true` if the device has contacted the server recently.")
+    last_seen_at = nullable_date_time("The last time the device contacted the server.")
+    queued_count = integer("The number of queued messages that only this device may send.")
+    in_flight_count = integer("The number of messages that the device was given and has not sent.")
+
+
+class DeviceSchema(DeviceState):
+    """A phone that sends and receives SMS."""
+
+    phone = nullable("The phone's own number.")
+    enabled = boolean("`true` if the device may use the server.")
+    app_version = nullable("The version of its app, as the app reports it.")
+    unknown_report_count = integer(
+        "The number of its reports about messages that this server does not know."
     )
-    in_flight_count = fields.Integer(
-        required=True, metadata=described("Messages it was given and has not sent.")
-    )
-    unknown_report_count = fields.Integer(
-        required=True, metadata=described("Reports about messages that are not from here.")
-    )
-    created_at = date_time("When it was added.")
-    crm_id = crm_id("the CRM it belongs to; null for the operators' own")
+    created_at = date_time("The time the device was added.")
+    crm_id = crm_id("the ID of the CRM that the device belongs to; `null` if it is the operators'")
     crm = crm_name()
     approved = fields.Boolean(
         metadata=described(
-            "For operators: false while it waits for approval, having registered itself."
+            "For operators: `false` while a device that registered itself waits for approval."
         )
     )
 
 
 class Devices(ma.Schema):
-    """Devices, by name."""
+    """Devices, sorted by name."""
 
-    data = fields.List(fields.Nested(DeviceSchema), required=True)
+    data = list_of(DeviceSchema)

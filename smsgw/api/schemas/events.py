@@ -1,4 +1,4 @@
-"""Describes events and figures in requests and answers."""
+"""Describes events and statistics in requests and answers."""
 
 import marshmallow as ma
 from marshmallow import fields, validate
@@ -6,71 +6,66 @@ from marshmallow import fields, validate
 from ...core.events.recording import TYPES
 from ...http.parsing import StrictSchema
 from ...sms import statuses
-from .descriptions import (
-    crm_filter,
-    crm_id,
-    crm_name,
-    date_time,
-    described,
-    nullable,
-    nullable_date_time,
-    text,
-)
-from .fields import QueryDateTime, QueryInteger
+from . import descriptions
+from .descriptions import date_time, described, integer, list_of, nullable_date_time, text
+from .devices import DeviceState
+from .fields import QueryDateTime
 
 MOST_EVENTS = 1000
 
 
 class EventQuery(StrictSchema):
-    """Where to go on, and how far."""
+    """The place in the feed to start from, and the number of events."""
 
-    crm = crm_filter()
+    crm = descriptions.crm_filter()
     after = fields.String(
         validate=validate.Regexp(r"^(evt_[0-9a-f]{32})?\Z", error="Not the id of an event."),
-        metadata=described("The `next_cursor` of the answer before; left out, from the oldest on."),
+        metadata=described(
+            "The `next_cursor` of the previous answer; omit it to start with the oldest event."
+        ),
     )
-    limit = QueryInteger(
-        load_default=100,
-        validate=validate.Range(min=1, max=MOST_EVENTS),
-        metadata=described("How many at most."),
-    )
+    limit = descriptions.limit(default=100, most=MOST_EVENTS)
 
 
 class EventSchema(ma.Schema):
-    """Something that happened."""
+    """An event."""
 
-    id = text("Ours, `evt_…`: the same in the feed and in `webhook-id`.")
-    type = text("What happened.", validate=validate.OneOf(TYPES))
-    timestamp = date_time("When.")
+    id = text("The ID of the event, `evt_…`; the `webhook-id` header has the same value.")
+    type = text("The type of the event.", validate=validate.OneOf(TYPES))
+    timestamp = date_time("The time of the event.")
     data = fields.Dict(
         required=True,
-        metadata=described("The message or the device as REST showed it at that moment."),
+        metadata=described(
+            "The message, device or endpoint, as this API represented it at that moment."
+        ),
     )
-    crm_id = crm_id("the CRM that was told")
-    crm = crm_name()
+    crm_id = descriptions.crm_id("the ID of the CRM that the event is for")
+    crm = descriptions.crm_name()
 
 
 class Feed(ma.Schema):
     """Events, oldest first."""
 
-    data = fields.List(fields.Nested(EventSchema), required=True)
-    next_cursor = nullable("Give it as `after` next time, also when nothing is new.")
+    data = list_of(EventSchema)
+    next_cursor = descriptions.nullable(
+        "Pass this as `after` in the next request, even if there are no new events."
+    )
 
 
 class StatsQuery(StrictSchema):
-    """Of which time."""
+    """The period to report on."""
 
-    crm = crm_filter()
+    crm = descriptions.crm_filter()
     since = QueryDateTime(
         metadata=described(
-            "Messages made since then; left out, of the last 24 hours.", format="date-time"
+            "Count messages created since this time; defaults to 24 hours ago.", format="date-time"
         )
     )
 
 
 Counts = ma.Schema.from_dict(
     {
-        status: fields.Integer(required=True, metadata=described("How many."))
+        status: integer("The number of messages with this status.")
         for status in (*statuses.OUTBOUND, *statuses.INBOUND)
     },
     name="Counts",
@@ -78,35 +73,26 @@ Counts = ma.Schema.from_dict(
 
 
 class Queue(ma.Schema):
-    """What waits to be sent now, whenever it was made."""
+    """The messages that wait to be sent now, regardless of when they were created."""
 
-    queued_count = fields.Integer(required=True, metadata=described("Messages in the queue."))
-    due_count = fields.Integer(
-        required=True, metadata=described("Those of them that are not scheduled for later.")
+    queued_count = integer("The number of messages in the queue.")
+    due_count = integer("The number of messages in the queue that are not scheduled for later.")
+    oldest_due_at = nullable_date_time(
+        "The time from which the message that has been due longest could have been sent."
     )
-    oldest_due_at = nullable_date_time("Since when the oldest of those could have been sent.")
-    oldest_due_seconds = fields.Integer(required=True, metadata=described("How long ago that is."))
+    oldest_due_seconds = integer("The number of seconds since `oldest_due_at`.")
 
 
-class DeviceFigures(ma.Schema):
-    """The same for one device."""
+class DeviceFigures(DeviceState):
+    """Statistics about one device."""
 
-    device_id = text("Which device.")
-    online = fields.Boolean(required=True, metadata=described("Whether it was heard of lately."))
-    last_seen_at = nullable_date_time("When it was last heard of.")
-    queued_count = fields.Integer(
-        required=True, metadata=described("Messages queued for it by name.")
-    )
-    in_flight_count = fields.Integer(
-        required=True, metadata=described("Messages it was given and has not sent.")
-    )
     messages = fields.Nested(Counts, required=True)
 
 
 class Stats(ma.Schema):
-    """Figures of some time and of this moment."""
+    """Statistics about a period and the current queue."""
 
-    since = date_time("Since when `messages` are counted.")
+    since = date_time("The time from which `messages` are counted.")
     messages = fields.Nested(Counts, required=True)
     queue = fields.Nested(Queue, required=True)
-    devices = fields.List(fields.Nested(DeviceFigures), required=True)
+    devices = list_of(DeviceFigures)

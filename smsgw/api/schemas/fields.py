@@ -1,4 +1,4 @@
-"""Fields of bodies and queries that marshmallow does not have."""
+"""Provides fields of bodies and queries that marshmallow does not have."""
 
 import json
 import re
@@ -23,7 +23,7 @@ _LATEST = datetime(3000, 1, 1, tzinfo=UTC)
 
 
 class DateTime(fields.Field[datetime]):
-    """RFC 3339 with a zone, between 1970 and 2999, as an aware moment in UTC."""
+    """An RFC 3339 time with a zone, between 1970 and 2999, read as an aware `datetime` in UTC."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -35,25 +35,25 @@ class DateTime(fields.Field[datetime]):
         except (ValueError, OverflowError):
             raise ma.ValidationError("There is no such time.") from None
         if not _EARLIEST <= date_time < _LATEST:
-            raise ma.ValidationError("Must lie between 1970 and 2999.")
+            raise ma.ValidationError("Must be between 1970 and 2999.")
         return date_time
 
 
 class PhoneNumber(fields.String):
-    """A telephone number as a text; as a JSON number it would have lost its `+` and its zeros."""
+    """A telephone number as a string; a JSON number has lost its `+` and leading zeros."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
     ) -> str:
         if not isinstance(value, str):
             raise ma.ValidationError(
-                'Must be a text in quotes, such as "+12025550123": a number loses its + and zeros.'
+                'Must be a string, such as "+12025550123": a JSON number loses its + and leading zeros.'
             )
         return value
 
 
 class QueryDateTime(DateTime):
-    """The same in a query, where the `+` before the zone may have become a blank."""
+    """A time in a query; accepts a space where the `+` before the zone was not encoded."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -63,7 +63,7 @@ class QueryDateTime(DateTime):
 
 
 class QueryText(fields.String):
-    """A text in a query to search for; with a number at its beginning, as `QueryNumber` reads it."""
+    """A text to search for; a text that is a number is read as `QueryNumber` reads it."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -74,7 +74,7 @@ class QueryText(fields.String):
 
 
 class QueryNumber(fields.String):
-    """A telephone number in a query, where a `+` may have become a blank."""
+    """A telephone number in a query; accepts a space where a `+` was not encoded."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -82,7 +82,7 @@ class QueryNumber(fields.String):
         number = numbers.from_query(super()._deserialize(value, attr, data, **kwargs))
         fault = self._fault(number)
         if fault is not None:
-            raise ma.ValidationError(f"{fault} A + is written %2B in a URL.")
+            raise ma.ValidationError(f"{fault} Write + as %2B in a URL.")
         return number
 
     def _fault(self, number: str) -> str | None:
@@ -90,7 +90,7 @@ class QueryNumber(fields.String):
 
 
 class QuerySender(QueryNumber):
-    """The same, or a sender's name or code."""
+    """A telephone number in a query, or a sender's name or code."""
 
     def _fault(self, number: str) -> str | None:
         is_name = any(map(str.isalnum, number)) and not number.startswith("+")
@@ -98,7 +98,7 @@ class QuerySender(QueryNumber):
 
 
 class StrictInteger(fields.Integer):
-    """A whole number that is written as one: not `"4"`, not `true`."""
+    """A JSON integer; refuses `"4"` and `true`."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -109,7 +109,7 @@ class StrictInteger(fields.Integer):
 
 
 class QueryInteger(fields.Integer):
-    """A whole number in a query, in ASCII digits and nothing else."""
+    """An integer in a query, in ASCII digits only."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -120,7 +120,7 @@ class QueryInteger(fields.Integer):
 
 
 class Metadata(fields.Dict):
-    """Any JSON object of at most 8 KiB and ten levels."""
+    """Any JSON object of at most 8 KiB and ten levels of nesting."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any
@@ -128,10 +128,14 @@ class Metadata(fields.Dict):
         if not isinstance(value, dict):
             raise ma.ValidationError("Not a JSON object.")
         if not _is_shallow(value, MAX_METADATA_LEVELS):
-            raise ma.ValidationError(f"Has more than {MAX_METADATA_LEVELS} levels.")
+            raise ma.ValidationError(
+                f"Must not be nested deeper than {MAX_METADATA_LEVELS} levels."
+            )
         size = len(json.dumps(value, ensure_ascii=False).encode())
         if size > MAX_METADATA_BYTES:
-            raise ma.ValidationError(f"Has {size} bytes as JSON; {MAX_METADATA_BYTES} are allowed.")
+            raise ma.ValidationError(
+                f"Must not be longer than {MAX_METADATA_BYTES} bytes as JSON; this has {size}."
+            )
         return value
 
 
@@ -158,7 +162,7 @@ class BoundedList(fields.List[Any]):
 
 
 class StrictBoolean(fields.Boolean):
-    """`true` or `false`, not `"yes"` or `1`."""
+    """A JSON boolean; refuses `"yes"` and `1`."""
 
     def _deserialize(
         self, value: Any, attr: str | None, data: Mapping[str, Any] | None, **kwargs: Any

@@ -7,17 +7,14 @@ from ...core.messages.drafts import MAX_UNITS
 from ...core.messages.queueing import MAX_BATCH
 from ...http.parsing import StrictSchema
 from ...sms import statuses
-from .descriptions import (
-    crm_filter,
-    described,
-)
+from .descriptions import crm_filter, described
+from .descriptions import limit as limit_of
 from .fields import (
     BoundedList,
     DateTime,
     Metadata,
     PhoneNumber,
     QueryDateTime,
-    QueryInteger,
     QueryNumber,
     QuerySender,
     QueryText,
@@ -27,80 +24,90 @@ from .fields import (
 from .messages import DIRECTIONS
 
 LONGEST_TTL_SECONDS = 366 * 24 * 3600
-_PLUS = "A `+` is `%2B` in a URL; a bare one before a number is understood."
+_PLUS = "Encode `+` as `%2B` in a URL; an unencoded `+` before a number is understood too."
 
 
 class CrmQuery(StrictSchema):
-    """Of which CRM."""
+    """The CRM whose objects to list."""
 
     class Meta:
-        # These lists took no parameters at first, and whatever stood there was passed over.
+        # Earlier versions ignored all parameters of these lists.
         unknown = ma.EXCLUDE
 
     crm = crm_filter()
 
 
 class DraftSchema(StrictSchema):
-    """A message to be sent."""
+    """A message to send."""
 
     to = PhoneNumber(
         required=True,
         validate=validate.Length(min=1, max=64),
         metadata=described(
-            "Who is to get it: an international number with `+`, a number as dialled in the server's region, or a "
-            "short code, as a text. Blanks, hyphens, brackets and the dots between groups do not matter; what a person "
-            "would not read as one number, such as a spreadsheet's `4.93E+11`, is refused.",
+            "The recipient, as a string: an international number with `+`, a number as dialled in the server's region, "
+            "or a short code. Spaces, hyphens, brackets and dots between groups are ignored. Text that a person would "
+            "not read as one number, such as a spreadsheet's `4.93E+11`, is refused.",
             example="+12025550123",
         ),
     )
     content = fields.String(
         required=True,
         metadata=described(
-            f"The text, 1 to {MAX_UNITS:,} UTF-16 units.", minLength=1, maxLength=MAX_UNITS
+            f"The text, 1 to {MAX_UNITS:,} UTF-16 code units.", minLength=1, maxLength=MAX_UNITS
         ),
     )
     device_id = fields.String(
         allow_none=True,
         validate=validate.Length(max=64),
-        metadata=described("The device that is to send it; left out, any device of yours may."),
+        metadata=described(
+            "The only device that may send it; if omitted, any of your devices may."
+        ),
     )
     reference = fields.String(
         allow_none=True,
         validate=validate.Length(min=1, max=255),
         metadata=described(
-            "Your own id for it. Sent twice with the same body, it makes one message."
+            "Your own ID for the message. Repeating a request with the same reference and body creates no second one."
         ),
     )
     send_at = DateTime(
         allow_none=True,
-        metadata=described("Not before this time. Left out or past: at once.", format="date-time"),
+        metadata=described(
+            "The earliest time to send the message; if omitted or in the past, it is sent at once.",
+            format="date-time",
+        ),
     )
     expires_at = DateTime(
         allow_none=True,
-        metadata=described("Not after this time; then it becomes `expired`.", format="date-time"),
+        metadata=described(
+            "The latest time to send the message; after that, it becomes `expired`.",
+            format="date-time",
+        ),
     )
     ttl = StrictInteger(
         allow_none=True,
         validate=validate.Range(min=1, max=LONGEST_TTL_SECONDS),
         metadata=described(
-            "Instead of `expires_at`, not besides it: seconds from now or from `send_at`."
+            "An alternative to `expires_at`: the number of seconds from now, or from `send_at` if given."
         ),
     )
     priority = StrictInteger(
         allow_none=True,
         validate=validate.Range(min=0, max=9),
-        metadata=described("0 to 9, higher ones are sent first; 4 when left out."),
+        metadata=described(
+            "0 to 9; messages with a higher priority are sent first. Defaults to 4."
+        ),
     )
     metadata = Metadata(
         allow_none=True,
         metadata=described(
-            "Any JSON object of yours, up to 8 KiB; it comes back in answers and events."
+            "Any JSON object of up to 8 KiB, which is returned in answers and events."
         ),
     )
 
 
 class BatchSchema(StrictSchema):
-    """Messages to be sent, all or none."""
+    """Messages to send, either all or none."""
 
     messages = BoundedList(
         fields.Nested(DraftSchema),
@@ -112,55 +119,61 @@ class BatchSchema(StrictSchema):
 
 
 class Resend(StrictSchema):
-    """Whether to send again what may have been sent."""
+    """Options for sending a message again."""
 
     may_duplicate = StrictBoolean(
         load_default=False,
-        metadata=described("Also where the phone may have sent it, so that it may arrive twice."),
+        metadata=described(
+            "Set to `true` to resend even if the phone may have sent the message, so that it may arrive twice."
+        ),
     )
 
 
 class MessageQuery(StrictSchema):
-    """Which messages to list."""
+    """Filters for a list of messages."""
 
     crm = crm_filter()
     direction = fields.String(
         validate=validate.OneOf(DIRECTIONS),
-        metadata=described("`inbound`: received; `outbound`: to be sent."),
+        metadata=described("Only messages that were received (`inbound`) or sent (`outbound`)."),
     )
     status = fields.String(
         validate=validate.OneOf((*statuses.OUTBOUND, *statuses.INBOUND)),
-        metadata=described("In this status now."),
+        metadata=described("Only messages with this status."),
     )
     device_id = fields.String(
-        validate=validate.Length(max=64), metadata=described("Of this device.")
+        validate=validate.Length(max=64), metadata=described("Only messages of this device.")
     )
     from_ = QuerySender(
         data_key="from",
         validate=validate.Length(max=100),
-        metadata=described(f"From this number, in any spelling, or from this name. {_PLUS}"),
+        metadata=described(
+            f"Only messages from this number, in any format, or from this name. {_PLUS}"
+        ),
     )
     to = QueryNumber(
         validate=validate.Length(max=100),
-        metadata=described(f"To this number, in any spelling. {_PLUS}"),
+        metadata=described(f"Only messages to this number, in any format. {_PLUS}"),
     )
     reference = fields.String(
-        validate=validate.Length(max=255), metadata=described("With this reference.")
+        validate=validate.Length(max=255),
+        metadata=described("Only messages with this `reference`."),
     )
     q = QueryText(
         validate=validate.Length(min=1, max=200),
         metadata=described(
-            "With this in the content, a number or the reference, whatever its case (full Unicode case folding, NFC)."
+            "Only messages with this text in the content, a number or the reference, ignoring case (full Unicode case "
+            "folding, NFC)."
         ),
     )
-    since = QueryDateTime(metadata=described("Made at this time or later.", format="date-time"))
-    until = QueryDateTime(metadata=described("Made before this time.", format="date-time"))
+    since = QueryDateTime(
+        metadata=described("Only messages created at or after this time.", format="date-time")
+    )
+    until = QueryDateTime(
+        metadata=described("Only messages created before this time.", format="date-time")
+    )
     cursor = fields.String(
         validate=validate.Length(max=200),
-        metadata=described("The `next_cursor` of the page before."),
+        metadata=described("The `next_cursor` of the previous page."),
     )
-    limit = QueryInteger(
-        load_default=50,
-        validate=validate.Range(min=1, max=200),
-        metadata=described("How many at most."),
-    )
+    limit = limit_of(default=50, most=200)

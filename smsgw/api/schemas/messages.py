@@ -1,144 +1,159 @@
 """Describes messages in answers."""
 
+from typing import Any
+
 import marshmallow as ma
 from marshmallow import fields, validate
 
 from ...sms import statuses
-from .descriptions import (
-    crm_id,
-    crm_name,
-    date_time,
-    described,
-    nullable,
-    nullable_date_time,
-    text,
-)
+from . import descriptions
+from .descriptions import date_time, described, integer, list_of, nullable, nullable_date_time, text
 
 DIRECTIONS = ("inbound", "outbound")
 REASON_CLASSES = ("permanent", "temporary", "limit", "unconfirmed", "unknown")
 HOPS = ("schedule", "device", "confirmation", "phone", "radio", "network", "delivery_report")
 
 
-class Receiver(ma.Schema):
-    """A CRM for which an SMS came in."""
+def _inbound_date_time(description: str, **more: Any) -> fields.String:
+    return fields.String(
+        metadata=described(f"Inbound messages only: {description}.", format="date-time"), **more
+    )
 
-    crm_id = text("Its id.")
-    crm = text("Its name.")
+
+class Receiver(ma.Schema):
+    """A CRM that received the message."""
+
+    crm_id = text("The ID of the CRM.")
+    crm = text("The name of the CRM.")
 
 
 class MessageSchema(ma.Schema):
     """One SMS."""
 
-    id = text("Ours, `msg_…`; later ones sort after earlier ones.")
-    direction = text("`outbound` from you, `inbound` to you.", validate=validate.OneOf(DIRECTIONS))
-    device_id = nullable("The device that has it, had it last or is to send it.")
+    id = text(
+        "The ID of the message, `msg_…`. IDs of newer messages sort after those of older ones."
+    )
+    direction = text(
+        "`outbound` for messages that you send, `inbound` for messages that you receive.",
+        validate=validate.OneOf(DIRECTIONS),
+    )
+    device_id = nullable(
+        "The device that has the message, had it last, or is the only one that may send it."
+    )
     from_ = fields.String(
         data_key="from",
         required=True,
         allow_none=True,
-        metadata=described("Who sent it; outbound, the number of the phone that has it, if known."),
-    )
-    to = nullable("Who is to get it, in E.164 where that is certain.")
-    content = nullable("The text; null when it was removed after the retention time.")
-    encoding = text("How it goes over the radio.", validate=validate.OneOf(("gsm7", "ucs2")))
-    segments = fields.Integer(required=True, metadata=described("How many SMS it takes."))
-    status = text(
-        "`queued`, `dispatched` (a phone was given it), `accepted` (it is stored there), `sending`, `sent`, "
-        "`delivered`; or it ended `failed`, `expired` or `cancelled`. Inbound ones are `received`.",
-        validate=validate.OneOf((*statuses.OUTBOUND, *statuses.INBOUND)),
-    )
-    reason = nullable("Why it failed, in the phone's words.")
-    reason_class = nullable(
-        "What the reason means: `permanent` (do not try again), `temporary`, `limit` (Android's own limit), "
-        "`unconfirmed` (the phone never answered and may have sent it) or `unknown`.",
-        validate=validate.OneOf((*REASON_CLASSES, None)),
-    )
-    reference = nullable("Your own id for it.")
-    metadata = fields.Dict(
-        required=True, allow_none=True, metadata=described("What you gave along.")
-    )
-    priority = fields.Integer(required=True, metadata=described("0 to 9."))
-    send_at = nullable_date_time("Not before this time.")
-    expires_at = nullable_date_time("Not after this time.")
-    created_at = date_time("When it was queued or came in.")
-    updated_at = date_time("When it last changed.")
-    sent_at = nullable_date_time("When the phone said it was sent.")
-    delivered_at = nullable_date_time("When the network said it had arrived.")
-    stuck_at = nullable_date_time("Since when a phone has had it for too long.")
-    received_at = fields.String(
-        metadata=described("Inbound: when it came in, by our clock.", format="date-time")
-    )
-    device_received_at = fields.String(
-        allow_none=True,
-        metadata=described("Inbound: when the phone got it, by its own clock.", format="date-time"),
-    )
-    sms_sent_at = fields.String(
-        allow_none=True,
         metadata=described(
-            "Inbound: when it was sent, if the network said so.", format="date-time"
+            "The sender. For outbound messages, the number of the phone that has the message, if known."
         ),
     )
-    crm_id = crm_id("the CRM that queued it; null for an inbound one")
-    crm = crm_name()
+    to = nullable("The recipient, in E.164 format if the number is certain.")
+    content = nullable("The text; `null` if it was removed after the retention period.")
+    encoding = text(
+        "The encoding used to send the text.", validate=validate.OneOf(("gsm7", "ucs2"))
+    )
+    segments = integer("The number of SMS segments that the text needs.")
+    status = text(
+        "Outbound messages are `queued`, `dispatched` (handed to a phone), `accepted` (stored on the phone), "
+        "`sending`, `sent` or `delivered`, or ended as `failed`, `expired` or `cancelled`. Inbound messages are "
+        "`received`.",
+        validate=validate.OneOf((*statuses.OUTBOUND, *statuses.INBOUND)),
+    )
+    reason = nullable("The reason for the failure, in the phone's words.")
+    reason_class = nullable(
+        "The meaning of the reason: `permanent` (do not try again), `temporary`, `limit` (Android's own limit), "
+        "`unconfirmed` (the phone never confirmed the message and may have sent it) or `unknown`.",
+        validate=validate.OneOf((*REASON_CLASSES, None)),
+    )
+    reference = nullable("Your own ID for the message.")
+    metadata = fields.Dict(
+        required=True,
+        allow_none=True,
+        metadata=described("The JSON object that you sent with the message."),
+    )
+    priority = integer("The priority, from 0 to 9.")
+    send_at = nullable_date_time("The earliest time to send the message.")
+    expires_at = nullable_date_time("The latest time to send the message.")
+    created_at = date_time("The time the message was queued or received.")
+    updated_at = date_time("The time of the latest change.")
+    sent_at = nullable_date_time("The time the phone reported the message as sent.")
+    delivered_at = nullable_date_time("The time the network reported the message as delivered.")
+    stuck_at = nullable_date_time(
+        "The time since which the message has been with a phone for too long."
+    )
+    received_at = _inbound_date_time("the time the server received the message")
+    device_received_at = _inbound_date_time(
+        "the time the phone received the message, by the phone's clock", allow_none=True
+    )
+    sms_sent_at = _inbound_date_time(
+        "the time the message was sent, if the network reported it", allow_none=True
+    )
+    crm_id = descriptions.crm_id(
+        "the ID of the CRM that queued the message; `null` for inbound messages"
+    )
+    crm = descriptions.crm_name()
     received_by = fields.List(
         fields.Nested(Receiver),
-        metadata=described("For operators, inbound: the CRMs it came in for."),
+        metadata=described("For operators, inbound messages only: the CRMs that received it."),
     )
 
 
 class HistoryEntrySchema(ma.Schema):
-    """One thing that happened to a message."""
+    """A change of a message's status."""
 
-    status = text("What became of it, or the word of a phone that we do not know.")
-    reason = nullable("Why.")
-    at = date_time("When.")
-    device_id = nullable("On which device.")
-    dispatch_id = nullable("In which dispatch.")
+    status = text("The new status, or an unknown status in the phone's words.")
+    reason = nullable("The reason for the change.")
+    at = date_time("The time of the change.")
+    device_id = nullable("The device that the change is about.")
+    dispatch_id = nullable("The dispatch that the change is about.")
 
 
 class DispatchSchema(ma.Schema):
-    """One handing of a message to a device; sending it again is another one."""
+    """A dispatch of a message to a device; resending the message makes another dispatch."""
 
-    id = text("What the phone sees.")
-    device_id = text("Which device.")
-    status = text("How far this one got.")
-    reason = nullable("Why it failed.")
-    reason_class = nullable("What the reason means.")
-    handed_out_at = date_time("When it was handed out first.")
-    hand_out_count = fields.Integer(
-        required=True,
-        metadata=described("How often; a phone that does not confirm is asked again."),
+    id = text("The ID of the dispatch, which is the message ID that the phone sees.")
+    device_id = text("The name of the device.")
+    status = text("The status of this dispatch.")
+    reason = nullable("The reason for the failure.")
+    reason_class = nullable("The meaning of the reason.")
+    handed_out_at = date_time("The time the message was first handed to the device.")
+    hand_out_count = integer(
+        "The number of times it was handed to the device; a device that does not confirm a message gets it again."
     )
-    acknowledged_at = nullable_date_time("When the phone first said anything about it.")
+    acknowledged_at = nullable_date_time("The time of the phone's first report about it.")
 
 
 class WaitingFor(ma.Schema):
-    """What has to happen next."""
+    """The next step that an unfinished message waits for."""
 
-    hop = text("Where it is.", validate=validate.OneOf(HOPS))
-    since = nullable_date_time("Since when.")
-    device_id = nullable("At which device.")
-    text = text("The same in a sentence.")
+    hop = text("The stage that the message has reached.", validate=validate.OneOf(HOPS))
+    since = nullable_date_time("The time the wait began.")
+    device_id = nullable("The device that the message waits for.")
+    text = text("The same as a sentence.")
 
 
 class WholeMessage(MessageSchema):
-    """One SMS with everything that happened to it."""
+    """A message with its history and its dispatches."""
 
-    history = fields.List(fields.Nested(HistoryEntrySchema), required=True)
-    dispatches = fields.List(fields.Nested(DispatchSchema), required=True)
+    history = list_of(HistoryEntrySchema)
+    dispatches = list_of(DispatchSchema)
     waiting_for = fields.Nested(
-        WaitingFor, required=True, allow_none=True, metadata=described("Null once it is finished.")
+        WaitingFor,
+        required=True,
+        allow_none=True,
+        metadata=described("The next step; `null` once the message is finished."),
     )
 
 
 class MessagePage(ma.Schema):
-    """Some messages, newest first."""
+    """A page of messages, newest first."""
 
-    data = fields.List(fields.Nested(MessageSchema), required=True)
-    next_cursor = nullable("Give it as `cursor` to get the next page; null on the last one.")
+    data = list_of(MessageSchema)
+    next_cursor = descriptions.next_cursor()
 
 
 class Messages(ma.Schema):
-    """The messages of a batch, in its order."""
+    """The messages of a batch, in the order of the request."""
 
-    data = fields.List(fields.Nested(MessageSchema), required=True)
+    data = list_of(MessageSchema)

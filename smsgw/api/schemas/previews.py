@@ -3,36 +3,28 @@
 import marshmallow as ma
 from marshmallow import fields, validate
 
-from .descriptions import described, text
+from .descriptions import boolean, described, integer, list_of, text
 
 
 class Sender(ma.Schema):
-    """A device that may send it."""
+    """A device that may send the message."""
 
-    device_id = text("Which device.")
-    online = fields.Boolean(required=True, metadata=described("Whether it was heard of lately."))
+    device_id = text("The name of the device.")
+    online = boolean("`true` if the device has contacted the server recently.")
 
 
 class Preview(ma.Schema):
-    """What would become of a message."""
+    """A message as it would be sent."""
 
-    to = text("The number as it would be kept.")
-    encoding = text("How it would go over the radio.", validate=validate.OneOf(("gsm7", "ucs2")))
-    segments = fields.Integer(required=True, metadata=described("How many SMS it would take."))
-    units = fields.Integer(
-        required=True, metadata=described("Septets in `gsm7`, UTF-16 units in `ucs2`.")
-    )
-    units_per_segment = fields.Integer(
-        required=True, metadata=described("The room in each segment.")
-    )
-    units_left = fields.Integer(
-        required=True, metadata=described("What still fits before another segment begins.")
-    )
+    to = text("The recipient's number as the server would store it.")
+    encoding = text("The encoding that would be used.", validate=validate.OneOf(("gsm7", "ucs2")))
+    segments = integer("The number of SMS segments that the text needs.")
+    units = integer("The length of the text: septets in `gsm7`, UTF-16 code units in `ucs2`.")
+    units_per_segment = integer("The number of units that fit into each segment.")
+    units_left = integer("The number of units that can be added before another segment is needed.")
     offending = fields.List(
         fields.String(),
         required=True,
-        metadata=described("The characters that rule `gsm7` out, each once."),
+        metadata=described("The characters that do not exist in `gsm7`, without repetitions."),
     )
-    devices = fields.List(
-        fields.Nested(Sender), required=True, metadata=described("The devices that may send it.")
-    )
+    devices = list_of(Sender)

@@ -8,14 +8,28 @@ from ...core.webhooks.deliveries import MOST_RECOVERED, STATUSES
 from ...core.webhooks.secrets import GRACE_SECONDS, LONGEST_GRACE_SECONDS
 from ...core.webhooks.urls import LONGEST_URL
 from ...http.parsing import StrictSchema
-from .descriptions import crm_id, crm_name, date_time, described, nullable, nullable_date_time, text
-from .fields import BoundedList, DateTime, QueryInteger, StrictBoolean, StrictInteger
+from . import descriptions
+from .descriptions import (
+    boolean,
+    date_time,
+    described,
+    integer,
+    list_of,
+    nullable,
+    nullable_date_time,
+    nullable_names,
+    text,
+)
+from .fields import BoundedList, DateTime, StrictBoolean, StrictInteger
 
-_EVENTS = described("Which events it wants; null or left out means all, future ones too.")
-_DEVICE_IDS = described("Only events of these devices; null or left out means all.")
+_EVENTS = described(
+    "The event types to send; `null` or omitted means all, including types added later."
+)
+_DEVICE_IDS = described("The devices whose events to send; `null` or omitted means all.")
 _URL = described(
-    "Where to POST them. `https`, unless the server's operator opened a network with "
-    "`SMSGW_WEBHOOK_ALLOWED_NETWORKS`. `amqps://user:password@host/vhost?exchange=NAME` publishes them by RabbitMQ.",
+    "The URL to POST events to. It must use `https`, unless the server's operator has allowed a network with "
+    "`SMSGW_WEBHOOK_ALLOWED_NETWORKS`. With `amqps://user:password@host/vhost?exchange=NAME`, events are published to "
+    "RabbitMQ.",
     format="uri",
     example="https://crm.example.org/sms",
 )
@@ -25,7 +39,7 @@ _LENGTH = validate.Length(min=1, max=LONGEST_URL)
 
 
 class WebhookChanges(StrictSchema):
-    """What to change of an endpoint; what is left out stays."""
+    """Changes to an endpoint; omitted fields keep their values."""
 
     url = fields.String(validate=_LENGTH, metadata=_URL)
     events = BoundedList(
@@ -41,157 +55,147 @@ class WebhookChanges(StrictSchema):
         metadata=_DEVICE_IDS,
     )
     enabled = StrictBoolean(
-        metadata=described("Whether it gets anything; true starts it again with a clean record.")
+        metadata=described(
+            "Set to `false` to send nothing to the endpoint. `true` starts it again and resets its failure count."
+        )
     )
 
 
 class NewWebhook(WebhookChanges):
-    """An endpoint to be added."""
+    """A new endpoint."""
 
     url = fields.String(required=True, validate=_LENGTH, metadata=_URL)
-    enabled = StrictBoolean(load_default=True, metadata=described("Whether it gets anything yet."))
+    enabled = StrictBoolean(
+        load_default=True, metadata=described("Set to `false` to send nothing to the endpoint yet.")
+    )
 
 
 class Rotation(StrictSchema):
-    """How long the old secret still signs."""
+    """The time during which the old secret still signs."""
 
     grace_seconds = StrictInteger(
         load_default=GRACE_SECONDS,
         validate=validate.Range(min=0, max=LONGEST_GRACE_SECONDS),
-        metadata=described("Seconds that the old secret signs too; 0 for one that has leaked."),
+        metadata=described(
+            "The number of seconds that the old secret signs too; use 0 if the secret has leaked."
+        ),
     )
 
 
 class Recovery(StrictSchema):
-    """Which time to make up for."""
+    """The period whose events to send."""
 
     since = DateTime(
-        required=True, metadata=described("Events from this time on.", format="date-time")
+        required=True, metadata=described("Send events from this time on.", format="date-time")
     )
     until = DateTime(
         allow_none=True,
-        metadata=described("Events before this time; left out, up to now.", format="date-time"),
+        metadata=described(
+            "Send events before this time; defaults to the current time.", format="date-time"
+        ),
     )
 
 
 class DeliveryQuery(StrictSchema):
-    """Which deliveries to list."""
+    """Filters for a list of deliveries."""
 
     status = fields.String(
-        validate=validate.OneOf(STATUSES), metadata=described("In this status now.")
+        validate=validate.OneOf(STATUSES), metadata=described("Only deliveries with this status.")
     )
     cursor = fields.String(
         validate=validate.Regexp(
-            r"^dlv_[0-9a-f]{32}\Z", error="Not a cursor that a page before gave."
+            r"^dlv_[0-9a-f]{32}\Z", error="Not the next_cursor of a previous page."
         ),
-        metadata=described("The `next_cursor` of the page before."),
+        metadata=described("The `next_cursor` of the previous page."),
     )
-    limit = QueryInteger(
-        load_default=50,
-        validate=validate.Range(min=1, max=200),
-        metadata=described("How many at most."),
-    )
+    limit = descriptions.limit(default=50, most=200)
 
 
 class Webhook(ma.Schema):
-    """Where you want your events."""
+    """An endpoint that receives events."""
 
-    id = text("Ours, `whe_…`.")
-    crm_id = text("Whose it is.")
-    crm = crm_name()
-    url = text("Where they go; a user's name and password in it are masked.")
-    events = fields.List(
-        fields.String(),
-        required=True,
-        allow_none=True,
-        metadata=described("Which; null means all."),
+    id = text("The ID of the endpoint, `whe_…`.")
+    crm_id = text("The ID of the CRM that the endpoint belongs to.")
+    crm = descriptions.crm_name()
+    url = text("The URL that events are sent to; a user name and password in it are masked.")
+    events = nullable_names("The event types that are sent; `null` means all.")
+    device_ids = nullable_names("The devices whose events are sent; `null` means all.")
+    enabled = boolean("`true` if events are sent to the endpoint.")
+    disabled_at = nullable_date_time("The time the endpoint was disabled.")
+    disabled_reason = nullable(
+        "The reason the endpoint is disabled: by hand, or the failure that lasted too long."
     )
-    device_ids = fields.List(
-        fields.String(),
-        required=True,
-        allow_none=True,
-        metadata=described("Of which devices; null means all."),
+    failing_since = nullable_date_time("The time of the first failure after the last success.")
+    consecutive_failures = integer("The number of failed attempts since the last success.")
+    last_success_at = nullable_date_time("The time of the last successful delivery.")
+    paused_until = nullable_date_time(
+        "The time before which no attempt is made, after several failures."
     )
-    enabled = fields.Boolean(required=True, metadata=described("Whether it gets anything."))
-    disabled_at = nullable_date_time("Since when it is switched off.")
-    disabled_reason = nullable("Why it is switched off: by hand, or what went wrong for too long.")
-    failing_since = nullable_date_time("The first failure after the last success.")
-    consecutive_failures = fields.Integer(
-        required=True, metadata=described("Failed attempts since the last success.")
-    )
-    last_success_at = nullable_date_time("When it last took one.")
-    paused_until = nullable_date_time("After several failures: no attempt before this.")
-    pending_count = fields.Integer(
-        required=True, metadata=described("Deliveries that wait or are on their way.")
-    )
-    created_at = date_time("When it was added.")
+    pending_count = integer("The number of deliveries that wait or are being sent.")
+    created_at = date_time("The time the endpoint was added.")
 
 
 class WebhookWithSecret(Webhook):
-    """A new endpoint with its secret, shown this once."""
+    """A new endpoint with its signing secret, shown only once."""
 
-    secret = text("`whsec_…`, for a Standard Webhooks library.")
+    secret = text("The signing secret, `whsec_…`, for a Standard Webhooks library.")
 
 
 class Webhooks(ma.Schema):
     """Endpoints, oldest first."""
 
-    data = fields.List(fields.Nested(Webhook), required=True)
+    data = list_of(Webhook)
 
 
 class DeliverySchema(ma.Schema):
-    """One event for one endpoint."""
+    """The delivery of one event to one endpoint."""
 
-    id = text("Ours, `dlv_…`.")
-    crm_id = crm_id("the CRM whose endpoint it is")
-    crm = crm_name()
-    endpoint_id = text("For which endpoint.")
-    event_id = text("Which event: what `webhook-id` says, the same in every attempt.")
-    event_type = text("What happened.")
-    status = text("Where it stands.", validate=validate.OneOf(STATUSES))
-    attempt_count = fields.Integer(required=True, metadata=described("How often it was tried."))
-    next_attempt_at = nullable_date_time("When it is tried next.")
-    created_at = date_time("When it was put down.")
-    settled_at = nullable_date_time("When it was delivered or given up.")
+    id = text("The ID of the delivery, `dlv_…`.")
+    crm_id = descriptions.crm_id("the ID of the CRM that the endpoint belongs to")
+    crm = descriptions.crm_name()
+    endpoint_id = text("The ID of the endpoint.")
+    event_id = text("The ID of the event, sent as `webhook-id` with every attempt.")
+    event_type = text("The type of the event.")
+    status = text("The status of the delivery.", validate=validate.OneOf(STATUSES))
+    attempt_count = integer("The number of attempts so far.")
+    next_attempt_at = nullable_date_time("The time of the next attempt.")
+    created_at = date_time("The time the delivery was created.")
+    settled_at = nullable_date_time("The time the event was delivered or given up.")
 
 
 class AttemptSchema(ma.Schema):
-    """One HTTP request."""
+    """One attempt to deliver an event."""
 
-    id = text("Ours, `att_…`.")
-    started_at = date_time("When.")
-    duration_seconds = fields.Float(required=True, metadata=described("How long it took."))
-    status_code = fields.Integer(
-        required=True, allow_none=True, metadata=described("What your server answered.")
+    id = text("The ID of the attempt, `att_…`.")
+    started_at = date_time("The time the attempt started.")
+    duration_seconds = fields.Float(
+        required=True, metadata=described("The duration of the attempt in seconds.")
     )
-    error = nullable("What went wrong, as a word for programs.")
-    detail = nullable("What went wrong, for people.")
+    status_code = integer("The HTTP status code of your server's answer.", allow_none=True)
+    error = nullable("The error as a code for programs.")
+    detail = nullable("The error as text for people.")
     response_text = nullable("The beginning of your server's answer.")
-    manual = fields.Boolean(required=True, metadata=described("Whether somebody asked for it."))
+    manual = boolean("`true` if somebody requested the attempt.")
 
 
 class DeliveryWithAttempts(DeliverySchema):
-    """One event for one endpoint, and each attempt."""
+    """A delivery with its attempts."""
 
-    attempts = fields.List(fields.Nested(AttemptSchema), required=True)
+    attempts = list_of(AttemptSchema)
 
 
 class DeliveryPage(ma.Schema):
-    """Some deliveries, newest first."""
+    """A page of deliveries, newest first."""
 
-    data = fields.List(fields.Nested(DeliverySchema), required=True)
-    next_cursor = nullable("Give it as `cursor` to get the next page; null on the last one.")
+    data = list_of(DeliverySchema)
+    next_cursor = descriptions.next_cursor()
 
 
 class Recovered(ma.Schema):
-    """What was put down again."""
+    """The result of a recovery."""
 
-    created_count = fields.Integer(
-        required=True, metadata=described("Events that had never been put down for this endpoint.")
-    )
-    requeued_count = fields.Integer(
-        required=True, metadata=described("Deliveries that had been given up.")
-    )
-    has_more = fields.Boolean(
-        required=True, metadata=described(f"There were more than {MOST_RECOVERED:,}: ask again.")
+    created_count = integer("The number of events that had no delivery to this endpoint before.")
+    requeued_count = integer("The number of deliveries that had been given up.")
+    has_more = boolean(
+        f"`true` if there are more than {MOST_RECOVERED:,} deliveries: repeat the request."
     )

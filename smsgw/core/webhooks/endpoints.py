@@ -36,11 +36,11 @@ def add(
     crm: AnyCrm,
     url: urls.Checked,
     *,
-    event_types: Sequence[str] | None,
-    device_ids: Sequence[str] | None,
-    enabled: bool,
     most: int,
     now: datetime,
+    event_types: Sequence[str] | None = None,
+    device_ids: Sequence[str] | None = None,
+    enabled: bool = True,
 ) -> tuple[WebhookEndpoint, str]:
     """Make an endpoint and return it with its secret, which REST shows only now.
 

@@ -22,9 +22,9 @@ SCHEDULED_DRAFT: dict[str, Any] = {
     "priority": 7,
 }
 DRAFTS: dict[str, Any] = {
-    "short": {"summary": "The least that is needed", "value": SHORT_DRAFT},
+    "short": {"summary": "Only the required fields", "value": SHORT_DRAFT},
     "reference": {"summary": "Safe to repeat", "value": DRAFT},
-    "scheduled": {"summary": "At a time, by one device", "value": SCHEDULED_DRAFT},
+    "scheduled": {"summary": "At a given time, by one device", "value": SCHEDULED_DRAFT},
 }
 MESSAGE: dict[str, Any] = {
     "id": _MESSAGE_ID,
