@@ -64,7 +64,6 @@ IMPORT_SQLALCHEMY = {
     "cli/entry.py",
     "http/idempotency.py",
     "http/last_seen.py",
-    "live/wakeup.py",
     "phones/mysmsapio/rest.py",
     "server/supervisor.py",
     "websocket_api/crm_rest.py",

@@ -20,8 +20,8 @@ from ..core.webhooks.claiming import Claimed
 from ..core.webhooks.due import FreeThreads
 from ..core.webhooks.outcomes import RetryRule
 from ..core.webhooks.settling import Finished
-from ..live.wakeup import change_listener
 from ..settings import Settings
+from ..store.change_listener import change_listener
 from ..store.db import Database
 from . import attempts, steps
 from .attempts import Carriers, OnResult

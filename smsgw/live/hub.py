@@ -21,10 +21,10 @@ from wsproto.connection import ConnectionType
 from wsproto.events import TextMessage
 
 from ..store import outages
+from ..store.change_listener import ChangeListener, change_listener
 from ..store.db import Database
 from .connection import After, SocketConnection, Step
 from .conversation import Answer, Conversation, Kind
-from .wakeup import ChangeListener, change_listener
 
 THREADS = 4
 POLL_SECONDS = 1.0

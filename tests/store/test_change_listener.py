@@ -5,7 +5,7 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from smsgw.live.wakeup import change_listener
+from smsgw.store.change_listener import change_listener
 from smsgw.store.db import Database, wake_up
 from smsgw.store.models import Operator
 from tests.conftest import NOW

@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import psycopg
 from sqlalchemy.engine import Engine
 
-from ..store import outages
-from ..store.db import CHANNEL, NOTIFY_SECONDS, Database
-from ..store.engines import postgresql_options
-from ..store.poolers import is_pooled
+from . import outages
+from .db import CHANNEL, NOTIFY_SECONDS, Database
+from .engines import postgresql_options
+from .poolers import is_pooled
 
 POLL_SECONDS = 0.05
 # How often to look for work where a pooler takes the notifications away.
