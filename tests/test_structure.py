@@ -61,11 +61,8 @@ KNOW_FLASK = range(3, 6)
 STATEMENTS = {"Query", "Change", "RowUpdate", "Insert", "InsertNew"}
 # What a transaction is may be named everywhere. Beyond that only these import it above core: the list may only shrink.
 IMPORT_SQLALCHEMY = {
-    "cli/entry.py",
     "http/idempotency.py",
-    "http/last_seen.py",
     "phones/mysmsapio/rest.py",
-    "server/supervisor.py",
     "websocket_api/crm_rest.py",
     "websocket_api/crm_socket.py",
     "websocket_api/translation.py",

@@ -3,13 +3,11 @@
 from typing import Any
 
 import click
-from alembic.util import CommandError
-from sqlalchemy.exc import SQLAlchemyError
 
 from .. import __version__, logs
 from ..errors import GatewayError
 from ..settings import SettingsError
-from ..store import poolers
+from ..store import outages
 
 
 class Cli(click.Group):
@@ -21,12 +19,8 @@ class Cli(click.Group):
             return super().invoke(ctx)
         except (GatewayError, SettingsError) as error:
             raise click.ClickException(_one_line(str(error))) from None
-        except CommandError as error:
-            raise click.ClickException(
-                f"the database is newer than this version: {_one_line(str(error))}"
-            ) from None
-        except SQLAlchemyError as error:
-            raise click.ClickException(f"the database: {poolers.reason(error)}") from None
+        except outages.DatabaseError as error:
+            raise click.ClickException(f"the database: {outages.reason(error)}") from None
 
 
 @click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})

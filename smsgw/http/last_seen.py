@@ -4,8 +4,6 @@ import atexit
 import threading
 from datetime import datetime
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from ..core.devices.logins import Login
 from ..core.devices.presence import Sightings
 from ..store import outages
@@ -61,5 +59,5 @@ class LastSeenWriter:
         try:
             with self._database.transaction() as session:
                 self.sightings.write(session)
-        except SQLAlchemyError as error:
+        except outages.DatabaseError as error:
             outages.log.note(error)

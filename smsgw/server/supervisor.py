@@ -17,15 +17,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alembic.util import CommandError
-from sqlalchemy.exc import SQLAlchemyError
-
 from .. import logs
 from .. import settings as settings_module
 from ..core.events import recording
 from ..errors import GatewayError
 from ..settings import Settings, SettingsError
-from ..store import migrations, poolers
+from ..store import migrations, outages
 from ..store.db import Database
 from . import address as server_address
 from . import signals
@@ -159,10 +156,10 @@ def prepare(settings: Settings) -> None:
             migrations.upgrade(database)
             with database.transaction() as session:
                 recording.raise_feed_base(session)
-    except SQLAlchemyError as error:
-        raise StartFailed(f"the database cannot be used: {poolers.reason(error)}") from None
-    except CommandError as error:
-        raise StartFailed(f"the database is newer than this version: {error}") from None
+    except outages.DatabaseError as error:
+        raise StartFailed(f"the database cannot be used: {outages.reason(error)}") from None
+    except migrations.NewerTables as error:
+        raise StartFailed(str(error)) from None
 
 
 def _child(name: str, listener: socket.socket) -> Child:

@@ -3,8 +3,9 @@
 import sqlite3
 import threading
 import time
+from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, ClassVar, Generic, TypeVar
 
 import psycopg
 from sqlalchemy.engine import Engine
@@ -20,54 +21,53 @@ POOLED_SECONDS = 0.25
 # How long the end of the process may wait for a thread that listens to PostgreSQL.
 STEP_SECONDS = 0.2
 
+_Connection = TypeVar("_Connection", sqlite3.Connection, psycopg.Connection[Any])
 
-class ChangeListener(Protocol):
-    """Waits for changes of the database, for one thread."""
+
+class _Listener(ABC, Generic[_Connection]):
+    """Waits for changes of the database, for one thread, and reconnects by itself after the database was away."""
+
+    # What the driver raises where the database cannot be used.
+    error: ClassVar[type[Exception]]
+
+    def __init__(self, stop: threading.Event) -> None:
+        self._stop = stop
+        self._connection: _Connection | None = None
 
     def wait(self, timeout_seconds: float) -> bool:
         """Wait until something may have been written, and return whether it was; `timeout_seconds` at most."""
+        try:
+            return self._has_changed(timeout_seconds)
+        except self.error as error:
+            outages.log.note(error)
+            self.close()
+            self._stop.wait(timeout_seconds)
+            return False
 
     def close(self) -> None:
         """Close its connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @abstractmethod
+    def _has_changed(self, timeout_seconds: float) -> bool: ...
 
 
-def change_listener(database: Database, stop: threading.Event) -> ChangeListener:
-    """Return the listener for this kind of database; its `wait` returns at once after `stop` is set."""
-    if database.is_sqlite:
-        return SqliteChangeListener(str(database.url.database), stop)
-    return PostgresChangeListener(database.engine, stop)
-
-
-class SqliteChangeListener:
+class SqliteChangeListener(_Listener[sqlite3.Connection]):
     """Notices when any other connection, of this process or another, has committed.
 
     `data_version` reads a counter in shared memory: it takes no lock and costs some microseconds.
     """
 
+    error = sqlite3.Error
+
     def __init__(self, path: str, stop: threading.Event) -> None:
-        self._stop = stop
+        super().__init__(stop)
         self._path = path
-        self._connection: sqlite3.Connection | None = None
         self._seen = 0
         with suppress(sqlite3.Error):
             self._seen = self._version()
-
-    def wait(self, timeout_seconds: float) -> bool:
-        """See `ChangeListener`."""
-        try:
-            return self._has_changed(timeout_seconds)
-        except sqlite3.Error as error:
-            outages.log.note(error)
-            self.close()
-            self._seen = 0
-            self._stop.wait(timeout_seconds)
-            return False
-
-    def close(self) -> None:
-        """See `ChangeListener`."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
 
     def _has_changed(self, timeout_seconds: float) -> bool:
         deadline = time.monotonic() + timeout_seconds
@@ -83,41 +83,28 @@ class SqliteChangeListener:
             self._connection = sqlite3.connect(
                 self._path, isolation_level=None, check_same_thread=False
             )
+            # The counter of another connection does not compare: whatever it says now counts as a change.
+            self._seen = 0
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         return int(version)
 
 
-class PostgresChangeListener:
-    """Notices `NOTIFY`, and reconnects by itself after the server was away.
+class PostgresChangeListener(_Listener[psycopg.Connection[Any]]):
+    """Notices `NOTIFY`.
 
     Behind a pooler it would listen on a connection that another client is given next, so it reports a change at fixed
     intervals there.
     """
 
+    error = psycopg.Error
+
     def __init__(self, engine: Engine, stop: threading.Event) -> None:
-        self._stop = stop
+        super().__init__(stop)
         self._engine = engine
-        self._connection: psycopg.Connection[Any] | None = None
         self._has_echo = False
         self._is_pooled = False
 
-    def wait(self, timeout_seconds: float) -> bool:
-        """See `ChangeListener`."""
-        try:
-            return self._wait_for_notification(timeout_seconds)
-        except psycopg.Error as error:
-            outages.log.note(error)
-            self.close()
-            self._stop.wait(timeout_seconds)
-            return False
-
-    def close(self) -> None:
-        """See `ChangeListener`."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _wait_for_notification(self, timeout_seconds: float) -> bool:
+    def _has_changed(self, timeout_seconds: float) -> bool:
         if self._is_pooled:
             return not self._stop.wait(min(timeout_seconds, POOLED_SECONDS))
         if self._connection is None:
@@ -144,3 +131,13 @@ class PostgresChangeListener:
             if list(connection.notifies(timeout=min(left, STEP_SECONDS), stop_after=1)):
                 return True
         return False
+
+
+ChangeListener = SqliteChangeListener | PostgresChangeListener
+
+
+def change_listener(database: Database, stop: threading.Event) -> ChangeListener:
+    """Return the listener for this kind of database; its `wait` returns at once after `stop` is set."""
+    if database.is_sqlite:
+        return SqliteChangeListener(str(database.url.database), stop)
+    return PostgresChangeListener(database.engine, stop)

@@ -116,7 +116,7 @@ class Database:
         try:
             with self._readers.connect() as connection:
                 connection.exec_driver_sql(f"NOTIFY {CHANNEL}")
-        except sa.exc.SQLAlchemyError as error:
+        except outages.DatabaseError as error:
             outages.log.note(error)
 
     def close(self) -> None:

@@ -10,9 +10,12 @@ import sqlalchemy as sa
 
 from ..logs import redact
 
+# What any statement may raise, whichever driver it came from.
+DatabaseError = sa.exc.SQLAlchemyError
 LOG_SECONDS = 10.0
-MOST_CHARACTERS = 300
+MOST_CHARACTERS = 1000
 
+_POOL_MODE = "set pool_mode = transaction or session in PgBouncer"
 # What SQLite says when a statement is wrong (SQLITE_ERROR), against what a disk, a lock or a file does.
 _OUR_FAULT = 1
 _READ_ONLY = psycopg.errors.ReadOnlySqlTransaction
@@ -40,9 +43,11 @@ def is_read_only(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """What the driver says, in one line without passwords."""
+    """What the driver says, in one line without passwords, and what to do where a pooler refuses."""
     cause = getattr(error, "orig", None) or error
-    return redact(" ".join(str(cause).split()))[:MOST_CHARACTERS] or type(cause).__name__
+    text = redact(" ".join(str(cause).split())) or type(cause).__name__
+    remedy = f": {_POOL_MODE}" if "statement pooling mode" in text else ""
+    return text[:MOST_CHARACTERS] + remedy
 
 
 class OutageLog:

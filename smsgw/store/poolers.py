@@ -7,9 +7,6 @@ somebody else: prepared statements (whose names are the same in each of our proc
 from typing import Any
 
 import psycopg
-from sqlalchemy.exc import SQLAlchemyError
-
-from .. import logs
 
 
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:
@@ -22,11 +19,3 @@ def is_pooled(connection: psycopg.Connection[Any]) -> bool:
     row = connection.execute("SELECT pg_backend_pid()", prepare=False).fetchone()
     connection.autocommit = was
     return row != (connection.info.backend_pid,)
-
-
-def reason(error: SQLAlchemyError) -> str:
-    """Why the database cannot be used, in one line without a password, and what to do where a pooler refuses."""
-    text = logs.redact(" ".join(str(getattr(error, "orig", None) or error).split()))
-    if "statement pooling mode" in text:
-        return f"{text}: set pool_mode = transaction or session in PgBouncer"
-    return text

@@ -52,6 +52,16 @@ def test_an_upgrade_of_an_upgraded_database_does_nothing(database):
     assert migrations.upgrade(database) == before == migrations.head()
 
 
+def test_tables_of_a_newer_version_are_refused(new_url):
+    database = Database(new_url)
+    migrations.upgrade(database, "0001")
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(migrations.NewerTables, match=r"newer than this version: .*9999"):
+        migrations.upgrade(database)
+    database.close()
+
+
 def test_a_new_database_has_no_revision(new_url):
     database = Database(new_url)
     assert migrations.current(database) is None

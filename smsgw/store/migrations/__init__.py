@@ -7,6 +7,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy.engine import Connection
 
 from ...errors import GatewayError
@@ -21,11 +22,18 @@ class BrokenReferences(GatewayError):
     code = "broken_references"
 
 
+class NewerTables(GatewayError):
+    """A newer version of the program has made these tables."""
+
+    code = "newer_tables"
+
+
 def upgrade(database: Database, revision: str = "head") -> str:
     """Bring the tables to `revision` in one transaction and return the revision that is in force then.
 
     Safe when several processes start at once: one works, the others wait and find nothing to do. On SQLite
-    foreign keys are off meanwhile, because a rebuilt table would otherwise cascade into its children.
+    foreign keys are off meanwhile, because a rebuilt table would otherwise cascade into its children. Raises
+    `NewerTables`.
     """
     with database.engine.connect() as connection:
         if database.is_sqlite:
@@ -70,7 +78,10 @@ def _upgrade_postgresql(connection: Connection, revision: str) -> None:
 def _run(connection: Connection, revision: str) -> None:
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    try:
+        command.upgrade(config, revision)
+    except CommandError as error:
+        raise NewerTables(f"the database is newer than this version: {error}") from None
 
 
 def _config() -> Config:
