@@ -11,7 +11,6 @@ from ..http.answers import answer
 from ..http.context import services
 from ..http.guards import crm_or_operator_required, crm_required, this_crm
 from ..http.idempotency import once
-from ..store.models import WebhookEndpoint
 from . import readers
 from .openapi.blueprint import DocumentedBlueprint
 from .openapi.examples import webhooks as examples
@@ -59,7 +58,7 @@ def show(delivery_id: str) -> Response:
     """
     with services().database.reading() as session:
         delivery = readers.delivery(session, delivery_id)
-        endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
+        endpoint = endpoints.of_delivery(session, delivery)
         shown = deliveries.shape(session, delivery)
         return answer(readers.of_endpoint(session, endpoint, shown))
 

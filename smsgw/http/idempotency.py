@@ -5,38 +5,20 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
 
-import sqlalchemy as sa
 from flask import Response, request
 from sqlalchemy.orm import Session
 
 from .. import clock
-from ..core.operations.housekeeping import IDEMPOTENCY_LASTS
-from ..errors import BadRequest, Conflict
-from ..store.inserts import InsertNew
-from ..store.models import IdempotentRequest
+from ..core.accounts import idempotency
+from ..core.accounts.idempotency import KeptAnswer, KeyedRequest
+from ..errors import BadRequest
 from . import guards
 from .answers import json_answer
 from .context import services
 from .parsing import parsed_body
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-
-
-class _Request(NamedTuple):
-    caller: str
-    key: str
-    request_hash: str
-    created_at: datetime
-
-
-_NEW_REQUESTS = InsertNew(
-    IdempotentRequest,
-    _Request,
-    conflict_on=[IdempotentRequest.caller, IdempotentRequest.key],
-    returning=IdempotentRequest.key,
-)
 
 Act = Callable[[Session, datetime], Response]
 
@@ -60,19 +42,13 @@ def _once(act: Act, keep: Callable[[Response], str | None]) -> Response:
     with services().database.transaction() as session:
         if key is None:
             return act(session, clock.now())
-        earlier = _begin(session, key, clock.now())
+        keyed = KeyedRequest(guards.caller(), key, _request_hash(), clock.now())
+        earlier = idempotency.begin(session, keyed)
         if earlier is not None:
             return _again(earlier)
         answer = act(session, clock.now())
-        session.execute(
-            sa.update(IdempotentRequest)
-            .where(IdempotentRequest.caller == guards.caller(), IdempotentRequest.key == key)
-            .values(
-                status_code=answer.status_code,
-                location=answer.headers.get("Location"),
-                body=keep(answer),
-            )
-        )
+        location = answer.headers.get("Location")
+        idempotency.keep_answer(session, keyed, answer.status_code, location, keep(answer))
         return answer
 
 
@@ -91,39 +67,13 @@ def _key() -> str | None:
     return key
 
 
-def _begin(session: Session, key: str, now: datetime) -> IdempotentRequest | None:
-    """Record this request and return `None`, or return the request that used the key before."""
-    caller = guards.caller()
-    is_this = sa.and_(IdempotentRequest.caller == caller, IdempotentRequest.key == key)
-    session.execute(
-        sa.delete(IdempotentRequest).where(
-            is_this, IdempotentRequest.created_at <= now - IDEMPOTENCY_LASTS
-        )
-    )
-    if _NEW_REQUESTS.new(session, [_Request(caller, key, _request_hash(), now)]):
-        return None
-    return session.scalars(sa.select(IdempotentRequest).where(is_this)).one()
-
-
 def _request_hash() -> str:
     wanted = [request.method, request.path.rstrip("/"), parsed_body()]
     return hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
 
 
-def _again(earlier: IdempotentRequest) -> Response:
-    if earlier.request_hash != _request_hash():
-        raise Conflict(
-            "this Idempotency-Key was used before for another request",
-            code="idempotency_key_used",
-        )
-    if earlier.body is None:
-        raise Conflict(
-            "this request was made before, and the secret it gave was shown only once: "
-            "rotate it to get a new one",
-            code="secret_shown_once",
-            details={"location": earlier.location},
-        )
-    answer = json_answer(earlier.body, earlier.status_code or 200)
+def _again(earlier: KeptAnswer) -> Response:
+    answer = json_answer(earlier.body, earlier.status_code)
     if earlier.location is not None:
         answer.headers["Location"] = earlier.location
     answer.headers["Idempotency-Replayed"] = "true"

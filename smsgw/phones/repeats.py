@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from ..core.messages import receiving
+from ..core.messages import phone_ids
 from ..sms import phone_times
 from ..sms.texts import text_of
 
@@ -38,7 +38,7 @@ def _recent(session: Session, device_id: str, digest: str, now: datetime) -> str
     span = _REPEATED_WITHIN // _MINUTE
     # Later ones too: another server's clock may be ahead.
     around = {f"{digest}-{minute + n}" for n in range(-span, span + 1)}
-    found = receiving.find_latest(session, device_id, around, now - _REPEATED_WITHIN)
+    found = phone_ids.find_latest(session, device_id, around, now - _REPEATED_WITHIN)
     return found or f"{digest}-{minute}"
 
 

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from flask import Blueprint, Response, request
 from sqlalchemy.orm import Session
 
@@ -12,7 +11,7 @@ from ..addresses import Guard
 from ..core.accounts import crms, routes
 from ..core.devices import pairing, registry, routing
 from ..core.events import feed
-from ..core.messages import queueing
+from ..core.messages import phone_ids, queueing
 from ..core.messages import reading as stored_messages
 from ..core.messages.drafts import Draft
 from ..core.webhooks import endpoints, urls
@@ -22,7 +21,7 @@ from ..http.context import services
 from ..http.guards import crm_required, operator_required, public, this_crm
 from ..http.idempotency import once
 from ..live import upgrade
-from ..store.models import Device, InboxEntry, Message
+from ..store.models import Message
 from ..store.rows import AnyCrm, MessageRow
 from . import crm_socket, frames, keys, translation
 
@@ -154,8 +153,6 @@ def _add_webhook(session: Session, crm: AnyCrm, url: urls.Checked, now: datetime
 
 
 def _check_device(session: Session, crm: AnyCrm, device_id: str) -> None:
-    if "\0" in device_id:
-        raise NotFound("no device with the character NUL in its name")
     registry.get(session, device_id)
     if not routing.may_use(session, crm, device_id):
         text = f"the device {device_id!r} is not mapped to this CRM"
@@ -173,30 +170,16 @@ def _find_message(session: Session, crm: AnyCrm, message_id: str) -> Message:
     try:
         return stored_messages.get(session, crm, message_id)
     except NotFound:
-        found = session.scalars(_by_phone_id(crm, message_id)).first()
+        found = phone_ids.find_message(session, crm, message_id)
         if found is None:
             raise
         return found
 
 
-def _by_phone_id(crm: AnyCrm, phone_id: str) -> sa.Select[Message]:
-    """Return the newest incoming SMS of this CRM to which some device gave this id."""
-    # Of all devices, not only those it may use now: what came in for it stays its own.
-    of_device = Message.inbound_key.in_(sa.select(Device.id.concat(f":{phone_id}")))
-    is_it = sa.or_(of_device, Message.inbound_key == phone_id.lower())
-    return (
-        sa.select(Message)
-        .join(InboxEntry, InboxEntry.message_id == Message.id)
-        .where(InboxEntry.crm_id == crm.id, is_it if ids.is_uuid(phone_id) else of_device)
-        .order_by(Message.id.desc())
-        .limit(1)
-    )
-
-
 def _shape(message: Message | MessageRow) -> dict[str, Any]:
     is_inbound = message.direction == "inbound"
     shown = {
-        "messageId": translation.phone_id(message) if is_inbound else message.id,
+        "messageId": phone_ids.phone_id(message) if is_inbound else message.id,
         "deviceId": message.device_id,
         "direction": message.direction,
         "status": translation.STATUS[message.status],

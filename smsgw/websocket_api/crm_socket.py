@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from .. import clock, ids
-from ..core.accounts import rate_limits
+from ..core.accounts import crms, rate_limits
 from ..core.accounts.rate_limits import Limit
-from ..core.devices import routing
+from ..core.devices import presence, registry, routing
 from ..core.events import feed
 from ..core.messages import queueing
 from ..core.messages.drafts import Draft
@@ -21,7 +20,7 @@ from ..errors import Invalid, TooMany
 from ..live.conversation import Answer, Close, Kind
 from ..settings import Settings
 from ..store.db import Database
-from ..store.models import Crm, Device
+from ..store.models import Crm
 from . import frames, translation
 from .frames import Frame, FrameError
 
@@ -34,9 +33,6 @@ MAX_ID = 200
 MAX_TEXT = 64 * 1024
 SENDS = Limit("socket sends", 6000, 60)
 REVOKED = Close(frames.CLOSE_REVOKED, "the API key is not valid any more")
-
-
-_IS_ADMITTED = sa.and_(Crm.removed_at.is_(None), Crm.enabled)
 
 
 def _find_ready(
@@ -57,8 +53,7 @@ def _inspect(
 ) -> list["CrmConversation"]:
     """Return the conversations whose key is void."""
     with database.reading() as session:
-        rows = session.execute(sa.select(Crm.id, Crm.key_hash).where(_IS_ADMITTED))
-        hashes = dict(rows.all())
+        hashes = crms.key_hashes(session)
     return [one for one in conversations if hashes.get(one.key) != one.key_hash]
 
 
@@ -99,7 +94,7 @@ class CrmConversation:
         now = clock.now()
         with self._database.reading() as session:
             crm = self._find_crm(session)
-            online = [] if crm is None else _online(session, crm)
+            online = [] if crm is None else presence.online_ids(session, crm)
         moment = frames.moment(now)
         self._online_frames = [
             frames.write("deviceConnected", {"deviceId": device_id, "timestamp": moment})
@@ -145,9 +140,7 @@ class CrmConversation:
         return taken
 
     def _find_crm(self, session: Session) -> Crm | None:
-        return session.scalars(
-            sa.select(Crm).where(Crm.id == self.key, Crm.key_hash == self.key_hash, _IS_ADMITTED)
-        ).one_or_none()
+        return crms.find_enabled(session, self.key, self.key_hash)
 
     def _handle(self, frame: Frame) -> Answer:
         now = clock.now()
@@ -187,24 +180,8 @@ class CrmConversation:
             raise FrameError(error.code, error.message) from None
 
 
-def _online(session: Session, crm: Crm) -> list[str]:
-    """Return the CRM's devices that are online, as last sent to it."""
-    translated = sa.select(Device.id).where(Device.is_online, Device.removed_at.is_(None))
-    usable = set(routing.device_ids_of(session, crm))
-    return [
-        device_id
-        for device_id in session.scalars(translated.order_by(Device.id))
-        if device_id in usable
-    ]
-
-
 def _check_device(session: Session, crm: Crm, device_id: str) -> None:
-    if "\0" in device_id or not _is_there(session, device_id):
+    if registry.find(session, device_id) is None:
         raise FrameError("unknown_device", f"there is no device {device_id[:80]!r}")
     if not routing.may_use(session, crm, device_id):
         raise FrameError("forbidden", f"the device {device_id!r} is not mapped to this CRM")
-
-
-def _is_there(session: Session, device_id: str) -> bool:
-    is_it = sa.exists().where(Device.id == device_id, Device.removed_at.is_(None))
-    return session.scalar(sa.select(is_it)) is True

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from .. import clock
 from ..core.accounts import enrolment, ownership
-from ..core.devices import logins, pairing, routing
+from ..core.devices import logins, pairing, registry, routing
 from ..core.devices.logins import Login
 from ..core.devices.protocols import SOCKET
 from ..errors import Conflict, Forbidden, Invalid, Unauthorized
@@ -86,9 +86,7 @@ def _check_phone(phone: str | None) -> None:
 
 def _find_known(session: Session, device_id: str, who: _Registrant) -> Device | None:
     """Return the device of that name, locked; `None` where there is none, or where an operator restores it."""
-    if "\0" in device_id:
-        return None
-    device = session.get(Device, device_id, with_for_update=True)
+    device = registry.lock_any(session, device_id)
     is_gone = device is not None and device.removed_at is not None
     return None if is_gone and who.is_operator else device
 

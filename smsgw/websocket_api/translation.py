@@ -1,15 +1,13 @@
 """Translates our events and messages into the terms of the CRM WebSocket API."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from .. import ids
-from ..store.models import Event, Message
-from ..store.rows import MessageRow
+from ..core.messages import phone_ids
+from ..store.models import Event
 from . import frames
 
 # Statuses of ours that say the same to these clients; `received` is for incoming ones, which they are not told of here.
@@ -43,14 +41,9 @@ _TOLD = {
 
 def translate(session: Session, rows: Sequence[Event]) -> list[str | None]:
     """Return a frame for each event, `None` for events that this API does not have."""
-    phone_ids = _phone_ids(session, rows)
-    return [_frame(row, phone_ids) for row in rows]
-
-
-def phone_id(message: Message | MessageRow) -> str:
-    """Return the id that the device gave an incoming SMS; a UUID in lower case."""
-    key = message.inbound_key or ""
-    return key if ids.is_uuid(key) else key.removeprefix(f"{message.device_id}:")
+    received = [row.message_id for row in rows if row.type == "message.received"]
+    names = phone_ids.of_messages(session, [one for one in received if one is not None])
+    return [_frame(row, names) for row in rows]
 
 
 def error_text(status: str, reason: str | None, is_stuck: bool) -> str | None:
@@ -65,19 +58,13 @@ def moment(written: str) -> str:
     return written.replace(".000Z", "Z")
 
 
-def _phone_ids(session: Session, rows: Sequence[Event]) -> dict[str | None, str]:
-    wanted = [row.message_id for row in rows if row.type == "message.received"]
-    found = session.scalars(sa.select(Message).where(Message.id.in_(wanted)))
-    return {message.id: phone_id(message) for message in found}
-
-
-def _frame(row: Event, phone_ids: dict[str | None, str]) -> str | None:
+def _frame(row: Event, phone_ids: Mapping[str, str]) -> str | None:
     event = _TOLD.get(row.type)
     if event is None:
         return None
     body = json.loads(row.body)
     if event == frames.MESSAGE_RECEIVED:
-        data = _received(body, phone_ids.get(row.message_id, row.message_id))
+        data = _received(body, phone_ids.get(row.message_id or "", row.message_id))
     elif event == frames.MESSAGE_STATUS:
         data = _status(body)
     else:

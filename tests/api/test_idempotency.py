@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core.operations import housekeeping
+from smsgw.core.accounts import idempotency
 from smsgw.store.models import IdempotentRequest
 
 from .conftest import DRAFT, Api
@@ -94,7 +94,7 @@ def test_what_failed_is_not_kept(api: Api):
 def test_a_key_is_forgotten_after_a_day_also_without_the_worker(api: Api):
     api.post("/messages", DRAFT, _keyed(api))
     with api.world.database.transaction() as session:
-        old = clock.now() - housekeeping.IDEMPOTENCY_LASTS - timedelta(seconds=1)
+        old = clock.now() - idempotency.LASTS - timedelta(seconds=1)
         session.execute(sa.update(IdempotentRequest).values(created_at=old))
     assert api.post("/messages", {**DRAFT, "content": "other"}, _keyed(api)).status_code == 202
 

@@ -21,6 +21,7 @@ from ..webhooks import endpoints
 from . import crm_names, enrolment, ownership
 
 MOST_WAITING = 100
+_IS_ENABLED = sa.and_(Crm.enabled, Crm.removed_at.is_(None))
 _IS_WAITING = sa.and_(~Crm.approved, Crm.removed_at.is_(None))
 
 
@@ -120,6 +121,17 @@ _CALLER = Query(
 def find_caller(database: Database, key: str) -> Caller | None:
     """The CRM this API key belongs to, disabled ones too."""
     return _CALLER.read(database, key_hash=ids.hash_secret(key))
+
+
+def key_hashes(session: Session) -> dict[str, str]:
+    """The hashed keys of all enabled CRMs, by id."""
+    return dict(session.execute(sa.select(Crm.id, Crm.key_hash).where(_IS_ENABLED)).all())
+
+
+def find_enabled(session: Session, crm_id: str, key_hash: str) -> Crm | None:
+    """The CRM if it is enabled and still has this key."""
+    is_it = sa.and_(Crm.id == crm_id, Crm.key_hash == key_hash, _IS_ENABLED)
+    return session.scalars(sa.select(Crm).where(is_it)).one_or_none()
 
 
 def rotate(crm: Crm) -> str:

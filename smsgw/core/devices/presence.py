@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from ...store.models import Device
 from ...store.queries import Change
+from ...store.rows import AnyCrm
 from ...store.tables import plain
 from ..events import recording
 from . import protocols, registry, routing
@@ -91,6 +92,13 @@ def leave(session: Session, device_id: str, socket_id: str, now: datetime) -> No
         .where(Device.id == device_id, Device.socket_id == socket_id)
         .values(socket_id=None, last_seen_at=now)
     )
+
+
+def online_ids(session: Session, crm: AnyCrm) -> list[str]:
+    """The devices of the CRM that are online, as last announced to it, by name."""
+    is_online = sa.select(Device.id).where(Device.is_online, Device.removed_at.is_(None))
+    usable = set(routing.device_ids_of(session, crm))
+    return [name for name in session.scalars(is_online.order_by(Device.id)) if name in usable]
 
 
 def has_changes(session: Session, now: datetime, offline_seconds: int) -> bool:

@@ -18,10 +18,27 @@ _THERE = sa.select(Device).where(Device.removed_at.is_(None)).order_by(Device.id
 
 def get(session: Session, device_id: str) -> Device:
     """The device with that name; `NotFound` when there is none."""
-    device = session.get(Device, device_id)
-    if device is None or device.removed_at is not None:
+    device = find(session, device_id)
+    if device is None:
         raise NotFound(f"no device {device_id[:80]!r}")
     return device
+
+
+def find(session: Session, device_id: str) -> Device | None:
+    """The device with that name, `None` when there is none."""
+    # PostgreSQL cannot even be asked for a name with NUL in it.
+    device = None if "\0" in device_id else session.get(Device, device_id)
+    return None if device is None or device.removed_at is not None else device
+
+
+def lock_any(session: Session, device_id: str) -> Device | None:
+    """The device that has or had that name, locked until the commit; `None` when there was none."""
+    return None if "\0" in device_id else session.get(Device, device_id, with_for_update=True)
+
+
+def count_ever(session: Session) -> int:
+    """How many devices there are or were, removed ones included."""
+    return session.scalar(sa.select(sa.func.count()).select_from(Device)) or 0
 
 
 def everyone(session: Session) -> list[Device]:

@@ -76,6 +76,12 @@ _OF_MESSAGES = Query(
 )
 
 
+def find(session: Session, device_id: str, dispatch_id: str) -> Dispatch | None:
+    """The dispatch with that id if the device was handed it."""
+    dispatch = session.get(Dispatch, dispatch_id)
+    return dispatch if dispatch is not None and dispatch.device_id == device_id else None
+
+
 def of_message(session: Session, message_id: str) -> Sequence[Dispatch]:
     """All dispatches of the message, oldest first."""
     return session.scalars(

@@ -1,7 +1,7 @@
 """Stores inbound SMS exactly once, however often and by whichever way a phone sends them."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from ...store.queries import Query, not_null
 from ...store.rows import MessageRow
 from ..devices import routing
 from ..devices.locking import Locked
+from . import phone_ids
 from .history import HistoryWriter
 
 MAX_CONTENT_BYTES = 65536
@@ -92,7 +93,9 @@ def receive(
     """
     if not batch:
         return
-    by_key = {key: item for item in reversed(batch) for key in [_key(device.id, item.phone_id)]}
+    by_key = {
+        key: item for item in reversed(batch) for key in [phone_ids.key(device.id, item.phone_id)]
+    }
     wanted = dict(reversed(by_key.items()))
     made = [_row(device, region, key, item, history.now) for key, item in wanted.items()]
     # In one order everywhere, so that two phones with the same ids wait for each other and do not deadlock.
@@ -100,31 +103,6 @@ def receive(
     new_ids = set(_NEW_MESSAGES.new(session, ordered))
     _warn_of_other_content(session, device, [row for row in made if row.id not in new_ids])
     _tell(session, device, [row for row in made if row.id in new_ids], history)
-
-
-def find_id(session: Session, device_id: str, phone_id: str) -> str:
-    """Return our id of the SMS that the device sent under this id; it must exist."""
-    return session.scalars(
-        sa.select(Message.id).where(Message.inbound_key == _key(device_id, phone_id))
-    ).one()
-
-
-def find_latest(
-    session: Session, device_id: str, phone_ids: Collection[str], since: datetime
-) -> str | None:
-    """The one of these ids under which the device brought an SMS last, `None` where none came since then."""
-    keys = {_key(device_id, phone_id): phone_id for phone_id in phone_ids}
-    found = session.scalars(
-        sa.select(Message.inbound_key)
-        .where(Message.inbound_key.in_(keys), Message.created_at >= since)
-        .order_by(Message.created_at.desc())
-        .limit(1)
-    ).one_or_none()
-    return keys[found] if found else None
-
-
-def _key(device_id: str, phone_id: str) -> str:
-    return phone_id.lower() if ids.is_uuid(phone_id) else f"{device_id}:{phone_id}"
 
 
 def _row(device: Locked, region: str | None, key: str, item: Received, now: datetime) -> MessageRow:

@@ -13,18 +13,16 @@ from ...store.models import (
     Dispatch,
     Event,
     HistoryEntry,
-    IdempotentRequest,
     Message,
     QuarantinedItem,
     WorkerHeartbeat,
 )
-from ..accounts import rate_limits
+from ..accounts import idempotency, rate_limits
 from ..devices import capacity
 from ..messages.history import HistoryWriter
 
 ACCEPTED_IS_STUCK_AFTER = timedelta(hours=14)
 SENDING_IS_STUCK_AFTER = timedelta(hours=24)
-IDEMPOTENCY_LASTS = timedelta(hours=24)
 _AT_ONCE = 500
 
 
@@ -96,9 +94,7 @@ def purge(session: Session, settings: Settings, now: datetime) -> int:
 
 def forget_requests(session: Session, now: datetime) -> None:
     """Remove what was answered under an `Idempotency-Key` longer than a day ago, and count that long unused."""
-    session.execute(
-        sa.delete(IdempotentRequest).where(IdempotentRequest.created_at <= now - IDEMPOTENCY_LASTS)
-    )
+    idempotency.forget_old(session, now)
     rate_limits.forget_unused(session, now)
 
 

@@ -77,6 +77,11 @@ def get_any(session: Session, endpoint_id: str) -> WebhookEndpoint:
     return _one(session, endpoint_id, sa.true())
 
 
+def of_delivery(session: Session, delivery: Delivery) -> WebhookEndpoint:
+    """The endpoint the delivery goes to, also when it was removed since."""
+    return session.get_one(WebhookEndpoint, delivery.endpoint_id)
+
+
 def of_crm(session: Session, crm_id: str) -> list[WebhookEndpoint]:
     """The CRM's endpoints, oldest first."""
     return _several(session, WebhookEndpoint.crm_id == crm_id)

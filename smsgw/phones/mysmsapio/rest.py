@@ -7,14 +7,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import sqlalchemy as sa
 from flask import Blueprint, Flask, Response, g, request
 from sqlalchemy.orm import Session
 
 from ... import clock, json_reader
 from ...core.accounts import ownership, rate_limits
 from ...core.accounts.rate_limits import Limit, RateState
-from ...core.devices import locking, pairing, protocols
+from ...core.devices import locking, pairing, protocols, registry
 from ...core.messages import queueing
 from ...core.messages.drafts import Draft
 from ...errors import BadRequest, Conflict, Invalid
@@ -71,7 +70,7 @@ def registerthis_device() -> Response:
         device.name = storable(name)[:MAX_NAME]
         device.protocol = protocols.MYSMSAPIO
         device.app_version = _app_version(body.get("device_info"))
-        number = session.scalar(sa.select(sa.func.count()).select_from(Device))
+        number = registry.count_ever(session)
     shown = {
         "id": number,
         "device_id": device_id,

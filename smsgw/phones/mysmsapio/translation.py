@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from ...core.devices import locking
 from ...core.devices.logins import Login
-from ...core.messages import batches, quarantine, receiving, reports
+from ...core.messages import batches, dispatches, phone_ids, quarantine, receiving, reports
 from ...core.messages.history import writing_history
 from ...core.messages.receiving import Received
 from ...core.messages.reports import Report
@@ -17,7 +17,6 @@ from ...errors import Invalid, NotFound
 from ...settings import Settings
 from ...sms import phone_times
 from ...sms.texts import storable, text_of
-from ...store.models import Dispatch
 from .. import repeats
 
 MAX_SENDER = 100
@@ -57,7 +56,7 @@ def take_sms(
     received = _received(payload, repeats.phone_id(session, device.id, payload, now))
     with writing_history(session, now) as history:
         receiving.receive(session, device, settings.default_region, [received], history)
-    return receiving.find_id(session, login.device_id, received.phone_id)
+    return phone_ids.message_id(session, login.device_id, received.phone_id)
 
 
 def keep_unreadable(
@@ -76,8 +75,8 @@ def take_status(session: Session, login: Login, payload: dict[str, Any], now: da
         raise Invalid(f"status must be one of {', '.join(STATUS)}")
     device = locking.admit(session, login)
     wanted = dispatch_id(payload.get("message_id"))
-    dispatch = session.get(Dispatch, wanted) if wanted else None
-    if dispatch is None or dispatch.device_id != login.device_id:
+    dispatch = dispatches.find(session, login.device_id, wanted) if wanted else None
+    if dispatch is None:
         raise NotFound("Message not found")
     reason = payload.get("error_message")
     reason = storable(reason) if isinstance(reason, str) and reason else None
