@@ -58,6 +58,7 @@ NEIGHBOURS = {
     ("settings", "addresses"),
 }
 KNOW_FLASK = range(3, 6)
+MOST_LINES_OF_A_FUNCTION = 40
 STATEMENTS = {"Query", "Change", "RowUpdate", "Insert", "InsertNew"}
 # The methods of a session that read or write rows.
 ASK = {
@@ -235,6 +236,19 @@ def test_nobody_above_core_runs_a_statement_or_names_a_column():
 
 def _above_core() -> Iterator[tuple[Path, ast.Module]]:
     return ((path, tree) for path, tree in _trees() if RANKS.get(_name(path), 0) > RANKS["core"])
+
+
+def test_functions_fit_on_a_screen():
+    long = [
+        f"{path.relative_to(ROOT)} {node.name} has {lines} lines"
+        for path, tree in _trees()
+        if path.parent.name != "versions"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for lines in [(node.end_lineno or 0) - node.lineno + 1]
+        if lines > MOST_LINES_OF_A_FUNCTION
+    ]
+    assert not long
 
 
 def test_only_settings_read_the_environment():

@@ -4,7 +4,7 @@ Source: the stock app's protocol. It reports UNSENT (`accepted`), PENDING (`send
 its own retries go back from PENDING to UNSENT, a person's retry from FAILED or PENDING to UNSENT.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from typing import TypeVar
 
 QUEUED = "queued"
@@ -33,8 +33,6 @@ MOVES: dict[str, frozenset[str]] = {
 }
 # An SMS that went out went out, whatever else was said: `sent` lies beyond `failed`.
 _RANKS = {"dispatched": 0, "accepted": 1, "sending": 2, "failed": 3, "sent": 4, "delivered": 5}
-# For apps that say SENT at once and learn of a failure later.
-FAILED_AFTER_SENT = {**_RANKS, "sent": 3, "failed": 4}
 _NEGATIVE_DELIVERY_REPORT = "Delivery failed"
 
 
@@ -48,9 +46,9 @@ def may_follow(current: str, reported: str, reason: str | None) -> bool:
     return reported in MOVES[current]
 
 
-def may_overtake(current: str, reported: str, ranks: Mapping[str, int] = _RANKS) -> bool:
+def may_overtake(current: str, reported: str) -> bool:
     """The same for a report from a request that overlapped another one: only forward, never back."""
-    return ranks[reported] > ranks[current]
+    return _RANKS[reported] > _RANKS[current]
 
 
 def furthest(statuses: Sequence[str]) -> str:

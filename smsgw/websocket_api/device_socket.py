@@ -12,7 +12,7 @@ from ..core.devices import locking, presence, sockets
 from ..core.devices.locking import NOT_ADMITTED
 from ..core.devices.logins import Login
 from ..core.devices.protocols import SOCKET
-from ..core.messages import batches, quarantine, receiving, reports
+from ..core.messages import batches, quarantine, receiving, report_rules, reports
 from ..core.messages.handing_out import Outgoing
 from ..core.messages.history import writing_history
 from ..core.messages.receiving import Received
@@ -142,7 +142,7 @@ class DeviceConversation:
         with self._services.database.transaction() as session:
             device = locking.admit(session, self.socket.login)
             with writing_history(session, clock.now()) as history:
-                reports.apply(session, device, [report], reports.never_back, history)
+                reports.apply(session, device, [report], report_rules.NEVER_BACK, history)
         self.socket.ask_again_at = 0.0
 
     def _send_message(self, one: Outgoing, now: datetime) -> str:

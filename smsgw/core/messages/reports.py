@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -17,6 +17,7 @@ from ...store.tables import plain
 from ..devices.locking import Locked
 from . import dispatches
 from .history import HistoryWriter
+from .report_rules import ReportRule
 
 MAX_REASON = 500
 # How many reports on one dispatch are kept; of more, only those count that bring it further than it ever was.
@@ -65,35 +66,25 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Rule:
-    """How to read reports: which status may follow which, and whether a poll without reports says that all before were
-    answered. After such a poll the same words are no repeat: the radio, or a person, has tried again."""
+class _Stored:
+    """What is stored about the reported dispatches: the device's own ones, their messages, all dispatches of those, and
+    what the device has said about its own so far."""
 
-    may_move: Callable[[str, str, str | None], bool]
-    heeds_quiet: bool = False
+    own: dict[str, DispatchRow]
+    messages: dict[str, MessageRow]
+    siblings: dict[str, list[DispatchRow]]
+    earlier: dict[str, list[_Words]]
 
-
-def _is_forward(current: str, reported: str, _reason: str | None) -> bool:
-    return statuses.may_overtake(current, reported)
-
-
-def _is_never_back(current: str, reported: str, _reason: str | None) -> bool:
-    return statuses.may_overtake(current, reported, statuses.FAILED_AFTER_SENT)
-
-
-# For reports that came one request after another.
-in_order = Rule(statuses.may_follow, heeds_quiet=True)
-# For reports of a request that overlapped another one of the same device.
-out_of_order = Rule(_is_forward)
-# For apps that say SENT at once and learn of a failure later: only forward, `failed` beyond `sent`.
-never_back = Rule(_is_never_back)
+    def of(self, dispatch: DispatchRow) -> tuple[MessageRow, list[DispatchRow]]:
+        """The message of a dispatch, and all dispatches of it."""
+        return self.messages[dispatch.message_id], self.siblings[dispatch.message_id]
 
 
 def apply(
     session: Session,
     device: Locked,
     batch: Sequence[Report],
-    rule: Rule,
+    rule: ReportRule,
     history: HistoryWriter,
 ) -> None:
     """Apply a device's reports, in the order they came; the device's row must be locked.
@@ -106,42 +97,50 @@ def apply(
     by_dispatch: dict[str, list[Report]] = defaultdict(list)
     for report in batch:
         by_dispatch[report.dispatch_id].append(report)
-    messages = dispatches.lock_messages(session, list(by_dispatch))
-    siblings = dispatches.of_messages(session, list(messages))
-    own = _own(device, by_dispatch, siblings)
-    unknown = sum(len(said) for key, said in by_dispatch.items() if key not in own)
-    if messages and unknown:
-        _warn_of_others(device, by_dispatch, siblings)
-    if unknown:
-        _COUNT_UNKNOWN.run(session, device_id=device.id, count=unknown)
-    reported: dict[str, DispatchRow] = {}
-    settled: dict[str, MessageRow] = {}
-    earlier = _earlier_words(session, own)
-    repeatable = _repeatable(earlier, own, device.quiet_revision if rule.heeds_quiet else None)
-    for dispatch in own.values():
+    stored = _read(session, device, by_dispatch)
+    _count_unknown(session, device, by_dispatch, stored)
+    quiet_revision = device.quiet_revision if rule.heeds_quiet else None
+    fresh = _without_repeats(by_dispatch, _repeatable(stored, quiet_revision), stored.own)
+    for dispatch in stored.own.values():
         dispatch.reported_revision = device.revision
-        reported[dispatch.id] = dispatch
-    kept = Counter({key: len(said) for key, said in earlier.items()})
-    for report in _without_repeats(by_dispatch, repeatable, own):
-        dispatch = own[report.dispatch_id]
+    settled, ended = _apply_fresh(fresh, stored, rule, history)
+    _REPORTED.run(session, (stored.own | ended).values())
+    dispatches.SETTLED.run(session, settled.values())
+
+
+def _read(session: Session, device: Locked, dispatch_ids: Collection[str]) -> _Stored:
+    messages = dispatches.lock_messages(session, list(dispatch_ids))
+    siblings = dispatches.of_messages(session, list(messages))
+    own = _own(device, dispatch_ids, siblings)
+    return _Stored(own, messages, siblings, _earlier_words(session, own))
+
+
+def _apply_fresh(
+    fresh: Sequence[Report], stored: _Stored, rule: ReportRule, history: HistoryWriter
+) -> tuple[dict[str, MessageRow], dict[str, DispatchRow]]:
+    """Apply reports that are no repeats; return the messages that this changed and the dispatches that it ended."""
+    settled: dict[str, MessageRow] = {}
+    ended: dict[str, DispatchRow] = {}
+    kept = Counter({key: len(said) for key, said in stored.earlier.items()})
+    for report in fresh:
+        dispatch = stored.own[report.dispatch_id]
         if kept[dispatch.id] >= MOST_REPORTS and not _brings_further(dispatch, report):
             continue
         kept[dispatch.id] += 1
-        message = messages[dispatch.message_id]
-        _apply_one(dispatch, message, report, rule, earlier[dispatch.id], history)
-        if dispatches.settle(message, siblings[message.id], history):
+        message, siblings = stored.of(dispatch)
+        _apply_one(dispatch, message, report, rule, stored.earlier[dispatch.id], history)
+        if dispatches.settle(message, siblings, history):
             settled[message.id] = message
-        for ended in dispatches.end_unconfirmed(message, siblings[message.id], history):
-            reported[ended.id] = ended
-    _REPORTED.run(session, reported.values())
-    dispatches.SETTLED.run(session, settled.values())
+        for one in dispatches.end_unconfirmed(message, siblings, history):
+            ended[one.id] = one
+    return settled, ended
 
 
 def _apply_one(
     dispatch: DispatchRow,
     message: MessageRow,
     report: Report,
-    rule: Rule,
+    rule: ReportRule,
     earlier: Collection[_Words],
     history: HistoryWriter,
 ) -> None:
@@ -199,12 +198,16 @@ def _own(
     }
 
 
-def _warn_of_others(
-    device: Locked, dispatch_ids: Collection[str], siblings: dict[str, list[DispatchRow]]
+def _count_unknown(
+    session: Session, device: Locked, by_dispatch: Mapping[str, Sequence[Report]], stored: _Stored
 ) -> None:
-    for row in (row for group in siblings.values() for row in group):
-        if row.id in dispatch_ids and row.device_id != device.id:
-            _LOG.warning("device %s reports on %s of device %s", device.id, row.id, row.device_id)
+    """Count the reports about dispatches that the device was never handed, and warn of those of other devices."""
+    unknown = {key: said for key, said in by_dispatch.items() if key not in stored.own}
+    if not unknown:
+        return
+    for row in (row for group in stored.siblings.values() for row in group if row.id in unknown):
+        _LOG.warning("device %s reports on %s of device %s", device.id, row.id, row.device_id)
+    _COUNT_UNKNOWN.run(session, device_id=device.id, count=sum(map(len, unknown.values())))
 
 
 def _earlier_words(session: Session, own: dict[str, DispatchRow]) -> dict[str, list[_Words]]:
@@ -216,14 +219,14 @@ def _earlier_words(session: Session, own: dict[str, DispatchRow]) -> dict[str, l
     return found
 
 
-def _repeatable(
-    earlier: dict[str, list[_Words]], own: dict[str, DispatchRow], quiet_revision: int | None
-) -> dict[str, list[_Words]]:
+def _repeatable(stored: _Stored, quiet_revision: int | None) -> dict[str, list[_Words]]:
     """What of it the phone may be repeating now: not what was answered before a poll without reports was let in."""
     if quiet_revision is None:
-        return earlier
+        return stored.earlier
     return {
-        key: said for key, said in earlier.items() if own[key].reported_revision > quiet_revision
+        key: said
+        for key, said in stored.earlier.items()
+        if stored.own[key].reported_revision > quiet_revision
     }
 
 

@@ -17,7 +17,15 @@ from ...core.devices import locking
 from ...core.devices.locking import Locked
 from ...core.devices.logins import Login
 from ...core.devices.protocols import CHT
-from ...core.messages import batches, handing_out, quarantine, receiving, reports, unconfirmed
+from ...core.messages import (
+    batches,
+    handing_out,
+    quarantine,
+    receiving,
+    report_rules,
+    reports,
+    unconfirmed,
+)
 from ...core.messages.handing_out import Outgoing
 from ...core.messages.history import HistoryWriter, writing_history
 from ...core.messages.quarantine import Unreadable
@@ -121,7 +129,7 @@ def _exchange(
         device = locking.admit(session, login, CHT)
         # Another poll of this device was committed while this one was on its way: its words may be older.
         has_overlapped = device.revision != login.revision + 1
-        rule = reports.out_of_order if has_overlapped else reports.in_order
+        rule = report_rules.OUT_OF_ORDER if has_overlapped else report_rules.IN_ORDER
         with writing_history(session, clock.now()) as history:
             receiving.receive(session, device, settings.default_region, received, history)
             quarantine.keep(session, device.id, unreadable, history.now)

@@ -9,7 +9,15 @@ from sqlalchemy.orm import Session
 
 from ...core.devices import locking
 from ...core.devices.logins import Login
-from ...core.messages import batches, dispatches, phone_ids, quarantine, receiving, reports
+from ...core.messages import (
+    batches,
+    dispatches,
+    phone_ids,
+    quarantine,
+    receiving,
+    report_rules,
+    reports,
+)
 from ...core.messages.history import writing_history
 from ...core.messages.receiving import Received
 from ...core.messages.reports import Report
@@ -82,7 +90,7 @@ def take_status(session: Session, login: Login, payload: dict[str, Any], now: da
     reason = storable(reason) if isinstance(reason, str) and reason else None
     report = Report(dispatch.id, word, STATUS[word], reason)
     with writing_history(session, now) as history:
-        reports.apply(session, device, [report], reports.never_back, history)
+        reports.apply(session, device, [report], report_rules.NEVER_BACK, history)
 
 
 def _sms_fault(payload: dict[str, Any]) -> str | None:
