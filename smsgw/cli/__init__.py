@@ -1,1 +1,1 @@
-"""Provides the commands that an operator runs on the machine itself: `smsgw …`."""
+"""Provides the commands that an operator runs on the server: `smsgw …`."""

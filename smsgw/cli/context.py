@@ -1,4 +1,4 @@
-"""Opens the settings and the database for a command, and finds the server's address."""
+"""Loads the settings and opens the database for a command, and finds the server's address."""
 
 import socket
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from ..store import migrations
 from ..store.db import Database
 
 _POOL = 2
-# An address reserved for documentation: choosing a way to it sends nothing.
+# An address reserved for documentation. Connecting a UDP socket to it sends nothing.
 _SOMEWHERE = ("192.0.2.1", 9)
 
 
 class NotReady(GatewayError):
-    """The database does not have the tables of this version."""
+    """The tables of the database are not those of this version."""
 
     code = "not_ready"
 
@@ -34,7 +34,7 @@ class CommandContext:
 
 @contextmanager
 def opened() -> Iterator[CommandContext]:
-    """Open the database; `NotReady` says what to run when it does not have the tables of this version."""
+    """Open the database; raise `NotReady`, which names the command to run, if its tables are of another version."""
     with unchecked() as context:
         revision = migrations.current(context.database)
         if revision is None:
@@ -49,7 +49,7 @@ def opened() -> Iterator[CommandContext]:
 
 @contextmanager
 def unchecked() -> Iterator[CommandContext]:
-    """Open the database as it is, and the settings with the address at which the server was last started."""
+    """Open the database, whatever its tables, with the address at which the server was last started in the settings."""
     settings = address.as_served(settings_module.load())
     database = Database(settings.database_url, pool_size=_POOL)
     try:
@@ -59,7 +59,7 @@ def unchecked() -> Iterator[CommandContext]:
 
 
 def phone_base(settings: Settings) -> str:
-    """Return the URL at which a phone reaches the server; without SMSGW_PUBLIC_URL, by its LAN address."""
+    """Return the URL at which phones reach the server: SMSGW_PUBLIC_URL, or one with its LAN address."""
     if settings.public_url is not None:
         return settings.public_url
     host = settings.host if settings.host not in ("0.0.0.0", "::", "") else lan_address()
@@ -67,7 +67,7 @@ def phone_base(settings: Settings) -> str:
 
 
 def lan_address() -> str:
-    """Return this machine's address in its network, or 127.0.0.1 where it has none."""
+    """Return this machine's address in its network, or 127.0.0.1 if it has none."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(_SOMEWHERE)

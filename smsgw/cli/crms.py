@@ -11,26 +11,30 @@ from ..core.devices.pairing import CRMS
 from ..core.webhooks import endpoints, urls
 from ..settings import HIGHEST_LIMIT, Settings
 from ..store.models import Crm
-from . import output
+from . import options, output
 from .context import opened, phone_base
 from .entry import group
 
-crm = group("crm", "Programs that send and receive SMS through this server.")
-operator = group("operator", "People who run this server.")
+crm = group("crm", "Manage CRMs, the programs that send and receive SMS.")
+operator = group("operator", "Manage operators, the people who run this server.")
 
 _NAME = click.argument("name")
 _LIMIT = click.IntRange(0, HIGHEST_LIMIT)
 _DEVICES = click.option(
-    "--device", "device_ids", multiple=True, metavar="ID", help="A device it may use; repeatable."
+    "--device",
+    "device_ids",
+    multiple=True,
+    metavar="ID",
+    help="A device that the CRM may use; repeatable.",
 )
 
 
 @output.command(crm, "add")
 @_NAME
-@click.option("--callback-url", metavar="URL", help="Where it wants its events: makes a webhook.")
+@click.option("--callback-url", metavar="URL", help="Send all of its events to this URL.")
 @_DEVICES
 def add(name: str, callback_url: str | None, device_ids: tuple[str, ...]) -> None:
-    """Add a CRM and print its API key; without --device it may use all devices, future ones too."""
+    """Add a CRM and print its API key. Without --device, it may use all devices, including those added later."""
     with opened() as context:
         guard = Guard(context.settings.webhook_allowed_networks)
         url = None if callback_url is None else urls.checked(callback_url, guard)
@@ -44,7 +48,7 @@ def add(name: str, callback_url: str | None, device_ids: tuple[str, ...]) -> Non
 
 @output.command(crm, "list")
 def show_all() -> None:
-    """List the CRMs. A CRM that is not approved registered itself and may use its own devices only."""
+    """List the CRMs. Those that are not approved registered themselves and may use only their own devices."""
     with opened() as context, context.database.reading() as session:
         found = crms.shapes(session, crms.everyone(session))
     shown = [
@@ -52,13 +56,18 @@ def show_all() -> None:
         for one in found
     ]
     columns = ("name", "id", "enabled", "approved", "devices", "created_at")
-    output.rows_of(found, shown, columns, f"There is no CRM yet: {program.line('crm add NAME')}")
+    output.rows_of(
+        found,
+        shown,
+        columns,
+        f"There are no CRMs yet. Add one with: {program.line('crm add NAME')}",
+    )
 
 
 @output.command(crm, "rotate")
 @_NAME
 def rotate(name: str) -> None:
-    """Give a CRM a new API key; the old one is void at once."""
+    """Create a new API key for a CRM; the old key stops working at once."""
     with opened() as context, context.database.transaction() as session:
         found = crms.get(session, name)
         key = crms.rotate(found)
@@ -66,22 +75,16 @@ def rotate(name: str) -> None:
 
 
 @output.command(crm, "pair")
-@click.option(
-    "--minutes",
-    type=click.IntRange(0, 24 * 60),
-    default=10,
-    show_default=True,
-    help="For how long; 0 closes it at once.",
-)
+@options.MINUTES
 def pair(minutes: int) -> None:
-    """Let CRMs register themselves by /registerCRM for a while; each may use its own devices only."""
+    """Let CRMs register themselves with /registerCRM for a while; each may use only its own devices."""
     with opened() as context, context.database.transaction() as session:
         until = clock.rfc3339(CRMS.open_for(session, minutes, clock.now()))
     url = f"{phone_base(context.settings)}/registerCRM"
     text = (
-        f"CRMs may register themselves by POST {url} until {until}."
+        f"CRMs may register themselves with POST {url} until {until}."
         if minutes
-        else "No CRM may register itself any more."
+        else "CRMs may no longer register themselves."
     )
     output.say(text, {"minutes": minutes, "open_until": until, "url": url})
 
@@ -89,7 +92,7 @@ def pair(minutes: int) -> None:
 @output.command(crm, "approve")
 @_NAME
 def approve(name: str) -> None:
-    """Note that you know a CRM that registered itself; 'crm route' lets it use your phones, and approves it too."""
+    """Approve a CRM that registered itself. 'crm route' lets it use the operators' phones, and approves it too."""
     with opened() as context, context.database.transaction() as session:
         found = crms.get(session, name)
         crms.approve(found)
@@ -99,16 +102,16 @@ def approve(name: str) -> None:
 @output.command(crm, "enable")
 @_NAME
 def enable(name: str) -> None:
-    """Let a CRM in again, and its own phones."""
+    """Accept a CRM and its own phones again."""
     _switch(name, True)
 
 
 @output.command(crm, "disable")
 @_NAME
 def disable(name: str) -> None:
-    """Refuse a CRM's calls and its own phones; what it has queued waits until it is enabled or its time is over.
+    """Refuse a CRM and its own phones; its queued messages wait until it is enabled or they expire.
 
-    What comes in for it is kept, and still goes to its webhooks: 'webhook disable' stops these.
+    Messages for it are still received, stored and sent to its webhooks; to stop those, use 'webhook disable'.
     """
     _switch(name, False)
 
@@ -116,7 +119,7 @@ def disable(name: str) -> None:
 @output.command(crm, "remove")
 @_NAME
 def remove(name: str) -> None:
-    """Take a CRM away with its own phones and cancel what it has queued; its messages stay."""
+    """Remove a CRM with its own phones and cancel its queued messages; its message history is kept."""
     with opened() as context, context.database.transaction() as session:
         found = crms.get(session, name)
         crms.remove(session, found, clock.now())
@@ -126,9 +129,13 @@ def remove(name: str) -> None:
 @output.command(crm, "route")
 @_NAME
 @_DEVICES
-@click.option("--all-devices", is_flag=True, help="All of the operators' devices, future ones too.")
+@click.option(
+    "--all-devices",
+    is_flag=True,
+    help="All of the operators' devices, including those added later.",
+)
 def route(name: str, device_ids: tuple[str, ...], all_devices: bool) -> None:
-    """Set which devices a CRM may use from now on, besides its own; what it has queued for others is cancelled."""
+    """Set the devices that a CRM may use besides its own; messages that it queued for other devices are cancelled."""
     if bool(device_ids) == all_devices:
         raise click.UsageError("give --device ID (one or more) or --all-devices")
     with opened() as context, context.database.transaction() as session:
@@ -140,10 +147,10 @@ def route(name: str, device_ids: tuple[str, ...], all_devices: bool) -> None:
 
 @output.command(crm, "limit")
 @_NAME
-@click.option("--queue", type=_LIMIT, help="Messages that may wait; 0: the server's setting.")
-@click.option("--requests", type=_LIMIT, help="Requests per minute; 0: the server's setting.")
+@click.option("--queue", type=_LIMIT, help="Messages in its queue; 0 for the server's setting.")
+@click.option("--requests", type=_LIMIT, help="Requests per minute; 0 for the server's setting.")
 def limit(name: str, queue: int | None, requests: int | None) -> None:
-    """Set how much a CRM may queue and ask for."""
+    """Limit the queue and the requests of a CRM."""
     if queue is None and requests is None:
         raise click.UsageError("give --queue or --requests")
     with opened() as context, context.database.transaction() as session:
@@ -160,7 +167,7 @@ def limit(name: str, queue: int | None, requests: int | None) -> None:
 @output.command(operator, "add")
 @_NAME
 def add_operator(name: str) -> None:
-    """Add an operator and print the key."""
+    """Add an operator and print the key of the operator."""
     with opened() as context, context.database.transaction() as session:
         key = operators.add(session, name, clock.now())
     output.one({"name": name, "key": key})
@@ -174,13 +181,13 @@ def show_operators() -> None:
             {"name": one.name, "created_at": rfc3339(one.created_at)}
             for one in operators.everyone(session)
         ]
-    output.rows(found, ("name", "created_at"), "There is no operator yet.")
+    output.rows(found, ("name", "created_at"), "There are no operators yet.")
 
 
 @output.command(operator, "remove")
 @_NAME
 def remove_operator(name: str) -> None:
-    """Take an operator away; the key is void at once."""
+    """Remove an operator; the key stops working at once."""
     with opened() as context, context.database.transaction() as session:
         operators.remove(session, name)
     output.say(f"{name} was removed.", {"name": name, "removed": True})

@@ -1,4 +1,4 @@
-"""Reads and writes messages as CSV; reading names all wrong rows."""
+"""Reads and writes messages as CSV; reading reports all invalid rows."""
 
 import codecs
 import csv
@@ -18,17 +18,17 @@ from . import times
 NEEDED = ("to", "content")
 OPTIONAL = ("reference", "device_id", "send_at", "priority")
 _DELIMITERS = ",;\t|"
-# A spreadsheet that opened it and saves it again adds delimiters, as many as there are columns.
+# A spreadsheet that saves such a file again adds a delimiter for each column.
 _SEPARATOR_LINE = re.compile(rf'"?sep=([{_DELIMITERS}])"?[{_DELIMITERS} ]*', re.IGNORECASE)
 _MARK = "\ufeff"
 _LOST = "\ufffd"
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff]")
-_NOT_UTF8 = "the file is not UTF-8; a spreadsheet saves it so as 'CSV UTF-8'"
+_NOT_UTF8 = "the file is not UTF-8; in a spreadsheet, save it as 'CSV UTF-8'"
 
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """A row of the file: `row` as a spreadsheet counts it, from 1 and the header included, `line` where it ends."""
+    """The place of a row: its number as in a spreadsheet, from 1 with the header, and the line on which it ends."""
 
     row: int
     line: int
@@ -36,7 +36,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a file holds: the drafts with their places, and what is wrong with other rows."""
+    """The content of a file: the drafts with their places, and the errors of invalid rows."""
 
     drafts: Sequence[Draft]
     places: Sequence[Place]
@@ -44,10 +44,11 @@ class Sheet:
 
 
 def read(data: bytes, zone: ZoneInfo | None = None) -> Sheet:
-    """The whole file; `Invalid` where it cannot be read at all or its columns are wrong.
+    """Read the whole file; raise `Invalid` if it cannot be read or has wrong columns.
 
-    UTF-8, or UTF-16 with its byte order mark; commas, semicolons, tabs or bars, as a first line `sep=;` says or the
-    header shows; quoted texts may hold line breaks. Times without a zone are those of `zone`.
+    The encoding is UTF-8, or UTF-16 with a byte order mark. The delimiter is a comma, semicolon, tab or bar, given by a
+    first line such as `sep=;` or by the header. Quoted texts may contain line breaks. Times without a zone are local
+    times in `zone`.
     """
     text, delimiter = _without_separator_line(_decoded(data))
     reader = csv.reader(
@@ -60,12 +61,12 @@ def read(data: bytes, zone: ZoneInfo | None = None) -> Sheet:
 
 
 def write_header(file: Any, columns: list[str]) -> None:
-    """Writes the first row."""
+    """Write the first row."""
     csv.writer(file).writerow(columns)
 
 
 def write_row(file: Any, row: Mapping[str, Any], columns: list[str]) -> None:
-    """Writes a row; texts stay exactly as they are."""
+    """Write a row; texts are written unchanged."""
     csv.writer(file).writerow([_cell(row.get(column)) for column in columns])
 
 
@@ -81,7 +82,7 @@ def _decoded(data: bytes) -> str:
 
 
 def _without_separator_line(text: str) -> tuple[str, str | None]:
-    """The text after a first line such as `sep=;`, which spreadsheets read and do not show, and its delimiter."""
+    """Return the text without a first line such as `sep=;`, which spreadsheets hide, and the delimiter in that line."""
     first, _, rest = text.partition("\n")
     found = _SEPARATOR_LINE.fullmatch(first.rstrip("\r"))
     return (rest.removeprefix(_MARK), found[1]) if found else (text, None)
@@ -93,7 +94,7 @@ def _delimiter(text: str) -> str:
 
 
 def _places(reader: Any) -> Iterator[tuple[Place, list[str]]]:
-    """The rows that are not blank."""
+    """Yield the rows that are not blank."""
     for row, cells in enumerate(reader, 1):
         stripped = [cell.strip() for cell in cells]
         if any(stripped):
@@ -114,7 +115,7 @@ def _sheet(rows: Iterator[tuple[Place, list[str]]], zone: ZoneInfo | None) -> Sh
 
 
 def _columns(header: Sequence[str]) -> list[str]:
-    """The columns' names; empty ones, which spreadsheets leave behind, are none."""
+    """Return the names of the columns, without the empty ones that spreadsheets leave at the end."""
     columns = [
         "_".join(_INVISIBLE.sub("", name).lower().replace("-", " ").split()) for name in header
     ]
@@ -122,7 +123,9 @@ def _columns(header: Sequence[str]) -> list[str]:
         columns.pop()
     for name in filter(None, columns):
         if name not in NEEDED + OPTIONAL:
-            raise Invalid(f"unknown column {name!r}; there are {', '.join(NEEDED + OPTIONAL)}")
+            raise Invalid(
+                f"unknown column {name!r}; the known ones are {', '.join(NEEDED + OPTIONAL)}"
+            )
         if columns.count(name) > 1:
             raise Invalid(f"duplicate column {name!r}")
     for name in NEEDED:
@@ -133,13 +136,13 @@ def _columns(header: Sequence[str]) -> list[str]:
 
 
 def _values(columns: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
-    """The cells by column. Spreadsheets leave out empty ones at the end of a row, and write some too many."""
+    """Return the cells by column; spreadsheets may omit empty cells at the end of a row, or write too many."""
     if any(cell.strip() for cell in cells[len(columns) :]):
-        raise ValueError(f"has {len(cells)} columns, the first row {len(columns)}")
+        raise ValueError(f"has {len(cells)} columns, but the first row has {len(columns)}")
     if any(cell.strip() for name, cell in zip(columns, cells, strict=False) if not name):
-        raise ValueError("has something in a column without a name")
+        raise ValueError("has a value in a column without a name")
     if _LOST in "".join(cells):
-        raise ValueError("has U+FFFD in it, which stands for a character that was lost")
+        raise ValueError("contains U+FFFD, which replaces a character that was lost")
     return dict(zip(columns, cells, strict=False))
 
 

@@ -1,4 +1,4 @@
-"""Reports what is wrong and how to mend it: `doctor`."""
+"""Reports problems and how to solve them: `doctor`."""
 
 from dataclasses import asdict
 
@@ -16,7 +16,7 @@ _COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red"}
 
 @output.command(root, "doctor")
 def examine() -> None:
-    """Check the database, the worker, each phone, stuck messages and more; exit code 1 if something is wrong."""
+    """Check the database, the worker, each phone, stuck messages and more; exit with code 1 if there is a problem."""
     with unchecked() as context:
         findings = doctor.examine(context.database, context.settings, clock.now())
     is_well = doctor.is_well(findings)

@@ -1,4 +1,4 @@
-"""Groups the commands, and ends them with a message and an exit code on errors."""
+"""Groups the commands, and ends them with a message and an exit code after errors."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from ..store import outages
 
 
 class Cli(click.Group):
-    """Ends with one line and exit code 1 at what can go wrong; wrong usage is 2, as click has it."""
+    """Ends with one line and exit code 1 after an expected error; wrong usage is 2, as usual with click."""
 
     def invoke(self, ctx: click.Context) -> Any:
         logs.configure("text", "WARNING")
@@ -30,7 +30,7 @@ def root() -> None:
 
 
 def group(name: str, help_text: str) -> click.Group:
-    """A group of commands about one noun, part of the command line."""
+    """Add a group of commands to the command line and return it."""
     made = click.Group(name, help=help_text)
     root.add_command(made)
     return made

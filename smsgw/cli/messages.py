@@ -11,21 +11,20 @@ from ..core.messages import json as message_json
 from ..core.messages.drafts import Draft
 from ..errors import IllegalTransition
 from ..sms import statuses
-from . import output
+from . import options, output
 from .context import opened
 from .entry import root
-from .times import TimeParameter
 
 _COLUMNS = ("id", "direction", "status", "device_id", "from", "to", "content", "created_at")
 _ID = click.argument("message_id")
 
 
 @output.command(root, "send")
-@click.option("--crm", "crm_name", required=True, metavar="NAME", help="On behalf of this CRM.")
-@click.option("--to", required=True, metavar="NUMBER", help="Such as +12025550123.")
-@click.option("--content", required=True, metavar="TEXT")
-@click.option("--device", "device_id", metavar="ID", help="Only by this phone.")
-@click.option("--reference", help="Makes a repeat harmless.")
+@options.CRM
+@click.option("--to", required=True, metavar="NUMBER", help="The recipient, such as +12025550123.")
+@click.option("--content", required=True, metavar="TEXT", help="The text to send.")
+@click.option("--device", "device_id", metavar="ID", help="The only phone that may send it.")
+@click.option("--reference", help="Your ID for the message; a repeat with it sends no second SMS.")
 def send(
     crm_name: str, to: str, content: str, device_id: str | None, reference: str | None
 ) -> None:
@@ -39,14 +38,14 @@ def send(
 
 
 @output.command(root, "messages")
-@click.option("--crm", "crm_name", metavar="NAME", help="Only this CRM's.")
-@click.option("--device", "device_id", metavar="ID")
+@options.CRM_FILTER
+@click.option("--device", "device_id", metavar="ID", help="Only of this phone.")
 @click.option("--direction", type=click.Choice(["inbound", "outbound"]))
 @click.option("--status", type=click.Choice([*statuses.OUTBOUND, *statuses.INBOUND]))
-@click.option("--stuck", "is_stuck", is_flag=True, help="Only what a phone has had for too long.")
 @click.option(
-    "--since", type=TimeParameter(), help="Such as 2026-01-31, 2026-01-31T12:00:00Z or 7d."
+    "--stuck", "is_stuck", is_flag=True, help="Only messages that a phone has had for too long."
 )
+@options.SINCE
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @click.option("--before", metavar="ID", help="Only messages older than this one.")
 def show_all(
@@ -71,15 +70,15 @@ def show_all(
         )
         page = archive.page(session, filters, before, limit)
         found = [message_json.message(row) for row in page]
-    output.rows(found, _COLUMNS, "There are no such messages.")
+    output.rows(found, _COLUMNS, "No messages found.")
     if len(found) == limit and not output.wants_json():
-        click.echo(f"Older ones with: --before {found[-1]['id']}", err=True)
+        click.echo(f"For older messages, add: --before {found[-1]['id']}", err=True)
 
 
 @output.command(root, "message")
 @_ID
 def show(message_id: str) -> None:
-    """Show a message, its history and what it waits for."""
+    """Show a message, its history and the next step that it waits for."""
     with opened() as context, context.database.reading() as session:
         row = archive.get(session, message_id)
         answer = reading.whole_shape(session, row, context.settings, clock.now())
@@ -89,7 +88,7 @@ def show(message_id: str) -> None:
 @output.command(root, "cancel")
 @_ID
 def cancel(message_id: str) -> None:
-    """Cancel a message no phone has yet."""
+    """Cancel a message that no phone has yet."""
     with opened() as context, context.database.transaction() as session:
         row = archive.get(session, message_id)
         endings.cancel(session, row, clock.now())
@@ -99,9 +98,9 @@ def cancel(message_id: str) -> None:
 
 @output.command(root, "resend")
 @_ID
-@click.option("--may-duplicate", is_flag=True, help="Also where the phone may have sent it.")
+@click.option("--may-duplicate", is_flag=True, help="Resend even if the phone may have sent it.")
 def resend(message_id: str, may_duplicate: bool) -> None:
-    """Send a failed, expired or stuck message once more."""
+    """Resend a message that failed, expired or is stuck."""
     again = resending.queue_anyway if may_duplicate else resending.queue
     with opened() as context, context.database.transaction() as session:
         row = archive.get(session, message_id)
@@ -110,9 +109,7 @@ def resend(message_id: str, may_duplicate: bool) -> None:
         except IllegalTransition as error:
             if error.code != "may_duplicate":
                 raise
-            text = (
-                "the phone may have sent this message; add --may-duplicate to send it all the same"
-            )
+            text = "the phone may have sent this message; add --may-duplicate to resend it anyway"
             raise IllegalTransition(text, code=error.code) from None
         answer = message_json.message(row)
     output.one(answer)

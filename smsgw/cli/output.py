@@ -1,4 +1,4 @@
-"""Prints results: JSON with `--json`, a table on a terminal, plain columns elsewhere."""
+"""Prints results: JSON with `--json`, a table on a terminal, tab-separated columns otherwise."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ _JSON = "smsgw.json"
 
 
 def command(group: click.Group, name: str) -> Callable[[Callable[..., None]], click.Command]:
-    """Makes a function a command of the group, with `--json`."""
+    """Return a decorator that makes a function a command of the group, with the option `--json`."""
 
     def make(function: Callable[..., None]) -> click.Command:
         option = click.option(
@@ -31,12 +31,12 @@ def command(group: click.Group, name: str) -> Callable[[Callable[..., None]], cl
 
 
 def rows(found: Sequence[Row], columns: Sequence[str], nothing: str) -> None:
-    """Prints a list: all of it in JSON, these columns otherwise, and `nothing` where there is nothing."""
+    """Print a list: complete as JSON, otherwise these columns, or `nothing` if the list is empty."""
     rows_of(found, found, columns, nothing)
 
 
 def rows_of(answer: Any, found: Sequence[Row], columns: Sequence[str], nothing: str) -> None:
-    """The same where the JSON is more than the list."""
+    """Print a list; as JSON, print `answer` instead."""
     if wants_json():
         print_json(answer)
     elif not found:
@@ -49,7 +49,7 @@ def rows_of(answer: Any, found: Sequence[Row], columns: Sequence[str], nothing: 
 
 
 def one(answer: Row) -> None:
-    """Prints one thing, a line for each of its values."""
+    """Print one object, with a line for each of its values."""
     if wants_json():
         print_json(answer)
         return
@@ -59,7 +59,7 @@ def one(answer: Row) -> None:
 
 
 def say(text: str, answer: Row) -> None:
-    """Prints a sentence, or what it says in JSON."""
+    """Print a sentence, or with `--json` the values in it."""
     if wants_json():
         print_json(answer)
     else:
@@ -67,12 +67,12 @@ def say(text: str, answer: Row) -> None:
 
 
 def print_json(answer: Any) -> None:
-    """Prints JSON, indented."""
+    """Print indented JSON."""
     click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
 
 
 def wants_json() -> bool:
-    """Whether this command was asked for JSON."""
+    """Return whether this command was run with `--json`."""
     return bool(click.get_current_context().meta.get(_JSON))
 
 
@@ -98,5 +98,5 @@ def _cell(value: Any) -> str:
         return ", ".join(map(_cell, value)) or "-"
     if isinstance(value, dict):
         return json.dumps(value, ensure_ascii=False)
-    # A terminal obeys control characters, and texts come from anybody.
+    # Texts come from anybody, and a terminal would act on their control characters.
     return "".join(c if c.isprintable() else " " for c in str(value))

@@ -1,4 +1,4 @@
-"""Writes files with numbers, texts and secrets that only their owner can read."""
+"""Writes files that only their owner can read, because they contain numbers, texts and secrets."""
 
 import os
 import tempfile
@@ -12,9 +12,9 @@ import click
 
 @contextmanager
 def replacing(path: Path) -> Iterator[TextIO]:
-    """A file with mode 0600 that takes the place of `path` at the end, whole, or is gone after an exception.
+    """Open a file with mode 0600 that replaces `path` at the end, or is removed after an exception.
 
-    It takes the place of a link too, not of what that points at. Devices and pipes are written to as they are.
+    A link is replaced itself, not its target. Devices and pipes are written to directly.
     """
     try:
         if path.exists() and not path.is_file():

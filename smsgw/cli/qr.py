@@ -1,4 +1,4 @@
-"""Draws the QR code that MySMSAPio's app scans, and writes its content as lines to copy."""
+"""Prints the QR code that MySMSAPio's app scans, and its content as lines to copy."""
 
 import io
 import json
@@ -15,7 +15,7 @@ _LINES = (
 
 
 def show(pairing: Mapping[str, str]) -> None:
-    """Prints the code, which holds the pairing as JSON, and below it three lines to copy."""
+    """Print the QR code, which contains the pairing as JSON, and three lines to copy below it."""
     click.echo()
     click.echo(_drawn(json.dumps(pairing)))
     for title, name in _LINES:
@@ -24,6 +24,6 @@ def show(pairing: Mapping[str, str]) -> None:
 
 def _drawn(text: str) -> str:
     drawing = io.StringIO()
-    # Error correction H, as the app's own server draws it.
+    # Error correction H, as in the QR codes of the app's own server.
     segno.make_qr(text, error="h", boost_error=False).terminal(drawing, compact=True)
     return drawing.getvalue()

@@ -1,4 +1,4 @@
-"""Shows and clears items of phones that could not be read: `quarantine …`."""
+"""Shows and removes items from phones that could not be read: `quarantine …`."""
 
 import click
 from sqlalchemy.orm import Session
@@ -8,7 +8,7 @@ from . import output
 from .context import opened
 from .entry import group
 
-items = group("quarantine", "What phones sent that could not be understood.")
+items = group("quarantine", "Inspect the items from phones that could not be read.")
 
 _COLUMNS = ("id", "device_id", "received_at", "reason")
 
@@ -23,7 +23,10 @@ def show_all(limit: int, before: int | None) -> None:
         dropped = quarantine.dropped_count(session)
     output.rows(found, _COLUMNS, "The quarantine is empty.")
     if dropped:
-        click.echo(f"{dropped} older items were dropped for newer ones of their device.", err=True)
+        click.echo(
+            f"{dropped} older items were removed to make room for newer ones of their device.",
+            err=True,
+        )
 
 
 @output.command(items, "show")
@@ -38,10 +41,10 @@ def show(item_id: int) -> None:
 @output.command(items, "clear")
 @click.argument("item_ids", type=int, nargs=-1)
 def clear(item_ids: tuple[int, ...]) -> None:
-    """Remove these items, or all of them."""
+    """Remove the given items, or all items if none are given."""
     with opened() as context, context.database.transaction() as session:
         count = _clear(session, item_ids)
-    output.say(f"{count} removed.", {"cleared_count": count})
+    output.say(f"Removed {count} items.", {"cleared_count": count})
 
 
 def _clear(session: Session, item_ids: tuple[int, ...]) -> int:

@@ -16,27 +16,27 @@ from . import output
 from .context import NotReady, phone_base, unchecked
 from .entry import group, root
 
-# A number that the North American plan reserves for fiction.
+# A number that the North American Numbering Plan reserves for fiction.
 NOBODY = "+12025550123"
 
-db = group("db", "The database's tables.")
+db = group("db", "Manage the tables of the database.")
 
 
 @output.command(root, "init")
 def init() -> None:
-    """Create or upgrade the database; when it is new, make an operator, a phone and a CRM."""
+    """Create or upgrade the database; if it is new, add an operator, a phone and a CRM."""
     with unchecked() as context:
         revision = migrations.upgrade(context.database)
         with context.database.transaction() as session:
             made = first_start.make_first(session, clock.now())
-    # Not where the server was until now, but where it will be: this comes before a start.
+    # The server is started after this, so show its future address and not the last one.
     settings = settings_module.load()
     if output.wants_json():
         output.print_json({"revision": revision, **_made_json(settings, made)})
     elif made is not None:
         click.echo(_welcome(settings, made))
     else:
-        click.echo("The database is up to date; what was made before stays as it is.")
+        click.echo("The database is up to date; its contents are unchanged.")
 
 
 @output.command(db, "upgrade")
@@ -49,7 +49,7 @@ def upgrade() -> None:
 
 @output.command(db, "check")
 def check() -> None:
-    """Tell which revision the tables are at; exit code 1 when they are not up to date."""
+    """Show the revision of the tables; exit with code 1 if they are not up to date."""
     with unchecked() as context:
         revision, head = migrations.current(context.database), migrations.head()
     answer = {"revision": revision, "head": head, "up_to_date": revision == head}
@@ -61,7 +61,7 @@ def check() -> None:
             f" run {program.line('db upgrade')}"
         )
     if not output.wants_json():
-        click.echo(f"The database is at revision {revision}, as it should be.")
+        click.echo(f"The database is up to date, at revision {revision}.")
 
 
 def _made_json(settings: Settings, made: Made | None) -> dict[str, Any]:
@@ -77,19 +77,19 @@ def _made_json(settings: Settings, made: Made | None) -> dict[str, Any]:
 
 def _welcome(settings: Settings, made: Made) -> str:
     lines = [
-        "The database is ready. These secrets are shown this once:",
+        "The database is ready. These secrets are shown only once:",
         "",
         f"Operator key ({made.operator_name})",
         f"  {made.operator_key}",
         "",
-        f"Type this URL into the phone's app ({made.device_id})",
+        f"URL to enter in the phone's app ({made.device_id})",
         f"  {_login(settings, made)['url']}",
         *_https_hint(settings),
         "",
-        f"Send an SMS as the CRM '{made.crm_name}' (the number is reserved for fiction)",
+        f"Command to send an SMS as the CRM '{made.crm_name}' (the number is reserved for fiction)",
         f"  {_curl(settings, made.crm_key)}",
         "",
-        "The API's documentation",
+        "API documentation",
         f"  {settings.base_url}/docs",
         "",
     ]

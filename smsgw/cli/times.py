@@ -1,4 +1,4 @@
-"""Reads times as people write them on a command line and in a file."""
+"""Reads times as people write them on the command line and in files."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -16,11 +16,11 @@ _EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzin
 
 
 class NoZone(ValueError):
-    """The time is one of some zone, and nobody says which."""
+    """A time without a zone, where no zone is known."""
 
 
 class TimeParameter(click.ParamType[datetime]):
-    """RFC 3339 with a zone, a date (from midnight UTC), or how long ago: `90m`, `24h`, `7d`."""
+    """An RFC 3339 time with a zone, a date (midnight UTC), or a time ago, such as `90m`, `24h` or `7d`."""
 
     name = "moment"
 
@@ -49,13 +49,14 @@ class Zone(click.ParamType[ZoneInfo]):
         try:
             return ZoneInfo(value)
         except (OSError, ValueError, KeyError):
-            self.fail(f"{value!r} is no time zone like Europe/Berlin", param, ctx)
+            self.fail(f"{value!r} is not a time zone such as Europe/Berlin", param, ctx)
 
 
 def parse(text: str, zone: ZoneInfo | None = None) -> datetime:
-    """The moment in UTC: RFC 3339, or without a zone the time that clocks in `zone` show.
+    """Return the moment in UTC; a text without a zone is local time in `zone`.
 
-    Raises `ValueError`, whose text goes on after the moment's own, where it is not one moment for sure.
+    Raises `ValueError` for a text that is not RFC 3339 or does not mean exactly one moment; the message is worded to
+    follow the text itself.
     """
     try:
         moment = datetime.fromisoformat(text.upper())
@@ -70,7 +71,7 @@ def parse(text: str, zone: ZoneInfo | None = None) -> datetime:
     except OverflowError:
         found = _LATEST
     if not _EARLIEST <= found < _LATEST:
-        raise ValueError("must lie between 1970 and 2999")
+        raise ValueError("must be between 1970 and 2999")
     return found
 
 
@@ -81,8 +82,8 @@ def _local(moment: datetime, zone: ZoneInfo | None) -> datetime:
     if early.utcoffset() == late.utcoffset():
         return early
     back = early.astimezone(UTC).astimezone(zone).replace(tzinfo=None)
-    fault = "comes twice" if back == moment else "does not exist"
-    raise ValueError(f"{fault} in {zone.key}, where clocks are changed then")
+    fault = "occurs twice" if back == moment else "does not exist"
+    raise ValueError(f"{fault} in {zone.key}, because the clocks change then")
 
 
 def _is_date(text: str) -> bool:

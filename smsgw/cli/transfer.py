@@ -18,11 +18,11 @@ from ..core.messages import archive, imports
 from ..core.messages import json as message_json
 from ..errors import GatewayError
 from ..store.models import Crm
-from . import csv_files, output, private_files
+from . import csv_files, options, output, private_files
 from .context import CommandContext, opened
 from .csv_files import Place
 from .entry import group
-from .times import TimeParameter, Zone
+from .times import Zone
 
 MAX_FAULTS = 50
 COLUMNS = [
@@ -52,23 +52,32 @@ COLUMNS = [
     "sms_sent_at",
 ]
 
-export = group("export", "Write to a file.")
-take_in = group("import", "Read from a file.")
+export = group("export", "Export data to a file.")
+take_in = group("import", "Import data from a file.")
 
 
 @output.command(export, "messages")
+@options.SINCE
 @click.option(
-    "--since", type=TimeParameter(), help="Such as 2026-01-31, 2026-01-31T12:00:00Z or 7d."
+    "--format",
+    "form",
+    type=click.Choice(["csv", "jsonl"]),
+    default="jsonl",
+    show_default=True,
+    help="The format of the file.",
 )
 @click.option(
-    "--format", "form", type=click.Choice(["csv", "jsonl"]), default="jsonl", show_default=True
+    "--output",
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="-",
+    help="The file to write; standard output by default.",
 )
-@click.option("--output", "path", type=click.Path(dir_okay=False, path_type=Path), default="-")
 def export_messages(since: datetime | None, form: str, path: Path) -> None:
-    """Write all messages, oldest first.
+    """Export all messages, oldest first.
 
-    Texts are written as they came, also those that begin with = + - or @: a spreadsheet may take these for formulas,
-    so import the columns as text there.
+    Texts are exported unchanged, even if they begin with = + - or @. A spreadsheet may treat these as formulas, so
+    import the columns as text there.
     """
     filters, is_shown = archive.ArchiveFilters(since=since), str(path) == "-"
     writing = nullcontext(sys.stdout) if is_shown else private_files.replacing(path)
@@ -76,9 +85,11 @@ def export_messages(since: datetime | None, form: str, path: Path) -> None:
         count = _write(
             context, filters, _csv_writer(file) if form == "csv" else _jsonl_writer(file)
         )
-    # The count must not come between the messages.
+    # Keep the count out of the exported messages.
     click.echo(
-        json.dumps({"exported_count": count}) if output.wants_json() else f"{count} exported.",
+        json.dumps({"exported_count": count})
+        if output.wants_json()
+        else f"Exported {count} messages.",
         err=is_shown,
     )
 
@@ -102,18 +113,18 @@ def _write(
 
 @output.command(take_in, "messages")
 @click.argument("file", type=click.File("rb"))
-@click.option("--crm", "crm_name", required=True, metavar="NAME", help="On behalf of this CRM.")
+@options.CRM
 @click.option(
-    "--timezone", "zone", type=Zone(), help="Of times without a zone, such as Europe/Berlin."
+    "--timezone", "zone", type=Zone(), help="The zone of times without one, such as Europe/Berlin."
 )
-@click.option("--again", "is_again", is_flag=True, help="Also what was imported before.")
+@click.option("--again", "is_again", is_flag=True, help="Import a file again.")
 def import_messages(
     file: io.BufferedReader, crm_name: str, zone: ZoneInfo | None, is_again: bool
 ) -> None:
     """Queue the messages of a CSV file, each once.
 
-    The first row names the columns: to, content and, if wanted, reference, device_id, send_at, priority. Nothing is
-    queued while any row is wrong. If it is interrupted, the same command goes on where it stopped.
+    The first row names the columns: to, content and, optionally, reference, device_id, send_at and priority. If any row
+    is invalid, nothing is queued. If the import is interrupted, repeat the command to continue where it stopped.
     """
     sheet = csv_files.read(file.read(), zone)
     with opened() as context:
@@ -130,13 +141,13 @@ def import_messages(
         new_count = _queue(context, crm, wanted, done_count)
     known_count = len(sheet.drafts) - new_count
     output.say(
-        f"{new_count} new, {known_count} already there.",
+        f"Queued {new_count} new messages; {known_count} were queued before.",
         {"imported_count": new_count, "already_there_count": known_count},
     )
 
 
 def _refuse(faults: Mapping[Place, str]) -> None:
-    """Ends with all wrong rows named, or the first of very many."""
+    """End the command if there are invalid rows, and list the first 50 of them."""
     if not faults:
         return
     lines = [
@@ -145,13 +156,13 @@ def _refuse(faults: Mapping[Place, str]) -> None:
     ]
     if len(lines) > 1:
         more = [f"… and {len(lines) - MAX_FAULTS} more"] if len(lines) > MAX_FAULTS else []
-        head = f"{len(lines)} rows are wrong, so nothing was queued:"
+        head = f"{len(lines)} rows are invalid, so nothing was queued:"
         lines = [head, *lines[:MAX_FAULTS], *more]
     raise click.ClickException("\n".join(lines))
 
 
 def _queue(context: CommandContext, crm: Crm, wanted: imports.File, done_count: int) -> int:
-    """Queues what is left of the file, some rows at a time, and returns how many messages are new."""
+    """Queue the remaining rows in several transactions, and return the number of new messages."""
     new_count, row_count = 0, len(wanted.drafts)
     with _progress(row_count, "Importing") as bar:
         bar.update(done_count)
@@ -169,7 +180,7 @@ def _queue(context: CommandContext, crm: Crm, wanted: imports.File, done_count: 
 
 def _interrupted(error: BaseException, done_count: int, row_count: int) -> click.ClickException:
     reason = str(error) or "interrupted"
-    rest = f"{done_count} of {row_count} rows are queued, the same command goes on with the rest"
+    rest = f"{done_count} of {row_count} rows are queued; repeat the command to queue the rest"
     return click.ClickException(f"{reason}: {rest}")
 
 
@@ -183,7 +194,7 @@ def _jsonl_writer(file: TextIO) -> Callable[[dict[str, Any]], None]:
 
 
 def _progress(length: int, label: str) -> AbstractContextManager[Any]:
-    """A progress bar on a terminal, nothing elsewhere."""
+    """Return a progress bar, which is hidden unless standard error is a terminal."""
     return click.progressbar(
         length=length, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()
     )

@@ -1,8 +1,10 @@
 """Manages the webhook endpoints of CRMs and their deliveries: `webhook …`."""
 
+from collections.abc import Callable
 from datetime import datetime
 
 import click
+from sqlalchemy.orm import Session
 
 from .. import clock, program
 from ..addresses import Guard
@@ -10,12 +12,13 @@ from ..core.accounts import crms
 from ..core.webhooks import deliveries, urls
 from ..core.webhooks import endpoints as webhook_endpoints
 from ..core.webhooks import secrets as signing_secrets
-from . import output
+from ..store.models import WebhookEndpoint
+from . import options, output
 from .context import opened
 from .entry import group
 from .times import TimeParameter
 
-webhook = group("webhook", "Where CRMs want their events, and what was delivered there.")
+webhook = group("webhook", "Manage the webhooks of CRMs and their deliveries.")
 
 _ID = click.argument("endpoint_id")
 _COLUMNS = ("id", "crm_id", "url", "enabled", "disabled_reason", "pending_count")
@@ -24,11 +27,17 @@ _DELIVERY_COLUMNS = ("id", "event_type", "status", "attempt_count", "next_attemp
 
 @output.command(webhook, "add")
 @click.argument("url")
-@click.option("--crm", "crm_name", required=True, metavar="NAME", help="The CRM it is for.")
-@click.option("--event", "event_types", multiple=True, help="Only this event; repeatable.")
-@click.option("--device", "device_ids", multiple=True, help="Only this device; repeatable.")
+@click.option(
+    "--crm", "crm_name", required=True, metavar="NAME", help="The CRM whose events to send."
+)
+@click.option(
+    "--event", "event_types", multiple=True, help="Send only events of this type; repeatable."
+)
+@click.option(
+    "--device", "device_ids", multiple=True, help="Send only events of this device; repeatable."
+)
 def add(url: str, crm_name: str, event_types: tuple[str, ...], device_ids: tuple[str, ...]) -> None:
-    """Add a webhook and print its secret."""
+    """Add a webhook and print its signing secret."""
     with opened() as context:
         checked = urls.checked(url, Guard(context.settings.webhook_allowed_networks))
         with context.database.transaction() as session:
@@ -47,7 +56,7 @@ def add(url: str, crm_name: str, event_types: tuple[str, ...], device_ids: tuple
 
 
 @output.command(webhook, "list")
-@click.option("--crm", "crm_name", metavar="NAME", help="Only this CRM's.")
+@options.CRM_FILTER
 def show_all(crm_name: str | None) -> None:
     """List the webhooks."""
     with opened() as context, context.database.reading() as session:
@@ -56,36 +65,33 @@ def show_all(crm_name: str | None) -> None:
         else:
             endpoints = webhook_endpoints.of_crm(session, crms.get(session, crm_name).id)
         found = webhook_endpoints.shapes(session, endpoints)
-    nothing = f"There is no webhook yet: {program.line('webhook add --crm NAME URL')}"
+    nothing = (
+        f"There are no webhooks yet. Add one with: {program.line('webhook add --crm NAME URL')}"
+    )
     output.rows_of({"data": found}, found, _COLUMNS, nothing)
 
 
 @output.command(webhook, "enable")
 @_ID
 def enable(endpoint_id: str) -> None:
-    """Switch a webhook on; what was waiting for it goes out."""
-    with opened() as context, context.database.transaction() as session:
-        endpoint = webhook_endpoints.get_any(session, endpoint_id)
-        webhook_endpoints.enable(session, endpoint)
-        answer = webhook_endpoints.shape(session, endpoint)
-    output.one(answer)
+    """Enable a webhook and send the deliveries that were waiting."""
+    _change(endpoint_id, webhook_endpoints.enable)
 
 
 @output.command(webhook, "disable")
 @_ID
 def disable(endpoint_id: str) -> None:
-    """Switch a webhook off; what is waiting for it is kept."""
-    with opened() as context, context.database.transaction() as session:
-        endpoint = webhook_endpoints.get_any(session, endpoint_id)
-        webhook_endpoints.disable(session, endpoint, clock.now())
-        answer = webhook_endpoints.shape(session, endpoint)
-    output.one(answer)
+    """Disable a webhook; deliveries that are waiting are kept."""
+    _change(
+        endpoint_id,
+        lambda session, endpoint: webhook_endpoints.disable(session, endpoint, clock.now()),
+    )
 
 
 @output.command(webhook, "remove")
 @_ID
 def remove(endpoint_id: str) -> None:
-    """Take a webhook away; what was waiting for it is discarded."""
+    """Remove a webhook; deliveries that are waiting are discarded."""
     with opened() as context, context.database.transaction() as session:
         webhook_endpoints.remove(
             session, webhook_endpoints.get_any(session, endpoint_id), clock.now()
@@ -96,7 +102,7 @@ def remove(endpoint_id: str) -> None:
 @output.command(webhook, "test")
 @_ID
 def test(endpoint_id: str) -> None:
-    """Send webhook.ping to a webhook."""
+    """Send a webhook.ping event to a webhook."""
     with opened() as context, context.database.transaction() as session:
         delivery_id = deliveries.ping(
             session, webhook_endpoints.get_any(session, endpoint_id), clock.now()
@@ -107,18 +113,20 @@ def test(endpoint_id: str) -> None:
 
 @output.command(webhook, "deliveries")
 @_ID
-@click.option("--status", type=click.Choice(deliveries.STATUSES))
+@click.option(
+    "--status", type=click.Choice(deliveries.STATUSES), help="Only deliveries with this status."
+)
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@click.option("--cursor", help="The next_cursor of the page before.")
+@click.option("--cursor", help="The next_cursor of the previous page.")
 def show_deliveries(endpoint_id: str, status: str | None, limit: int, cursor: str | None) -> None:
-    """List what was or will be delivered to a webhook, newest first."""
+    """List the deliveries of a webhook, newest first."""
     with opened() as context, context.database.reading() as session:
         endpoint = webhook_endpoints.get_any(session, endpoint_id)
         found, next_cursor = deliveries.page(session, endpoint, status, cursor, limit)
     answer = {"data": found, "next_cursor": next_cursor}
-    output.rows_of(answer, found, _DELIVERY_COLUMNS, "Nothing was delivered there yet.")
+    output.rows_of(answer, found, _DELIVERY_COLUMNS, "There are no deliveries yet.")
     if next_cursor and not output.wants_json():
-        click.echo(f"More with: --cursor {next_cursor}", err=True)
+        click.echo(f"For the next page, add: --cursor {next_cursor}", err=True)
 
 
 @output.command(webhook, "delivery")
@@ -133,7 +141,7 @@ def show_delivery(delivery_id: str) -> None:
 @output.command(webhook, "replay")
 @click.argument("delivery_id")
 def replay(delivery_id: str) -> None:
-    """Deliver an event again at once, under the same webhook-id."""
+    """Deliver an event again at once, with the same webhook-id."""
     with opened() as context, context.database.transaction() as session:
         delivery = deliveries.get_any(session, delivery_id)
         deliveries.replay(session, delivery, clock.now())
@@ -144,11 +152,14 @@ def replay(delivery_id: str) -> None:
 @output.command(webhook, "recover")
 @_ID
 @click.option(
-    "--since", type=TimeParameter(), required=True, help="Such as 2026-01-31T12:00:00Z or 24h."
+    "--since",
+    type=TimeParameter(),
+    required=True,
+    help="Start of the period, such as 2026-01-31T12:00:00Z, or 24h for the last 24 hours.",
 )
-@click.option("--until", type=TimeParameter(), help="Now, if left out.")
+@click.option("--until", type=TimeParameter(), help="End of the period; now by default.")
 def recover(endpoint_id: str, since: datetime, until: datetime | None) -> None:
-    """Deliver again what a webhook missed in a time."""
+    """Deliver the events that a webhook missed in a period."""
     with opened() as context, context.database.transaction() as session:
         now = clock.now()
         endpoint = webhook_endpoints.get_any(session, endpoint_id)
@@ -158,11 +169,25 @@ def recover(endpoint_id: str, since: datetime, until: datetime | None) -> None:
 
 @output.command(webhook, "rotate-secret")
 @_ID
-@click.option("--grace-seconds", type=int, default=signing_secrets.GRACE_SECONDS, show_default=True)
+@click.option(
+    "--grace-seconds",
+    type=int,
+    default=signing_secrets.GRACE_SECONDS,
+    show_default=True,
+    help="How long the old secret signs too.",
+)
 def rotate_secret(endpoint_id: str, grace_seconds: int) -> None:
-    """Give a webhook a new secret; the old one signs too for a while, so that nothing is refused."""
+    """Create a new signing secret for a webhook; the old one signs too for a while, so that no event is refused."""
     with opened() as context, context.database.transaction() as session:
         endpoint = webhook_endpoints.get_any(session, endpoint_id)
         secret = signing_secrets.rotate(session, endpoint, grace_seconds, clock.now())
         answer = {**webhook_endpoints.shape(session, endpoint), "secret": secret}
+    output.one(answer)
+
+
+def _change(endpoint_id: str, change: Callable[[Session, WebhookEndpoint], None]) -> None:
+    with opened() as context, context.database.transaction() as session:
+        endpoint = webhook_endpoints.get_any(session, endpoint_id)
+        change(session, endpoint)
+        answer = webhook_endpoints.shape(session, endpoint)
     output.one(answer)

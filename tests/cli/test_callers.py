@@ -193,7 +193,7 @@ def test_the_quarantine_is_listed_shown_and_cleared(ask: Ask, run: Run, database
 
 def test_without_json_it_is_columns_or_a_word_that_there_is_nothing(run: Run, ask: Ask):
     assert run("crm", "list").stdout == ""
-    assert "no CRM yet" in run("crm", "list").stderr
+    assert "no CRMs yet" in run("crm", "list").stderr
     ask("crm", "add", "clinic")
     assert run("crm", "list").stdout.split("\t")[0] == "clinic"
 
@@ -201,7 +201,7 @@ def test_without_json_it_is_columns_or_a_word_that_there_is_nothing(run: Run, as
 def test_a_phone_that_has_forgotten_everything_is_reset(run: Run, ask: Ask):
     ask("device", "add", "mine")
     assert ask("device", "reset", "mine") == {"device_id": "mine", "unconfirmed_count": 0}
-    assert "mine has nothing in hand any more" in run("device", "reset", "mine").output
+    assert "mine was reset; " in run("device", "reset", "mine").output
     assert run("device", "reset", "nobody").exit_code == 1
 
 

@@ -62,7 +62,7 @@ def test_resending_what_may_have_been_sent_needs_a_word(ask: Ask, run: Run, crm,
         session.execute(sa.update(Message).values(status="failed", reason_class="unconfirmed"))
     refused = run("resend", sent["id"])
     assert refused.exit_code == 1
-    assert "add --may-duplicate to send it all the same" in refused.output
+    assert "add --may-duplicate to resend it anyway" in refused.output
     assert ask("resend", sent["id"], "--may-duplicate")["status"] == "queued"
 
 
@@ -127,7 +127,7 @@ def test_a_bad_row_is_named_and_nothing_is_imported(run: Run, ask: Ask, crm: str
         ("to,content,send_at\n+12025550123,a,9999-12-31T23:59:59-14:00\n", "between 1970"),
         ("to,content,device_id\n+12025550123,a,nobody\n", "row 2: device_id"),
         ("to,content,reference\n+12025550123,a,r\n+12025550123,b,r\n", "row 3: reference"),
-        ("to,content\n+12025550123,caf\ufffd\n", "row 2: has U+FFFD"),
+        ("to,content\n+12025550123,caf\ufffd\n", "row 2: contains U+FFFD"),
         ('to,content\n+12025550123,"a', "line 2"),
         ("to,content\n+12025550123,ü\n".encode("latin-1"), "CSV UTF-8"),
         ("to,content\n+12025550123,a\n".encode("utf-16-le"), "CSV UTF-8"),
@@ -149,7 +149,7 @@ def test_all_wrong_rows_are_named_at_once(run: Run, ask: Ask, crm, tmp_path: Pat
     )
     result = run("import", "messages", _file(tmp_path, text), "--crm", crm)
     lines = result.output.splitlines()
-    assert lines[0].endswith("4 rows are wrong, so nothing was queued:")
+    assert lines[0].endswith("4 rows are invalid, so nothing was queued:")
     assert [line.split(":")[0] for line in lines[1:]] == ["row 3", "row 4", "row 6", "row 7"]
     assert "to: " in lines[1]
     assert "content: " in lines[1]
@@ -161,7 +161,7 @@ def test_of_very_many_wrong_rows_the_first_are_named(run: Run, crm, tmp_path: Pa
     result = run("import", "messages", _file(tmp_path, f"to,content\n{rows}\n"), "--crm", crm)
     lines = result.output.splitlines()
     assert len(lines) == 52
-    assert "2000 rows are wrong" in lines[0]
+    assert "2000 rows are invalid" in lines[0]
     assert lines[-1] == "… and 1950 more"
 
 
@@ -209,7 +209,7 @@ def test_a_file_is_taken_as_spreadsheets_write_it(ask: Ask, crm, tmp_path: Path,
         ("2027-07-01T08:00Z", "2027-07-01T08:00:00.000Z"),
         ("2027-07-01t08:00:00z", "2027-07-01T08:00:00.000Z"),
         ("2027-03-28 02:30", "does not exist"),
-        ("2027-10-31 02:30", "comes twice"),
+        ("2027-10-31 02:30", "occurs twice"),
         ("2027-07-01", "has no time"),
     ],
 )
@@ -253,7 +253,7 @@ def test_a_file_is_imported_once_unless_again_is_said(ask: Ask, run: Run, crm, t
     rows = "".join(f"+12025550123,{number}\n" for number in range(1200))
     path = _file(tmp_path, f"to,content\n{rows}")
     result = run("import", "messages", path, "--crm", crm)
-    assert result.output == "1200 new, 0 already there.\n"
+    assert result.output == "Queued 1200 new messages; 0 were queued before.\n"
     # Saved by another program, it is the same file.
     path = _file(tmp_path, f"\ufeffTo;Content;;\r\n{rows.replace(',', ';')}")
     result = run("import", "messages", path, "--crm", crm)
@@ -387,7 +387,7 @@ def test_an_export_has_everything_oldest_first_and_exactly(run: Run, ask: Ask, c
         rows = [json.loads(line) for line in result.stdout.splitlines()]
     assert [row["id"] for row in rows] == ids
     assert {row["content"] for row in rows} == {text}
-    assert result.stderr == "2 exported.\n"
+    assert result.stderr == "Exported 2 messages.\n"
 
 
 def test_an_export_goes_over_many_pages_and_begins_where_it_is_told(
