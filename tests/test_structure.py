@@ -13,6 +13,7 @@ from flask import Flask
 from smsgw import settings as settings_module
 from smsgw.factory import create_app
 from smsgw.settings import Settings
+from smsgw.sms import statuses
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "smsgw").rglob("*.py"))
@@ -59,6 +60,13 @@ NEIGHBOURS = {
 }
 KNOW_FLASK = range(3, 6)
 MOST_LINES_OF_A_FUNCTION = 40
+# Where a status of a message is also a word for something else: of a delivery, a result, a limit, another protocol.
+SAY_THE_SAME_OF_OTHER_THINGS = {
+    "core/webhooks/delivery_statuses.py",
+    "metrics.py",
+    "phones/mysmsapio/rest.py",
+    "phones/mysmsapio/translation.py",
+}
 STATEMENTS = {"Query", "Change", "RowUpdate", "Insert", "InsertNew"}
 # The methods of a session that read or write rows.
 ASK = {
@@ -236,6 +244,20 @@ def test_nobody_above_core_runs_a_statement_or_names_a_column():
 
 def _above_core() -> Iterator[tuple[Path, ast.Module]]:
     return ((path, tree) for path, tree in _trees() if RANKS.get(_name(path), 0) > RANKS["core"])
+
+
+def test_only_statuses_spells_the_statuses():
+    """Everybody else names them: `statuses.SENT`."""
+    words = set(statuses.OUTBOUND) | set(statuses.INBOUND)
+    spelled = {
+        str(path.relative_to(ROOT / "smsgw"))
+        for path, tree in _trees()
+        if not {"versions", "examples"} & set(path.parts)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if node.value in words or any(f"'{word}'" in node.value for word in words)
+    }
+    assert spelled <= {"sms/statuses.py"} | SAY_THE_SAME_OF_OTHER_THINGS
 
 
 def test_functions_fit_on_a_screen():

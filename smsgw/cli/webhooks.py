@@ -12,6 +12,7 @@ from ..core.accounts import crms
 from ..core.webhooks import deliveries, urls
 from ..core.webhooks import endpoints as webhook_endpoints
 from ..core.webhooks import secrets as signing_secrets
+from ..core.webhooks.delivery_statuses import STATUSES
 from ..store.models import WebhookEndpoint
 from . import options, output
 from .context import opened
@@ -113,9 +114,7 @@ def test(endpoint_id: str) -> None:
 
 @output.command(webhook, "deliveries")
 @_ID
-@click.option(
-    "--status", type=click.Choice(deliveries.STATUSES), help="Only deliveries with this status."
-)
+@click.option("--status", type=click.Choice(STATUSES), help="Only deliveries with this status.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--cursor", help="The next_cursor of the previous page.")
 def show_deliveries(endpoint_id: str, status: str | None, limit: int, cursor: str | None) -> None:

@@ -8,31 +8,43 @@ from collections.abc import Hashable, Sequence
 from typing import TypeVar
 
 QUEUED = "queued"
+DISPATCHED = "dispatched"
+ACCEPTED = "accepted"
+SENDING = "sending"
+SENT = "sent"
+DELIVERED = "delivered"
+FAILED = "failed"
+EXPIRED = "expired"
+CANCELLED = "cancelled"
+RECEIVED = "received"
+
 OUTBOUND = (
     QUEUED,
-    "dispatched",
-    "accepted",
-    "sending",
-    "sent",
-    "delivered",
-    "failed",
-    "expired",
-    "cancelled",
+    DISPATCHED,
+    ACCEPTED,
+    SENDING,
+    SENT,
+    DELIVERED,
+    FAILED,
+    EXPIRED,
+    CANCELLED,
 )
-INBOUND = ("received",)
-ACTIVE = ("dispatched", "accepted", "sending")
+INBOUND = (RECEIVED,)
+ACTIVE = (DISPATCHED, ACCEPTED, SENDING)
 UNFINISHED = (QUEUED, *ACTIVE)
+# The SMS has left the phone.
+WENT_OUT = (SENT, DELIVERED)
 
 MOVES: dict[str, frozenset[str]] = {
-    "dispatched": frozenset({"accepted", "sending", "sent", "delivered", "failed"}),
-    "accepted": frozenset({"sending", "sent", "delivered", "failed"}),
-    "sending": frozenset({"accepted", "sent", "delivered", "failed"}),
-    "sent": frozenset({"delivered"}),
-    "failed": frozenset({"accepted", "sending", "sent", "delivered", "failed"}),
-    "delivered": frozenset(),
+    DISPATCHED: frozenset({ACCEPTED, SENDING, SENT, DELIVERED, FAILED}),
+    ACCEPTED: frozenset({SENDING, SENT, DELIVERED, FAILED}),
+    SENDING: frozenset({ACCEPTED, SENT, DELIVERED, FAILED}),
+    SENT: frozenset({DELIVERED}),
+    FAILED: frozenset({ACCEPTED, SENDING, SENT, DELIVERED, FAILED}),
+    DELIVERED: frozenset(),
 }
 # An SMS that went out went out, whatever else was said: `sent` lies beyond `failed`.
-_RANKS = {"dispatched": 0, "accepted": 1, "sending": 2, "failed": 3, "sent": 4, "delivered": 5}
+_RANKS = {DISPATCHED: 0, ACCEPTED: 1, SENDING: 2, FAILED: 3, SENT: 4, DELIVERED: 5}
 _NEGATIVE_DELIVERY_REPORT = "Delivery failed"
 
 
@@ -41,7 +53,7 @@ def may_follow(current: str, reported: str, reason: str | None) -> bool:
 
     After `sent` only a negative delivery report is a failure; everything else that says so is late.
     """
-    if current == "sent" and reported == "failed":
+    if current == SENT and reported == FAILED:
         return (reason or "").startswith(_NEGATIVE_DELIVERY_REPORT)
     return reported in MOVES[current]
 

@@ -32,6 +32,11 @@ def not_null(column: InstrumentedAttribute[T | None]) -> sa.Label[T]:
     return sa.type_coerce(column, column.type).label(column.key)
 
 
+def written_out(word: str) -> sa.ColumnClause[str]:
+    """A word that stands in the statement itself, not bound: only then a partial index with this condition is used."""
+    return sa.literal_column(f"'{word}'", sa.String)
+
+
 class _Prepared:
     """A statement, and what it was compiled to for each database and each length of its lists."""
 

@@ -20,7 +20,7 @@ from ..core.messages.reports import Report
 from ..http.context import Services
 from ..live.conversation import Answer, Close, Drop, Kind
 from ..live.device_socket import DeviceSocket, SocketState, find_ready
-from ..sms import phone_times
+from ..sms import phone_times, statuses
 from ..sms.texts import storable, text_of
 from ..store.db import Database
 from . import frames
@@ -30,11 +30,11 @@ MAX_ID = 200
 MAX_SENDER = 100
 # A device may say QUEUED of what it has stored.
 STATUS = {
-    "QUEUED": "accepted",
-    "SENT": "sent",
-    "DELIVERED": "delivered",
-    "FAILED": "failed",
-    "ERROR": "failed",
+    "QUEUED": statuses.ACCEPTED,
+    "SENT": statuses.SENT,
+    "DELIVERED": statuses.DELIVERED,
+    "FAILED": statuses.FAILED,
+    "ERROR": statuses.FAILED,
 }
 REVOKED = Close(frames.CLOSE_REVOKED, "the token is not valid any more")
 _CLOSING_ANSWERS: dict[SocketState, Answer] = {

@@ -7,21 +7,22 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from ..core.messages import phone_ids
+from ..sms import statuses
 from ..store.models import Event
 from . import frames
 
 # Statuses of ours that say the same to these clients; `received` is for incoming ones, which they are not told of here.
 STATUS = {
-    "queued": "QUEUED",
-    "dispatched": "QUEUED",
-    "accepted": "QUEUED",
-    "sending": "QUEUED",
-    "sent": "SENT",
-    "delivered": "DELIVERED",
-    "failed": "FAILED",
-    "expired": "FAILED",
-    "cancelled": "FAILED",
-    "received": "RECEIVED",
+    statuses.QUEUED: "QUEUED",
+    statuses.DISPATCHED: "QUEUED",
+    statuses.ACCEPTED: "QUEUED",
+    statuses.SENDING: "QUEUED",
+    statuses.SENT: "SENT",
+    statuses.DELIVERED: "DELIVERED",
+    statuses.FAILED: "FAILED",
+    statuses.EXPIRED: "FAILED",
+    statuses.CANCELLED: "FAILED",
+    statuses.RECEIVED: "RECEIVED",
 }
 STUCK = "stuck: the phone has had it for hours and says no more of it; it may still send it"
 # Left out: `message.dispatched` and `message.accepted`, for in these words the message is QUEUED still, which was

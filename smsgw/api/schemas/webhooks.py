@@ -4,7 +4,8 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from ...core.events.recording import TYPES
-from ...core.webhooks.deliveries import MOST_RECOVERED, STATUSES
+from ...core.webhooks.deliveries import MOST_RECOVERED
+from ...core.webhooks.delivery_statuses import STATUSES
 from ...core.webhooks.secrets import GRACE_SECONDS, LONGEST_GRACE_SECONDS
 from ...core.webhooks.urls import LONGEST_URL
 from ...http.parsing import StrictSchema

@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql.expression import SQLColumnExpression
 
 from ...settings import Settings
-from ...sms.statuses import ACTIVE
+from ...sms import statuses
 from ...store.db import Database
 from ...store.models import Dispatch
-from ...store.queries import Query
+from ...store.queries import Query, written_out
 from . import protocols
 
 NEVER_AFTER = timedelta(days=3)
@@ -49,7 +49,7 @@ def _takes_a_place(
         is_active(),
         Dispatch.stuck_at.is_(None),
         sa.or_(
-            Dispatch.status != "sending",
+            Dispatch.status != statuses.SENDING,
             sa.and_(Dispatch.status_at > sending_since, Dispatch.status_at <= sending_until),
         ),
     )
@@ -57,8 +57,7 @@ def _takes_a_place(
 
 def is_active(dispatch: type[Dispatch] = Dispatch) -> sa.ColumnElement[bool]:
     """A condition on `Dispatch`, or an alias of it: its phone may still be at it."""
-    # Written out, not bound: a partial index is used only where its condition stands in the query.
-    return dispatch.status.in_([sa.literal_column(f"'{status}'") for status in ACTIVE])
+    return dispatch.status.in_([written_out(status) for status in statuses.ACTIVE])
 
 
 def moment(name: str) -> sa.BindParameter[datetime]:
@@ -118,7 +117,7 @@ class Load:
 
 def loads(session: Session, now: datetime) -> dict[str, Load]:
     """What the devices have in hand, by their names; those with nothing are left out."""
-    is_idle = sa.and_(Dispatch.status == "accepted", Dispatch.status_at <= now - IDLE_AFTER)
+    is_idle = sa.and_(Dispatch.status == statuses.ACCEPTED, Dispatch.status_at <= now - IDLE_AFTER)
     found = session.execute(
         sa.select(
             Dispatch.device_id,
@@ -158,7 +157,7 @@ def is_never_confirmed() -> sa.ColumnElement[bool]:
     """The same: it was handed out, no report about it has come, and no resend took its place."""
     return sa.and_(
         is_active(),
-        Dispatch.status == sa.literal_column("'dispatched'"),
+        Dispatch.status == written_out(statuses.DISPATCHED),
         Dispatch.acknowledged_at.is_(None),
         Dispatch.superseded_at.is_(None),
     )

@@ -10,14 +10,15 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.expression import SQLColumnExpression
 
+from ...sms import statuses
 from ...store.models import Crm, Dispatch, Message
-from ...store.queries import Query, not_null
+from ...store.queries import Query, not_null, written_out
 from . import capacity, routing
 from .capacity import DEVICE_ID, moment
 
 _PRIORITIES = range(9, -1, -1)
 
-IS_QUEUED = Message.status == sa.literal_column("'queued'")
+IS_QUEUED = Message.status == written_out(statuses.QUEUED)
 _EARLIER = aliased(Dispatch)
 # Two phones may not be at one SMS: what the first one makes of it decides whether the second is needed.
 IS_FREE = ~sa.exists().where(_EARLIER.message_id == Message.id, capacity.is_tried_again(_EARLIER))

@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ... import ids
+from ...sms import statuses
 from ...store.db import Database
 from ...store.models import Crm, Device, Dispatch, Message
-from ...store.queries import Query
+from ...store.queries import Query, written_out
 from . import capacity, locking, protocols, routing
 from . import queue as device_queue
 from .logins import Login
@@ -112,7 +113,7 @@ def _unconfirmed(now: datetime) -> sa.Select[str]:
         sa.select(Dispatch.device_id)
         .where(
             capacity.is_active(),
-            Dispatch.status == sa.literal_column("'dispatched'"),
+            Dispatch.status == written_out(statuses.DISPATCHED),
             Dispatch.protocol != protocols.CHT,
             Dispatch.in_doubt_since.is_(None),
             Dispatch.lease_until <= now,

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ...settings import Settings
+from ...sms import statuses
 from ...store.models import Dispatch, Message
-from ...store.queries import Query
+from ...store.queries import Query, written_out
 from ..devices import capacity
 from ..devices import queue as device_queue
 from ..devices.capacity import DEVICE_ID, moments
@@ -54,7 +55,7 @@ _UNCONFIRMED = Query(
     .where(
         capacity.is_unconfirmed(DEVICE_ID),
         # Asked again once the message is locked: another phone may have sent it meanwhile.
-        Message.status == sa.literal_column("'dispatched'"),
+        Message.status == written_out(statuses.DISPATCHED),
         Message.expires_at > capacity.moment("now"),
         device_queue.IS_FREE,
     )

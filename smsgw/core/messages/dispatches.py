@@ -13,7 +13,7 @@ from ...store.queries import Query, RowUpdate, not_null
 from ...store.rows import DISPATCH_COLUMNS, MESSAGE_COLUMNS, DispatchRow, MessageRow
 from .history import HistoryWriter
 
-_ANNOUNCED = ("accepted", "sent", "delivered", "failed")
+_ANNOUNCED = (statuses.ACCEPTED, statuses.SENT, statuses.DELIVERED, statuses.FAILED)
 # What settling may change of a message.
 SETTLED = RowUpdate(
     Message,
@@ -130,11 +130,11 @@ def settle(
     message.reason_class = speaking.reason_class
     message.stuck_at = None
     message.updated_at = history.now
-    if speaking.status in ("sent", "delivered"):
+    if speaking.status in statuses.WENT_OUT:
         message.sent_at = message.sent_at or history.now
-    if speaking.status == "delivered":
+    if speaking.status == statuses.DELIVERED:
         message.delivered_at = history.now
-    is_radio_retry = was == "sending" and speaking.status == "accepted"
+    is_radio_retry = was == statuses.SENDING and speaking.status == statuses.ACCEPTED
     if speaking.status in _ANNOUNCED and not is_radio_retry:
         history.announce(f"message.{speaking.status}", message, [message.crm_id or ""])
     return True
@@ -147,12 +147,12 @@ def end_unconfirmed(
 
     Returns the dispatches it changed. A later report still lifts them.
     """
-    if message.status not in ("sent", "delivered"):
+    if message.status not in statuses.WENT_OUT:
         return []
     ended = [
         dispatch
         for dispatch in dispatches
-        if dispatch.status == "dispatched" and dispatch.acknowledged_at is None
+        if dispatch.status == statuses.DISPATCHED and dispatch.acknowledged_at is None
     ]
     for dispatch in ended:
         fail_unconfirmed(message, dispatch, _NOT_NEEDED, history)
@@ -166,12 +166,12 @@ def fail_unconfirmed(
     history: HistoryWriter,
 ) -> None:
     """Fail a dispatch as `unconfirmed`: its phone may have sent it all the same, so a later report lifts that."""
-    dispatch.status = "failed"
+    dispatch.status = statuses.FAILED
     dispatch.status_at = history.now
     dispatch.reason = reason
     dispatch.reason_class = "unconfirmed"
     dispatch.stuck_at = None
-    history.note(message, "failed", dispatch=dispatch, reason=reason)
+    history.note(message, statuses.FAILED, dispatch=dispatch, reason=reason)
 
 
 def _word(row: Dispatch | DispatchRow | Message | MessageRow) -> tuple[str, str | None, str | None]:
@@ -182,7 +182,7 @@ def _speaking(dispatches: Sequence[Dispatch | DispatchRow]) -> Dispatch | Dispat
     candidates = [
         dispatch
         for dispatch in dispatches
-        if dispatch.superseded_at is None or dispatch.status in ("sent", "delivered")
+        if dispatch.superseded_at is None or dispatch.status in statuses.WENT_OUT
     ]
     if not candidates:
         return None

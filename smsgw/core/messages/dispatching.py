@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from ... import ids
 from ...settings import Settings
+from ...sms import statuses
 from ...store.inserts import Insert
 from ...store.models import Dispatch, Message
 from ...store.queries import Change, Query
@@ -35,7 +36,7 @@ _TAKE = Query(
     .where(Message.id.in_(_CHOSEN))
     .values(
         {
-            Message.status: "dispatched",
+            Message.status: statuses.DISPATCHED,
             Message.device_id: sa.bindparam("device"),
             Message.from_number: sa.bindparam("phone"),
             Message.updated_at: sa.bindparam("now"),
@@ -62,7 +63,7 @@ def dispatch_new(
     ]
     _DISPATCHES.all(session, [dispatch for _, dispatch in pairs])
     for message, dispatch in pairs:
-        history.note(message, "dispatched", dispatch=dispatch)
+        history.note(message, statuses.DISPATCHED, dispatch=dispatch)
         history.announce("message.dispatched", message, [message.crm_id or ""])
     return [(dispatch.id, message) for message, dispatch in pairs]
 
@@ -94,7 +95,7 @@ def _new(message: MessageRow, device: Locked, settings: Settings, now: datetime)
         message_id=message.id,
         device_id=device.id,
         protocol=device.protocol,
-        status="dispatched",
+        status=statuses.DISPATCHED,
         status_at=now,
         segments=message.segments,
         hand_out_count=1,

@@ -22,7 +22,7 @@ def cancel(session: Session, message: Message, now: datetime) -> None:
             f"the message is {message.status}; only a queued one can be cancelled",
             details={"status": message.status},
         )
-    _end(session, [message], "cancelled", now)
+    _end(session, [message], statuses.CANCELLED, now)
 
 
 def cancel_queued(
@@ -31,7 +31,7 @@ def cancel_queued(
     """Cancel all that this CRM has in the queue, or of that only what these conditions name."""
     queued = sa.select(Message).where(Message.crm_id == crm.id, device_queue.IS_QUEUED, *which)
     messages = session.scalars(queued.order_by(Message.id).with_for_update())
-    _end(session, list(messages), "cancelled", now)
+    _end(session, list(messages), statuses.CANCELLED, now)
 
 
 def expire_due(session: Session, now: datetime) -> int:
@@ -44,7 +44,7 @@ def expire_due(session: Session, now: datetime) -> int:
         .with_for_update(skip_locked=True)
     )
     messages = list(session.scalars(overdue))
-    _end(session, messages, "expired", now)
+    _end(session, messages, statuses.EXPIRED, now)
     return len(messages)
 
 

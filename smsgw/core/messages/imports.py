@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from ...clock import rfc3339, rfc3339_or_none
 from ...errors import Conflict, Invalid
 from ...settings import Settings
-from ...sms import numbers
+from ...sms import numbers, statuses
 from ...store.inserts import InsertNew
 from ...store.models import Import, Message
 from ...store.rows import AnyCrm
@@ -122,7 +122,7 @@ def _refuse_queued_rows(
         Message.crm_id == crm.id,
         Message.id >= first_id_of(now - _WELL_REMEMBERED),
         Message.direction == "outbound",
-        Message.status.not_in(("cancelled", "expired")),
+        Message.status.not_in((statuses.CANCELLED, statuses.EXPIRED)),
     )
     rows = session.execute(statement.execution_options(yield_per=_KNOWN_AT_ONCE))
     queued = {_key(_Sms(row[0] or "", row[1] or "", row[2])) for row in rows}

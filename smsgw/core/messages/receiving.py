@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ... import ids
-from ...sms import numbers
+from ...sms import numbers, statuses
 from ...sms.segments import measure
 from ...store.inserts import Insert, InsertNew
 from ...store.models import InboxEntry, Message
@@ -110,7 +110,7 @@ def _row(device: Locked, region: str | None, key: str, item: Received, now: date
     return MessageRow(
         id=ids.new_message_id(),
         direction="inbound",
-        status="received",
+        status=statuses.RECEIVED,
         device_id=device.id,
         from_number=numbers.normalise_sender(item.from_number, region),
         to_number=device.phone,
@@ -145,5 +145,5 @@ def _tell(
     crm_ids = routing.ids_for_device(session, device.id)
     _INBOX.all(session, [_Inbox(crm_id, row.id) for row in kept for crm_id in crm_ids])
     for message in kept:
-        history.note(message, "received", device_id=device.id)
+        history.note(message, statuses.RECEIVED, device_id=device.id)
         history.announce("message.received", message, crm_ids)

@@ -20,8 +20,8 @@ def _is_forward(current: str, reported: str, _reason: str | None) -> bool:
 
 
 def _is_forward_or_failed(current: str, reported: str, _reason: str | None) -> bool:
-    if {current, reported} == {"sent", "failed"}:
-        return reported == "failed"
+    if {current, reported} == {statuses.SENT, statuses.FAILED}:
+        return reported == statuses.FAILED
     return statuses.may_overtake(current, reported)
 
 

@@ -159,15 +159,15 @@ def _apply_one(
     if report.status is None or (_said(report) in earlier and _may_be_late(dispatch, history)):
         return
     # A failure we only assumed is no word of the phone's: whatever it says now counts.
-    current = "dispatched" if dispatch.reason_class == "unconfirmed" else dispatch.status
+    current = statuses.DISPATCHED if dispatch.reason_class == "unconfirmed" else dispatch.status
     if not rule.may_move(current, report.status, reason):
         return
-    if (current, report.status) == ("sending", "accepted"):
+    if (current, report.status) == (statuses.SENDING, statuses.ACCEPTED):
         dispatch.retry_count += 1
     dispatch.status = report.status
     dispatch.status_at = history.now
     dispatch.stuck_at = None
-    has_failed = report.status == "failed"
+    has_failed = report.status == statuses.FAILED
     dispatch.reason = reason if has_failed else None
     dispatch.reason_class = reasons.classify(reason or "") if has_failed else None
 
@@ -181,9 +181,9 @@ def _may_be_late(dispatch: DispatchRow, history: HistoryWriter) -> bool:
 
     Only the end of a person's retry is new then: SENT, DELIVERED, or FAILED for another reason.
     """
-    if dispatch.status == "failed":
+    if dispatch.status == statuses.FAILED:
         return abs(history.now - dispatch.status_at) < LATE_FOR
-    return dispatch.status in ("sent", "delivered")
+    return dispatch.status in statuses.WENT_OUT
 
 
 def _own(

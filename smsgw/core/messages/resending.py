@@ -13,7 +13,7 @@ from ..devices import routing
 from . import queue_limits
 from .history import HistoryWriter
 
-_FINAL_RESENDABLE = ("failed", "expired")
+_FINAL_RESENDABLE = (statuses.FAILED, statuses.EXPIRED)
 
 
 def queue(session: Session, message: Message, settings: Settings, now: datetime) -> None:

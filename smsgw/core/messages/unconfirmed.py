@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ...sms import statuses
 from ...store.models import Device, Dispatch, Message
 from ...store.queries import Change
 from ...store.tables import plain
@@ -60,7 +61,7 @@ def give_up(session: Session, now: datetime) -> int:
         sa.not_(protocols.has_hand_outs_left()),
         Dispatch.handed_out_at <= now - capacity.NEVER_AFTER,
         Message.expires_at <= now,
-        Message.status.in_(["sent", "delivered"]),
+        Message.status.in_(statuses.WENT_OUT),
         # Of a device that does not poll there is no poll to wait for.
         sa.and_(
             Dispatch.in_doubt_since <= now - _DOUBTED_WITHOUT_POLLS,

@@ -206,8 +206,8 @@ def _time(moment: datetime) -> str:
 
 
 _ON_THE_PHONE = {
-    "dispatched": _confirmation,
-    "accepted": _phone,
-    "sending": _network,
-    "sent": _delivery_report,
+    statuses.DISPATCHED: _confirmation,
+    statuses.ACCEPTED: _phone,
+    statuses.SENDING: _network,
+    statuses.SENT: _delivery_report,
 }

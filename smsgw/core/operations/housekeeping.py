@@ -36,12 +36,12 @@ def mark_stuck(session: Session, now: datetime) -> int:
             Dispatch.stuck_at.is_(None),
             sa.or_(
                 sa.and_(
-                    Dispatch.status.in_(["dispatched", "accepted"]),
+                    Dispatch.status.in_([statuses.DISPATCHED, statuses.ACCEPTED]),
                     Dispatch.acknowledged_at.is_not(None),
                     Dispatch.status_at <= now - ACCEPTED_IS_STUCK_AFTER,
                 ),
                 sa.and_(
-                    Dispatch.status == "sending",
+                    Dispatch.status == statuses.SENDING,
                     Dispatch.status_at <= now - SENDING_IS_STUCK_AFTER,
                 ),
             ),

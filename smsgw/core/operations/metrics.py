@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ...sms import statuses
 from ...store.models import (
     Delivery,
     Device,
@@ -18,6 +19,7 @@ from ...store.models import (
 )
 from ..devices import capacity
 from ..devices import queue as device_queue
+from ..webhooks.delivery_statuses import IS_PENDING
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def _messages(session: Session) -> dict[tuple[str, str], int]:
     # Inbound messages have a separate status, so an index on the status tells the direction too.
     rows = session.execute(sa.select(Message.status, sa.func.count()).group_by(Message.status))
     return {
-        ("inbound" if status == "received" else "outbound", status): count for status, count in rows
+        ("inbound" if status == statuses.RECEIVED else "outbound", status): count
+        for status, count in rows
     }
 
 
@@ -125,9 +128,7 @@ def _devices(session: Session, now: datetime) -> list[Seen]:
 def _deliveries(session: Session, now: datetime) -> tuple[int, int]:
     is_overdue = sa.case((Delivery.next_attempt_at <= now, 1))
     pending, overdue = session.execute(
-        sa.select(sa.func.count(), sa.func.count(is_overdue)).where(
-            Delivery.status == sa.literal_column("'pending'")
-        )
+        sa.select(sa.func.count(), sa.func.count(is_overdue)).where(IS_PENDING)
     ).one()
     return int(pending), int(overdue)
 

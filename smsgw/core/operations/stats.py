@@ -29,7 +29,9 @@ def of_crm(
     received = inbox.where(
         InboxEntry.crm_id == crm.id, InboxEntry.message_id >= reading.first_id_of(since)
     ).group_by(Message.device_id)
-    outbound += [(device_id, "received", count) for device_id, count in session.execute(received)]
+    outbound += [
+        (device_id, statuses.RECEIVED, count) for device_id, count in session.execute(received)
+    ]
     queue = _queue(session, now, Message.crm_id == crm.id)
     return _shape(session, outbound, queue, rows, settings, since, now)
 

@@ -10,10 +10,9 @@ from ...errors import Conflict, NotFound
 from ...store.db import wake_up
 from ...store.models import Attempt, Delivery, Event, WebhookEndpoint
 from ..events import recording
-from . import endpoints, subscriptions
+from . import delivery_statuses, endpoints, subscriptions
 from . import json as webhook_json
 
-STATUSES = ("pending", "delivered", "discarded")
 MOST_RECOVERED = 10_000
 _AT_ONCE = 1000
 
@@ -85,8 +84,8 @@ def replay(session: Session, delivery: Delivery, now: datetime) -> None:
     _must_be_enabled(endpoint)
     if delivery.claim is not None and delivery.next_attempt_at and delivery.next_attempt_at > now:
         raise Conflict("this delivery is on its way right now", code="in_flight")
-    if delivery.status != "pending":
-        delivery.status = "pending"
+    if delivery.status != delivery_statuses.PENDING:
+        delivery.status = delivery_statuses.PENDING
         delivery.retry_step = None
     delivery.is_manual = True
     delivery.next_attempt_at = now
@@ -145,7 +144,7 @@ def _lost(
             Event.created_at < until,
             # A ping was for one endpoint at one moment.
             Event.type != "webhook.ping",
-            sa.or_(Delivery.id.is_(None), Delivery.status == "discarded"),
+            sa.or_(Delivery.id.is_(None), Delivery.status == delivery_statuses.DISCARDED),
         )
         .order_by(Event.created_at, Event.seq)
     )
@@ -162,7 +161,7 @@ def _start_again(session: Session, delivery_ids: list[str], now: datetime) -> No
         sa.update(Delivery)
         .where(Delivery.id.in_(delivery_ids))
         .values(
-            status="pending",
+            status=delivery_statuses.PENDING,
             retry_step=0,
             is_manual=True,
             next_attempt_at=now,

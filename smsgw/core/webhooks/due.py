@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from ...store.models import Delivery, WebhookEndpoint
 from ...store.queries import Query, not_null
+from .delivery_statuses import IS_PENDING
 from .retries import FAILURES_TO_OPEN
 
 MOST_IN_FLIGHT = 4
@@ -63,11 +64,9 @@ class _Due(NamedTuple):
     next_attempt_at: datetime
 
 
-# Written out, not bound: a partial index is used only where its condition stands in the query.
 _IS_ORDERED = sa.func.lower(sa.func.substr(WebhookEndpoint.url, 1, 4)) == "amqp"
-_IS_PENDING = Delivery.status == sa.literal_column("'pending'")
 _NOW = sa.bindparam("now", type_=Delivery.created_at.type)
-_IS_DUE = sa.and_(_IS_PENDING, Delivery.next_attempt_at <= _NOW)
+_IS_DUE = sa.and_(IS_PENDING, Delivery.next_attempt_at <= _NOW)
 _IS_SINGLE = Delivery.retry_step.is_(None)
 _IS_OF_ENDPOINT = Delivery.endpoint_id == WebhookEndpoint.id
 _IN_FLIGHT = (

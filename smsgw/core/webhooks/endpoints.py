@@ -13,8 +13,8 @@ from ...store.db import wake_up
 from ...store.models import Crm, Delivery, WebhookEndpoint
 from ...store.rows import AnyCrm
 from ..events import recording
+from . import delivery_statuses, subscriptions, urls
 from . import json as webhook_json
-from . import subscriptions, urls
 
 BY_HAND = "disabled by hand"
 
@@ -26,9 +26,6 @@ class Changes(TypedDict, total=False):
     events: list[str] | None
     device_ids: list[str] | None
     enabled: bool
-
-
-_IS_PENDING = Delivery.status == sa.literal_column("'pending'")
 
 
 def add(
@@ -146,8 +143,10 @@ def remove(session: Session, endpoint: WebhookEndpoint, now: datetime) -> None:
     session.flush()
     session.execute(
         sa.update(Delivery)
-        .where(Delivery.endpoint_id == endpoint.id, _IS_PENDING)
-        .values(status="discarded", claim=None, next_attempt_at=None, settled_at=now)
+        .where(Delivery.endpoint_id == endpoint.id, delivery_statuses.IS_PENDING)
+        .values(
+            status=delivery_statuses.DISCARDED, claim=None, next_attempt_at=None, settled_at=now
+        )
     )
 
 
@@ -159,7 +158,8 @@ def shape(session: Session, endpoint: WebhookEndpoint) -> dict[str, Any]:
 def shapes(session: Session, endpoints: Sequence[WebhookEndpoint]) -> list[dict[str, Any]]:
     """The same for many, with one query for `pending_count`, the deliveries that wait or are on their way."""
     pending = sa.select(Delivery.endpoint_id, sa.func.count()).where(
-        Delivery.endpoint_id.in_([endpoint.id for endpoint in endpoints]), _IS_PENDING
+        Delivery.endpoint_id.in_([endpoint.id for endpoint in endpoints]),
+        delivery_statuses.IS_PENDING,
     )
     rows = session.execute(pending.group_by(Delivery.endpoint_id))
     counts = {row[0]: row[1] for row in rows}

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from ...brokers import is_broker
 from ...store.models import Attempt, Delivery, WebhookEndpoint
-from . import endpoints
+from . import delivery_statuses, endpoints
 from .retries import FAILURES_TO_OPEN, LONGEST_PAUSE, AttemptResult, delay_seconds, holds_up, pause
 
 DISABLED_AFTER = timedelta(days=5)
@@ -44,7 +44,7 @@ def follow(
 def _succeeded(
     session: Session, delivery: Delivery, endpoint: WebhookEndpoint, now: datetime
 ) -> None:
-    _end(delivery, "delivered", now)
+    _end(delivery, delivery_statuses.DELIVERED, now)
     has_recovered = endpoint.consecutive_failures >= FAILURES_TO_OPEN
     endpoints.forget_failures(session, endpoint)
     endpoint.last_success_at = now
@@ -65,7 +65,7 @@ def _catch_up(session: Session, endpoint: WebhookEndpoint, most: int, now: datet
         sa.select(Delivery.id)
         .where(
             Delivery.endpoint_id == endpoint.id,
-            Delivery.status == sa.literal_column("'pending'"),
+            delivery_statuses.IS_PENDING,
             Delivery.next_attempt_at > now,
             Delivery.claim.is_(None),
             Delivery.retry_step > 0,
@@ -121,7 +121,7 @@ def _hold_up(
     delay = delay_seconds(rule.schedule, step, result, rule.chance()) or 0.0
     endpoint.paused_until = now + min(timedelta(seconds=delay), LONGEST_PAUSE)
     if now - delivery.created_at >= timedelta(seconds=sum(rule.schedule)):
-        _end(delivery, "discarded", now)
+        _end(delivery, delivery_statuses.DISCARDED, now)
         return
     delivery.retry_step = step
     delivery.next_attempt_at = delivery.created_at
@@ -135,7 +135,7 @@ def _retry_or_end(
         return
     delay = delay_seconds(rule.schedule, delivery.retry_step + 1, result, rule.chance())
     if delay is None:
-        _end(delivery, "discarded", now)
+        _end(delivery, delivery_statuses.DISCARDED, now)
         return
     delivery.retry_step += 1
     delivery.next_attempt_at = now + timedelta(seconds=delay)
@@ -151,9 +151,9 @@ def _end_single(session: Session, delivery: Delivery, now: datetime) -> None:
         )
     )
     if not was_taken:
-        _end(delivery, "discarded", now)
+        _end(delivery, delivery_statuses.DISCARDED, now)
         return
-    delivery.status = "delivered"
+    delivery.status = delivery_statuses.DELIVERED
     delivery.next_attempt_at = None
 
 

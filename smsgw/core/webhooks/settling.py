@@ -13,7 +13,7 @@ from ...store.inserts import Insert
 from ...store.models import Attempt, Delivery, WebhookEndpoint
 from ...store.queries import Change, Query, not_null
 from ...store.tables import plain
-from . import outcomes
+from . import delivery_statuses, outcomes
 from .outcomes import RetryRule
 from .retries import AttemptResult
 
@@ -73,7 +73,7 @@ _DELIVERED = Change(
     .where(Delivery.id.in_(_CHOSEN))
     .values(
         {
-            Delivery.status: "delivered",
+            Delivery.status: delivery_statuses.DELIVERED,
             Delivery.attempt_count: Delivery.attempt_count + 1,
             Delivery.claim: None,
             Delivery.is_manual: False,

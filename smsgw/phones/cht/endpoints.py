@@ -36,6 +36,7 @@ from ...http import bodies, json_limits
 from ...http.answers import error_answer, json_answer
 from ...http.context import current_request, services
 from ...http.guards import device_required, this_device
+from ...sms import statuses
 from ...sms.texts import storable
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
@@ -46,11 +47,11 @@ KNOWN = b'{"medic-gateway": true}'
 NOTHING = b'{"messages": []}'
 
 STATUS = {
-    "UNSENT": "accepted",
-    "PENDING": "sending",
-    "SENT": "sent",
-    "DELIVERED": "delivered",
-    "FAILED": "failed",
+    "UNSENT": statuses.ACCEPTED,
+    "PENDING": statuses.SENDING,
+    "SENT": statuses.SENT,
+    "DELIVERED": statuses.DELIVERED,
+    "FAILED": statuses.FAILED,
 }
 
 blueprint = Blueprint("cht", __name__)

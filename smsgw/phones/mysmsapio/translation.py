@@ -23,14 +23,19 @@ from ...core.messages.receiving import Received
 from ...core.messages.reports import Report
 from ...errors import Invalid, NotFound
 from ...settings import Settings
-from ...sms import phone_times
+from ...sms import phone_times, statuses
 from ...sms.texts import storable, text_of
 from .. import repeats
 
 MAX_SENDER = 100
 HIGH_PRIORITY_ABOVE = 4
 
-STATUS = {"sent": "sent", "delivered": "delivered", "failed": "failed", "error": "failed"}
+STATUS = {
+    "sent": statuses.SENT,
+    "delivered": statuses.DELIVERED,
+    "failed": statuses.FAILED,
+    "error": statuses.FAILED,
+}
 _APP_ID = re.compile(r"msg_([0-9a-f]{32})")
 
 

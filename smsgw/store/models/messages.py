@@ -6,10 +6,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
+from ...sms import statuses
 from ..tables import Table
 
-_IS_QUEUED = sa.text("status = 'queued'")
-_IS_ACTIVE = sa.text("status IN ('dispatched', 'accepted', 'sending')")
+_IS_QUEUED = sa.text(f"status = '{statuses.QUEUED}'")
+_IS_ACTIVE = sa.text(f"status IN {statuses.ACTIVE}")
 
 
 class Message(Table):
