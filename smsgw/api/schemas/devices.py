@@ -4,18 +4,8 @@ import marshmallow as ma
 from marshmallow import fields, validate
 
 from ...http.parsing import StrictSchema
-from .descriptions import (
-    boolean,
-    crm_id,
-    crm_name,
-    date_time,
-    described,
-    integer,
-    list_of,
-    nullable,
-    nullable_date_time,
-    text,
-)
+from . import descriptions
+from .descriptions import boolean, date_time, described, integer, list_of, text
 from .fields import PhoneNumber, StrictBoolean
 
 _PHONE = described(
@@ -83,7 +73,7 @@ class DeviceState(ma.Schema):
 
     device_id = text("The name of the device.")
     online = boolean("`true` if the device has contacted the server recently.")
-    last_seen_at = nullable_date_time("The last time the device contacted the server.")
+    last_seen_at = descriptions.nullable_date_time("The last time the device contacted the server.")
     queued_count = integer("The number of queued messages that only this device may send.")
     in_flight_count = integer("The number of messages that the device was given and has not sent.")
 
@@ -91,15 +81,17 @@ class DeviceState(ma.Schema):
 class DeviceSchema(DeviceState):
     """A phone that sends and receives SMS."""
 
-    phone = nullable("The phone's own number.")
+    phone = descriptions.nullable("The phone's own number.")
     enabled = boolean("`true` if the device may use the server.")
-    app_version = nullable("The version of its app, as the app reports it.")
+    app_version = descriptions.nullable("The version of its app, as the app reports it.")
     unknown_report_count = integer(
         "The number of its reports about messages that this server does not know."
     )
     created_at = date_time("The time the device was added.")
-    crm_id = crm_id("the ID of the CRM that the device belongs to; `null` if it is the operators'")
-    crm = crm_name()
+    crm_id = descriptions.crm_id(
+        "the ID of the CRM that the device belongs to; `null` if it is the operators'"
+    )
+    crm = descriptions.crm_name()
     approved = fields.Boolean(
         metadata=described(
             "For operators: `false` while a device that registered itself waits for approval."
