@@ -1,10 +1,10 @@
-"""Defines the errors that core raises. Only `http` knows their HTTP status codes."""
+"""Defines the errors that core raises; only `http` knows their HTTP status codes."""
 
 from typing import Any
 
 
 class GatewayError(Exception):
-    """An error the caller may see. `code` is stable, `message` is for people, `details` for programs."""
+    """An error that the caller may see: `code` is stable, `message` is for people, `details` for programs."""
 
     code = "error"
 
@@ -18,55 +18,55 @@ class GatewayError(Exception):
 
 
 class BadRequest(GatewayError):
-    """The request cannot be understood at all."""
+    """The request cannot be read."""
 
     code = "bad_request"
 
 
 class Unauthorized(GatewayError):
-    """No credentials, or wrong ones."""
+    """The credentials are missing or wrong."""
 
     code = "unauthorized"
 
 
 class Forbidden(GatewayError):
-    """Known, but not allowed."""
+    """The caller is known, but not allowed to do this."""
 
     code = "forbidden"
 
 
 class DeviceDisabled(Forbidden):
-    """The operator has switched this device off, or the CRM it belongs to."""
+    """An operator has disabled the device or the CRM that it belongs to."""
 
     code = "device_disabled"
 
 
 class DeviceWaiting(DeviceDisabled):
-    """This device registered itself, and no operator has approved it yet."""
+    """The device registered itself, and no operator has approved it yet."""
 
     code = "device_waiting"
 
 
 class NotFound(GatewayError):
-    """There is no such thing, or it belongs to somebody else."""
+    """The object does not exist or belongs to somebody else."""
 
     code = "not_found"
 
 
 class Conflict(GatewayError):
-    """Understood, but it does not go with what is there already."""
+    """The request conflicts with the current state."""
 
     code = "conflict"
 
 
 class IllegalTransition(Conflict):
-    """The message's status does not allow this."""
+    """The status of the message does not allow this change."""
 
     code = "illegal_transition"
 
 
 class TooMany(GatewayError):
-    """More than is allowed now; `retry_after_seconds` says when to come back."""
+    """A limit is reached; `retry_after_seconds` says when to try again."""
 
     code = "rate_limited"
 
@@ -82,6 +82,6 @@ class TooMany(GatewayError):
 
 
 class Invalid(GatewayError):
-    """Understood, but a value is wrong; `details` names the field."""
+    """A value is wrong; `details` names the field."""
 
     code = "invalid"

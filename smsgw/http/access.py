@@ -19,9 +19,9 @@ _PROBES = ("ops.live", "ops.ready", "ops.show_metrics")
 
 
 def register(app: Flask) -> None:
-    """Gives each request an id, a log line and its place in the metrics.
+    """Give each request an id, a log line and a count in the metrics.
 
-    The id is the caller's own `X-Request-ID` where it has one, and goes back in that header.
+    The id is the request's own `X-Request-ID` if that is valid, otherwise a new one, and is returned in that header.
     """
     app.before_request(_begin)
     app.after_request(_end)
@@ -49,12 +49,12 @@ def _end(answer: Response) -> Response:
     answer.headers.add("X-Request-ID", given.request_id)
     standing = given.get("standing")
     if standing is not None:
-        rates.tell(answer, standing)
-    # One that is slowed is counted in the next line about its address: nobody fills the log with guesses.
+        rates.add_headers(answer, standing)
+    # Refusals of a slowed address are only counted, so that nobody can fill the log by guessing.
     is_quiet = (endpoint in _PROBES and status < 400) or given.get("is_slowed", False)
     level = logging.DEBUG if is_quiet else logging.INFO
     if _LOG.isEnabledFor(level):
-        # The path alone: a query may carry a key.
+        # Only the path, because a query may contain a key.
         path = logs.shorten(request.path, logs.MOST_FIELD_CHARACTERS)
         text = f"{request.method} {path} {status}"
         _LOG.handle(_line(level, text, rule, {**_who(given), "ms": round(seconds * 1000, 1)}))
@@ -62,10 +62,10 @@ def _end(answer: Response) -> Response:
 
 
 def _line(level: int, text: str, rule: Rule | None, fields: dict[str, Any]) -> logging.LogRecord:
-    # Made here: the logger would look for our place in the code first, which no line shows.
+    # Built here, because the logger would first determine the place in the code, which no line shows.
     line = logging.LogRecord(_LOG.name, level, __file__, 0, text, None, None)
     line.fields = fields
-    # A path without a variable part is one of ours, letter by letter.
+    # A path without variables is exactly the path of a route.
     line.is_clean = rule is not None and not rule.arguments
     return line
 

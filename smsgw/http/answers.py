@@ -1,4 +1,4 @@
-"""Writes answers and the one error body, with the status code of each error."""
+"""Builds answers and the error body, with the status code of each error."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from ..errors import (
 )
 from ..store import outages
 
-# Status, code, message and details of an error, as a protocol's JSON.
+# Builds a protocol's error body from the status, code, message and details.
 Dialect = Callable[[int, str, str, dict[str, Any]], dict[str, Any]]
 
 MOST_DETAILS = 1000
@@ -29,8 +29,8 @@ MOST_MESSAGE_CHARACTERS = 1000
 
 RETRY_AFTER_SECONDS = 5
 _UNAVAILABLE = (
-    "the database cannot be used at this moment; try again in some seconds "
-    "(with a reference or an Idempotency-Key nothing is done twice)"
+    "the database is unavailable; try again in a few seconds "
+    "(with a reference or an Idempotency-Key, nothing is done twice)"
 )
 _DIALECTS = "smsgw.dialects"
 _STATUS_CODES: dict[type[GatewayError], int] = {
@@ -45,9 +45,9 @@ _STATUS_CODES: dict[type[GatewayError], int] = {
 
 
 class JsonAnswer(Response):
-    """A complete answer: its length is known, its headers are final, and nothing has to be closed after it.
+    """A complete answer, sent as it is: its length is known, its headers are final, and nothing needs closing.
 
-    Werkzeug works that out for each answer when it is sent, which costs as much as matching the URL.
+    Werkzeug checks all of this for each answer, which takes as long as matching the URL.
     """
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
@@ -56,12 +56,12 @@ class JsonAnswer(Response):
 
 
 def status_code(error: GatewayError) -> int:
-    """Return the HTTP status of one of our errors."""
+    """Return the HTTP status code of the error."""
     return next(code for kind, code in _STATUS_CODES.items() if isinstance(error, kind))
 
 
 def answer(body: dict[str, Any], status: int = 200, location: str | None = None) -> Response:
-    """Return a JSON answer with its keys in their order; `location` is the URL of a new object, in ASCII."""
+    """Return a JSON answer with the keys in this order; `location` is the URL of a new object, in ASCII."""
     made = json_answer(json.dumps(body, ensure_ascii=False, separators=(",", ":")), status)
     if location is not None:
         made.headers["Location"] = location
@@ -69,17 +69,17 @@ def answer(body: dict[str, Any], status: int = 200, location: str | None = None)
 
 
 def json_answer(text: str | bytes, status: int = 200) -> Response:
-    """Return an answer from text that is JSON already."""
+    """Return an answer whose text is already JSON."""
     return JsonAnswer(text, status, content_type="application/json")
 
 
 def error_answer(
     status: int, code: str, message: str, details: dict[str, Any] | None = None
 ) -> Response:
-    """Return the error body for any caller; a protocol registers another format with `speak`."""
-    write = _dialect() or _house_words
+    """Return an error in the format of the caller's protocol, as registered with `use_dialect`."""
+    write = _dialect() or _rest_body
     message, details = message[:MOST_MESSAGE_CHARACTERS], bounded(details or {})
-    # ASCII, so that half of a surrogate pair that somebody sent can be shown to them.
+    # ASCII, so that a lone surrogate from the request can be quoted.
     made = json_answer(json.dumps(write(status, code, message, details)), status)
     if status == 401:
         made.headers["WWW-Authenticate"] = 'Basic realm="smsgw", charset="UTF-8"'
@@ -87,14 +87,14 @@ def error_answer(
 
 
 def bounded(details: dict[str, Any]) -> dict[str, Any]:
-    """Return the details, or the first of them with `"truncated": true` where there are too many."""
+    """Return the details; if there are too many, return the first ones with `"truncated": true`."""
     kept = _Kept()
     found: dict[str, Any] = kept.copy(details)
     return {**found, "truncated": True} if kept.is_full else found
 
 
 class _Kept:
-    """Counts how much of an error's details has been copied."""
+    """Copies the details of an error until a limit is reached."""
 
     def __init__(self) -> None:
         self._left = MOST_DETAILS
@@ -113,7 +113,7 @@ class _Kept:
         return value[:MOST_MESSAGE_CHARACTERS] if isinstance(value, str) else value
 
     def _fits(self, item: Any) -> bool:
-        """Counts a list's item or an object's key and value, where these are no objects or lists themselves."""
+        """Count a list's item, or an object's key and value; objects and lists themselves do not count."""
         parts = item if isinstance(item, tuple) else (item,)
         size = sum(len(part) if isinstance(part, str) else 8 for part in parts)
         self._bytes_left -= min(size, MOST_MESSAGE_CHARACTERS)
@@ -121,12 +121,12 @@ class _Kept:
         return not self.is_full
 
 
-def _house_words(_status: int, code: str, message: str, details: dict[str, Any]) -> dict[str, Any]:
+def _rest_body(_status: int, code: str, message: str, details: dict[str, Any]) -> dict[str, Any]:
     return {"error": True, "code": code, "message": message, "details": details}
 
 
-def speak(app: Flask, path: str, dialect: Dialect) -> None:
-    """Write all errors below this path in the protocol's format."""
+def use_dialect(app: Flask, path: str, dialect: Dialect) -> None:
+    """Use the protocol's format for all errors below this path."""
     app.extensions.setdefault(_DIALECTS, {})[path] = dialect
 
 
@@ -139,7 +139,7 @@ def _dialect() -> Dialect | None:
 
 
 def register(app: Flask) -> None:
-    """Make the app answer every error with that body."""
+    """Make the app answer all errors with an error body."""
     app.register_error_handler(GatewayError, _on_gateway_error)
     app.register_error_handler(HTTPException, _on_http_exception)
     app.register_error_handler(Exception, _on_exception)
@@ -155,7 +155,7 @@ def _on_gateway_error(error: GatewayError) -> Response:
 def _on_http_exception(error: HTTPException) -> Response:
     status = error.code or 500
     code = error.name.lower().replace(" ", "_")
-    # flask-smorest puts the fields that were wrong into `data`.
+    # flask-smorest puts the invalid fields into `data`.
     data: dict[str, Any] = getattr(error, "data", None) or {}
     messages = data.get("messages") or {}
     details = messages.get("json", messages) if isinstance(messages, dict) else {}

@@ -1,4 +1,4 @@
-"""Leaves out what costs Flask time at each request and does nothing for us."""
+"""Provides a Flask application without work per request that this server does not need."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -10,7 +10,7 @@ from werkzeug.routing import MapAdapter
 
 
 class CookieSessions(SecureCookieSessionInterface):
-    """Flask's sessions; callers without a cookie (phones and CRMs) get an empty one and no cryptography."""
+    """Flask's sessions; callers without a cookie (phones and CRMs) get an empty one without any cryptography."""
 
     def open_session(self, app: Flask, request: Request) -> Any:
         if "HTTP_COOKIE" in request.environ:
@@ -22,8 +22,8 @@ class CookieSessions(SecureCookieSessionInterface):
             super().save_session(app, session, response)
 
 
-class Asked(Request):
-    """A request that remembers its blueprints, which Flask wants to know three times."""
+class CachingRequest(Request):
+    """A request that caches its blueprints, which Flask looks up three times."""
 
     @cached_property
     def blueprints(self) -> list[str]:
@@ -31,17 +31,17 @@ class Asked(Request):
 
 
 class App(Flask):
-    """The class of our WSGI application."""
+    """The WSGI application."""
 
     session_interface = CookieSessions()
-    request_class = Asked
+    request_class = CachingRequest
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the function itself: none of ours is a coroutine, and Flask checks that ten times per request."""
+        """Return the function itself: no view is a coroutine, and Flask would check that ten times per request."""
         return func
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return the adapter that finds the view. No route depends on the host, so its name is not parsed."""
+        """Return the adapter that finds the view. The host is not parsed, because no route depends on it."""
         if request is None or "HTTP_UPGRADE" in request.environ:
             return super().create_url_adapter(request)
         return MapAdapter(

@@ -1,4 +1,4 @@
-"""Reads a request's body whole, unpacked and bounded, and packs large answers."""
+"""Reads and decompresses request bodies up to a limit, and compresses large answers."""
 
 import gzip
 import zlib
@@ -21,30 +21,30 @@ _PIECE_BYTES = 64 * 1024
 
 
 def read(limit_bytes: int) -> bytes:
-    """Return the body, unpacked when it is gzip; never more than `limit_bytes`, and never cut."""
+    """Return the complete body, decompressed if it is gzip; raise an error if it is longer than `limit_bytes`."""
     asking = current_request()
     body = _read_all(asking, limit_bytes)
     encoding = asking.environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
     if encoding in ("identity", ""):
         return body
     if encoding not in ("gzip", "x-gzip"):
-        raise UnsupportedMediaType(f"the content encoding {encoding[:40]!r} is not understood")
+        raise UnsupportedMediaType(f"unsupported content encoding {encoding[:40]!r}")
     return _unpack(body, limit_bytes)
 
 
 def parse(body: bytes, read_json: Reader = json_reader.read) -> Any:
-    """Return the JSON in the body, whatever its content type says; `BadRequest` names the place of a fault."""
+    """Return the JSON in the body, whatever its content type; `BadRequest` names the place of an error."""
     json_limits.check(body)
     return _parsed(body, read_json)
 
 
 def parse_object(body: bytes, read_json: Reader = json_reader.read) -> dict[str, Any]:
-    """Return the JSON object in the body; raises `BadRequest`."""
+    """Return the JSON object in the body; raise `BadRequest` for anything else."""
     return _as_object(parse(body, read_json))
 
 
 def parse_phones_object(body: bytes) -> dict[str, Any]:
-    """Do the same for a phone, which repeats endlessly what is refused: accept any numbers and any number of values."""
+    """Return the JSON object, with any numbers and any number of values: a phone repeats a refused body endlessly."""
     return _as_object(_parsed(body, json_reader.read_tolerantly))
 
 
@@ -67,7 +67,7 @@ def _read_all(asking: Request, limit_bytes: int) -> bytes:
     if length is not None and length > limit_bytes:
         raise RequestEntityTooLarge
     try:
-        # Werkzeug's own way takes as long as looking the device up.
+        # Werkzeug's own way takes as long as finding the device.
         body: bytes = asking.environ["wsgi.input"].read(
             limit_bytes + 1 if length is None else length
         )
@@ -81,7 +81,7 @@ def _read_all(asking: Request, limit_bytes: int) -> bytes:
 
 
 def _length(asking: Request) -> int | None:
-    """Return the body's length; `None` for a chunked one, which our own web server never passes on as such."""
+    """Return the body's length, `None` for a chunked body; our own web server passes no chunked bodies on."""
     if "HTTP_TRANSFER_ENCODING" not in asking.environ:
         said = asking.environ.get("CONTENT_LENGTH", "")
         return int(said) if said.isdecimal() else asking.content_length or 0
@@ -91,7 +91,7 @@ def _length(asking: Request) -> int | None:
 
 
 def _unpack(body: bytes, limit_bytes: int) -> bytes:
-    """Unpack all members of a gzip file, one after another (RFC 1952 2.2), in time that grows with the length alone."""
+    """Decompress all members of a gzip file (RFC 1952, 2.2) in time linear in its length."""
     parts: list[bytes] = []
     size = start = 0
     for _ in range(MOST_GZIP_MEMBERS + 1):
@@ -99,7 +99,7 @@ def _unpack(body: bytes, limit_bytes: int) -> bytes:
             return b"".join(parts)
         unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
         while start < len(body) and not unpacker.eof:
-            # A piece at a time, because what a member leaves over is copied.
+            # In pieces, because the data after the end of a member is copied.
             piece = body[start : start + _PIECE_BYTES]
             parts.append(_inflate(unpacker, piece, limit_bytes + 1 - size))
             size += len(parts[-1])
@@ -115,11 +115,13 @@ def _inflate(unpacker: "zlib._Decompress", piece: bytes, most: int) -> bytes:
     try:
         return unpacker.decompress(piece, most)
     except zlib.error:
-        raise BadRequest("the body is not gzip, although it says so", code="bad_gzip") from None
+        raise BadRequest(
+            "the body is not gzip, but its Content-Encoding is", code="bad_gzip"
+        ) from None
 
 
 def pack(answer: Response) -> Response:
-    """Pack an answer above 1 KiB for a caller that asked for gzip."""
+    """Compress an answer of more than 1 KiB if the caller accepts gzip."""
     body = answer.get_data()
     if len(body) > PACK_ABOVE_BYTES and request.accept_encodings["gzip"]:
         answer.set_data(gzip.compress(body, compresslevel=5, mtime=0))

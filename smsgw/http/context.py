@@ -1,4 +1,4 @@
-"""Gives every view the services of the application that it runs in."""
+"""Gives views access to the services of the application."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ EXTENSION = "smsgw"
 
 @dataclass
 class Services:
-    """What the application needs to serve requests and sockets."""
+    """The objects that requests and sockets share."""
 
     settings: Settings
     database: Database
@@ -27,6 +27,6 @@ def services() -> Services:
 
 
 def current_request() -> Request:
-    """Return the request itself; Flask's `request` looks it up again for every attribute."""
+    """Return the request itself, because Flask's `request` looks it up for each attribute."""
     found: Request = request._get_current_object()  # type: ignore[attr-defined]
     return found

@@ -35,8 +35,8 @@ def _find_login() -> Login | None:
         if login is None:
             refusals.note_key("device", token.strip())
         return login
-    # Flask-HTTPAuth reads the header, because Werkzeug's reader drops what is not UTF-8. Its decorators are left out:
-    # they cost as much as the question whether a poll finds work.
+    # Flask-HTTPAuth reads the header, because Werkzeug drops values that are not UTF-8. Its decorators are not used:
+    # they take as long as finding out whether there is anything to send.
     given = _basic.get_auth()
     return _device_by_password(given.username, given.password) if given else None
 
@@ -45,7 +45,7 @@ def _device_by_password(username: str, password: str) -> Login | None:
     is_name = bool(username) and "\0" not in username
     login = logins.find(services().database, username, clock.now()) if is_name else None
     if login is None:
-        # Not its name: where the URL was typed wrongly, that may be the password.
+        # The name is not logged: if the URL was typed wrongly, it may be the password.
         refusals.note("device", "unknown_name")
         return None
     if not _is_password(password, login.secret_hash):
@@ -67,10 +67,10 @@ def _is_password(password: str, secret_hash: str) -> bool:
 
 
 def readings(password: str) -> list[str]:
-    """Return every reading of a password as it arrived, the likeliest first.
+    """Return all possible readings of a password, the most likely first.
 
-    The stock app percent-encodes what was typed, older ones send ISO-8859-1, and a person may have encoded it
-    before typing; Flask-HTTPAuth has decoded the bytes as UTF-8 or, failing that, as ISO-8859-1.
+    The stock app percent-encodes the password, older versions send ISO-8859-1, and the user may have encoded it before
+    typing it. Flask-HTTPAuth has decoded the bytes as UTF-8 or, failing that, as ISO-8859-1.
     """
     raw = [password.encode("utf-8", "surrogatepass")]
     for _ in range(2):
@@ -98,7 +98,7 @@ def device_required(view: View) -> View:
 
 
 def this_device() -> Login:
-    """Return the device that calls."""
+    """Return the calling device."""
     login: Login = g._get_current_object().device
     return login
 
@@ -110,7 +110,7 @@ def crm_required(view: View) -> View:
 
 
 def sender_required(view: View) -> View:
-    """Admit a CRM to a view that gives a repeated `reference` its message, also where the CRM's rate is used up."""
+    """Admit a CRM even if its rate is used up; the view then answers only repeats of a known `reference`."""
     return _for_crm(view, may_repeat=True)
 
 
@@ -141,7 +141,7 @@ def operator_required(view: View) -> View:
 
 
 def crm_or_operator_required(view: View) -> View:
-    """Admit both; `find_crm()` is `None` for an operator."""
+    """Admit a CRM or an operator; `find_crm()` is `None` for an operator."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -163,13 +163,13 @@ def public(view: View) -> View:
 
 
 def this_crm() -> Caller:
-    """Return the CRM that calls."""
+    """Return the calling CRM."""
     crm: Caller = g.crm
     return crm
 
 
 def find_crm() -> Caller | None:
-    """Return the CRM that calls, `None` when it is an operator."""
+    """Return the calling CRM, `None` if an operator calls."""
     crm: Caller | None = g.get("crm")
     return crm
 

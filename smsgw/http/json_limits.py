@@ -1,11 +1,11 @@
-"""Bounds how deep a JSON text is nested and how many values it has, before it is parsed."""
+"""Limits the nesting and the number of values of JSON before it is parsed."""
 
 import re
 from itertools import accumulate
 
 from ..errors import BadRequest
 
-# Python's reader goes somewhat deeper before it gives up; what was read can be written again.
+# Somewhat less than Python's own limit, so that parsed JSON can be written again.
 MAX_DEPTH = 600
 MAX_VALUES = 500_000
 
@@ -15,16 +15,16 @@ _UNMARKED = bytes(set(range(256)) - set(b"[]{},"))
 
 
 def check(body: bytes) -> None:
-    """Raise `BadRequest` for what is nested too deep or has too many values; takes linear time and little memory."""
+    """Raise `BadRequest` if the JSON is nested too deep or has too many values; takes linear time and little memory."""
     fault = find_excess(body)
     if fault is not None:
         raise BadRequest(f"the body {fault}", code="bad_json")
 
 
 def find_excess(body: bytes) -> str | None:
-    """Return what is too much in the text, `None` where nothing is; a text that is no JSON may pass."""
+    """Return the limit that the text exceeds, in words, or `None`; text that is not JSON may pass."""
     opened = sum(body.count(bytes([mark])) for mark in _OPENING)
-    # Most texts have so few of these that their strings need not be told from the rest.
+    # Most texts have so few of these characters that strings need not be excluded.
     if opened <= MAX_DEPTH and body.count(b",") <= MAX_VALUES:
         return None
     marks = _STRINGS.sub(b"", body).translate(None, _UNMARKED)

@@ -1,4 +1,4 @@
-"""Names the kind of a key that was given where another kind is needed; the prefix alone decides."""
+"""Explains refused keys: recognises a key of another kind by its prefix."""
 
 from flask import request
 
@@ -25,7 +25,7 @@ _NEEDED = {
 
 
 def refusal(needed: str, key: str) -> str:
-    """Return the error text for a key that was not found; `needed` is one of the kinds, or two joined by `or`."""
+    """Return the error message for an unknown key; `needed` is one of the kinds, or two joined by `or`."""
     given = _kind(key)
     if given is None or given in needed.split(" or "):
         return (
@@ -35,7 +35,7 @@ def refusal(needed: str, key: str) -> str:
 
 
 def is_other_kind(message: str) -> bool:
-    """Return whether this is what `refusal` says of a key of another kind."""
+    """Return whether `refusal` made this message for a key of another kind."""
     return message.startswith(tuple(_GIVEN.values()))
 
 

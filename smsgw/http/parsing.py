@@ -1,4 +1,4 @@
-"""Reads strict JSON and query parameters of CRMs and operators into marshmallow schemas."""
+"""Reads JSON bodies and query parameters of CRMs and operators with strict marshmallow schemas."""
 
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -15,10 +15,10 @@ from .answers import first_fault
 from .context import current_request
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
-# Far more than any schema has; an error for each of a million unknown fields would take minutes.
+# Far more than any schema has. Reporting a million unknown fields would take minutes.
 MAX_FIELDS = 50
 MAX_DEPTH = 20
-_TWICE = "Given more than once; one value counts."
+_TWICE = "Must not be given more than once."
 
 _UNKNOWN: dict[str, str | None] = {
     **FlaskParser.DEFAULT_UNKNOWN_BY_LOCATION,
@@ -28,25 +28,25 @@ _UNKNOWN: dict[str, str | None] = {
 
 
 class StrictSchema(ma.Schema):
-    """The parent of schemas for bodies and queries: refuses unknown fields and bounds their number."""
+    """The base of schemas for bodies and queries; refuses unknown fields and limits their number."""
 
     class Meta:
         unknown = ma.RAISE
 
     def load(self, data: Any, **options: Any) -> Any:
-        """Read the data; the number of its fields is checked before any of them."""
+        """Read the data; the number of fields is checked first."""
         if isinstance(data, dict) and len(data) > MAX_FIELDS:
-            raise ma.ValidationError(f"Has {len(data):,} fields; at most {MAX_FIELDS} are read.")
+            raise ma.ValidationError(f"Has {len(data):,} fields; at most {MAX_FIELDS} are allowed.")
         return super().load(data, **options)
 
 
 class StrictParser(FlaskParser):
-    """Refuses what a schema does not know, in bodies and in queries, with our error body."""
+    """Refuses unknown fields in bodies and queries, with an error body like all others."""
 
     DEFAULT_UNKNOWN_BY_LOCATION = _UNKNOWN
 
     def load_json(self, req: Request, schema: ma.Schema) -> Any:
-        """Return the body as JSON, whatever its content type says; no body at all counts as `{}`."""
+        """Return the JSON in the body, whatever its content type; an empty body counts as `{}`."""
         body = bodies.read(MAX_BODY_BYTES)
         if not body:
             return core.missing
@@ -54,7 +54,7 @@ class StrictParser(FlaskParser):
         return g.parsed_body
 
     def load_querystring(self, req: Request, schema: ma.Schema) -> Any:
-        """Return the query; refuse a parameter given twice, because only one of its values would count."""
+        """Return the query; refuse a repeated parameter, because only one of its values would be used."""
         twice = {name: [_TWICE] for name, values in req.args.lists() if len(values) > 1}
         if twice:
             raise ma.ValidationError(twice)
@@ -63,7 +63,7 @@ class StrictParser(FlaskParser):
     def handle_error(
         self, error: ma.ValidationError, req: Request, schema: ma.Schema, **_kwargs: Any
     ) -> NoReturn:
-        """Raise `Invalid` with the fields that were wrong."""
+        """Raise `Invalid` with the invalid fields."""
         details = next(iter(error.messages_dict.values()))
         body = g.get("parsed_body", {})
         if "_schema" in details and not isinstance(body, dict):
@@ -72,24 +72,24 @@ class StrictParser(FlaskParser):
 
 
 def parsed_body() -> Any:
-    """Return the parsed body of this request, `None` when none was read."""
+    """Return the parsed body of this request, `None` if none was read."""
     return g.get("parsed_body")
 
 
 def refuse_unfit() -> None:
-    """Refuse a URL with the character NUL, which no database can look up."""
+    """Refuse a URL with the character NUL, which PostgreSQL cannot look up."""
     asking = current_request()
     if "\0" in asking.path:
-        raise NotFound("there is nothing under a name with the character NUL")
+        raise NotFound("no name contains the character NUL")
     query = asking.query_string
     if query and (b"%00" in query or b"\0" in query):
         raise BadRequest("the query must not contain the character NUL")
 
 
 def parse_json(body: bytes) -> Any:
-    """Return the JSON in `body`; `BadRequest` where it is none, `Invalid` where it holds text no database keeps."""
+    """Return the JSON in `body`; raise `BadRequest` if it is not JSON, `Invalid` if its text cannot be stored."""
     parsed = bodies.parse(body, json_reader.read_strictly)
-    # Without an escape there can be no NUL and no half of a surrogate pair in JSON in UTF-8.
+    # JSON in UTF-8 can contain NUL and lone surrogates only as escapes.
     if b"\\u" in body:
         _refuse_unstorable(parsed)
     return parsed
@@ -107,7 +107,7 @@ def _refuse_unstorable(parsed: Any) -> None:
 
 
 def _texts(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield all texts in the value with their path; a key that cannot be stored is named by its place alone."""
+    """Yield all strings in the value with their paths; a key has the path of its object."""
     if len(path) > MAX_DEPTH:
         raise Invalid(f"the body is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, str):

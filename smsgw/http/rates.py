@@ -1,4 +1,4 @@
-"""Counts each request of a CRM against its rate, before the body is read."""
+"""Counts the requests of CRMs against their rates, before the body is read."""
 
 from flask import Response, g
 
@@ -10,10 +10,10 @@ from .context import services
 
 
 def count(crm: Caller, *, may_repeat: bool = False) -> Caller:
-    """Count a request of the CRM, where it has a limit, and return the CRM.
+    """Count a request of the CRM if its rate is limited, and return the CRM.
 
-    Raises `TooMany`. With `may_repeat` the CRM is returned all the same, with a `refusal` of everything that is new: a
-    message that it sends again under a known `reference` is not refused.
+    Raises `TooMany`. With `may_repeat`, returns the CRM with a `refusal` instead, which applies to new messages but not
+    to repeats of a known `reference`.
     """
     settings = services().settings
     if crm.requests_per_minute is None and settings.requests_per_minute is None:
@@ -29,8 +29,8 @@ def count(crm: Caller, *, may_repeat: bool = False) -> Caller:
     return crm._replace(refusal=refusal)
 
 
-def tell(answer: Response, standing: RateState) -> Response:
-    """Set the headers that say what is left of a rate."""
+def add_headers(answer: Response, standing: RateState) -> Response:
+    """Add the headers that show the state of the rate."""
     answer.headers["X-RateLimit-Limit"] = str(standing.limit)
     answer.headers["X-RateLimit-Remaining"] = str(standing.remaining)
     answer.headers["X-RateLimit-Reset"] = str(standing.reset_at)

@@ -1,6 +1,6 @@
-"""Logs refused logins with the caller's address, and slows down an address that has many of them.
+"""Logs refused logins with the caller's address, and slows down addresses with many of them.
 
-The secret is checked before anything else, so the right one is admitted at once, whatever its address has tried.
+The secret is checked first, so the correct secret is accepted at once, whatever its address has tried before.
 """
 
 import ipaddress
@@ -20,19 +20,19 @@ from ..errors import TooMany
 from .context import current_request, services
 
 EXTENSION = "smsgw.refusals"
-# 20 at once, and from then on one in three seconds; in each process.
+# 20 at once, then one every three seconds; in each process.
 AT_ONCE = 20
 SECONDS_EACH = 3.0
 MOST_NETWORKS = 10_000
 
-# Some proxies write the port of their caller too.
+# Some proxies include the port of the caller.
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
 _LOG = logging.getLogger("smsgw.logins")
 
 
 @dataclass
 class _Network:
-    """When all its refusals would have come at the slow rate, and how many of them have no line in the log."""
+    """The time at which its refusals, at the slow rate, would have ended, and the number that were not logged."""
 
     arrival: float = 0.0
     silent_count: int = 0
@@ -46,7 +46,7 @@ class Refusals:
         self._networks: OrderedDict[str, _Network] = OrderedDict()
 
     def count(self, network: str, moment: float) -> tuple[float, int]:
-        """Count one, and return how many seconds too early it came and how many others did since the last in time."""
+        """Count a refusal; return how early it came in seconds, and the number of early ones since the last in time."""
         with self._lock:
             seen = self._networks.setdefault(network, _Network())
             self._networks.move_to_end(network)
@@ -63,14 +63,14 @@ class Refusals:
 
 
 def register(app: Flask) -> None:
-    """Let the app count its refused logins."""
+    """Register the count of refused logins with the app."""
     app.extensions[EXTENSION] = Refusals()
 
 
 def note(caller: str, reason: str, device_id: str | None = None) -> None:
-    """Log that a login of this request was refused; `TooMany`, without a line, where its address has had too many.
+    """Log that the login of this request was refused; raise `TooMany` instead if its address has too many refusals.
 
-    `caller` is who it wanted to be: `device`, `crm`, `operator` or what all of these may be.
+    `caller` is the kind of caller that the URL needs: `device`, `crm`, `operator` or several of these.
     """
     address = current_request().remote_addr or ""
     refusals: Refusals = current_app.extensions[EXTENSION]
@@ -78,7 +78,7 @@ def note(caller: str, reason: str, device_id: str | None = None) -> None:
     if early_seconds > 0:
         g.is_slowed = True
         raise TooMany(
-            "too many wrong passwords or keys from this address; the right one is let in at once",
+            "too many wrong passwords or keys from this address; the correct one is accepted at once",
             code="too_many_refusals",
             retry_after_seconds=int(early_seconds) + 1,
         )
@@ -93,13 +93,13 @@ def note(caller: str, reason: str, device_id: str | None = None) -> None:
 
 
 def note_key(caller: str, key: str) -> None:
-    """The same for a key, unless there is none, or it is right elsewhere: that is a mistake and no guess."""
+    """Do the same for a key, unless it is empty or valid for another kind of caller: that is a mistake, not a guess."""
     if key and not _is_right_elsewhere(key):
         note(caller, "wrong_key")
 
 
 def network_of(address: str) -> str:
-    """Return the network that is slowed as one; empty for what is no address."""
+    """Return the network that is slowed together; empty if this is not an address."""
     found = _address(address)
     if isinstance(found, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((found, 64), strict=False))
@@ -107,7 +107,7 @@ def network_of(address: str) -> str:
 
 
 def shown(address: str) -> str:
-    """Return the address as a log may have it: nothing but an address, whatever a proxy was told."""
+    """Return the address for the log, or `unknown`, so that a header cannot put other text there."""
     return str(_address(address) or "unknown")
 
 

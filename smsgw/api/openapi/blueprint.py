@@ -85,7 +85,7 @@ ERRORS = {
     503: (
         "The database is unavailable; try again after `Retry-After` seconds.",
         "database_unavailable",
-        "the database cannot be used at this moment; try again in some seconds",
+        "the database is unavailable; try again in a few seconds",
     ),
 }
 

@@ -43,7 +43,7 @@ def register(app: Flask) -> None:
     """Add these URLs to the app, and their errors."""
     app.register_blueprint(blueprint)
     for path in ("/api/v1/gateway", "/api/v1/sms"):
-        answers.speak(app, path, _error)
+        answers.use_dialect(app, path, _error)
 
 
 @blueprint.get("/up")
@@ -96,7 +96,7 @@ def heartbeat() -> Response:
         locking.admit(session, this_device())
     services().last_seen_writer.note(this_device(), now, None, protocols.MYSMSAPIO)
     shown = {"success": True, "message": "Heartbeat received", "gateway_status": "online"}
-    return rates.tell(answers.answer(shown), standing)
+    return rates.add_headers(answers.answer(shown), standing)
 
 
 @blueprint.post("/api/v1/gateway/sms/received")
@@ -120,7 +120,7 @@ def sms_received() -> Response:
         "message": "SMS received and processed",
         "message_id": message_id,
     }
-    return rates.tell(answers.answer(shown, 201), standing)
+    return rates.add_headers(answers.answer(shown, 201), standing)
 
 
 @blueprint.post("/api/v1/gateway/sms/status")
@@ -132,7 +132,9 @@ def sms_status() -> Response:
     payload = _body()
     with services().database.transaction() as session:
         translation.take_status(session, this_device(), payload, now)
-    return rates.tell(answers.answer({"success": True, "message": "Status updated"}), standing)
+    return rates.add_headers(
+        answers.answer({"success": True, "message": "Status updated"}), standing
+    )
 
 
 @blueprint.post("/api/v1/sms/send")
@@ -175,7 +177,7 @@ def _count(limit: Limit, caller: str, now: datetime) -> RateState:
 def _refuse(standing: RateState) -> Response:
     seconds = standing.retry_after_seconds
     text = f"Too many requests; try again in {seconds} seconds"
-    answer = rates.tell(answers.error_answer(429, "rate_limited", text), standing)
+    answer = rates.add_headers(answers.error_answer(429, "rate_limited", text), standing)
     answer.headers["Retry-After"] = str(seconds)
     return answer
 
