@@ -78,6 +78,16 @@ def test_a_retry_is_shown_as_one_when_the_failure_is_some_minutes_old(stage):
     assert stage.status(message_id) == "sending"
 
 
+@pytest.mark.parametrize("word", ["UNSENT", "PENDING"])
+def test_a_retry_is_shown_as_one_when_the_request_that_reports_the_failure_goes_on_to_it(
+    stage, word
+):
+    message_id, dispatch_id = stage.send()
+    stage.report(dispatch_id, "UNSENT", "PENDING")
+    stage.report(dispatch_id, "FAILED", word)
+    assert stage.status(message_id) == {"UNSENT": "accepted", "PENDING": "sending"}[word]
+
+
 def test_a_retry_is_shown_as_one_when_the_clock_was_set_back_since_the_failure(stage):
     message_id, dispatch_id = failed(stage)
     stage.pass_time(hours=-1)

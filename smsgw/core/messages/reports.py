@@ -141,7 +141,7 @@ def _apply_one(
     message: MessageRow,
     report: Report,
     rule: ReportRule,
-    earlier: Collection[_Words],
+    earlier: list[_Words],
     history: HistoryWriter,
 ) -> None:
     dispatch.acknowledged_at = dispatch.acknowledged_at or history.now
@@ -164,6 +164,8 @@ def _apply_one(
         return
     if (current, report.status) == (statuses.SENDING, statuses.ACCEPTED):
         dispatch.retry_count += 1
+    # The phone says the rest of this request in its order, so it is newer than this, whatever was said before.
+    earlier.clear()
     dispatch.status = report.status
     dispatch.status_at = history.now
     dispatch.stuck_at = None
