@@ -1,1 +1,1 @@
-"""Programs to try the server with: a demo server, a pretend phone and a sample CRM."""
+"""Programs to try the server with: a demo server, a simulated phone and a sample CRM."""

@@ -1,4 +1,4 @@
-"""Web addresses as people type them, and which of all addresses are this machine's."""
+"""Reads web addresses as people type them, and finds out which addresses are those of this machine."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from urllib.parse import SplitResult, urlsplit
 
 
 def web_address(text: str, login: str) -> SplitResult:
-    """For argparse; `login` says where the user and the password belong that a URL may hold.
+    """Parse a URL for argparse; `login` says where its user name and password belong.
 
-    The text itself is in no message: it may hold a password."""
+    No message contains the text itself, because it may hold a password."""
     if not text.lower().startswith(("http://", "https://")):
-        raise argparse.ArgumentTypeError("http:// or https:// is missing at its beginning")
+        raise argparse.ArgumentTypeError("the URL must begin with http:// or https://")
     if not (text.isascii() and text.isprintable()) or " " in text:
         message = "only ASCII characters and no spaces: é is written %C3%A9, a space %20"
         raise argparse.ArgumentTypeError(message)
@@ -28,7 +28,7 @@ def web_address(text: str, login: str) -> SplitResult:
 
 
 def own_address() -> str:
-    """This machine's address in its network; choosing a route sends nothing."""
+    """Return this machine's address in its network; choosing a route sends nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))
@@ -38,7 +38,7 @@ def own_address() -> str:
 
 
 def leads_to(url: SplitResult, listening: tuple[str, int]) -> bool:
-    """Whether requests to `url` come to the socket that listens there on this machine."""
+    """Return whether requests to `url` reach the socket that listens there on this machine."""
     host, port = listening
     if (url.port or (443 if url.scheme == "https" else 80)) != port:
         return False

@@ -1,4 +1,4 @@
-"""The server's REST API as a CRM calls it, with the standard library alone."""
+"""Calls the server's REST API as a CRM does, with only the standard library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ TIMEOUT_SECONDS = 30
 
 
 class Refused(Exception):
-    """A call without success, and why; `status` is the answer's, 0 where none came."""
+    """A call failed, and why; `status` is the answer's, 0 if there was none."""
 
     def __init__(self, why: str, status: int = 0) -> None:
         super().__init__(why)
@@ -36,7 +36,7 @@ class Api:
     def call(
         self, method: str, path: str, body: dict[str, Any] | None = None, wanted: Iterable[str] = ()
     ) -> dict[str, Any]:
-        """The JSON object that the server answers, with at least the keys `wanted`; or Refused."""
+        """Return the JSON object of the answer, which has at least the keys `wanted`. Raises `Refused`."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(f"{self.server}/api/v1{path}", data, method=method)
         request.add_header("Authorization", f"Bearer {self.key}")
@@ -70,7 +70,7 @@ def json_object(content: bytes) -> dict[str, Any] | None:
 
 
 def said(content: bytes) -> str:
-    """The server's message, and its details where they say more; its text where it has none."""
+    """Return the server's message with its details, or its text if it has no message."""
     error = json_object(content)
     if error is None or "message" not in error:
         return content.decode("utf-8", "replace").strip()[:500]

@@ -1,4 +1,4 @@
-"""One connection of the phone's: pieces sent, and an answer read as Android's stack reads it."""
+"""Holds one connection of a phone: sends pieces, and reads an answer as Android's stack reads it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class BadReply(Exception):
-    """What came back is no complete HTTP answer."""
+    """The answer is not a complete HTTP answer."""
 
 
 class NoAnswer(ConnectionError):
@@ -101,7 +101,7 @@ class Connection:
         return headers
 
     async def body(self, status: int, headers: dict[str, str]) -> tuple[bytes, bool]:
-        """The body, and whether its end was marked by anything but the connection's end."""
+        """Return the body, and whether something other than the end of the connection marked its end."""
         if status in (204, 304):
             return b"", True
         if "chunked" in headers.get("transfer-encoding", "").lower():

@@ -71,7 +71,7 @@ class Receiver(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_request(self, *args: Any) -> None:
-        """Silent: what matters is printed where it happens."""
+        """Log nothing: what matters is printed where it happens."""
 
     def log_message(self, format: str, *args: Any) -> None:
         say(f"{self.client_address[0]}: {format % args}")
@@ -87,12 +87,14 @@ def in_a_line(data: dict[str, Any]) -> str:
 
 
 def serve(crm: Crm, url: str) -> None:
-    """Registers the webhook, receives until Ctrl-C, and takes the webhook away again."""
+    """Register the webhook, receive until Ctrl-C, and remove the webhook again."""
     endpoint = crm.api.call("POST", "/webhooks", {"url": url}, wanted=("id", "url", "secret"))
     try:
         crm.secret = endpoint["secret"]
         remove_older(crm, endpoint)
-        say(f"webhook {endpoint['id']} goes to {url}; send PING to a phone of yours. Ctrl-C ends.")
+        say(
+            f"webhook {endpoint['id']} goes to {url}; send PING to one of your phones. Press Ctrl-C to end."
+        )
         crm.serve_forever()
     except KeyboardInterrupt:
         say("stopping")
@@ -101,7 +103,7 @@ def serve(crm: Crm, url: str) -> None:
 
 
 def remove_older(crm: Crm, endpoint: dict[str, Any]) -> None:
-    """Takes away what earlier runs left at this address; nobody knows its secret any more."""
+    """Remove the webhooks that earlier runs left at this address; nobody knows their secrets any more."""
     for old in crm.api.call("GET", "/webhooks", wanted=["data"])["data"]:
         if old["url"] == endpoint["url"] and old["id"] != endpoint["id"]:
             remove(crm, old["id"])
@@ -114,7 +116,7 @@ def remove(crm: Crm, id_: str) -> None:
         if isinstance(error, Refused) and error.status == 404:
             return say(f"webhook {id_} was removed by somebody else")
         raise Refused(
-            f"webhook {id_} is still at the server ({str(error) or 'interrupted'}). "
+            f"webhook {id_} is still registered on the server ({str(error) or 'interrupted'}). "
             "The next start at this address removes it, or: "
             f"curl -X DELETE {crm.api.server}/api/v1/webhooks/{id_} -H 'Authorization: Bearer KEY'"
         ) from error
@@ -122,16 +124,16 @@ def remove(crm: Crm, id_: str) -> None:
 
 
 def api_key(text: str) -> str:
-    """For argparse, whose message must not show it: pasted white space does no harm."""
+    """Parse a key for argparse, whose message must not show it. White space around it is removed."""
     if not re.fullmatch("[!-~]+", text.strip()):
-        raise argparse.ArgumentTypeError("a key is one word of ASCII characters")
+        raise argparse.ArgumentTypeError("a key consists of ASCII characters without spaces")
     return text.strip()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    server = partial(web_address, login="the key is all that it takes")
+    server = partial(web_address, login="the key is all it needs")
     add("--server", type=server, default="http://127.0.0.1:8000", help="the gateway server")
     add("--key", type=api_key, required=True, help="crm_live_…")
     add("--port", type=int, default=9000, help="where this CRM listens")
@@ -150,7 +152,7 @@ def main() -> int:
     except Refused as error:
         return failed(str(error))
     except KeyboardInterrupt:
-        return failed("Stopped. If the server took the webhook, the next start removes it.")
+        return failed("Stopped. If the server accepted the webhook, the next start removes it.")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""One HTTP request, read whole and answered, whatever its method and its path."""
+"""Reads whole HTTP requests and answers them, whatever their method and path."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ class Answer(NamedTuple):
 
 
 class CutOff(Exception):
-    """The other side left before its request was complete: as if it had never come."""
+    """The client left before its request was complete; the request is ignored."""
 
 
 class Malformed(Exception):
-    """What came is no HTTP; the text says what is wrong with it."""
+    """The request is not HTTP; the text says what is wrong with it."""
 
     status = 400
 
 
 class Exchange(BaseHTTPRequestHandler):
-    """Any method comes to `serve`, which replies; what is no HTTP is answered here."""
+    """Passes every method to `serve`, which replies; answers what is not HTTP."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body leave in one packet
@@ -73,7 +73,7 @@ class Exchange(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """The base class's answer to what is no HTTP, as JSON; nothing can follow it."""
+        """Answer what is not HTTP with JSON instead of the base class's page; nothing can follow it."""
         problem = message or HTTPStatus(code).phrase
         self.request_version = self.protocol_version  # unknown yet: without it no status is sent
         self.reply(Answer(code, [("Connection", "close")], indented({"err": problem})))
@@ -85,7 +85,7 @@ def read_body(headers: Message, stream: BufferedIOBase) -> bytes:
         return b"".join(chunks(stream))
     length = headers.get("Content-Length", "0")
     if not re.fullmatch("[0-9]{1,15}", length):
-        raise Malformed("Content-Length is no number")
+        raise Malformed("Content-Length is not a number")
     return exactly(stream, int(length))
 
 
@@ -101,14 +101,14 @@ def chunks(stream: BufferedIOBase) -> Iterator[bytes]:
 def chunk_size(text: bytes) -> int:
     size = text.partition(b";")[0].strip()
     if not re.fullmatch(b"[0-9a-fA-F]{1,15}", size):
-        raise Malformed("a chunk's size is no number")
+        raise Malformed("a chunk's size is not a number")
     return int(size, 16)
 
 
 def line(stream: BufferedIOBase) -> bytes:
     text = stream.readline(1 << 16)
     if not text.endswith(b"\n"):
-        raise CutOff("a line is not complete")
+        raise CutOff("a line is incomplete")
     return text.strip()
 
 
@@ -117,5 +117,5 @@ def exactly(stream: BufferedIOBase, size: int) -> bytes:
         raise Malformed(f"{size} bytes are too many")
     content = stream.read(size)
     if len(content) < size:
-        raise CutOff(f"{len(content)} of {size} bytes came")
+        raise CutOff(f"only {len(content)} of {size} bytes arrived")
     return content

@@ -1,4 +1,4 @@
-"""Lets many pretend phones live side by side on one event loop, and sums up what they did."""
+"""Runs many simulated phones on one event loop, and sums up what they did."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from demo.rows import Ledger
 
 @dataclass(slots=True)
 class Tally:
-    """What all polls of all phones came to; times in seconds."""
+    """The results of all polls of all phones; times in seconds."""
 
     polls: int = 0
     errors: Counter[str] = field(default_factory=Counter)
@@ -47,7 +47,7 @@ class Plan:
 
 
 async def run(phones: list[Phone], plan: Plan) -> None:
-    """All phones at once, their alarms spread over the interval, until each made its polls."""
+    """Run all phones at once, their alarms spread over the interval, until each has made its polls."""
     try:
         async with asyncio.TaskGroup() as group:
             for number, phone in enumerate(phones, start=1):
@@ -69,7 +69,7 @@ async def live(phone: Phone, plan: Plan, rng: random.Random, phones: int) -> Non
 
 
 async def alarms(phone: Phone, plan: Plan) -> None:
-    """Wakes up every `interval`; what fell due during a long poll follows back to back."""
+    """Wake up every `interval`; alarms that were due during a long poll follow without a pause."""
     clock = asyncio.get_running_loop().time
     began, done = clock(), 0
     while True:
@@ -81,7 +81,7 @@ async def alarms(phone: Phone, plan: Plan) -> None:
 
 
 async def texts(phone: Phone, rate: float, rng: random.Random) -> None:
-    """SMS from numbers reserved for fiction, at random moments."""
+    """Receive SMS from numbers reserved for fiction, at random times."""
     number = 0
     while rate:
         await asyncio.sleep(rng.expovariate(rate / 60))
@@ -90,7 +90,7 @@ async def texts(phone: Phone, rate: float, rng: random.Random) -> None:
 
 
 def summary(phones: list[Phone], tally: Tally, ledger: Ledger) -> dict[str, Any]:
-    """What `--json` prints; `sent` counts the SMS that really left and must never be 2,
+    """Return what `--json` prints; `sent` counts the SMS that were really sent and must never be 2,
     `unreported` the messages of which the server does not know how they stand."""
     messages = {
         id_: {"to": fate.to, "sent": fate.sent, "last_status": fate.last_status}
@@ -110,7 +110,7 @@ def summary(phones: list[Phone], tally: Tally, ledger: Ledger) -> dict[str, Any]
 
 
 def latency_ms(times: Sequence[float]) -> dict[str, float | None]:
-    """The median and the bound of the slowest hundredth of `times`, which are seconds."""
+    """Return the median and the 99th percentile of `times`, which are seconds."""
     if not times:
         return {"p50": None, "p99": None}
     every = times if len(times) > 1 else [*times, *times]  # quantiles wants two

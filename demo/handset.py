@@ -1,4 +1,4 @@
-"""What the stock app keeps on a phone and the rules it follows; no network, no clock, no waiting.
+"""Holds the stock app's tables and follows its rules; without network, clock and waiting.
 
 Times are milliseconds since 1970, handed in. The rules are those of cht-gateway v1.8.1 and, with
 `old=True`, of v1.7.4."""
@@ -40,11 +40,11 @@ EMPTY_CONTENT = (
 
 
 class BadAnswer(Exception):
-    """The server's answer is none the app can use."""
+    """The app cannot use the server's answer."""
 
 
 class Handset:
-    """The app's three tables. `speed` shortens its own waits: retries and the network's reports."""
+    """The app's three tables. `speed` shortens its waits: retries and the network's reports."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Handset:
     # --- SMS that come in ---
 
     def receive(self, content: str, sender: str, now: int, sms_sent: int | None = None) -> str:
-        """An SMS arrives; its new id. A multipart one has `sms_sent` 0, as in the app."""
+        """Store an SMS that arrives, and return its new id. A multipart one has `sms_sent` 0, as in the app."""
         one_part = len(content) <= (160 if content.isascii() else 70)
         stamp = now // 1000 * 1000 if one_part else 0
         id_ = str(uuid.uuid4())
@@ -90,14 +90,14 @@ class Handset:
     # --- one poll ---
 
     def batch(self) -> Batch:
-        """The 10 oldest waiting SMS and the 20 first updates."""
+        """Return the 10 oldest waiting SMS and the first 20 updates."""
         messages = heapq.nsmallest(
             BATCH_MESSAGES, self._waiting.values(), key=lambda row: row.last_action
         )
         return Batch(messages, heapq.nsmallest(BATCH_UPDATES, self.needs_forwarding.items()))
 
     def forget(self, batch: Batch) -> None:
-        """A 2xx with a JSON object came: the phone never sends this batch again."""
+        """Note a 2xx with a JSON object: the phone never sends this batch again."""
         for message in batch.messages:
             if self._waiting.pop(message.id, None):
                 message.status = "FORWARDED"
@@ -106,17 +106,17 @@ class Handset:
             self.needs_forwarding.pop(number, None)
 
     def unreported(self) -> int:
-        """How many messages have changed in a way that the server has not been told."""
+        """Return how many messages have a change that was not reported to the server."""
         return len({row.message_id for row in self.needs_forwarding.values()})
 
     def store(self, messages: Any, now: int) -> int:
-        """Takes what the server hands out; how many items were new or known.
+        """Store what the server hands out, and return how many items were new or known.
 
-        BadAnswer when it is neither a list nor null. A bad item is skipped without a word."""
+        BadAnswer when it is neither a list nor null. A bad item is skipped silently."""
         if messages is None:
             return 0
         if not isinstance(messages, list):
-            raise BadAnswer(f"messages is no list but {json.dumps(messages)[:40]}")
+            raise BadAnswer(f"messages is not a list but {json.dumps(messages)[:40]}")
         return sum(self._store_one(item, now) for item in messages)
 
     def _store_one(self, item: Any, now: int) -> bool:
@@ -135,7 +135,7 @@ class Handset:
         self._change(message, "UNSENT", now)
 
     def _touch(self, message: Outgoing, now: int) -> None:
-        """A known id never sends again: its last update is told once more, its wait starts anew."""
+        """Report the last update of a known id again, and restart its wait; it is never sent again."""
         message.last_action = now
         number, row = self._updates[message.id][-1]
         self.needs_forwarding[number] = row
@@ -143,7 +143,7 @@ class Handset:
     # --- sending ---
 
     def send_unsent(self, now: int) -> None:
-        """Takes 10 unsent rows first and only then drops those still in their retry wait."""
+        """Take 10 unsent rows first, and only then drop those that still wait for a retry."""
         rows = heapq.nsmallest(SEND_AT_ONCE, self._unsent.values(), key=lambda m: m.last_action)
         due = [row for row in rows if now >= self.retry_at(row)]
         for message in due:
@@ -169,7 +169,7 @@ class Handset:
         return self.settle(now)
 
     def settle(self, now: int) -> None:
-        """Applies the network's reports that are due."""
+        """Apply the network's reports that are due."""
         while self._reports and self._reports[0][0] <= now:
             _, _, id_, report = heapq.heappop(self._reports)
             if id_ in self.outgoing:
@@ -194,7 +194,7 @@ class Handset:
         return self._change(message, "UNSENT", now)
 
     def _fail(self, message: Outgoing, reason: str, now: int) -> None:
-        """Only from PENDING: a failed delivery report after SENT is dropped by the app."""
+        """Fail a message that is PENDING: the app drops a failed delivery report after SENT."""
         if message.status == "PENDING":
             self._change(message, "FAILED", now, reason)
 
@@ -214,20 +214,20 @@ class Handset:
     # --- what its user can do ---
 
     def compose(self, to: str, content: str, now: int) -> str:
-        """An SMS written on the phone itself: the server gets updates of an id it never gave."""
+        """Send an SMS written on the phone itself: the server gets updates with an id it does not know."""
         id_ = str(uuid.uuid4())
         self._add(Outgoing(id_, BLANKS.sub("", to), content, now), now)
         return id_
 
     def press_retry(self, id_: str, now: int) -> None:
-        """The Retry button of a PENDING or FAILED message; the SMS may go out twice."""
+        """Press the Retry button of a PENDING or FAILED message; the SMS may be sent twice."""
         message = self.outgoing[id_]
         if message.status in ("PENDING", "FAILED"):
             message.retries = 0
             self._change(message, "UNSENT", now)
 
     def clear_old_data(self, now: int) -> None:
-        """Drops SMS untouched for 7 days, unsent ones too; their updates survive."""
+        """Drop SMS unchanged for 7 days, unsent ones too; their updates survive."""
         for id_ in [i for i, row in self.outgoing.items() if now - row.last_action > OLD_DATA_MS]:
             self._unsent.pop(id_, None)
             del self.outgoing[id_]
@@ -236,17 +236,17 @@ class Handset:
             del self.received[id_]
 
     def restart_app(self) -> None:
-        """Reads the file on the SD card: SMS no longer in the table wait again, with old ids."""
+        """Read the file on the SD card: SMS that are no longer in the table wait again, with old ids."""
         for row in self.log:
             if row.id not in self.received:
                 times = (row.sms_sent, row.sms_received, row.sms_received)
                 self._keep(Received(row.id, row.sender, row.content, *times))
 
     def reinstall(self) -> None:
-        """All tables are gone; the file on the SD card is not."""
+        """Clear all tables, but not the file on the SD card."""
         self._new_tables()
 
 
 def as_java_text(value: Any) -> str:
-    """How org.json's getString turns any JSON value into text: null becomes the word "null"."""
+    """Return a JSON value as org.json's getString does: null becomes the text "null"."""
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""The pretend phone for code without asyncio."""
+"""Runs the simulated phone for code without asyncio."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from demo.pretend import Mode, Phone, Poll
 
 
 class PhoneInHand:
-    """A Phone for code without asyncio: the same steps, each done when the call returns."""
+    """A `Phone` for code without asyncio: the same steps, each finished when the call returns."""
 
     def __init__(self, url: str, mode: Mode = Mode.OK, **options: Any) -> None:
         self.phone = Phone(url, mode, **options)

@@ -1,4 +1,4 @@
-"""A pretend phone (or thousands) that behaves as the stock cht-gateway app does."""
+"""Simulates a phone (or thousands) with the stock cht-gateway app."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def arriving(text: str) -> tuple[str, str]:
 
 def positive(text: str) -> float:
     if not 0 < (value := float(text)) < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is no number above 0")
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
     return value
 
 
@@ -71,13 +71,13 @@ def parsed_arguments(arguments: list[str] | None) -> argparse.Namespace:
     add(
         "--timeout", type=positive, metavar="S", help="per request (none for one phone, as the app)"
     )
-    add("--seed", type=int, metavar="N", help="makes faults and moments repeatable")
+    add("--seed", type=int, metavar="N", help="makes faults and times repeatable")
     add("--json", action="store_true", help="print the summary as JSON")
     return parser.parse_args(arguments)
 
 
 def urls(options: argparse.Namespace) -> list[str]:
-    """One URL per phone. ValueError when there are fewer credentials than phones, or none to read."""
+    """Return one URL per phone. Raises `ValueError` if there are fewer credentials than phones."""
     if not options.credentials:
         return [options.url.replace("{n}", str(n + 1)) for n in range(options.devices or 1)]
     try:
@@ -113,7 +113,7 @@ def built(options: argparse.Namespace, plan: Plan, tally: Tally, ledger: Ledger)
 
 
 def own_address(url: str, number: int) -> str | None:
-    """Where a phone of many comes from when the server is on this machine, as phones have each their own.
+    """Return the address that one of many phones uses if the server is on this machine: each has another one.
 
     From one address each poll uses up a port for a minute (TIME_WAIT), and the search for a free
     one slows all down long before there is none left."""
@@ -138,14 +138,14 @@ def tell_and(tally: Tally) -> Any:
     def telling(poll: Poll) -> None:
         tally.record(poll)
         told = f"{len(poll.batch.messages)} SMS and {len(poll.batch.updates)} updates"
-        got = poll.error or f"told, {poll.handed_out} messages taken"
+        got = poll.error or f"answered, {poll.handed_out} messages received"
         say(f"poll with {told}: {got}")
 
     return telling
 
 
 def more_files(wanted: int) -> None:
-    """One connection per phone: raises the limit of open files as far as it may be raised."""
+    """Raise the limit of open files as far as it may be raised: there is one connection per phone."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < wanted:
         raise ValueError(f"{wanted} open files are needed and {hard} allowed (ulimit -n)")
@@ -154,7 +154,7 @@ def more_files(wanted: int) -> None:
 
 
 async def lives(phones: list[Phone], plan: Plan) -> str:
-    """Saves the URL in the first phone's app, then lets all live; why not, if they cannot."""
+    """Save the URL in the first phone's app, then run all phones; return why they cannot, if so."""
     this = asyncio.current_task()
     assert this is not None
     for sign in (signal.SIGINT, signal.SIGTERM):
@@ -169,7 +169,7 @@ async def lives(phones: list[Phone], plan: Plan) -> str:
 
 
 def as_json(result: dict[str, Any]) -> str:
-    """DEL escaped as well, which JSON allows to stand and no terminal should get."""
+    """Return JSON in which DEL is escaped too: JSON allows it, and no terminal should receive it."""
     return json.dumps(result, indent=2).replace("\x7f", "\\u007f")
 
 
@@ -179,10 +179,12 @@ def as_text(result: dict[str, Any]) -> str:
     lines = [f"{result['devices']} phone(s), {result['polls']} polls, {result['errors']} failed"]
     lines += [f"  {number} x {kind}" for kind, number in result["error_kinds"].items()]
     if result["polls"]:
-        lines.append(f"an answer took {late['p50']} ms, the slowest hundredth {late['p99']} ms")
+        lines.append(
+            f"answers took {late['p50']} ms (median) and {late['p99']} ms (99th percentile)"
+        )
     lines.append(f"{result['received_forwarded']} received SMS forwarded")
     if unreported := result["unreported"]:
-        lines.append(f"{unreported} message(s) unreported: no poll told the server how they stand")
+        lines.append(f"{unreported} message(s) unreported: no poll told the server their status")
     lines += table(messages) if len(messages) <= TABLE_ROWS else histogram(messages)
     if result["sent_twice"]:
         lines.append(f"SENT MORE THAN ONCE: {' '.join(result['sent_twice'])}")
@@ -191,7 +193,7 @@ def as_text(result: dict[str, Any]) -> str:
 
 def table(messages: dict[str, dict[str, Any]]) -> list[str]:
     if not messages:
-        return ["no SMS to send came"]
+        return ["there was no SMS to send"]
     rows = [(id_, row["to"], row["sent"], row["last_status"]) for id_, row in messages.items()]
     return [f"{id_:36}  {to:16}  sent {sent} x  {status}" for id_, to, sent, status in rows]
 

@@ -1,4 +1,4 @@
-"""A pretend phone: the app's tables joined to its HTTP stack, one step per call."""
+"""Joins the app's tables to its HTTP stack as a simulated phone, one step per call."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Phone:
         return int(self._clock() * 1000)
 
     async def check(self) -> str:
-        """What the app says when the URL is saved; empty if it takes it."""
+        """Return what the app says when the URL is saved; empty if it accepts it."""
         try:
             async with asyncio.timeout(self._timeout):
                 reply = await self._wire.get(self.target, self._version)
@@ -120,7 +120,7 @@ class Phone:
         return "" if is_gateway else "URL not responding in expected way"
 
     async def poll_once(self) -> Poll:
-        """One request with the oldest SMS and updates, and what its answer changes."""
+        """Make one request with the oldest SMS and updates, and apply its answer."""
         self.handset.settle(self.now())
         batch = self.handset.batch()
         return await self._exchange(batch, self._post(batch))
@@ -140,7 +140,7 @@ class Phone:
         return poll
 
     async def wake(self) -> list[Poll]:
-        """One alarm: polls while batches go out full, then sends, even if the poll failed."""
+        """Handle one alarm: poll while batches are full, then send, even if the poll failed."""
         if self.silenced:
             return []
         polls = await self._round()
@@ -154,7 +154,7 @@ class Phone:
         return polls
 
     async def receive(self, content: str, sender: str) -> Poll | None:
-        """An SMS arrives: one poll at once, without a loop; None where the app makes none.
+        """Handle an SMS that arrives: one poll at once, without a loop; `None` if the app makes none.
 
         In Mode.DUPLICATE it is two polls, and the second is returned."""
         self.handset.receive(content, sender, self.now())
@@ -173,7 +173,7 @@ class Phone:
         return Handset(self._network, self.ledger, old=self.old, speed=self._speed)
 
     async def _lose_data(self, polls: list[Poll]) -> None:
-        """Once, after its first hand-out is sent and before a word of it is told."""
+        """Lose the data once, after the first hand-out is sent and before anything of it is reported."""
         if self.mode not in LOSES_DATA or self._has_lost_data or not handed_out(polls):
             return
         self._has_lost_data = True

@@ -1,4 +1,4 @@
-"""Passes phones' requests on to another server and shows both sides, what is secret masked."""
+"""Forwards phones' requests to another server and shows both sides, with secrets masked."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Request(NamedTuple):
 
 
 class Relay:
-    """The way to one server. Each request has a number, which its answer is shown with."""
+    """Forwards requests to one server. Each request has a number, which is shown with its answer too."""
 
     def __init__(self, target: SplitResult) -> None:
         self.target = target
         self.numbers = itertools.count(1)
 
     def answer(self, request: Request) -> Answer:
-        """Takes the phone's request to the server and brings its answer, showing both.
+        """Forward the phone's request to the server and return its answer, showing both.
 
         A server that does not answer becomes a 502 in the protocol's own error shape, whose text
         the app writes into its event log."""
@@ -95,13 +95,13 @@ def plain(answer: Answer) -> bytes:
 
 
 def credentials(header: str) -> tuple[str, str]:
-    """User and password; the scheme's name does not matter, only the first colon separates."""
+    """Return user and password; the scheme's name does not matter, and only the first colon separates."""
     user, _, password = login(header).partition(":")
     return user, password
 
 
 def login(header: str) -> str:
-    """What Base64 hides behind the scheme, empty where there is none."""
+    """Return the decoded Base64 after the scheme, or an empty text."""
     try:
         raw = base64.b64decode(header.partition(" ")[2], validate=True)
     except (binascii.Error, ValueError):
@@ -113,7 +113,7 @@ def login(header: str) -> str:
 
 
 def masked(name: str, value: str) -> str:
-    """Of a secret only what helps to find a mistake: the scheme, and of user:password the user."""
+    """Return the part of a secret that helps to find a mistake: the scheme, and the user of user:password."""
     if not SECRET_NAME.search(name):
         return value
     scheme = value.partition(" ")[0]

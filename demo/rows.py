@@ -1,4 +1,4 @@
-"""The rows of the app's tables, what one request carries, and what the network does with an SMS."""
+"""Defines the rows of the app's tables, the content of a request, and the network's reports on an SMS."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Outgoing:
 
 @dataclass(slots=True, eq=False)
 class Update:
-    """A row of `wom_status`: one change of state, for the server to know."""
+    """A row of `wom_status`: one change of status to report to the server."""
 
     message_id: str
     status: str
@@ -55,7 +55,7 @@ class Update:
 
 @dataclass(slots=True)
 class Batch:
-    """What one request carries; both lists are always in it, empty or not."""
+    """The content of one request; both lists are always in it, empty or not."""
 
     messages: list[Received]
     updates: list[tuple[int, Update]]
@@ -75,7 +75,7 @@ class Batch:
 
 @dataclass(slots=True, frozen=True)
 class Report:
-    """What the network says about an SMS, `after_ms` of the phone's time.
+    """The network's report on an SMS, after `after_ms` of the phone's time.
 
     `event` is sent, delivered, failed, retry (no service, radio off, null PDU) or undelivered."""
 
@@ -109,7 +109,7 @@ class Fate:
 
 @dataclass(slots=True)
 class Ledger:
-    """What really left the phones, whatever their tables say; one may serve many phones."""
+    """Counts the SMS that were really sent, whatever the phones' tables say; several phones may share one."""
 
     messages: dict[str, Fate] = field(default_factory=dict)
     forwarded: int = 0

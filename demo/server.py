@@ -1,4 +1,4 @@
-"""A drop-in for cht-gateway's demo server: everything in memory, the standard library only."""
+"""Replaces cht-gateway's demo server: everything in memory, with only the standard library."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ APP_HEADERS = {
     "Cache-Control": "no-cache",
     "Content-Type": "application/json",
 }
-GREETING = """Demo server on port {port}. Ctrl-C ends it.
+GREETING = """Demo server on port {port}. Press Ctrl-C to end it.
 Into the phone (generic build), WebappUrl: http://{address}:{port}/app
 (Android 9 and newer refuse plain http: those phones need an https address in front of it.)
 what it holds:     curl {url}
@@ -38,7 +38,7 @@ one error:         curl --data '"Something failed!"' {url}/error
 as the phone does: curl {url}/app {headers} --data '{{}}'
 set a password:    curl --data '{{"username":"alice", "password":"secret"}}' {url}/auth
 clear everything:  curl -X DELETE {url}"""
-RELAY_GREETING = """Demo server on port {port}. Ctrl-C ends it. /app leads to {target}
+RELAY_GREETING = """Demo server on port {port}. Press Ctrl-C to end it. /app forwards to {target}
 and is shown here. DEVICE_ID and PASSWORD are those of a device there: put them in everywhere.
 Into the phone (generic build), WebappUrl: http://DEVICE_ID:PASSWORD@{address}:{port}/app
 (Android 9 and newer refuse plain http: those phones need an https address in front of it.)
@@ -49,7 +49,7 @@ forget that:                           curl -X DELETE {url}"""
 
 
 def empty_datastore() -> dict[str, Any]:
-    """What `GET /` shows, in this order; `auth` joins it while a password is set."""
+    """Return what `GET /` shows, in this order; `auth` is added while a password is set."""
     datastore: dict[str, Any] = {"requests": [], "webapp_terminating": []}
     datastore["webapp_originating"] = {"waiting": [], "passed_to_gateway": []}
     return datastore | {"status_updates": [], "errors": []}
@@ -165,7 +165,7 @@ class Handler(Exchange):
                 raise Failed(f'Bad value for header "{name}": expected "{wanted}", but got "{got}"')
 
     def swap(self, messages: list[Any], updates: list[Any]) -> list[Any]:
-        """Keeps what the phone brings; every waiting message is handed out once, never again."""
+        """Keep what the phone brings; hand out every waiting message once, never again."""
         data = self.server.datastore
         data["webapp_terminating"] += messages
         data["status_updates"] += updates
@@ -203,7 +203,7 @@ def main() -> int:
         write(greeting(server.server_port, options.forward))
         server.serve_forever()
     except KeyboardInterrupt:
-        write("\nStopped. What it held is gone.")
+        write("\nStopped. Its data is gone.")
     finally:
         server.server_close()
     return 0

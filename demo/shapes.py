@@ -1,4 +1,4 @@
-"""The JSON the demo server reads and writes, in the shapes the original's JavaScript gives it."""
+"""Reads and writes the demo server's JSON in the same form as the original's JavaScript."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def not_json(word: str) -> None:
 
 
 def readable(body: bytes) -> Any:
-    """The body as JSON where it is some, as text otherwise."""
+    """Return the body as JSON if it is JSON, otherwise as text."""
     try:
         return parsed_json(body)
     except Failed:
@@ -32,14 +32,14 @@ def readable(body: bytes) -> Any:
 
 
 def lists(body: Any, *keys: str) -> list[list[Any]]:
-    """What a phone brings under each of these keys."""
+    """Return the list under each of these keys of a phone's request."""
     if body is None:
         raise Failed(f"The body is null, an object with {' and '.join(keys)} was expected.")
     return [listed(body, key) for key in keys]
 
 
 def listed(body: Any, key: str) -> list[Any]:
-    """The list under `key`; absent, null and an object count as empty, as in the original."""
+    """Return the list under `key`; absent, null and an object count as empty, as in the original."""
     value = body.get(key) if isinstance(body, dict) else None
     if value is None or isinstance(value, dict):
         return []
@@ -49,7 +49,7 @@ def listed(body: Any, key: str) -> list[Any]:
 
 
 def as_text(error: Any) -> str:
-    """A queued error as JavaScript would print it."""
+    """Return a queued error as JavaScript would print it."""
     if isinstance(error, dict):
         return "[object Object]"
     if isinstance(error, list):
@@ -58,7 +58,7 @@ def as_text(error: Any) -> str:
 
 
 def url_parts(url: str) -> dict[str, str | None]:
-    """The twelve keys the original prints with an error: Node's `url.parse` of a path."""
+    """Return the twelve keys that the original prints with an error: Node's `url.parse` of a path."""
     path, mark, query = url.partition("?")
     nothing = ("protocol", "slashes", "auth", "host", "port", "hostname", "hash")
     rest = {"search": mark + query if mark else None, "query": query if mark else None}

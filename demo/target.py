@@ -1,4 +1,4 @@
-"""Where a phone's request goes and how it begins: the typed URL, its headers, redirects."""
+"""Determines where a phone's request goes and how it begins: the typed URL, its headers, redirects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATH_SAFE = "%/:=&?~+!$,;'@()*[]"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes; `authorization` is a whole header line's value or empty."""
+    """The target of a request; `authorization` is the value of the header, or empty."""
 
     scheme: str
     host: str
@@ -40,7 +40,7 @@ class Target:
 
 
 def typed_url(url: str) -> Target:
-    """The URL as typed into the app, which takes all up to the last `@` for user and password.
+    """Parse the URL as typed into the app, which takes everything before the last `@` for user and password.
 
     ValueError where the app says that it must be a valid URL."""
     if not APP_URL.fullmatch(url):
@@ -53,7 +53,7 @@ def typed_url(url: str) -> Target:
 
 
 def plain_url(url: str) -> Target:
-    """A URL without user and password. ValueError, which shows none of it, where it is none."""
+    """Parse a URL without user and password. Raises `ValueError`, which shows nothing of it, if it is invalid."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -67,14 +67,14 @@ def plain_url(url: str) -> Target:
 
 
 def basic_header(user_info: str) -> str:
-    """The password percent-encoded, the user as typed, and nothing ever decodes either."""
+    """Return the header with the password percent-encoded and the user as typed; nothing decodes either."""
     user, colon, password = user_info.partition(":")
     text = user + colon + quote(password, safe=PASSWORD_SAFE)
     return f"Basic {base64.b64encode(text.encode('latin-1', 'replace')).decode()}"
 
 
 def request_bytes(target: Target, body: bytes | None, version: str, accepts: bool) -> bytes:
-    """GET without `body`, POST with; `accepts` says whether the app's Accept headers go along."""
+    """Return a GET without `body`, a POST with one; `accepts` adds the app's Accept headers."""
     lines = [f"{'GET' if body is None else 'POST'} {target.path} HTTP/1.1"]
     lines.append(f"User-Agent: {USER_AGENT.format(version)}")
     lines += [f"Authorization: {target.authorization}"] if target.authorization else []
@@ -88,7 +88,7 @@ def request_bytes(target: Target, body: bytes | None, version: str, accepts: boo
 
 
 def next_target(target: Target, posting: bool, status: int, location: str) -> Target | None:
-    """Where Android goes on to: the same scheme only, and 307/308 only for a GET."""
+    """Return the target of a redirect that Android follows: the same scheme only, 307 and 308 only for a GET."""
     followed = (300, 301, 302, 303) if posting else (300, 301, 302, 303, 307, 308)
     if status not in followed or not location:
         return None

@@ -1,4 +1,4 @@
-"""Lines for a terminal, whatever their text holds and whatever became of standard output."""
+"""Writes lines to a terminal safely, whatever they contain and even if standard output is broken."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 
 def say(text: str) -> None:
-    """One line, at once, behind the time of day."""
+    """Print one line at once, after the time of day."""
     write(f"{datetime.now():%H:%M:%S} {safe(text)}")
 
 

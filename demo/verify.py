@@ -1,4 +1,4 @@
-"""Verifies a webhook by Standard Webhooks with the standard library alone; made to be copied."""
+"""Verifies a webhook by Standard Webhooks with only the standard library; made to be copied."""
 
 import base64
 import hashlib
@@ -10,7 +10,7 @@ TOLERANCE_SECONDS = 300
 
 
 class Forged(Exception):
-    """A webhook that must not be believed: the status to answer with, and why."""
+    """The webhook is not authentic: the status to answer with, and the reason."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -18,14 +18,14 @@ class Forged(Exception):
 
 
 def verify(secret: str, headers: Message, body: bytes) -> None:
-    """Standard Webhooks, to copy: Forged unless this body was signed just now."""
+    """Check the signature. Raises `Forged` unless this body was signed within the last 5 minutes."""
     id_, stamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not id_ or not stamp.isdecimal() or len(stamp) > 12:
         raise Forged(400, "webhook-id or webhook-timestamp is missing")
     if abs(time.time() - int(stamp)) > TOLERANCE_SECONDS:
         raise Forged(400, "the timestamp is more than 5 minutes off")
     key = base64.b64decode(secret.removeprefix("whsec_"))
-    signed = f"{id_}.{stamp}.".encode() + body  # the very bytes received, not JSON written anew
+    signed = f"{id_}.{stamp}.".encode() + body  # the bytes received, not JSON serialised again
     digest = base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     given = headers.get("webhook-signature", "").split()  # several while a secret is rotated
     if not any(hmac.compare_digest(f"v1,{digest}".encode(), one.encode()) for one in given):

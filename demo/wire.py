@@ -1,4 +1,4 @@
-"""The phone's HTTP stack: kept-alive connections, redirects, and lines that fail."""
+"""Simulates the phone's HTTP stack: kept connections, redirects, and connections that fail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_REDIRECTS = 20
 
 
 class Fault(Enum):
-    """How a bad line treats one request."""
+    """How a bad connection treats one request."""
 
     NONE = "arrives"
     UNREACHABLE = "no connection"

@@ -152,7 +152,7 @@ def test_a_webhook_that_it_cannot_remove_is_named_with_what_to_do(crm, rest, say
     crm.process.send_signal(signal.SIGINT)
     _, problem = crm.process.communicate(timeout=30)
     assert crm.process.returncode == 1
-    assert problem.startswith("webhook we_1 is still at the server (")
+    assert problem.startswith("webhook we_1 is still registered on the server (")
     assert words in problem
     assert f"curl -X DELETE http://127.0.0.1:{rest.server_port}/api/v1/webhooks/we_1" in problem
     assert len(problem.splitlines()) == 1
@@ -388,7 +388,7 @@ def test_a_second_ctrl_c_gives_up_the_removal_and_names_the_webhook(crm, rest, h
     crm.process.send_signal(signal.SIGINT)
     problem = crm.process.communicate(timeout=20)[1]
     assert crm.process.returncode == 1
-    assert problem.startswith("webhook we_1 is still at the server (interrupted)")
+    assert problem.startswith("webhook we_1 is still registered on the server (interrupted)")
     assert len(problem.splitlines()) == 1
 
 
@@ -402,10 +402,10 @@ def test_white_space_around_the_key_is_not_part_of_it(rest):
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("--key", "schl\u00fcssel\u20ac", "one word of ASCII"),
-        ("--key", "crm_live_s3cret\r\nX: y", "one word of ASCII"),
-        ("--key", "", "one word of ASCII"),
-        ("--server", "127.0.0.1:18423", "http:// or https:// is missing"),
+        ("--key", "schl\u00fcssel\u20ac", "consists of ASCII"),
+        ("--key", "crm_live_s3cret\r\nX: y", "consists of ASCII"),
+        ("--key", "", "consists of ASCII"),
+        ("--server", "127.0.0.1:18423", "must begin with http:// or https://"),
         ("--server", "http://127.0.0.1:abc", "no such host or port"),
         ("--server", "http://user:s3cret@127.0.0.1:8000", "leave the user and the password out"),
     ],

@@ -446,7 +446,7 @@ def test_ctrl_c_ends_with_a_line_even_while_a_phone_is_connected(demo):
     connection.request("GET", "/")
     connection.getresponse().read()
     demo.lines_until("GET / 200")
-    assert demo.end() == "\nStopped. What it held is gone.\n"
+    assert demo.end() == "\nStopped. Its data is gone.\n"
     assert demo.process.returncode == 0
     connection.close()
 
@@ -585,7 +585,7 @@ def test_the_greeting_of_forward_has_commands_that_work_when_pasted(relay, upstr
 
 def test_forward_passes_no_stump_on(relay, upstream):
     assert relay.raw(head_of("POST", "/app", Content_Length=100) + b'{"mess') == b""
-    assert "cut off: 6 of 100 bytes came" in relay.lines_until("cut off")[-1]
+    assert "cut off: only 6 of 100 bytes arrived" in relay.lines_until("cut off")[-1]
     assert upstream.came.empty()
     assert relay.datastore()["requests"] == []
 
@@ -642,7 +642,7 @@ def test_of_a_secret_header_only_the_scheme_and_the_user_are_shown(name, value, 
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("127.0.0.1:8000/api/sms", "http:// or https:// is missing"),
+        ("127.0.0.1:8000/api/sms", "must begin with http:// or https://"),
         ("http://127.0.0.1:99999/api/sms", "no such host or port"),
         ("http://127.0.0.1:0/", "no such host or port"),
         ("http://127.0.0.1:abc/", "no such host or port"),
