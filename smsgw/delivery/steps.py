@@ -1,4 +1,4 @@
-"""Runs a step of the worker: any error is logged and stops nothing else."""
+"""Runs the steps of the worker, so that an error in one is logged and does not stop the others."""
 
 import logging
 from collections.abc import Callable
@@ -16,8 +16,5 @@ def attempt(name: str, step: Callable[[], Answer]) -> Answer | None:
     try:
         return step()
     except Exception as error:
-        if outages.is_outage(error):
-            outages.log.note(error)
-        else:
-            log.exception("the worker could not %s", name)
+        outages.log_failure(error, log, f"the worker could not {name}")
         return None

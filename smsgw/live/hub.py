@@ -1,7 +1,7 @@
-"""Holds all WebSockets of a process in one event loop, so that a waiting client costs no thread.
+"""Serves all WebSockets of a process in one event loop, so that a waiting client costs no thread.
 
-Rows are the queue: the hub looks for work at each change notification and once a second anyway, with one query for
-all conversations of a kind. Its threads start with the first socket, in the process that serves.
+Rows are the queue: a second thread looks for work (`watcher`), and a small pool of threads does it. The threads start
+with the first socket, in the process that serves.
 """
 
 import asyncio
@@ -9,8 +9,6 @@ import atexit
 import logging
 import socket
 import threading
-import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context
@@ -21,18 +19,17 @@ from wsproto.connection import ConnectionType
 from wsproto.events import TextMessage
 
 from ..store import outages
-from ..store.change_listener import ChangeListener, change_listener
 from ..store.db import Database
 from .connection import After, SocketConnection, Step
 from .conversation import Answer, Conversation, Kind
+from .open_connections import PING_SLOTS, OpenConnections
+from .watcher import Watcher
 
 THREADS = 4
-POLL_SECONDS = 1.0
-PAUSE_SECONDS = 0.05
-INSPECT_SECONDS = 5.0
-PING_SLOTS = 25
 PING_SLOT_SECONDS = 1.0
 STOP_SECONDS = 3.0
+# How often an ending hub checks whether its pool has finished.
+END_CHECK_SECONDS = 0.05
 
 _LOG = logging.getLogger("smsgw.live")
 
@@ -41,33 +38,28 @@ class Hub:
     """All sockets of this process. Only `is_full`, `adopt`, `stop`, `close` and `count` are for other threads."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
         self._starting = threading.Lock()
         self._stopped = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._pool = ThreadPoolExecutor(THREADS, "smsgw-live")
-        self._connections: dict[Kind, dict[Conversation, SocketConnection]] = {}
-        self._by_key: dict[tuple[Kind, str], set[SocketConnection]] = defaultdict(set)
-        self._ping_slots: list[set[SocketConnection]] = [set() for _ in range(PING_SLOTS)]
-        self._adopted = 0
+        self._connections = OpenConnections()
+        self._watcher = Watcher(database, self._connections, self._stopped, self._wake)
         self._running = 0
-        self._inspected_at = 0.0
         self._threads: list[threading.Thread] = []
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the hub is stopping."""
+        """Return whether the hub is stopping."""
         return self._stopped.is_set()
 
     @property
     def count(self) -> int:
-        """The number of open sockets."""
-        return sum(len(connections) for connections in list(self._connections.values()))
+        """Return the number of open sockets."""
+        return self._connections.count
 
     def is_full(self, conversation: Conversation) -> bool:
         """Return whether the conversation's key has as many sockets in this process as it may have."""
-        most, key = conversation.kind.most, (conversation.kind, conversation.key)
-        return most is not None and len(self._by_key.get(key, ())) >= most
+        return self._connections.is_full(conversation)
 
     def adopt(self, client: socket.socket, conversation: Conversation) -> None:
         """Take over a connected socket whose handshake was answered."""
@@ -93,32 +85,19 @@ class Hub:
 
     def add(self, connection: SocketConnection) -> None:
         """Add a connection that has opened."""
-        conversation = connection.conversation
-        if conversation.kind not in self._connections:
-            self._connections[conversation.kind] = {}
-            self._begin_heartbeats(conversation.kind)
-        self._connections[conversation.kind][conversation] = connection
-        self._by_key[conversation.kind, conversation.key].add(connection)
-        self._ping_slots[self._adopted % PING_SLOTS].add(connection)
-        self._adopted += 1
+        kind = connection.conversation.kind
+        if not self._connections.has_had(kind):
+            self._begin_heartbeats(kind)
+        self._connections.add(connection)
 
     def remove(self, connection: SocketConnection) -> None:
         """Remove a connection that has ended."""
-        conversation = connection.conversation
-        self._connections[conversation.kind].pop(conversation, None)
-        others = self._by_key[conversation.kind, conversation.key]
-        others.discard(connection)
-        if not others:
-            del self._by_key[conversation.kind, conversation.key]
-        for others in self._ping_slots:
-            others.discard(connection)
+        self._connections.remove(connection)
 
     def wake_others(self, connection: SocketConnection) -> None:
         """Let the other connections of the same key check whether this new one replaces them."""
-        conversation = connection.conversation
-        for other in list(self._by_key.get((conversation.kind, conversation.key), ())):
-            if other is not connection:
-                other.work()
+        for other in self._connections.others(connection):
+            other.work()
 
     def run(
         self, conversation: Conversation, step: Step, after: After, if_it_fails: Answer
@@ -144,7 +123,8 @@ class Hub:
             answer = step()
         except Exception as error:
             answer = if_it_fails
-            _note(error, f"a step of {conversation.kind.name} {conversation.key} failed")
+            what = f"a step of {conversation.kind.name} {conversation.key} failed"
+            outages.log_failure(error, _LOG, what)
         self._call_on_loop(partial(self._done, after, answer))
 
     def _done(self, after: After, answer: Answer) -> None:
@@ -166,7 +146,7 @@ class Hub:
             if self._loop is not None:
                 return
             self._loop = asyncio.new_event_loop()
-            for target in (self._serve, self._watch):
+            for target in (self._serve, self._watcher.run):
                 thread = threading.Thread(target=target, name="smsgw-hub", daemon=True)
                 thread.start()
                 self._threads.append(thread)
@@ -200,7 +180,7 @@ class Hub:
         assert self._loop is not None
         started = self._loop.time()
         frame = WsConnection(ConnectionType.SERVER).send(TextMessage(data=kind.heartbeat()))
-        for connection in list(self._connections[kind].values()):
+        for connection in self._connections.of_kind(kind):
             connection.heartbeat(frame)
         self.later(
             max(0.1, started + kind.heartbeat_seconds - self._loop.time()),
@@ -209,71 +189,33 @@ class Hub:
 
     def _check(self, slot: int) -> None:
         """Ping the connections of one slot each second, so that each connection is pinged every 25 seconds."""
-        for connection in list(self._ping_slots[slot]):
+        for connection in self._connections.in_ping_slot(slot):
             connection.check()
         self.later(PING_SLOT_SECONDS, partial(self._check, (slot + 1) % PING_SLOTS))
 
     def _stop_all(self) -> None:
-        for connections in self._connections.values():
-            for connection in list(connections.values()):
-                connection.last_messages()
+        for connection in self._connections.all():
+            connection.last_messages()
         assert self._loop is not None
-        self.later(PAUSE_SECONDS, partial(self._end, self._loop.time() + STOP_SECONDS))
+        self.later(END_CHECK_SECONDS, partial(self._end, self._loop.time() + STOP_SECONDS))
 
     def _end(self, deadline: float) -> None:
         """Stop the loop when everything that was received is done."""
         assert self._loop is not None
         if self._running and self._loop.time() < deadline:
-            self.later(PAUSE_SECONDS, partial(self._end, deadline))
+            self.later(END_CHECK_SECONDS, partial(self._end, deadline))
         else:
             self._loop.stop()
 
-    def _watch(self) -> None:
-        """Wait for change notifications and look for work, in the second thread."""
-        listener = change_listener(self._database, self._stopped)
-        while not self._stopped.is_set():
-            self._watch_once(listener)
-            self._stopped.wait(PAUSE_SECONDS)
-        listener.close()
+    def _wake(self, conversations: Sequence[Conversation]) -> None:
+        """Let these conversations work. Runs in the watcher's thread."""
+        self._call_on_loop(partial(self._work, conversations))
 
-    def _watch_once(self, listener: ChangeListener) -> None:
-        try:
-            listener.wait(POLL_SECONDS)
-            if not self._stopped.is_set():
-                self._find_ready()
-        except Exception as error:
-            _note(error, "looking for work failed")
-            self._stopped.wait(POLL_SECONDS)
-
-    def _find_ready(self) -> None:
-        moment = time.monotonic()
-        is_time = moment - self._inspected_at >= INSPECT_SECONDS
-        if is_time:
-            self._inspected_at = moment
-        for kind, connections in list(self._connections.items()):
-            conversations = list(connections)
-            if not conversations:
-                continue
-            wanted = list(kind.find_ready(self._database, conversations))
-            if is_time and kind.inspect is not None:
-                wanted += kind.inspect(self._database, conversations)
-            if wanted:
-                self._call_on_loop(partial(self._call_to_work, kind, wanted))
-
-    def _call_to_work(self, kind: Kind, conversations: Sequence[Conversation]) -> None:
-        connections = self._connections[kind]
-        for conversation in conversations:
-            if conversation in connections:
-                connections[conversation].work()
-
-
-def _note(error: Exception, what: str) -> None:
-    if outages.is_outage(error):
-        outages.log.note(error)
-    else:
-        _LOG.error("%s", what, exc_info=error)
+    def _work(self, conversations: Sequence[Conversation]) -> None:
+        for connection in self._connections.of_conversations(conversations):
+            connection.work()
 
 
 def _note_failure(task: "asyncio.Task[object]") -> None:
     if not task.cancelled() and task.exception() is not None:
-        _LOG.warning("a socket could not be taken: %s", type(task.exception()).__name__)
+        _LOG.warning("a socket could not be taken over: %s", type(task.exception()).__name__)

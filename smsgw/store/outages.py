@@ -67,3 +67,11 @@ class OutageLog:
 
 
 log = OutageLog(logging.getLogger("smsgw.database"))
+
+
+def log_failure(error: BaseException, logger: logging.Logger, what: str) -> None:
+    """Log an outage in its one line, and any other error with its traceback after the text `what`."""
+    if is_outage(error):
+        log.note(error)
+    else:
+        logger.error("%s", what, exc_info=error)

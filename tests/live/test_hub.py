@@ -12,6 +12,7 @@ from wsproto.events import Pong
 
 from smsgw.live import connection as connection_module
 from smsgw.live import hub as hub_module
+from smsgw.live import watcher
 from smsgw.live.conversation import Close, Drop, Kind
 from smsgw.live.hub import Hub
 
@@ -277,7 +278,7 @@ def test_others_of_the_same_key_are_asked_when_one_opens(hub, kind):
 
 
 def test_what_is_not_urgent_is_inspected_now_and_then(hub, monkeypatch):
-    monkeypatch.setattr(hub_module, "INSPECT_SECONDS", 0.0)
+    monkeypatch.setattr(watcher, "INSPECT_SECONDS", 0.0)
     kind = Kind(
         "talk", find_ready=lambda _db, _all: [], inspect=lambda _db, conversations: conversations
     )
