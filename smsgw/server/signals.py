@@ -3,6 +3,9 @@
 import signal
 import time
 
+STOP = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+# Those that the supervisor blocks and waits for.
+SUPERVISED = STOP | {signal.SIGCHLD}
 STEP_SECONDS = 0.1
 
 

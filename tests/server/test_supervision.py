@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from smsgw.server import supervisor as server_module
-from smsgw.server.supervisor import Child
+from smsgw.server import supervisor
+from smsgw.server.children import FIRST_PAUSE_SECONDS, STOP_SECONDS, Child
 from smsgw.store.db import Database
 from tests.running import ROOT, Server, environment, free_port, serving, until
 
@@ -103,7 +103,7 @@ def test_sigterm_ends_all_processes_within_seconds(server: Server):
     children = _descendants(server.process.pid)
     began = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - began < server_module.STOP_SECONDS
+    assert time.monotonic() - began < STOP_SECONDS
     assert not [pid for pid in children if _is_running(pid)]
 
 
@@ -205,14 +205,14 @@ def test_what_has_served_starts_again_at_once_however_it_ended(ending: str):
     serve = "import os, sys; os.write(int(sys.argv[1]), b'.')"
     child = Child("web", [sys.executable, "-c", serve + ending], pause_seconds=8)
     assert ended(child).start_at <= time.monotonic()
-    assert child.pause_seconds == server_module.FIRST_PAUSE_SECONDS
+    assert child.pause_seconds == FIRST_PAUSE_SECONDS
 
 
 def ended(child: Child) -> Child:
     """The same after one life, and nothing left of it."""
     child.start()
     code = child.process.wait(60)
-    server_module._note_death(child, code)
+    child.note_end(code)
     return child
 
 
@@ -229,7 +229,7 @@ def test_its_processes_may_have_as_many_descriptors_as_the_machine_allows(tmp_pa
     command = [sys.executable, "-c", program]
     with serving(tmp_path, f"sqlite:///{tmp_path}/new.db", command) as running:
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = str(min(hard, server_module.MAX_DESCRIPTORS))
+        wanted = str(min(hard, supervisor.MAX_DESCRIPTORS))
         for pid in [running.process.pid, *_descendants(running.process.pid)]:
             limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
             (line,) = [line for line in limits if line.startswith("Max open files")]

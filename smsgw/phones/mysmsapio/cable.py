@@ -9,12 +9,10 @@ from ...http import refusals
 from ...http.context import services
 from ...http.guards import public
 from ...live import upgrade
+from . import frames
 from .conversation import CableConversation
 
 SUBPROTOCOL = "actioncable-v1-json"
-
-_UNAUTHORIZED = '{"type":"disconnect","reason":"unauthorized","reconnect":false}'
-_NOT_YET = '{"type":"disconnect","reason":"unauthorized","reconnect":true}'
 
 blueprint = Blueprint("cable", __name__)
 
@@ -29,9 +27,9 @@ def connect() -> Response:
     if login is None:
         refusals.note_key("device", _key())
     if login is None or not login.enabled:
-        return upgrade.refuse(_UNAUTHORIZED, [SUBPROTOCOL])
+        return upgrade.refuse(frames.UNAUTHORIZED, [SUBPROTOCOL])
     if not login.approved:
-        return upgrade.refuse(_NOT_YET, [SUBPROTOCOL])
+        return upgrade.refuse(frames.NOT_YET, [SUBPROTOCOL])
     return upgrade.accept(CableConversation(services(), login), [SUBPROTOCOL])
 
 
