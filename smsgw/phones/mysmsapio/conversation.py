@@ -131,7 +131,7 @@ class CableConversation:
         return self.is_subscribed and last is not None and last <= now - ASK_AFTER
 
     def _read(self, message: str | bytes) -> dict[str, Any] | None:
-        """Return the object in a frame, `None` for anything else. Invalid JSON is logged: Rails has no answer for it."""
+        """Return the object in a frame, or `None`. Invalid JSON is logged, because Rails has no answer for it."""
         try:
             said = json_reader.read_tolerantly(message)
         except json_reader.InvalidJson as error:
