@@ -44,19 +44,20 @@ def _name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def _code(path: Path) -> Iterator[str]:
+def code_of(path: Path) -> Iterator[str]:
     """Each line of the page's blocks and each piece of code in its text."""
     for number, part in enumerate(re.split(r"^ *```\w*\n", path.read_text(), flags=re.MULTILINE)):
         yield from part.splitlines() if number % 2 else re.findall(r"`([^`]+)`", part)
 
 
-def _commands(path: Path) -> Iterator[list[str]]:
-    """The words of each command of ours that the page shows, in a checkout's form or from its group on."""
+def commands_of(path: Path, is_written_out: bool = False) -> Iterator[list[str]]:
+    """The words of each command of ours that the page shows: those written out for a checkout, and with
+    `is_written_out` false also those that begin with their group."""
     groups = {name for name, command in root.commands.items() if isinstance(command, click.Group)}
-    for code in _code(path):
+    for code in code_of(path):
         if IN_A_CHECKOUT in code:
             yield shlex.split(code.partition(IN_A_CHECKOUT)[2], comments=True)
-        elif code.partition(" ")[0] in groups and re.match(r"\S+ [a-z-]+( |$)", code):
+        elif not is_written_out and re.match(rf"({'|'.join(groups)}) [a-z-]+( |$)", code):
             yield shlex.split(code)
 
 
@@ -87,7 +88,7 @@ def test_each_file_and_folder_that_is_named_exists(name: str):
 
 @pytest.mark.parametrize("path", CURRENT, ids=_name)
 def test_each_command_exists_with_its_options_and_arguments(path: Path):
-    for words in _commands(path):
+    for words in commands_of(path):
         command: click.Command = root
         context = click.Context(root, info_name="smsgw")
         rest = words
@@ -121,7 +122,7 @@ def test_each_setting_and_each_target_of_make_exists(path: Path):
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     shown = {
         target
-        for code in _code(path)
+        for code in code_of(path)
         for target in re.findall(r"(?:^| )make ([a-z-]+)", code.partition("#")[0])
     }
     assert shown <= targets

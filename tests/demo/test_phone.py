@@ -1,4 +1,4 @@
-"""The pretend phone against a scripted server on a real socket: the stock app's facts, one by one."""
+"""The simulated phone against a scripted server on a real socket: the stock app's facts, one by one."""
 
 import base64
 import gzip

@@ -1,4 +1,4 @@
-"""The pretend phone's modes, and what overlaps or hangs."""
+"""The simulated phone's modes, and what overlaps or hangs."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""The pretend phone as a program: its fleet, its options, what it prints and how it ends."""
+"""The simulated phone as a program: its fleet, its options, what it prints and how it ends."""
 
 import json
 import os
