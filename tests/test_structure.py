@@ -263,6 +263,18 @@ def test_only_statuses_spells_the_statuses():
     assert spelled <= {"sms/statuses.py"} | SAY_THE_SAME_OF_OTHER_THINGS
 
 
+def test_a_class_name_is_of_one_class_only():
+    """Private ones too, with and without the underscore; marshmallow wants its `Meta` in each schema."""
+    places: dict[str, list[str]] = {}
+    for path, tree in _trees():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef) and node.name != "Meta":
+                places.setdefault(node.name.lstrip("_"), []).append(
+                    f"{path.relative_to(ROOT)}:{node.lineno}"
+                )
+    assert not {name: found for name, found in places.items() if len(found) > 1}
+
+
 def test_functions_fit_on_a_screen():
     long = [
         f"{path.relative_to(ROOT)} {node.name} has {lines} lines"

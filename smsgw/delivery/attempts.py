@@ -14,7 +14,6 @@ from ..core.webhooks.retries import AttemptResult
 from . import steps
 from .amqp_connection import OutgoingEvent
 from .http_sender import Transport
-from .outcome import Outcome
 from .queues import Job, Queues
 from .rabbitmq import Publisher
 from .signing import key_of, signature
@@ -52,7 +51,7 @@ def begin(
     place that knows how an endpoint is reached: by HTTP, or by RabbitMQ where its URL says so, one after another.
     """
     outgoing = _outgoing(claimed, int(now.timestamp()))
-    done = partial(_report, now, on_result)
+    done = partial(_report, on_result)
     if is_broker(claimed.url):
         publish = partial(_publish, claimed, outgoing, carriers.rabbitmq, timeout_seconds, done)
         give_back = partial(on_result, Unsent.GIVEN_BACK)
@@ -78,33 +77,21 @@ def _publish(
     outgoing: OutgoingEvent,
     publisher: Publisher,
     seconds: float,
-    done: Callable[[Outcome | None], None],
+    done: Callable[[AttemptResult | None], None],
 ) -> bool:
     publish = partial(publisher.publish, claimed.url, outgoing, seconds)
-    outcome = steps.attempt(f"deliver {claimed.delivery_id}", publish)
-    done(outcome)
+    result = steps.attempt(f"deliver {claimed.delivery_id}", publish)
+    done(result)
     # What the broker says of this event alone holds up no other.
-    return outcome is not None and (outcome.is_success or outcome.error in retries.OF_THE_EVENT)
+    return result is not None and (result.is_success or result.error in retries.OF_THE_EVENT)
 
 
-def _report(started_at: datetime, on_result: OnResult, outcome: Outcome | None) -> None:
-    if outcome is None:
-        on_result(None)
-        return
-    metrics.ATTEMPTS.labels(_kind(outcome)).inc()
-    on_result(
-        AttemptResult(
-            started_at=started_at,
-            duration_seconds=outcome.duration_seconds,
-            status_code=outcome.status_code,
-            error=outcome.error,
-            detail=outcome.detail,
-            response_text=outcome.response_text,
-            retry_after_seconds=outcome.retry_after_seconds,
-        )
-    )
+def _report(on_result: OnResult, result: AttemptResult | None) -> None:
+    if result is not None:
+        metrics.ATTEMPTS.labels(_kind(result)).inc()
+    on_result(result)
 
 
-def _kind(outcome: Outcome) -> str:
+def _kind(result: AttemptResult) -> str:
     """For counting: `2xx` and so on by status code, or the error's class."""
-    return outcome.error or f"{(outcome.status_code or 0) // 100}xx"
+    return result.error or f"{(result.status_code or 0) // 100}xx"

@@ -10,8 +10,8 @@ from typing import Protocol
 
 import pycurl
 
+from ..core.webhooks.retries import AttemptResult
 from . import steps
-from .outcome import Outcome
 
 KEPT_CONNECTIONS = 128
 GOODBYE_SECONDS = 1.0
@@ -20,7 +20,7 @@ GOODBYE_SECONDS = 1.0
 class Transfer(Protocol):
     """A request and its answer. The wire's thread calls it, so nothing in it may wait.
 
-    `is_unsent` says after `outcome` that nothing was sent: it begins again instead of being reported.
+    `is_unsent` says after `result` that nothing was sent: it begins again instead of being reported.
     """
 
     is_unsent: bool
@@ -28,10 +28,10 @@ class Transfer(Protocol):
     def begin(self) -> pycurl.Curl:
         """A handle with all that libcurl has to know."""
 
-    def outcome(self, curl: pycurl.Curl, code: int, why: str) -> Outcome:
+    def result(self, curl: pycurl.Curl, code: int, why: str) -> AttemptResult:
         """What came of it. `code` is libcurl's (`CURLE`), 0 if all went well; `why` is what it says to that."""
 
-    def on_outcome(self, outcome: Outcome | None) -> None:
+    def on_result(self, result: AttemptResult | None) -> None:
         """Called once, with `None` for a fault of ours, which has been logged; never after the wire's `close`."""
 
 
@@ -124,13 +124,13 @@ class Wire:
 
     def _end(self, curl: pycurl.Curl, code: int, why: str) -> None:
         exchange = self._running.pop(curl)
-        outcome = steps.attempt("read an answer", partial(exchange.outcome, curl, code, why))
+        result = steps.attempt("read an answer", partial(exchange.result, curl, code, why))
         self._multi.remove_handle(curl)
         curl.close()
         if exchange.is_unsent:
             self._begin(exchange)
         else:
-            _report(exchange, outcome)
+            _report(exchange, result)
 
     def _watch(self, events: int, descriptor: int, _multi: object, _data: object) -> None:
         # libcurl and selectors have the same numbers for reading and writing.
@@ -149,5 +149,5 @@ class Wire:
         self._due_at = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
 
-def _report(exchange: Transfer, outcome: Outcome | None) -> None:
-    steps.attempt("tell of an outcome", partial(exchange.on_outcome, outcome))
+def _report(exchange: Transfer, result: AttemptResult | None) -> None:
+    steps.attempt("tell of a result", partial(exchange.on_result, result))

@@ -12,12 +12,12 @@ import pycurl
 
 from .. import __version__
 from ..addresses import Guard
+from ..core.webhooks.retries import AttemptResult
 from . import steps
 from .curl_errors import Way, explained
 from .guarded_sockets import CONNECT_SECONDS
 from .http_answers import head_of, retry_after, text_of
 from .kept_connections import KeptConnections
-from .outcome import Outcome
 
 HEAD_BYTES = 65_536
 KEPT_BYTES = 4096
@@ -67,14 +67,15 @@ class Exchange:
         options: Mapping[int, Any],
         now: Callable[[], datetime],
         kept: KeptConnections,
-        on_outcome: Callable[[Outcome | None], None],
+        on_result: Callable[[AttemptResult | None], None],
     ) -> None:
-        self.on_outcome = on_outcome
+        self.on_result = on_result
         self.is_unsent = False
         self._request = request
         self._guard = guard
         self._options = options
         self._now = now
+        self._started_at = now()
         self._began = time.monotonic()
         self._heads = bytearray()
         self._body = bytearray()
@@ -104,19 +105,19 @@ class Exchange:
             curl.setopt(option, value)
         return curl
 
-    def outcome(self, curl: pycurl.Curl, code: int, why: str) -> Outcome:
+    def result(self, curl: pycurl.Curl, code: int, why: str) -> AttemptResult:
         """What came of it. With a whole header the status counts, whatever became of the body."""
         self._kept.note(curl)
-        seconds = self._seconds()
+        made = partial(AttemptResult, started_at=self._started_at, duration_seconds=self._seconds())
         head = head_of(bytes(self._heads))
         if head is None:
             request = self._request
             way = Way(request.scheme, request.host, request.seconds, self._refused, self._is_open)
             error, detail = explained(curl, code, why, way)
-            return Outcome(None, error, detail, "", seconds, None)
+            return made(error=error, detail=detail)
         text = text_of(bytes(self._body), head)
         wait = retry_after(head.header.get("retry-after"), self._now())
-        return Outcome(head.status_code, None, None, text, seconds, wait)
+        return made(status_code=head.status_code, response_text=text, retry_after_seconds=wait)
 
     def _open(self, _purpose: int, address: Any) -> "_Lent | int":
         """A socket for the address that libcurl is about to connect to, if it may: no name can change in between."""

@@ -11,11 +11,11 @@ import requests
 
 from .. import clock
 from ..addresses import Guard
+from ..core.webhooks.retries import AttemptResult
 from . import certificate_authorities
 from .curl_thread import Wire
 from .http_request import Exchange, Request
 from .kept_connections import KeptConnections
-from .outcome import Outcome
 
 
 class Transport:
@@ -49,18 +49,26 @@ class Transport:
         body: bytes,
         headers: Mapping[str, str],
         timeout_seconds: float,
-        on_outcome: Callable[[Outcome | None], None],
+        on_result: Callable[[AttemptResult | None], None],
     ) -> None:
-        """Begin to send `body`, and `on_outcome` what came of it, at the latest `timeout_seconds` from now.
+        """Begin to send `body`, and `on_result` what came of it, at the latest `timeout_seconds` from now.
 
-        A network that fails is an `Outcome`, not an exception. The deadline is by the wall clock and covers
-        everything, the DNS included. `on_outcome` is called once, by a thread that it must not hold up, and with `None`
+        A network that fails is an `AttemptResult`, not an exception. The deadline is by the wall clock and covers
+        everything, the DNS included. `on_result` is called once, by a thread that it must not hold up, and with `None`
         after a fault of ours, which has been logged.
         """
         try:
             target = _target(url)
         except ValueError:
-            on_outcome(Outcome(None, "invalid_url", "The URL cannot be used.", "", 0.0, None))
+            detail = "The URL cannot be used."
+            on_result(
+                AttemptResult(
+                    started_at=self._now(),
+                    duration_seconds=0.0,
+                    error="invalid_url",
+                    detail=detail,
+                )
+            )
             return
         request = Request(
             target.url,
@@ -70,7 +78,7 @@ class Transport:
             body,
             timeout_seconds,
         )
-        exchange = Exchange(request, self._guard, self._options, self._now, self._kept, on_outcome)
+        exchange = Exchange(request, self._guard, self._options, self._now, self._kept, on_result)
         self._wire.send(exchange)
 
     def close(self) -> None:

@@ -6,13 +6,13 @@ import ssl
 import threading
 import time
 
-from .. import brokers
+from .. import brokers, clock
 from ..addresses import Guard, Resolve
 from ..brokers import Broker, BrokerRefused
+from ..core.webhooks.retries import AttemptResult
 from . import certificate_authorities
 from .amqp_connection import BrokerConnection, OutgoingEvent, is_installed
 from .guarded_sockets import CallFailed, GuardedConnection
-from .outcome import Outcome
 from .watchdog import Watchdog
 
 MOST_IDLE = 16
@@ -35,7 +35,7 @@ class Publisher:
         resolve: Resolve = socket.getaddrinfo,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        # Its lines name users and brokers; what went wrong is in the outcome.
+        # Its lines name users and brokers; what went wrong is in the result.
         logging.getLogger("pika").setLevel(logging.CRITICAL)
         self._guard = guard
         self._resolve = resolve
@@ -44,15 +44,21 @@ class Publisher:
         self._lock = threading.Lock()
         self._idle: list[tuple[str, BrokerConnection, threading.Timer]] = []
 
-    def publish(self, url: str, outgoing: OutgoingEvent, timeout_seconds: float) -> Outcome:
+    def publish(self, url: str, outgoing: OutgoingEvent, timeout_seconds: float) -> AttemptResult:
         """Publish and report what came of it, at the latest `timeout_seconds` from now, the DNS included.
 
         Taken (`status_code` 200) is what the broker has confirmed. Errors are those of `Transport.post`, and
         `not_installed`, `unroutable` (no queue is bound for the type), `login_refused` and `broker_refused`.
         """
-        started = time.monotonic()
+        started_at, began = clock.now(), time.monotonic()
         status, error, detail = self._published(url, outgoing, timeout_seconds)
-        return Outcome(status, error, detail, "", time.monotonic() - started, None)
+        return AttemptResult(
+            started_at=started_at,
+            duration_seconds=time.monotonic() - began,
+            status_code=status,
+            error=error,
+            detail=detail,
+        )
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -140,7 +140,7 @@ class RequestReader:
             return False
         _refuse_odd_lines(head[: end + 2] if end >= 0 else head)
         self._tried_bytes = len(head)
-        source = _Received(head)
+        source = _ReceivedBytes(head)
         try:
             self.request = Request(self._cfg, source, self._peer, self._count + 1)
         except NoMoreData:
@@ -223,7 +223,7 @@ def _refuse_other_codings(request: Any) -> None:
             raise UnsupportedTransferCoding(value)
 
 
-class _Received(Unreader):  # type: ignore[misc]
+class _ReceivedBytes(Unreader):  # type: ignore[misc]
     """Bytes that are here, for gunicorn's parser."""
 
     def __init__(self, data: bytes) -> None:

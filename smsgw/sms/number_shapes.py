@@ -24,7 +24,7 @@ _SLASHED = re.compile(r"(\+[0-9]{1,8}|00[0-9]{1,9}|0[0-9]{1,5}|[1-9][0-9]{2})/[1
 TRUNK_ZERO = re.compile(r"\( *0 *\)")
 
 
-class Unreadable(ValueError):
+class UnreadableNumber(ValueError):
     """A text in which a person would not read one number for sure; the message says why."""
 
 
@@ -43,13 +43,13 @@ def as_written(number: str) -> str:
 def check_shape(written: str) -> None:
     """Raise where a person would not read one number in it, whatever the digits are."""
     if not _SHAPE.fullmatch(written):
-        raise Unreadable(_fault_of_shape(written))
+        raise UnreadableNumber(_fault_of_shape(written))
     if ". " in written or _ends_like_a_decimal(re.sub("[ ()-]", "", written)):
-        raise Unreadable(SPREADSHEET)
+        raise UnreadableNumber(SPREADSHEET)
     if not _has_brackets_of_a_number(written):
-        raise Unreadable(NOT_A_NUMBER)
+        raise UnreadableNumber(NOT_A_NUMBER)
     if "/" in written and not _is_slash_after_area_code(written):
-        raise Unreadable(SEVERAL)
+        raise UnreadableNumber(SEVERAL)
 
 
 def _ascii_digit(character: str) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import phonenumbers
 
 from . import number_shapes
-from .number_shapes import Unreadable
+from .number_shapes import UnreadableNumber
 
 E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 # Android's own test, which cht-gateway applies before it sends; at least one digit, or there is nobody to send to.
@@ -91,27 +91,27 @@ def is_e164(number: str) -> bool:
 def _read(number: str, region: str | None) -> _Reading:
     try:
         return _Reading(_normalised(number, region))
-    except Unreadable as error:
+    except UnreadableNumber as error:
         return _Reading(number, str(error))
 
 
 def _normalised(number: str, region: str | None) -> str:
     if len(number) > MAX_LENGTH:
-        raise Unreadable(number_shapes.NOT_A_NUMBER)
+        raise UnreadableNumber(number_shapes.NOT_A_NUMBER)
     written = number_shapes.as_written(number)
     number_shapes.check_shape(written)
     digits = re.sub("[ ()/.-]", "", written)
     if digits.startswith("+0"):
-        raise Unreadable(NO_COUNTRY)
+        raise UnreadableNumber(NO_COUNTRY)
     if len(re.sub(r"^\+|^0+(11)?", "", digits)) > MAX_DIGITS:
-        raise Unreadable(TOO_LONG)
+        raise UnreadableNumber(TOO_LONG)
     if _has_trunk_zero(written):
         return _without_unclear_zero(digits, number_shapes.TRUNK_ZERO.sub("", written))
     if _ROUNDED.fullmatch(digits):
-        raise Unreadable(number_shapes.SPREADSHEET)
+        raise UnreadableNumber(number_shapes.SPREADSHEET)
     found = _international(digits) or _national(digits, region)
     if found is None and _THOUSANDS.fullmatch(written):
-        raise Unreadable(number_shapes.SPREADSHEET)
+        raise UnreadableNumber(number_shapes.SPREADSHEET)
     return found or digits
 
 
@@ -120,7 +120,7 @@ def _has_trunk_zero(written: str) -> bool:
     zero = number_shapes.TRUNK_ZERO.search(written)
     before = re.sub("[^+0-9]", "", written[: zero.start()]) if zero else ""
     if before and not re.fullmatch(r"(\+|00)[0-9]{1,3}", before):
-        raise Unreadable(UNCLEAR_ZERO)
+        raise UnreadableNumber(UNCLEAR_ZERO)
     return bool(before)
 
 
@@ -129,7 +129,7 @@ def _without_unclear_zero(digits: str, without_zero: str) -> str:
     spoken = {_international(digits), _international(re.sub("[ ()/.-]", "", without_zero))}
     valid = {one for one in spoken if one and phonenumbers.is_valid_number(phonenumbers.parse(one))}
     if len(valid) != 1:
-        raise Unreadable(UNCLEAR_ZERO)
+        raise UnreadableNumber(UNCLEAR_ZERO)
     return valid.pop()
 
 
@@ -168,7 +168,7 @@ def _national(digits: str, region: str | None) -> str | None:
     if not phonenumbers.is_valid_number(parsed) or _may_be_short(digits, parsed):
         return None
     if not _has_trunk_prefix(digits, parsed) and _is_of_another_country(digits, parsed):
-        raise Unreadable(UNCLEAR_COUNTRY)
+        raise UnreadableNumber(UNCLEAR_COUNTRY)
     return _e164(parsed)
 
 

@@ -22,7 +22,7 @@ Values = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class _Text:
+class _InsertText:
     """An INSERT as a driver takes it, and what turns the values of a row into the driver's."""
 
     start: str
@@ -72,9 +72,9 @@ class _IntoTable(Generic[R]):
         }
         is_whole = not only and not is_dataclass(row)
         self._values: Callable[[Any], Values] = tuple if is_whole else _values_of(names)
-        self._texts: dict[str, _Text] = {}
+        self._texts: dict[str, _InsertText] = {}
 
-    def _text(self, dialect: Dialect) -> _Text:
+    def _text(self, dialect: Dialect) -> _InsertText:
         text = self._texts.get(dialect.name)
         if text is None:
             text = self._texts[dialect.name] = self._compile(dialect)
@@ -83,7 +83,7 @@ class _IntoTable(Generic[R]):
     def _statement(self, _dialect: Dialect) -> sa.Insert:
         return sa.insert(self._table)
 
-    def _compile(self, dialect: Dialect) -> _Text:
+    def _compile(self, dialect: Dialect) -> _InsertText:
         columns = [*self._columns, *self._defaults]
         compiled = self._statement(dialect).compile(
             dialect=statements.positional(dialect), column_keys=[column.name for column in columns]
@@ -92,7 +92,7 @@ class _IntoTable(Generic[R]):
         group, _, end = rest.partition(")")
         by_name = {column.name: place for place, column in enumerate(columns)}
         order = [by_name[name] for name in compiled.positiontup or ()]
-        return _Text(
+        return _InsertText(
             start + values,
             f"{group})",
             end,

@@ -27,7 +27,7 @@ class Reader:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._driver_error = statements.driver_error(engine.dialect)
-        self._connections: list[_Connection] = []
+        self._connections: list[_OwnConnection] = []
 
     def first(self, text: str, values: Row) -> Row | None:
         """The first row, as the driver gives it."""
@@ -51,7 +51,7 @@ class Reader:
         try:
             connection = self._connections.pop()
         except IndexError:
-            connection = _Connection(self._engine)
+            connection = _OwnConnection(self._engine)
         try:
             row = connection.run(text, values)
         except self._driver_error:
@@ -61,7 +61,7 @@ class Reader:
         return row
 
 
-class _Connection:
+class _OwnConnection:
     """A connection that is taken out of the engine's pool for good."""
 
     def __init__(self, engine: Engine) -> None:

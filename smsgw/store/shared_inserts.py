@@ -24,7 +24,7 @@ class SharedInserts:
     def __init__(self, transaction: Callable[[], AbstractContextManager[Connection]]) -> None:
         self._transaction = transaction
         self._gate = Lock()
-        self._waiting: list[_Caller] = []
+        self._waiting: list[_WaitingCaller] = []
         self._is_led = False
 
     def insert(self, batches: Sequence[RowBatch]) -> None:
@@ -32,7 +32,7 @@ class SharedInserts:
 
         After an error of the COMMIT itself they may be there all the same: nobody writes them again.
         """
-        mine = _Caller(batches)
+        mine = _WaitingCaller(batches)
         if not self._leads(mine):
             mine.signal.acquire()
         if not mine.is_done:
@@ -42,14 +42,14 @@ class SharedInserts:
         if not mine.is_written:
             raise RuntimeError("another thread's fault ended the shared transaction")
 
-    def _leads(self, caller: "_Caller") -> bool:
+    def _leads(self, caller: "_WaitingCaller") -> bool:
         with self._gate:
             self._waiting.append(caller)
             is_first, self._is_led = not self._is_led, True
         return is_first
 
     def _lead(self) -> None:
-        group: list[_Caller] = []
+        group: list[_WaitingCaller] = []
         try:
             self._write(group)
         finally:
@@ -66,7 +66,7 @@ class SharedInserts:
             if self._waiting:
                 self._waiting[0].signal.release()
 
-    def _write(self, group: "list[_Caller]") -> None:
+    def _write(self, group: "list[_WaitingCaller]") -> None:
         """Write for the group, or for all who wait once the transaction has begun."""
         is_inserted = False
         try:
@@ -87,14 +87,14 @@ class SharedInserts:
             for caller in group:
                 caller.is_written = True
 
-    def _fill(self, group: "list[_Caller]") -> None:
+    def _fill(self, group: "list[_WaitingCaller]") -> None:
         if not group:
             with self._gate:
                 group += self._waiting
                 self._waiting = []
 
 
-class _Caller:
+class _WaitingCaller:
     """Who waits, until `signal` is released: then it is done, or it is theirs to lead."""
 
     __slots__ = ("batches", "error", "is_done", "is_written", "signal")
@@ -107,7 +107,7 @@ class _Caller:
         self.error: Exception | None = None
 
 
-def _insert(connection: Connection, group: "list[_Caller]") -> None:
+def _insert(connection: Connection, group: "list[_WaitingCaller]") -> None:
     gathered: dict[Insert[Any], list[Any]] = {}
     for caller in group:
         for batch in caller.batches:

@@ -94,7 +94,7 @@ def test_a_bug_before_a_request_is_logged_and_told_and_stops_no_other(transport,
 
 
 def test_a_bug_after_an_answer_is_logged_and_told_and_stops_no_other(caplog):
-    turns, told = iter([broken, lambda: NOW]), SimpleQueue()
+    turns, told = iter([lambda: NOW, broken, lambda: NOW, lambda: NOW]), SimpleQueue()
     transport = Transport(LOOPBACK, now=lambda: next(turns)())
     with Misbehaving(answers(answer())) as server:
         transport.post(server.url, BODY, {}, PATIENCE_SECONDS, told.put)

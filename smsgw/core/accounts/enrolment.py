@@ -19,7 +19,7 @@ from ..messages import unconfirmed
 _DEVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class _New(NamedTuple):
+class _NewDeviceRow(NamedTuple):
     id: str
     secret_hash: str
     created_at: datetime
@@ -27,7 +27,7 @@ class _New(NamedTuple):
     approved: bool
 
 
-_NEW_DEVICES = InsertNew(Device, _New, conflict_on=[Device.id], returning=Device.id)
+_NEW_DEVICES = InsertNew(Device, _NewDeviceRow, conflict_on=[Device.id], returning=Device.id)
 
 
 def add_with_password(
@@ -70,7 +70,7 @@ def add_new(
     pairing.PHONES.lock(session)
     is_like_it = sa.func.lower(Device.id) == device_id.lower()
     key = ids.new_device_key()
-    row = _New(device_id, ids.hash_secret(key), now, owner_crm_id, approved)
+    row = _NewDeviceRow(device_id, ids.hash_secret(key), now, owner_crm_id, approved)
     is_taken = session.scalar(sa.select(Device.id).where(is_like_it).limit(1)) is not None
     if is_taken or not _NEW_DEVICES.new(session, [row]):
         raise _taken(device_id)
@@ -145,7 +145,7 @@ def _add(
     now: datetime,
 ) -> Device:
     _check_name(device_id)
-    row = _New(device_id, ids.hash_secret(secret), now, None, True)
+    row = _NewDeviceRow(device_id, ids.hash_secret(secret), now, None, True)
     is_new = bool(_NEW_DEVICES.new(session, [row]))
     device = session.get_one(Device, device_id, with_for_update=True)
     if not is_new and device.removed_at is None:

@@ -1,6 +1,5 @@
 """Locks a device, so that its requests are served one after another."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -17,25 +16,9 @@ from .logins import Login
 NOT_ADMITTED = (Unauthorized, DeviceDisabled)
 
 
-@dataclass(frozen=True)
-class Locked:
+class Locked(NamedTuple):
     """A device that is ours until the commit, as it stands now."""
 
-    id: str
-    phone: str | None
-    protocol: str
-    revision: int
-    socket_id: str | None
-    secret_hash: str
-    enabled: bool
-    removed_at: datetime | None
-    quiet_revision: int | None
-    setup_revision: int
-    approved: bool
-    has_enabled_owner: bool
-
-
-class _Device(NamedTuple):
     id: str
     phone: str | None
     protocol: str
@@ -51,7 +34,7 @@ class _Device(NamedTuple):
 
 
 _LOCK = Query(
-    _Device,
+    Locked,
     sa.update(plain(Device))
     .where(Device.id == sa.bindparam("device_id"))
     .values(
@@ -91,21 +74,7 @@ def lock(session: Session, device_id: str, protocol: str | None = None) -> Locke
 
     Notes the protocol it speaks now, where one is given.
     """
-    row = _LOCK.one(session, device_id=device_id, spoken=protocol)
-    return Locked(
-        id=row.id,
-        phone=row.phone,
-        protocol=row.protocol,
-        revision=row.revision,
-        socket_id=row.socket_id,
-        secret_hash=row.secret_hash,
-        enabled=row.enabled,
-        removed_at=row.removed_at,
-        quiet_revision=row.quiet_revision,
-        setup_revision=row.setup_revision,
-        approved=row.approved,
-        has_enabled_owner=_is_enabled(session, row.owner_crm_id),
-    )
+    return _LOCK.one(session, device_id=device_id, spoken=protocol)
 
 
 def admit(session: Session, login: Login, protocol: str | None = None) -> Locked:
@@ -116,7 +85,8 @@ def admit(session: Session, login: Login, protocol: str | None = None) -> Locked
     device = lock(session, login.device_id, protocol)
     if device.removed_at is not None or device.secret_hash != login.secret_hash:
         raise Unauthorized("wrong device name or password")
-    check_admitted(device.approved, device.enabled and device.has_enabled_owner)
+    has_enabled_owner = _is_enabled(session, device.owner_crm_id)
+    check_admitted(device.approved, device.enabled and has_enabled_owner)
     return device
 
 

@@ -49,7 +49,7 @@ class NewEvent:
     message_id: str | None = None
 
 
-class _Event(NamedTuple):
+class _EventRow(NamedTuple):
     id: str
     tx: int
     crm_id: str
@@ -60,7 +60,7 @@ class _Event(NamedTuple):
     created_at: datetime
 
 
-class _Delivery(NamedTuple):
+class _DeliveryRow(NamedTuple):
     id: str
     event_id: str
     endpoint_id: str
@@ -77,8 +77,8 @@ class _Subscriber(NamedTuple):
     device_ids: list[str] | None
 
 
-_EVENTS = Insert(Event, _Event)
-_DELIVERIES = Insert(Delivery, _Delivery)
+_EVENTS = Insert(Event, _EventRow)
+_DELIVERIES = Insert(Delivery, _DeliveryRow)
 _SUBSCRIBERS = Query(
     _Subscriber,
     sa.select(
@@ -126,7 +126,7 @@ def record_for(
 def deliver(session: Session, pairs: Sequence[tuple[str, str]], now: datetime) -> list[str]:
     """Write a pending delivery, due now, for each pair of event id and endpoint id; return the deliveries' ids."""
     rows = [
-        _Delivery(ids.new_delivery_id(), event_id, endpoint_id, now, now)
+        _DeliveryRow(ids.new_delivery_id(), event_id, endpoint_id, now, now)
         for event_id, endpoint_id in pairs
     ]
     if rows:
@@ -142,14 +142,14 @@ def _wants(endpoint: _Subscriber, event_type: str, device_id: str | None) -> boo
     return endpoint.device_ids is None or device_id is None or device_id in endpoint.device_ids
 
 
-def _write(session: Session, new_events: Sequence[NewEvent], now: datetime) -> list[_Event]:
+def _write(session: Session, new_events: Sequence[NewEvent], now: datetime) -> list[_EventRow]:
     tx = _transaction_position(session)
     rows = [_row(new_event, tx, now) for new_event in new_events]
     _EVENTS.all(session, rows)
     return rows
 
 
-def _row(new_event: NewEvent, tx: int, now: datetime) -> _Event:
+def _row(new_event: NewEvent, tx: int, now: datetime) -> _EventRow:
     event_id = ids.new_event_id()
     body = {
         "id": event_id,
@@ -157,7 +157,7 @@ def _row(new_event: NewEvent, tx: int, now: datetime) -> _Event:
         "timestamp": rfc3339(now),
         "data": new_event.data,
     }
-    return _Event(
+    return _EventRow(
         event_id,
         tx,
         new_event.crm_id,

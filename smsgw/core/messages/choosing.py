@@ -43,7 +43,7 @@ class Unconfirmed(NamedTuple):
     priority: int
 
 
-class _Queued(NamedTuple):
+class _Chosen(NamedTuple):
     id: str
     segments: int
 
@@ -65,7 +65,7 @@ _UNCONFIRMED = Query(
     .with_for_update(of=Message, skip_locked=True),
 )
 _LOCK_QUEUED = Query(
-    _Queued,
+    _Chosen,
     sa.select(Message.id, Message.segments)
     .where(
         Message.id.in_(sa.bindparam("wanted", expanding=True)),
@@ -99,7 +99,7 @@ def choose_unconfirmed(
     return _fitting(unconfirmed, left.segments, settings)
 
 
-def _lock_next(session: Session, device_id: str, most: int, now: datetime) -> list[_Queued]:
+def _lock_next(session: Session, device_id: str, most: int, now: datetime) -> list[_Chosen]:
     """Lock the messages this device gets next. Those that another device is taking right now are left out."""
     wanted = device_queue.next_ids(session, device_id, 2 * most, now)
     if not wanted:

@@ -38,7 +38,7 @@ class Outgoing:
     priority: int
 
 
-class _Text(Protocol):
+class _Sendable(Protocol):
     """The columns of a message that a phone is handed."""
 
     @property
@@ -109,5 +109,5 @@ def _has(database: Database, question: Query[bool], device_id: str, now: datetim
     return question.read(database, device_id=device_id, **moments(now)) is True
 
 
-def _outgoing(dispatch_id: str, message: _Text) -> Outgoing:
+def _outgoing(dispatch_id: str, message: _Sendable) -> Outgoing:
     return Outgoing(dispatch_id, message.to_number or "", message.content or "", message.priority)

@@ -44,7 +44,7 @@ DeviceIds = Collection[str | None]
 
 
 @dataclass(frozen=True)
-class _Queue:
+class _LimitedQueue:
     """A queue with a limit, and how many messages are to go into it."""
 
     key: str
@@ -87,21 +87,21 @@ def _limit_of(crm: AnyCrm, settings: Settings) -> int | None:
     return settings.queue_limit if crm.queue_limit is None else crm.queue_limit
 
 
-def _queues(crm: AnyCrm, settings: Settings, device_ids: DeviceIds) -> Iterator[_Queue]:
+def _queues(crm: AnyCrm, settings: Settings, device_ids: DeviceIds) -> Iterator[_LimitedQueue]:
     """In one order everywhere, so that two transactions wait for each other and do not deadlock."""
     most = _limit_of(crm, settings)
     if most is not None and device_ids:
         name = "of this CRM"
-        yield _Queue(f"crm:{crm.id}", name, most, Message.crm_id == crm.id, len(device_ids))
+        yield _LimitedQueue(f"crm:{crm.id}", name, most, Message.crm_id == crm.id, len(device_ids))
     if settings.device_queue_limit is None:
         return
     counts = Counter(device_id for device_id in device_ids if device_id is not None)
     for device_id, count in sorted(counts.items()):
         name, is_in = f"for the device {device_id!r}", Message.lane == f"d:{device_id}"
-        yield _Queue(f"device:{device_id}", name, settings.device_queue_limit, is_in, count)
+        yield _LimitedQueue(f"device:{device_id}", name, settings.device_queue_limit, is_in, count)
 
 
-def _take(session: Session, queue: _Queue, now: datetime) -> bool:
+def _take(session: Session, queue: _LimitedQueue, now: datetime) -> bool:
     """Whether the row has room; it is locked until the commit then."""
     taken = _TAKE.find(
         session,
@@ -114,7 +114,7 @@ def _take(session: Session, queue: _Queue, now: datetime) -> bool:
     return taken is not None
 
 
-def _count(session: Session, queue: _Queue, now: datetime) -> None:
+def _count(session: Session, queue: _LimitedQueue, now: datetime) -> None:
     """Lock the row first: who took room before us has committed, and is counted."""
     _NEW_ROOMS.new(session, [_Room(queue.key, queue.most, 0, now)])
     is_this = QueueRoom.key == queue.key
@@ -129,7 +129,7 @@ def _count(session: Session, queue: _Queue, now: datetime) -> None:
     )
 
 
-def _refusal(queue: _Queue, count: int) -> TooMany | Invalid:
+def _refusal(queue: _LimitedQueue, count: int) -> TooMany | Invalid:
     if queue.wanted > queue.most:
         text = f"{queue.wanted:,} messages do not fit into the queue {queue.name}"
         return Invalid(f"{text}, which holds {queue.most:,}", code="queue_limit")

@@ -69,7 +69,7 @@ class Queued:
 
 
 @dataclass(frozen=True)
-class New:
+class PreparedMessage:
     """A message that is queued as soon as its `batches` are inserted."""
 
     message: MessageRow
@@ -78,7 +78,7 @@ class New:
 
 def draw_up(
     database: Database, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
-) -> New:
+) -> PreparedMessage:
     """Check a draft without a `reference` as `take_one` does, and write nothing: its rows can go in with others'."""
     usable: set[str] = set()
     if draft.device_id is not None:
@@ -88,7 +88,7 @@ def draw_up(
     message = message_row(crm, settings, draft, now)
     history = HistoryWriter(now)
     history.note(message, statuses.QUEUED)
-    return New(message, [_MESSAGES.batch([message]), history.batch()])
+    return PreparedMessage(message, [_MESSAGES.batch([message]), history.batch()])
 
 
 def may_draw_up(crm: Caller, settings: Settings, draft: Draft) -> bool:

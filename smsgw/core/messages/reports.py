@@ -66,7 +66,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class _Stored:
+class _Reported:
     """What is stored about the reported dispatches: the device's own ones, their messages, all dispatches of those, and
     what the device has said about its own so far."""
 
@@ -108,15 +108,15 @@ def apply(
     dispatches.SETTLED.run(session, settled.values())
 
 
-def _read(session: Session, device: Locked, dispatch_ids: Collection[str]) -> _Stored:
+def _read(session: Session, device: Locked, dispatch_ids: Collection[str]) -> _Reported:
     messages = dispatches.lock_messages(session, list(dispatch_ids))
     siblings = dispatches.of_messages(session, list(messages))
     own = _own(device, dispatch_ids, siblings)
-    return _Stored(own, messages, siblings, _earlier_words(session, own))
+    return _Reported(own, messages, siblings, _earlier_words(session, own))
 
 
 def _apply_fresh(
-    fresh: Sequence[Report], stored: _Stored, rule: ReportRule, history: HistoryWriter
+    fresh: Sequence[Report], stored: _Reported, rule: ReportRule, history: HistoryWriter
 ) -> tuple[dict[str, MessageRow], dict[str, DispatchRow]]:
     """Apply reports that are no repeats; return the messages that this changed and the dispatches that it ended."""
     settled: dict[str, MessageRow] = {}
@@ -201,7 +201,7 @@ def _own(
 
 
 def _count_unknown(
-    session: Session, device: Locked, by_dispatch: Mapping[str, Sequence[Report]], stored: _Stored
+    session: Session, device: Locked, by_dispatch: Mapping[str, Sequence[Report]], stored: _Reported
 ) -> None:
     """Count the reports about dispatches that the device was never handed, and warn of those of other devices."""
     unknown = {key: said for key, said in by_dispatch.items() if key not in stored.own}
@@ -221,7 +221,7 @@ def _earlier_words(session: Session, own: dict[str, DispatchRow]) -> dict[str, l
     return found
 
 
-def _repeatable(stored: _Stored, quiet_revision: int | None) -> dict[str, list[_Words]]:
+def _repeatable(stored: _Reported, quiet_revision: int | None) -> dict[str, list[_Words]]:
     """What of it the phone may be repeating now: not what was answered before a poll without reports was let in."""
     if quiet_revision is None:
         return stored.earlier

@@ -18,14 +18,19 @@ LONGEST_PAUSE = timedelta(minutes=10)
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptResult:
-    """What came of one HTTP request: a `status_code`, or an `error` class with a `detail` for people."""
+    """What came of one request to an endpoint: either a `status_code` or an `error`, never both.
+
+    `error` is one of `timeout`, `dns`, `address_refused`, `connection_refused`, `connection_failed`,
+    `connection_lost`, `tls`, `protocol` and `invalid_url`; `detail` says it for people and holds no part of the
+    URL but its host. `response_text` is the beginning of the answer's body, 4,096 bytes at most.
+    """
 
     started_at: datetime
     duration_seconds: float
     status_code: int | None = None
     error: str | None = None
     detail: str | None = None
-    response_text: str | None = None
+    response_text: str = ""
     retry_after_seconds: float | None = None
 
     @property

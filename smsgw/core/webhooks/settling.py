@@ -33,14 +33,14 @@ class _Endpoint(NamedTuple):
     failing_since: datetime | None
 
 
-class _Delivery(NamedTuple):
+class _OpenDelivery(NamedTuple):
     id: str
     claim: str
     attempt_count: int
     is_manual: bool
 
 
-class _Attempt(NamedTuple):
+class _MadeAttempt(NamedTuple):
     id: str
     delivery_id: str
     started_at: datetime
@@ -62,7 +62,7 @@ _LOCK_ENDPOINTS = Query(
     .with_for_update(key_share=True),
 )
 _LOCK_DELIVERIES = Query(
-    _Delivery,
+    _OpenDelivery,
     sa.select(Delivery.id, not_null(Delivery.claim), Delivery.attempt_count, Delivery.is_manual)
     .where(Delivery.id.in_(_WANTED), Delivery.claim.is_not(None))
     .order_by(Delivery.id)
@@ -93,7 +93,7 @@ _SUCCEEDED = Change(
     .where(WebhookEndpoint.id.in_(_CHOSEN))
     .values({WebhookEndpoint.last_success_at: sa.bindparam("now")})
 )
-_ATTEMPTS = Insert(Attempt, _Attempt)
+_ATTEMPTS = Insert(Attempt, _MadeAttempt)
 
 
 def settle(
@@ -136,10 +136,10 @@ def _give_back(session: Session, unsent: Sequence[Finished]) -> None:
 def _write_down(
     session: Session,
     sent: Sequence[tuple[Finished, AttemptResult]],
-    deliveries: Mapping[str, _Delivery],
+    deliveries: Mapping[str, _OpenDelivery],
 ) -> None:
     rows = [
-        _Attempt(
+        _MadeAttempt(
             id=ids.new_attempt_id(),
             delivery_id=one.delivery_id,
             started_at=result.started_at,
