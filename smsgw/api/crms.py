@@ -82,8 +82,8 @@ def show(crm_id: str) -> Response:
 def change(body: dict[str, Any], crm_id: str) -> Response:
     """Change a CRM
 
-    If `device_ids` no longer contains a device, the messages that only that device may send are cancelled. While a CRM
-    is disabled, its own devices are refused and send nothing, and the messages that it has queued for other devices
+    If `device_ids` no longer contains a device, queued messages that only that device may send are cancelled. While a
+    CRM is disabled, its own devices are refused and send nothing, and the messages that it has queued for other devices
     wait. Messages for it are still received, stored and sent to its webhooks.
     """
     with services().database.transaction() as session:

@@ -17,7 +17,7 @@ from .openapi.examples import webhooks as examples
 from .schemas import webhooks as webhook_schemas
 
 blueprint = DocumentedBlueprint(
-    "Deliveries", "The events sent to your endpoints, with the answers of your server."
+    "Deliveries", "The events sent to your endpoints, with the responses of your server."
 )
 
 
@@ -54,7 +54,7 @@ def list_deliveries(query: dict[str, Any], webhook_id: str) -> Response:
 def show(delivery_id: str) -> Response:
     """Get a delivery
 
-    Includes each attempt and the answer of your server.
+    Includes each attempt and your server's response.
     """
     with services().database.reading() as session:
         delivery = readers.delivery(session, delivery_id)

@@ -35,7 +35,7 @@ blueprint = DocumentedBlueprint(
 def list_devices(query: dict[str, Any]) -> Response:
     """List devices
 
-    A CRM gets the devices it may use. An operator gets all devices, or those that the CRM in `crm` may use.
+    A CRM gets the devices it may use. An operator gets all devices, or those that the CRM given in `crm` may use.
     """
     with services().database.reading() as session:
         crm = readers.wanted_crm(session, query)
@@ -58,8 +58,8 @@ def list_devices(query: dict[str, Any]) -> Response:
 def add(body: dict[str, Any]) -> Response:
     """Add a device
 
-    The secret is shown only in this answer: write it down, or enter the `url` in the phone's app at once. A device that
-    was removed returns with its history.
+    The secret is shown only in this response: write it down, or enter the `url` in the phone's app at once. A device
+    that was removed returns with its history.
     """
     make = enrolment.add_with_key if body["key"] else enrolment.add_with_password
 

@@ -37,8 +37,8 @@ def feed(query: dict[str, Any]) -> Response:
     """Poll for events
 
     Events come oldest first, and none is ever skipped. Start without `after`, then always pass the `next_cursor` of the
-    previous answer, which stays the same as long as there are no new events. An operator gets the events of all CRMs,
-    or of the CRM in `crm`, each with `crm_id` and `crm`.
+    previous response, which stays the same as long as there are no new events. An operator gets the events of all CRMs,
+    or of the CRM given in `crm`, each with `crm_id` and `crm`.
     """
     after = query.get("after") or None
     with services().database.reading() as session:
@@ -72,7 +72,7 @@ def show_stats(query: dict[str, Any]) -> Response:
     """Get statistics
 
     Counts the messages created since `since` by status, in total and per device, and the messages in the queue now. A
-    CRM gets its own figures; an operator gets those of the whole server, or of the CRM in `crm`.
+    CRM gets its own figures; an operator gets those of the whole server, or of the CRM given in `crm`.
     """
     now = clock.now()
     since = query.get("since") or now - _LATELY

@@ -94,8 +94,8 @@ def send_batch(body: dict[str, Any]) -> Response:
     """Send up to 1,000 SMS
 
     Either all messages are queued or none. Errors are in `details.messages.<row>`, with rows counted from 0. For a
-    `reference` that was used before, the existing message is returned in its place; if the body differs, the answer is
-    a 409 with the rows in `details.rows`.
+    `reference` that was used before, the existing message is returned in its place; if the body differs, the response
+    is a 409 with the rows in `details.rows`.
     """
 
     def act(session: Session, now: datetime) -> Response:
@@ -134,7 +134,7 @@ def list_messages(query: dict[str, Any]) -> Response:
     """List messages
 
     Returns the messages that you sent and received, newest first. A message has to match all filters. An operator gets
-    the messages of all CRMs, or of the CRM in `crm`, each with its CRM.
+    the messages of all CRMs, or of the CRM given in `crm`, each with its CRM.
     """
     with services().database.reading() as session:
         found, next_cursor = reading.page(
@@ -178,7 +178,7 @@ def show(message_id: str) -> Response:
 def cancel(message_id: str) -> Response:
     """Cancel a message
 
-    Only `queued` messages can be cancelled; once a phone has the message, the answer is a 409.
+    Only `queued` messages can be cancelled; once a phone has the message, the response is a 409.
     """
     with services().database.transaction() as session:
         message = queueing.get(session, this_crm(), message_id)
@@ -196,8 +196,8 @@ def cancel(message_id: str) -> Response:
 def resend(body: dict[str, Any], message_id: str) -> Response:
     """Resend a message
 
-    Queues a message again that failed, expired or is stuck. If the phone may have sent it already, the answer is a 409
-    `may_duplicate` unless the body is `{"may_duplicate": true}`.
+    Queues a message again that failed, expired or is stuck. If the phone may have sent it already, the response is a
+    409 `may_duplicate` unless the body is `{"may_duplicate": true}`.
     """
     act_on = resending.queue_anyway if body["may_duplicate"] else resending.queue
 

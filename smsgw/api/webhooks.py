@@ -39,7 +39,7 @@ blueprint = DocumentedBlueprint(
 def list_webhooks(query: dict[str, Any]) -> Response:
     """List endpoints
 
-    A CRM gets its own endpoints; an operator gets those of all CRMs, or of the CRM in `crm`.
+    A CRM gets its own endpoints; an operator gets those of all CRMs, or of the CRM given in `crm`.
     """
     with services().database.reading() as session:
         crm = readers.wanted_crm(session, query)

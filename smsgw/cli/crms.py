@@ -147,8 +147,12 @@ def route(name: str, device_ids: tuple[str, ...], all_devices: bool) -> None:
 
 @output.command(crm, "limit")
 @_NAME
-@click.option("--queue", type=_LIMIT, help="Messages in its queue; 0 for the server's setting.")
-@click.option("--requests", type=_LIMIT, help="Requests per minute; 0 for the server's setting.")
+@click.option(
+    "--queue", type=_LIMIT, help="The most messages in its queue; 0 for the server's setting."
+)
+@click.option(
+    "--requests", type=_LIMIT, help="The most requests per minute; 0 for the server's setting."
+)
 def limit(name: str, queue: int | None, requests: int | None) -> None:
     """Limit the queue and the requests of a CRM."""
     if queue is None and requests is None:

@@ -11,7 +11,7 @@ from ..store import outages
 
 
 class Cli(click.Group):
-    """Ends with one line and exit code 1 after an expected error; wrong usage is 2, as usual with click."""
+    """Ends with one line and exit code 1 after an expected error; wrong usage ends with 2, as usual with click."""
 
     def invoke(self, ctx: click.Context) -> Any:
         logs.configure("text", "WARNING")

@@ -39,7 +39,7 @@ def send(
 
 @output.command(root, "messages")
 @options.CRM_FILTER
-@click.option("--device", "device_id", metavar="ID", help="Only of this phone.")
+@click.option("--device", "device_id", metavar="ID", help="Only those of this phone.")
 @click.option("--direction", type=click.Choice(["inbound", "outbound"]))
 @click.option("--status", type=click.Choice([*statuses.OUTBOUND, *statuses.INBOUND]))
 @click.option(

@@ -7,13 +7,13 @@ from .times import TimeParameter
 CRM = click.option(
     "--crm", "crm_name", required=True, metavar="NAME", help="The CRM that sends the messages."
 )
-CRM_FILTER = click.option("--crm", "crm_name", metavar="NAME", help="Only of this CRM.")
+CRM_FILTER = click.option("--crm", "crm_name", metavar="NAME", help="Only those of this CRM.")
 MINUTES = click.option(
     "--minutes",
     type=click.IntRange(0, 24 * 60),
     default=10,
     show_default=True,
-    help="How long registration stays open; 0 closes it at once.",
+    help="The minutes that registration stays open; 0 closes it at once.",
 )
 SINCE = click.option(
     "--since",

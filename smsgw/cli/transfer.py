@@ -117,7 +117,9 @@ def _write(
 @click.option(
     "--timezone", "zone", type=Zone(), help="The zone of times without one, such as Europe/Berlin."
 )
-@click.option("--again", "is_again", is_flag=True, help="Import a file again.")
+@click.option(
+    "--again", "is_again", is_flag=True, help="Import the file even if it was imported before."
+)
 def import_messages(
     file: io.BufferedReader, crm_name: str, zone: ZoneInfo | None, is_again: bool
 ) -> None:

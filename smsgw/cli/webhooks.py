@@ -173,7 +173,7 @@ def recover(endpoint_id: str, since: datetime, until: datetime | None) -> None:
     type=int,
     default=signing_secrets.GRACE_SECONDS,
     show_default=True,
-    help="How long the old secret signs too.",
+    help="The seconds that the old secret signs too.",
 )
 def rotate_secret(endpoint_id: str, grace_seconds: int) -> None:
     """Create a new signing secret for a webhook; the old one signs too for a while, so that no event is refused."""

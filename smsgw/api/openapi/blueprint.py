@@ -1,4 +1,4 @@
-"""Provides a blueprint that documents its routes, guards, bodies and answers in OpenAPI."""
+"""Provides a blueprint that documents its routes, guards, bodies and responses in OpenAPI."""
 
 import http
 from collections.abc import Callable
@@ -52,8 +52,8 @@ IDEMPOTENCY_KEY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
     "description": (
         "A unique value for each request, such as a UUID. If you repeat a request with the same key and body within 24 "
-        "hours, nothing is done again, and you get the first answer with the header `Idempotency-Replayed: true`. "
-        "The same key with another body gets a 409 `idempotency_key_used`. Answers that contain a secret are not "
+        "hours, nothing is done again, and you get the first response with the header `Idempotency-Replayed: true`. "
+        "The same key with another body gets a 409 `idempotency_key_used`. Responses that contain a secret are not "
         "stored: a repeat gets a 409 `secret_shown_once`."
     ),
     "example": "5f0c7f5e-52b1-4f0e-a0c5-6f0f0c7b7d1e",
@@ -141,14 +141,14 @@ class DocumentedBlueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def answers(
         self, status: int, schema: Any, description: str, example: Any = None, headers: Any = None
     ) -> Decorator:
-        """Document an answer; the view builds it itself, because serialising with a schema is slow."""
+        """Document a response; the view builds it itself, because serialising with a schema is slow."""
         decorate: Decorator = self.response(
             status, schema, description=description, example=example, headers=headers
         )
         return decorate
 
     def fails(self, *statuses: int) -> Decorator:
-        """Document the errors that this view may answer with, besides those that all views share."""
+        """Document the errors that this view may return, besides those that all views share."""
 
         def decorate(view: View) -> View:
             for status in statuses:

@@ -17,7 +17,7 @@ _SCHEMAS = "#/components/schemas/"
 
 
 def put_together(api: Api, introduction: str, public_url: str | None) -> Json:
-    """Return the document: requests refuse unknown fields, and answers may contain fields of later versions."""
+    """Return the document: requests refuse unknown fields, and responses may contain fields of later versions."""
     made = api.spec.to_dict()
     document = {
         "openapi": made["openapi"],
@@ -56,7 +56,7 @@ def _use_ecma_patterns(node: Any) -> None:
 
 
 def _shape_schemas(document: Json) -> None:
-    """Allow unknown fields and enum values in answers and events, but not in requests."""
+    """Allow unknown fields and enum values in responses and events, but not in requests."""
     schemas: Json = document["components"]["schemas"]
     taken: set[str] = set()
     for _, _, operation in each_operation(document):

@@ -50,7 +50,7 @@ def front() -> Response:
 @blueprint.get("/docs")
 @public
 def show() -> Response:
-    """Serve the API documentation, with which requests can be tried out."""
+    """Serve the API documentation, where requests can be tried out."""
     return _page("docs/index.html")
 
 

@@ -1,1 +1,1 @@
-"""Describes the requests and answers of `/api/v1`."""
+"""Describes the requests and responses of `/api/v1`."""

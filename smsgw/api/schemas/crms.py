@@ -1,4 +1,4 @@
-"""Describes CRMs in requests and answers."""
+"""Describes CRMs in requests and responses."""
 
 import marshmallow as ma
 from marshmallow import fields, validate

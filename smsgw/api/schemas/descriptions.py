@@ -14,46 +14,46 @@ def described(text: str, **more: Any) -> dict[str, Any]:
 
 
 def text(description: str, **more: Any) -> fields.String:
-    """Return a string field of an answer."""
+    """Return a string field of a response."""
     return fields.String(required=True, metadata=described(description), **more)
 
 
 def nullable(description: str, **more: Any) -> fields.String:
-    """Return a string field of an answer that may be null."""
+    """Return a string field of a response that may be null."""
     return fields.String(required=True, allow_none=True, metadata=described(description), **more)
 
 
 def integer(description: str, **more: Any) -> fields.Integer:
-    """Return an integer field of an answer."""
+    """Return an integer field of a response."""
     return fields.Integer(required=True, metadata=described(description), **more)
 
 
 def boolean(description: str) -> fields.Boolean:
-    """Return a boolean field of an answer."""
+    """Return a boolean field of a response."""
     return fields.Boolean(required=True, metadata=described(description))
 
 
 def date_time(description: str) -> fields.String:
-    """Return a time field of an answer."""
+    """Return a time field of a response."""
     return fields.String(required=True, metadata=described(description, format="date-time"))
 
 
 def nullable_date_time(description: str) -> fields.String:
-    """Return a time field of an answer that may be null."""
+    """Return a time field of a response that may be null."""
     return fields.String(
         required=True, allow_none=True, metadata=described(description, format="date-time")
     )
 
 
 def nullable_names(description: str) -> fields.List[Any]:
-    """Return a field of an answer that is a list of strings, or null for all of them."""
+    """Return a field of a response that is a list of strings, or null for all of them."""
     return fields.List(
         fields.String(), required=True, allow_none=True, metadata=described(description)
     )
 
 
 def list_of(schema: type[ma.Schema]) -> fields.List[Any]:
-    """Return a field of an answer that is a list of objects."""
+    """Return a field of a response that is a list of objects."""
     return fields.List(fields.Nested(schema), required=True)
 
 

@@ -1,4 +1,4 @@
-"""Describes devices in requests and answers."""
+"""Describes devices in requests and responses."""
 
 import marshmallow as ma
 from marshmallow import fields, validate

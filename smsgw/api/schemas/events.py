@@ -1,4 +1,4 @@
-"""Describes events and statistics in requests and answers."""
+"""Describes events and statistics in requests and responses."""
 
 import marshmallow as ma
 from marshmallow import fields, validate
@@ -21,7 +21,7 @@ class EventQuery(StrictSchema):
     after = fields.String(
         validate=validate.Regexp(r"^(evt_[0-9a-f]{32})?\Z", error="Not the id of an event."),
         metadata=described(
-            "The `next_cursor` of the previous answer; omit it to start with the oldest event."
+            "The `next_cursor` of the previous response; omit it to start with the oldest event."
         ),
     )
     limit = descriptions.limit(default=100, most=MOST_EVENTS)

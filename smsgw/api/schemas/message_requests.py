@@ -101,7 +101,7 @@ class DraftSchema(StrictSchema):
     metadata = Metadata(
         allow_none=True,
         metadata=described(
-            "Any JSON object of up to 8 KiB, which is returned in answers and events."
+            "Any JSON object of up to 8 KiB, which is returned in responses and events."
         ),
     )
 

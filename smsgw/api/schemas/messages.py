@@ -1,4 +1,4 @@
-"""Describes messages in answers."""
+"""Describes messages in responses."""
 
 from typing import Any
 
@@ -80,7 +80,7 @@ class MessageSchema(ma.Schema):
     sent_at = nullable_date_time("The time the phone reported the message as sent.")
     delivered_at = nullable_date_time("The time the network reported the message as delivered.")
     stuck_at = nullable_date_time(
-        "The time since which the message has been with a phone for too long."
+        "The time from which the message counts as stuck, because a phone has had it for too long."
     )
     received_at = _inbound_date_time("the time the server received the message")
     device_received_at = _inbound_date_time(

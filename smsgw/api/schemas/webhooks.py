@@ -1,4 +1,4 @@
-"""Describes webhook endpoints and deliveries in requests and answers."""
+"""Describes webhook endpoints and deliveries in requests and responses."""
 
 import marshmallow as ma
 from marshmallow import fields, validate
@@ -172,10 +172,10 @@ class AttemptSchema(ma.Schema):
     duration_seconds = fields.Float(
         required=True, metadata=described("The duration of the attempt in seconds.")
     )
-    status_code = integer("The HTTP status code of your server's answer.", allow_none=True)
+    status_code = integer("The HTTP status code of your server's response.", allow_none=True)
     error = nullable("The error as a code for programs.")
     detail = nullable("The error as text for people.")
-    response_text = nullable("The beginning of your server's answer.")
+    response_text = nullable("The beginning of your server's response.")
     manual = boolean("`true` if somebody requested the attempt.")
 
 
