@@ -17,7 +17,7 @@ from ..http.idempotency import once, once_with_secret
 from ..store.models import Crm
 from .openapi.blueprint import DocumentedBlueprint
 from .openapi.examples import crms as examples
-from .schemas import crms as crm_schemas
+from .schemas import crms as schemas
 
 blueprint = DocumentedBlueprint(
     "CRMs", "The programs that send and receive SMS, and their API keys. For operators only."
@@ -25,9 +25,7 @@ blueprint = DocumentedBlueprint(
 
 
 @blueprint.on("GET", "/crms")
-@blueprint.answers(
-    200, crm_schemas.Crms, "All CRMs, oldest first.", example={"data": [examples.CRM]}
-)
+@blueprint.answers(200, schemas.Crms, "All CRMs, oldest first.", example={"data": [examples.CRM]})
 @operator_required
 def list_crms() -> Response:
     """List CRMs"""
@@ -38,12 +36,12 @@ def list_crms() -> Response:
 @blueprint.on("POST", "/crms")
 @blueprint.answers(
     201,
-    crm_schemas.CrmLogin,
+    schemas.CrmLogin,
     "The new CRM and its API key, which is shown only once.",
     example=examples.CRM_LOGIN,
 )
 @operator_required
-@blueprint.takes(crm_schemas.NewCrm, examples={"clinic": {"value": examples.NEW_CRM}})
+@blueprint.takes(schemas.NewCrm, examples={"clinic": {"value": examples.NEW_CRM}})
 def add(body: dict[str, Any]) -> Response:
     """Add a CRM
 
@@ -62,7 +60,7 @@ def add(body: dict[str, Any]) -> Response:
 
 
 @blueprint.on("GET", "/crms/<crm_id>")
-@blueprint.answers(200, crm_schemas.CrmSchema, "The CRM.", example=examples.CRM)
+@blueprint.answers(200, schemas.CrmSchema, "The CRM.", example=examples.CRM)
 @blueprint.fails(404)
 @operator_required
 def show(crm_id: str) -> Response:
@@ -75,10 +73,10 @@ def show(crm_id: str) -> Response:
 
 
 @blueprint.on("PATCH", "/crms/<crm_id>")
-@blueprint.answers(200, crm_schemas.CrmSchema, "The updated CRM.", example=examples.CRM)
+@blueprint.answers(200, schemas.CrmSchema, "The updated CRM.", example=examples.CRM)
 @blueprint.fails(404, 409)
 @operator_required
-@blueprint.takes(crm_schemas.CrmChanges, examples={"all": {"value": {"device_ids": None}}})
+@blueprint.takes(schemas.CrmChanges, examples={"all": {"value": {"device_ids": None}}})
 def change(body: dict[str, Any], crm_id: str) -> Response:
     """Change a CRM
 
@@ -88,20 +86,11 @@ def change(body: dict[str, Any], crm_id: str) -> Response:
     """
     with services().database.transaction() as session:
         crm = crms.get(session, crm_id)
-        crms.rename(session, crm, body.get("name", crm.name))
-        crm.enabled = body.get("enabled", crm.enabled)
-        crm.strict_numbers = body.get("strict_numbers", crm.strict_numbers)
-        crm.queue_limit = body.get("queue_limit", crm.queue_limit)
-        crm.requests_per_minute = body.get("requests_per_minute", crm.requests_per_minute)
-        if "device_ids" in body:
-            crms.route(session, crm, body["device_ids"], clock.now())
-        session.flush()
+        crms.update(session, crm, body, clock.now())
         return answer(_shape(session, crm))
 
 
-@blueprint.on("DELETE", "/crms/<crm_id>")
-@blueprint.answers(204, None, "The CRM was removed.")
-@blueprint.fails(404)
+@blueprint.removes("/crms/<crm_id>", "The CRM was removed.")
 @operator_required
 def remove(crm_id: str) -> Response:
     """Remove a CRM
@@ -115,7 +104,7 @@ def remove(crm_id: str) -> Response:
 
 
 @blueprint.on("POST", "/crms/<crm_id>/approve")
-@blueprint.answers(200, crm_schemas.CrmSchema, "The updated CRM.", example=examples.CRM)
+@blueprint.answers(200, schemas.CrmSchema, "The updated CRM.", example=examples.CRM)
 @blueprint.fails(404)
 @operator_required
 def approve(crm_id: str) -> Response:
@@ -136,7 +125,7 @@ def approve(crm_id: str) -> Response:
 
 @blueprint.on("POST", "/crms/<crm_id>/rotate")
 @blueprint.answers(
-    200, crm_schemas.CrmKey, "The new API key, which is shown only once.", example=examples.CRM_KEY
+    200, schemas.CrmKey, "The new API key, which is shown only once.", example=examples.CRM_KEY
 )
 @blueprint.fails(404)
 @operator_required

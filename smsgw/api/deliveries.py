@@ -14,7 +14,7 @@ from ..http.idempotency import once
 from . import readers
 from .openapi.blueprint import DocumentedBlueprint
 from .openapi.examples import webhooks as examples
-from .schemas import webhooks as webhook_schemas
+from .schemas import webhooks as schemas
 
 blueprint = DocumentedBlueprint(
     "Deliveries", "The events sent to your endpoints, with the responses of your server."
@@ -23,11 +23,11 @@ blueprint = DocumentedBlueprint(
 
 @blueprint.on("GET", "/webhooks/<webhook_id>/deliveries")
 @blueprint.answers(
-    200, webhook_schemas.DeliveryPage, "A page of deliveries.", example=examples.DELIVERY_PAGE
+    200, schemas.DeliveryPage, "A page of deliveries.", example=examples.DELIVERY_PAGE
 )
 @blueprint.fails(404)
 @crm_or_operator_required
-@blueprint.takes(webhook_schemas.DeliveryQuery, location="query")
+@blueprint.takes(schemas.DeliveryQuery, location="query")
 def list_deliveries(query: dict[str, Any], webhook_id: str) -> Response:
     """List an endpoint's deliveries
 
@@ -44,10 +44,7 @@ def list_deliveries(query: dict[str, Any], webhook_id: str) -> Response:
 
 @blueprint.on("GET", "/deliveries/<delivery_id>")
 @blueprint.answers(
-    200,
-    webhook_schemas.DeliveryWithAttempts,
-    "The delivery.",
-    example=examples.DELIVERY_WITH_ATTEMPTS,
+    200, schemas.DeliveryWithAttempts, "The delivery.", example=examples.DELIVERY_WITH_ATTEMPTS
 )
 @blueprint.fails(404)
 @crm_or_operator_required
@@ -66,7 +63,7 @@ def show(delivery_id: str) -> Response:
 @blueprint.on("POST", "/deliveries/<delivery_id>/replay")
 @blueprint.answers(
     202,
-    webhook_schemas.DeliveryWithAttempts,
+    schemas.DeliveryWithAttempts,
     "The delivery is sent again.",
     example=examples.DELIVERY_PENDING,
 )
@@ -90,11 +87,11 @@ def replay(delivery_id: str) -> Response:
 
 @blueprint.on("POST", "/webhooks/<webhook_id>/recover")
 @blueprint.answers(
-    202, webhook_schemas.Recovered, "The missed events are sent.", example=examples.RECOVERED
+    202, schemas.Recovered, "The missed events are sent.", example=examples.RECOVERED
 )
 @blueprint.fails(404)
 @crm_required
-@blueprint.takes(webhook_schemas.Recovery, examples={"since": {"value": examples.RECOVERY}})
+@blueprint.takes(schemas.Recovery, examples={"since": {"value": examples.RECOVERY}})
 def recover(body: dict[str, Any], webhook_id: str) -> Response:
     """Recover missed events
 

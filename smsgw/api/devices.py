@@ -18,7 +18,7 @@ from ..store.models import Device
 from . import readers
 from .openapi.blueprint import DocumentedBlueprint
 from .openapi.examples import devices as examples
-from .schemas import devices as device_schemas
+from .schemas import devices as schemas
 from .schemas.message_requests import CrmQuery
 
 blueprint = DocumentedBlueprint(
@@ -28,7 +28,7 @@ blueprint = DocumentedBlueprint(
 
 @blueprint.on("GET", "/devices")
 @blueprint.answers(
-    200, device_schemas.Devices, "The devices, sorted by name.", example={"data": [examples.DEVICE]}
+    200, schemas.Devices, "The devices, sorted by name.", example={"data": [examples.DEVICE]}
 )
 @crm_or_operator_required
 @blueprint.takes(CrmQuery, location="query")
@@ -48,13 +48,10 @@ def list_devices(query: dict[str, Any]) -> Response:
 
 @blueprint.on("POST", "/devices")
 @blueprint.answers(
-    201,
-    device_schemas.DeviceLogin,
-    "The login, which is shown only once.",
-    example=examples.DEVICE_LOGIN,
+    201, schemas.DeviceLogin, "The login, which is shown only once.", example=examples.DEVICE_LOGIN
 )
 @operator_required
-@blueprint.takes(device_schemas.NewDevice, examples={"phone": {"value": examples.NEW_DEVICE}})
+@blueprint.takes(schemas.NewDevice, examples={"phone": {"value": examples.NEW_DEVICE}})
 def add(body: dict[str, Any]) -> Response:
     """Add a device
 
@@ -72,7 +69,7 @@ def add(body: dict[str, Any]) -> Response:
 
 
 @blueprint.on("GET", "/devices/<device_id>")
-@blueprint.answers(200, device_schemas.DeviceSchema, "The device.", example=examples.DEVICE)
+@blueprint.answers(200, schemas.DeviceSchema, "The device.", example=examples.DEVICE)
 @blueprint.fails(404)
 @crm_or_operator_required
 def show(device_id: str) -> Response:
@@ -86,12 +83,10 @@ def show(device_id: str) -> Response:
 
 
 @blueprint.on("PATCH", "/devices/<device_id>")
-@blueprint.answers(
-    200, device_schemas.DeviceSchema, "The updated device.", example=examples.OWN_DEVICE
-)
+@blueprint.answers(200, schemas.DeviceSchema, "The updated device.", example=examples.OWN_DEVICE)
 @blueprint.fails(404)
 @operator_required
-@blueprint.takes(device_schemas.DeviceChanges, examples={"off": {"value": {"enabled": False}}})
+@blueprint.takes(schemas.DeviceChanges, examples={"off": {"value": {"enabled": False}}})
 def change(body: dict[str, Any], device_id: str) -> Response:
     """Change a device
 
@@ -111,9 +106,7 @@ def change(body: dict[str, Any], device_id: str) -> Response:
         return answer(_shape(session, device))
 
 
-@blueprint.on("DELETE", "/devices/<device_id>")
-@blueprint.answers(204, None, "The device was removed.")
-@blueprint.fails(404)
+@blueprint.removes("/devices/<device_id>", "The device was removed.")
 @operator_required
 def remove(device_id: str) -> Response:
     """Remove a device
@@ -129,7 +122,7 @@ def remove(device_id: str) -> Response:
 @blueprint.on("POST", "/devices/<device_id>/reset")
 @blueprint.answers(
     200,
-    device_schemas.DeviceSchema,
+    schemas.DeviceSchema,
     "The device, with no messages in flight.",
     example=examples.OWN_DEVICE,
 )
@@ -150,9 +143,7 @@ def reset(device_id: str) -> Response:
 
 
 @blueprint.on("POST", "/devices/<device_id>/approve")
-@blueprint.answers(
-    200, device_schemas.DeviceSchema, "The updated device.", example=examples.OWN_DEVICE
-)
+@blueprint.answers(200, schemas.DeviceSchema, "The updated device.", example=examples.OWN_DEVICE)
 @blueprint.fails(404)
 @operator_required
 def approve(device_id: str) -> Response:
@@ -173,13 +164,13 @@ def approve(device_id: str) -> Response:
 @blueprint.on("POST", "/devices/<device_id>/rotate")
 @blueprint.answers(
     200,
-    device_schemas.DeviceLogin,
+    schemas.DeviceLogin,
     "The new login, which is shown only once.",
     example=examples.DEVICE_LOGIN,
 )
 @blueprint.fails(404)
 @operator_required
-@blueprint.takes(device_schemas.NewSecret, examples={"password": {"value": {}}})
+@blueprint.takes(schemas.NewSecret, examples={"password": {"value": {}}})
 def rotate(body: dict[str, Any], device_id: str) -> Response:
     """Rotate a device's secret
 

@@ -19,7 +19,7 @@ from ..store.models import Event
 from . import readers
 from .openapi.blueprint import DocumentedBlueprint
 from .openapi.examples import events as examples
-from .schemas import events as event_schemas
+from .schemas import events as schemas
 
 _LATELY = timedelta(hours=24)
 
@@ -29,10 +29,10 @@ blueprint = DocumentedBlueprint(
 
 
 @blueprint.on("GET", "/events")
-@blueprint.answers(200, event_schemas.Feed, "The next events.", example=examples.FEED)
+@blueprint.answers(200, schemas.Feed, "The next events.", example=examples.FEED)
 @blueprint.fails(404)
 @crm_or_operator_required
-@blueprint.takes(event_schemas.EventQuery, location="query")
+@blueprint.takes(schemas.EventQuery, location="query")
 def feed(query: dict[str, Any]) -> Response:
     """Poll for events
 
@@ -65,9 +65,9 @@ def _bodies(session: Session, found: Sequence[Event]) -> list[str]:
 
 
 @blueprint.on("GET", "/stats")
-@blueprint.answers(200, event_schemas.Stats, "The statistics.", example=examples.STATS)
+@blueprint.answers(200, schemas.Stats, "The statistics.", example=examples.STATS)
 @crm_or_operator_required
-@blueprint.takes(event_schemas.StatsQuery, location="query")
+@blueprint.takes(schemas.StatsQuery, location="query")
 def show_stats(query: dict[str, Any]) -> Response:
     """Get statistics
 

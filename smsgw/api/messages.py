@@ -29,9 +29,9 @@ from ..store.rows import MessageRow
 from . import readers
 from .openapi.blueprint import DocumentedBlueprint
 from .openapi.examples import messages as examples
-from .schemas import message_requests
-from .schemas import messages as message_schemas
-from .schemas import previews as preview_schemas
+from .schemas import message_requests as requests
+from .schemas import messages as schemas
+from .schemas.previews import Preview
 
 blueprint = DocumentedBlueprint(
     "Messages", "Send SMS, read the messages that you received, and follow the status of each."
@@ -43,19 +43,19 @@ _LOCATION = {"Location": {"schema": {"type": "string"}, "description": "The URL 
 @blueprint.on("POST", "/messages")
 @blueprint.answers(
     200,
-    message_schemas.MessageSchema,
+    schemas.MessageSchema,
     "The existing message with this `reference`, in its current state.",
     example=examples.DELIVERED,
 )
 @blueprint.answers(
     202,
-    message_schemas.MessageSchema,
+    schemas.MessageSchema,
     "The message is queued.",
     example=examples.MESSAGE,
     headers=_LOCATION,
 )
 @sender_required
-@blueprint.takes(message_requests.DraftSchema, examples=examples.DRAFTS)
+@blueprint.takes(requests.DraftSchema, examples=examples.DRAFTS)
 def send(body: dict[str, Any]) -> Response:
     """Send an SMS
 
@@ -84,12 +84,12 @@ def _send_with_others(draft: Draft) -> Response:
 @blueprint.on("POST", "/messages/batch")
 @blueprint.answers(
     202,
-    message_schemas.Messages,
+    schemas.Messages,
     "The queued messages, in the order of the request.",
     example=examples.MESSAGES,
 )
 @sender_required
-@blueprint.takes(message_requests.BatchSchema, examples={"batch": {"value": examples.BATCH}})
+@blueprint.takes(requests.BatchSchema, examples={"batch": {"value": examples.BATCH}})
 def send_batch(body: dict[str, Any]) -> Response:
     """Send up to 1,000 SMS
 
@@ -107,11 +107,9 @@ def send_batch(body: dict[str, Any]) -> Response:
 
 
 @blueprint.on("POST", "/messages/preview")
-@blueprint.answers(
-    200, preview_schemas.Preview, "The message as it would be sent.", example=examples.PREVIEW
-)
+@blueprint.answers(200, Preview, "The message as it would be sent.", example=examples.PREVIEW)
 @crm_required
-@blueprint.takes(message_requests.DraftSchema, examples=examples.DRAFTS)
+@blueprint.takes(requests.DraftSchema, examples=examples.DRAFTS)
 def preview(body: dict[str, Any]) -> Response:
     """Preview a message
 
@@ -125,11 +123,9 @@ def preview(body: dict[str, Any]) -> Response:
 
 
 @blueprint.on("GET", "/messages")
-@blueprint.answers(
-    200, message_schemas.MessagePage, "A page of messages.", example=examples.MESSAGE_PAGE
-)
+@blueprint.answers(200, schemas.MessagePage, "A page of messages.", example=examples.MESSAGE_PAGE)
 @crm_or_operator_required
-@blueprint.takes(message_requests.MessageQuery, location="query")
+@blueprint.takes(requests.MessageQuery, location="query")
 def list_messages(query: dict[str, Any]) -> Response:
     """List messages
 
@@ -152,7 +148,7 @@ def list_messages(query: dict[str, Any]) -> Response:
 @blueprint.on("GET", "/messages/<message_id>")
 @blueprint.answers(
     200,
-    message_schemas.WholeMessage,
+    schemas.WholeMessage,
     "The message, its history and the next step that it waits for.",
     example=examples.WHOLE_MESSAGE,
 )
@@ -170,9 +166,7 @@ def show(message_id: str) -> Response:
 
 
 @blueprint.on("DELETE", "/messages/<message_id>")
-@blueprint.answers(
-    200, message_schemas.MessageSchema, "The cancelled message.", example=examples.CANCELLED
-)
+@blueprint.answers(200, schemas.MessageSchema, "The cancelled message.", example=examples.CANCELLED)
 @blueprint.fails(404, 409)
 @crm_required
 def cancel(message_id: str) -> Response:
@@ -188,11 +182,11 @@ def cancel(message_id: str) -> Response:
 
 @blueprint.on("POST", "/messages/<message_id>/resend")
 @blueprint.answers(
-    202, message_schemas.MessageSchema, "The message is queued again.", example=examples.MESSAGE
+    202, schemas.MessageSchema, "The message is queued again.", example=examples.MESSAGE
 )
 @blueprint.fails(404)
 @crm_required
-@blueprint.takes(message_requests.Resend, examples={"duplicate": {"value": examples.RESEND}})
+@blueprint.takes(requests.Resend, examples={"duplicate": {"value": examples.RESEND}})
 def resend(body: dict[str, Any], message_id: str) -> Response:
     """Resend a message
 

@@ -18,8 +18,8 @@ from ..store.models import WebhookEndpoint
 from . import readers
 from .openapi.blueprint import DocumentedBlueprint
 from .openapi.examples import webhooks as examples
-from .schemas import crms as crm_schemas
-from .schemas import webhooks as webhook_schemas
+from .schemas import webhooks as schemas
+from .schemas.crms import WebhookSecret
 from .schemas.message_requests import CrmQuery
 
 blueprint = DocumentedBlueprint(
@@ -29,10 +29,7 @@ blueprint = DocumentedBlueprint(
 
 @blueprint.on("GET", "/webhooks")
 @blueprint.answers(
-    200,
-    webhook_schemas.Webhooks,
-    "The endpoints, oldest first.",
-    example={"data": [examples.WEBHOOK]},
+    200, schemas.Webhooks, "The endpoints, oldest first.", example={"data": [examples.WEBHOOK]}
 )
 @crm_or_operator_required
 @blueprint.takes(CrmQuery, location="query")
@@ -50,12 +47,12 @@ def list_webhooks(query: dict[str, Any]) -> Response:
 @blueprint.on("POST", "/webhooks")
 @blueprint.answers(
     201,
-    webhook_schemas.WebhookWithSecret,
+    schemas.WebhookWithSecret,
     "The endpoint and its signing secret, which is shown only once.",
     example=examples.NEW_WEBHOOK_ANSWER,
 )
 @crm_required
-@blueprint.takes(webhook_schemas.NewWebhook, examples={"some": {"value": examples.NEW_WEBHOOK}})
+@blueprint.takes(schemas.NewWebhook, examples={"some": {"value": examples.NEW_WEBHOOK}})
 def add(body: dict[str, Any]) -> Response:
     """Add an endpoint"""
     url = _checked(body["url"])
@@ -78,7 +75,7 @@ def add(body: dict[str, Any]) -> Response:
 
 
 @blueprint.on("GET", "/webhooks/<webhook_id>")
-@blueprint.answers(200, webhook_schemas.Webhook, "The endpoint.", example=examples.WEBHOOK)
+@blueprint.answers(200, schemas.Webhook, "The endpoint.", example=examples.WEBHOOK)
 @blueprint.fails(404)
 @crm_or_operator_required
 def show(webhook_id: str) -> Response:
@@ -89,10 +86,10 @@ def show(webhook_id: str) -> Response:
 
 
 @blueprint.on("PATCH", "/webhooks/<webhook_id>")
-@blueprint.answers(200, webhook_schemas.Webhook, "The updated endpoint.", example=examples.WEBHOOK)
+@blueprint.answers(200, schemas.Webhook, "The updated endpoint.", example=examples.WEBHOOK)
 @blueprint.fails(404)
 @crm_required
-@blueprint.takes(webhook_schemas.WebhookChanges, examples={"on": {"value": {"enabled": True}}})
+@blueprint.takes(schemas.WebhookChanges, examples={"on": {"value": {"enabled": True}}})
 def change(body: dict[str, Any], webhook_id: str) -> Response:
     """Change an endpoint
 
@@ -109,9 +106,7 @@ def change(body: dict[str, Any], webhook_id: str) -> Response:
         return answer(endpoints.shape(session, endpoint))
 
 
-@blueprint.on("DELETE", "/webhooks/<webhook_id>")
-@blueprint.answers(204, None, "The endpoint was removed.")
-@blueprint.fails(404)
+@blueprint.removes("/webhooks/<webhook_id>", "The endpoint was removed.")
 @crm_required
 def remove(webhook_id: str) -> Response:
     """Remove an endpoint
@@ -126,7 +121,7 @@ def remove(webhook_id: str) -> Response:
 @blueprint.on("POST", "/webhooks/<webhook_id>/test")
 @blueprint.answers(
     202,
-    webhook_schemas.DeliveryWithAttempts,
+    schemas.DeliveryWithAttempts,
     "The test event is being sent.",
     example=examples.DELIVERY_PENDING,
 )
@@ -149,14 +144,11 @@ def test(webhook_id: str) -> Response:
 
 @blueprint.on("POST", "/webhooks/<webhook_id>/rotate-secret")
 @blueprint.answers(
-    200,
-    crm_schemas.WebhookSecret,
-    "The new signing secret, which is shown only once.",
-    example=examples.SECRET,
+    200, WebhookSecret, "The new signing secret, which is shown only once.", example=examples.SECRET
 )
 @blueprint.fails(404)
 @crm_required
-@blueprint.takes(webhook_schemas.Rotation, examples={"leaked": {"value": {"grace_seconds": 0}}})
+@blueprint.takes(schemas.Rotation, examples={"leaked": {"value": {"grace_seconds": 0}}})
 def rotate_secret(body: dict[str, Any], webhook_id: str) -> Response:
     """Rotate an endpoint's secret
 

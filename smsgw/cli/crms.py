@@ -67,7 +67,7 @@ def show_all() -> None:
 @output.command(crm, "rotate")
 @_NAME
 def rotate(name: str) -> None:
-    """Create a new API key for a CRM; the old key stops working at once."""
+    """Create a new API key for a CRM. The old key stops working at once."""
     with opened() as context, context.database.transaction() as session:
         found = crms.get(session, name)
         key = crms.rotate(found)
@@ -77,7 +77,7 @@ def rotate(name: str) -> None:
 @output.command(crm, "pair")
 @options.MINUTES
 def pair(minutes: int) -> None:
-    """Let CRMs register themselves with /registerCRM for a while; each may use only its own devices."""
+    """Let CRMs register themselves with /registerCRM for a while. Each may use only its own devices."""
     with opened() as context, context.database.transaction() as session:
         until = clock.rfc3339(CRMS.open_for(session, minutes, clock.now()))
     url = f"{phone_base(context.settings)}/registerCRM"
@@ -109,7 +109,7 @@ def enable(name: str) -> None:
 @output.command(crm, "disable")
 @_NAME
 def disable(name: str) -> None:
-    """Refuse a CRM and its own phones; its queued messages wait until it is enabled or they expire.
+    """Refuse a CRM and its own phones. Its queued messages wait until it is enabled or they expire.
 
     Messages for it are still received, stored and sent to its webhooks; to stop those, use 'webhook disable'.
     """
@@ -119,7 +119,7 @@ def disable(name: str) -> None:
 @output.command(crm, "remove")
 @_NAME
 def remove(name: str) -> None:
-    """Remove a CRM with its own phones and cancel its queued messages; its message history is kept."""
+    """Remove a CRM with its own phones and cancel its queued messages. Its message history is kept."""
     with opened() as context, context.database.transaction() as session:
         found = crms.get(session, name)
         crms.remove(session, found, clock.now())
@@ -135,7 +135,7 @@ def remove(name: str) -> None:
     help="All of the operators' devices, including those added later.",
 )
 def route(name: str, device_ids: tuple[str, ...], all_devices: bool) -> None:
-    """Set the devices that a CRM may use besides its own; messages that it queued for other devices are cancelled."""
+    """Set the devices that a CRM may use besides its own. Messages that it queued for other devices are cancelled."""
     if bool(device_ids) == all_devices:
         raise click.UsageError("give --device ID (one or more) or --all-devices")
     with opened() as context, context.database.transaction() as session:
@@ -171,7 +171,7 @@ def limit(name: str, queue: int | None, requests: int | None) -> None:
 @output.command(operator, "add")
 @_NAME
 def add_operator(name: str) -> None:
-    """Add an operator and print the key of the operator."""
+    """Add an operator and print the operator's key."""
     with opened() as context, context.database.transaction() as session:
         key = operators.add(session, name, clock.now())
     output.one({"name": name, "key": key})
@@ -191,7 +191,7 @@ def show_operators() -> None:
 @output.command(operator, "remove")
 @_NAME
 def remove_operator(name: str) -> None:
-    """Remove an operator; the key stops working at once."""
+    """Remove an operator. The key stops working at once."""
     with opened() as context, context.database.transaction() as session:
         operators.remove(session, name)
     output.say(f"{name} was removed.", {"name": name, "removed": True})

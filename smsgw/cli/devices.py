@@ -61,7 +61,7 @@ def show_all() -> None:
 @_NAME
 @_KEY
 def rotate(device_id: str, key: bool) -> None:
-    """Create a new secret for a phone; the old secret stops working at once."""
+    """Create a new secret for a phone. The old secret stops working at once."""
     make = enrolment.rotate_key if key else enrolment.rotate
     with opened() as context, context.database.transaction() as session:
         secret = make(session, registry.get(session, device_id), clock.now())
@@ -71,7 +71,7 @@ def rotate(device_id: str, key: bool) -> None:
 @output.command(device, "pair")
 @options.MINUTES
 def pair(minutes: int) -> None:
-    """Let phones register themselves for a while; each then waits for 'device approve'."""
+    """Let phones register themselves for a while. Each then waits for 'device approve'."""
     with opened() as context, context.database.transaction() as session:
         until = clock.rfc3339(PHONES.open_for(session, minutes, clock.now()))
     base = phone_base(context.settings)
@@ -133,7 +133,7 @@ def enable(device_id: str) -> None:
 @output.command(device, "disable")
 @_NAME
 def disable(device_id: str) -> None:
-    """Refuse a phone; its queue waits meanwhile."""
+    """Refuse a phone. Its queue waits meanwhile."""
     _switch(device_id, False)
 
 
@@ -155,7 +155,7 @@ def reset(device_id: str) -> None:
 @output.command(device, "remove")
 @_NAME
 def remove(device_id: str) -> None:
-    """Remove a phone; its history is kept, and messages that it was handed and has not sent fail as unconfirmed."""
+    """Remove a phone. Its history is kept, and messages that it was handed and has not sent fail as unconfirmed."""
     with opened() as context, context.database.transaction() as session:
         enrolment.remove(session, registry.get(session, device_id), clock.now())
     output.say(f"{device_id} was removed.", {"device_id": device_id, "removed": True})

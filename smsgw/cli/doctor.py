@@ -16,7 +16,10 @@ _COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red"}
 
 @output.command(root, "doctor")
 def examine() -> None:
-    """Check the database, the worker, each phone, stuck messages and more; exit with code 1 if there is a problem."""
+    """Check the server for problems.
+
+    Checks the database, the worker, each phone, stuck messages and more. The exit code is 1 if there is a problem.
+    """
     with unchecked() as context:
         findings = doctor.examine(context.database, context.settings, clock.now())
     is_well = doctor.is_well(findings)

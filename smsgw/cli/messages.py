@@ -40,13 +40,26 @@ def send(
 @output.command(root, "messages")
 @options.CRM_FILTER
 @click.option("--device", "device_id", metavar="ID", help="Only those of this phone.")
-@click.option("--direction", type=click.Choice(["inbound", "outbound"]))
-@click.option("--status", type=click.Choice([*statuses.OUTBOUND, *statuses.INBOUND]))
+@click.option(
+    "--direction", type=click.Choice(["inbound", "outbound"]), help="Only this direction."
+)
+@click.option(
+    "--status",
+    type=click.Choice([*statuses.OUTBOUND, *statuses.INBOUND]),
+    metavar="STATUS",
+    help="Only messages with this status, such as delivered.",
+)
 @click.option(
     "--stuck", "is_stuck", is_flag=True, help="Only messages that a phone has had for too long."
 )
 @options.SINCE
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="The most messages to list.",
+)
 @click.option("--before", metavar="ID", help="Only messages older than this one.")
 def show_all(
     crm_name: str | None,
@@ -78,7 +91,7 @@ def show_all(
 @output.command(root, "message")
 @_ID
 def show(message_id: str) -> None:
-    """Show a message, its history and the next step that it waits for."""
+    """Show a message, its history and what it waits for."""
     with opened() as context, context.database.reading() as session:
         row = archive.get(session, message_id)
         answer = reading.whole_shape(session, row, context.settings, clock.now())

@@ -14,7 +14,13 @@ _COLUMNS = ("id", "device_id", "received_at", "reason")
 
 
 @output.command(items, "list")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="The most items to list.",
+)
 @click.option("--before", type=int, metavar="ID", help="Only items older than this one.")
 def show_all(limit: int, before: int | None) -> None:
     """List the newest items."""

@@ -20,7 +20,7 @@ from .entry import root
 @click.option("--threads", type=click.IntRange(1), help="The number of threads in each process.")
 @click.option("--no-worker", is_flag=True, help="Do not start the worker that delivers webhooks.")
 def serve(no_worker: bool, **chosen: str | int | None) -> None:
-    """Run the server and the worker that delivers webhooks, as app.py does."""
+    """Run the server and the worker, as app.py does. The worker delivers webhooks."""
     # In the environment, so that child processes see them too.
     for name, value in chosen.items():
         if value is not None:
@@ -31,7 +31,7 @@ def serve(no_worker: bool, **chosen: str | int | None) -> None:
 @root.command("worker")
 @click.option("--served-descriptor", type=int, hidden=True)
 def worker(served_descriptor: int | None) -> None:
-    """Run only the worker, which delivers webhooks and removes old data; for servers that run with --no-worker."""
+    """Run only the worker. It delivers webhooks and removes old data, for servers that run with --no-worker."""
     settings = settings_module.load()
     logs.configure(settings.log_format, settings.log_level)
     delivery_worker.run(settings, lambda: program.tell_served(served_descriptor))

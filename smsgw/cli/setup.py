@@ -24,7 +24,7 @@ db = group("db", "Manage the tables of the database.")
 
 @output.command(root, "init")
 def init() -> None:
-    """Create or upgrade the database; if it is new, add an operator, a phone and a CRM."""
+    """Create or upgrade the database. A new database gets an operator, a phone and a CRM."""
     with unchecked() as context:
         revision = migrations.upgrade(context.database)
         with context.database.transaction() as session:
@@ -49,7 +49,7 @@ def upgrade() -> None:
 
 @output.command(db, "check")
 def check() -> None:
-    """Show the revision of the tables; exit with code 1 if they are not up to date."""
+    """Show the revision of the tables. The exit code is 1 if they are not up to date."""
     with unchecked() as context:
         revision, head = migrations.current(context.database), migrations.head()
     answer = {"revision": revision, "head": head, "up_to_date": revision == head}

@@ -22,7 +22,7 @@ class NoZone(ValueError):
 class TimeParameter(click.ParamType[datetime]):
     """An RFC 3339 time with a zone, a date (midnight UTC), or a time ago, such as `90m`, `24h` or `7d`."""
 
-    name = "moment"
+    name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: Any) -> datetime:
         if isinstance(value, datetime):

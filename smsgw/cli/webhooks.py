@@ -82,7 +82,7 @@ def enable(endpoint_id: str) -> None:
 @output.command(webhook, "disable")
 @_ID
 def disable(endpoint_id: str) -> None:
-    """Disable a webhook; deliveries that are waiting are kept."""
+    """Disable a webhook. Deliveries that are waiting are kept."""
     _change(
         endpoint_id,
         lambda session, endpoint: webhook_endpoints.disable(session, endpoint, clock.now()),
@@ -92,7 +92,7 @@ def disable(endpoint_id: str) -> None:
 @output.command(webhook, "remove")
 @_ID
 def remove(endpoint_id: str) -> None:
-    """Remove a webhook; deliveries that are waiting are discarded."""
+    """Remove a webhook. Deliveries that are waiting are discarded."""
     with opened() as context, context.database.transaction() as session:
         webhook_endpoints.remove(
             session, webhook_endpoints.get_any(session, endpoint_id), clock.now()
@@ -115,7 +115,13 @@ def test(endpoint_id: str) -> None:
 @output.command(webhook, "deliveries")
 @_ID
 @click.option("--status", type=click.Choice(STATUSES), help="Only deliveries with this status.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1000),
+    default=50,
+    show_default=True,
+    help="The most deliveries to list.",
+)
 @click.option("--cursor", help="The next_cursor of the previous page.")
 def show_deliveries(endpoint_id: str, status: str | None, limit: int, cursor: str | None) -> None:
     """List the deliveries of a webhook, newest first."""
@@ -176,7 +182,7 @@ def recover(endpoint_id: str, since: datetime, until: datetime | None) -> None:
     help="The seconds that the old secret signs too.",
 )
 def rotate_secret(endpoint_id: str, grace_seconds: int) -> None:
-    """Create a new signing secret for a webhook; the old one signs too for a while, so that no event is refused."""
+    """Create a new signing secret for a webhook. The old one signs too for a while, so that no event is refused."""
     with opened() as context, context.database.transaction() as session:
         endpoint = webhook_endpoints.get_any(session, endpoint_id)
         secret = signing_secrets.rotate(session, endpoint, grace_seconds, clock.now())

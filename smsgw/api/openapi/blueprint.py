@@ -115,7 +115,7 @@ class Error(ma.Schema):
 class DocumentedBlueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     """A blueprint under `/api/v1`.
 
-    The decorators of a view follow this order: `on`, `answers`, `fails`, the guard, `takes`.
+    The decorators of a view follow this order: `on`, `answers`, `fails` (or `removes`), the guard, `takes`.
     """
 
     ARGUMENTS_PARSER = StrictParser()
@@ -128,6 +128,15 @@ class DocumentedBlueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def on(self, method: str, rule: str) -> Decorator:
         """Route requests for this URL to the view."""
         decorate: Decorator = self.route(rule, methods=[method])
+        return decorate
+
+    def removes(self, rule: str, description: str) -> Decorator:
+        """Route DELETE requests for this URL to the view, and document 204 and 404."""
+
+        def decorate(view: View) -> View:
+            documented = self.answers(204, None, description)(self.fails(404)(view))
+            return self.on("DELETE", rule)(documented)
+
         return decorate
 
     def takes(

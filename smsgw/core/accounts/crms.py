@@ -1,7 +1,7 @@
 """Manages CRMs: their keys, and which devices they may use."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -156,10 +156,17 @@ def remove(session: Session, crm: Crm, now: datetime) -> None:
     crm.enabled = False
 
 
-def rename(session: Session, crm: Crm, name: str) -> None:
-    """Give the CRM another name; `Conflict` when it is taken."""
-    if name != crm.name:
-        crm.name = crm_names.checked(session, name)
+def update(session: Session, crm: Crm, changes: Mapping[str, Any], now: datetime) -> None:
+    """Change the fields named in `changes`; `Conflict` if the new name is taken."""
+    if changes.get("name", crm.name) != crm.name:
+        crm.name = crm_names.checked(session, changes["name"])
+    crm.enabled = changes.get("enabled", crm.enabled)
+    crm.strict_numbers = changes.get("strict_numbers", crm.strict_numbers)
+    crm.queue_limit = changes.get("queue_limit", crm.queue_limit)
+    crm.requests_per_minute = changes.get("requests_per_minute", crm.requests_per_minute)
+    if "device_ids" in changes:
+        route(session, crm, changes["device_ids"], now)
+    session.flush()
 
 
 def route(session: Session, crm: Crm, device_ids: Sequence[str] | None, now: datetime) -> None:
