@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from ..core.devices import presence
 from ..core.messages import endings, unconfirmed
-from ..core.operations import housekeeping
+from ..core.operations import clock_changes, housekeeping
 from ..settings import Settings
 from ..store.db import Database
 from . import steps
@@ -88,11 +88,18 @@ def _tasks(settings: Settings, worker_id: str) -> tuple[PeriodicTask, ...]:
     def purge(session: Session, now: datetime) -> int:
         return housekeeping.purge(session, settings, now)
 
+    def has_put_off(session: Session, now: datetime) -> bool:
+        return clock_changes.has_put_off(session, settings, now)
+
+    def bring_forward(session: Session, now: datetime) -> None:
+        clock_changes.bring_forward(session, settings, now)
+
     return (
         PeriodicTask("heartbeat", 5, heartbeat),
         PeriodicTask("expire messages", 1, endings.expire_due),
         PeriodicTask("give up unconfirmed messages", 1, unconfirmed.give_up),
         PeriodicTask("announce which devices come and go", 1, announce_changes, has_changes),
+        PeriodicTask("bring forward what a clock put off", 5, bring_forward, has_put_off),
         PeriodicTask("mark stuck messages", 30, housekeeping.mark_stuck),
         PeriodicTask("remove what is too old", 600, purge),
         PeriodicTask("forget idempotent requests", 600, housekeeping.forget_requests),

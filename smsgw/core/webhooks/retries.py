@@ -60,6 +60,11 @@ def delay_seconds(
     return min(max(delay, result.retry_after_seconds or 0.0), 2 * delay)
 
 
+def longest_delay(schedule: Sequence[float], step: int) -> timedelta:
+    """Return the longest that `delay_seconds` can say for this step."""
+    return timedelta(seconds=2 * max(schedule[step] * (1 + JITTER), FLOOR_SECONDS))
+
+
 def holds_up(result: AttemptResult, attempt_count: int) -> bool:
     """Whether after this failure an endpoint that keeps the order waits, rather than go on with its next event.
 

@@ -1,0 +1,91 @@
+"""Brings forward what would wait for a clock that has been set back: no wait lasts longer than its rule says."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...settings import Settings
+from ...store.models import Delivery, Dispatch, Message, WebhookEndpoint
+from ...store.tables import plain
+from ..devices import capacity, protocols
+from ..webhooks.retries import LONGEST_PAUSE, longest_delay
+
+# The longest timeout that can be set, and the margin for the database.
+LONGEST_CLAIM = timedelta(seconds=90)
+
+_IS_PENDING = Delivery.status == sa.literal_column("'pending'")
+_Change = tuple[sa.ColumnElement[bool], sa.Update]
+
+
+def has_put_off(session: Session, settings: Settings, now: datetime) -> bool:
+    """Whether there is anything to bring forward."""
+    return any(
+        session.scalar(sa.select(sa.exists().where(condition)))
+        for condition, _ in _changes(settings, now)
+    )
+
+
+def bring_forward(session: Session, settings: Settings, now: datetime) -> None:
+    """Make due what was put off by a clock that was ahead, on this machine or another.
+
+    What has no time to be sent at is due at once, a webhook within its retry schedule, and a lease or a pause begins
+    now if it would last longer than a whole one.
+    """
+    for condition, change in _changes(settings, now):
+        session.execute(change.where(condition))
+
+
+def _changes(settings: Settings, now: datetime) -> list[_Change]:
+    pause_ends = now + LONGEST_PAUSE
+    claim_ends = now + LONGEST_CLAIM
+    return [
+        (
+            sa.and_(
+                Message.status == sa.literal_column("'queued'"),
+                Message.send_at.is_(None),
+                Message.due_at > now,
+            ),
+            sa.update(plain(Message)).values({Message.due_at: now}),
+        ),
+        *(_lease(protocol, settings, now) for protocol in protocols.TERMS),
+        (
+            sa.and_(
+                _IS_PENDING,
+                Delivery.claim.is_(None),
+                Delivery.next_attempt_at > _latest_attempt(settings.webhook_retry_schedule, now),
+            ),
+            sa.update(plain(Delivery)).values({Delivery.next_attempt_at: now}),
+        ),
+        (
+            sa.and_(
+                _IS_PENDING, Delivery.claim.is_not(None), Delivery.next_attempt_at > claim_ends
+            ),
+            sa.update(plain(Delivery)).values({Delivery.next_attempt_at: claim_ends}),
+        ),
+        (
+            WebhookEndpoint.paused_until > pause_ends,
+            sa.update(plain(WebhookEndpoint)).values({WebhookEndpoint.paused_until: pause_ends}),
+        ),
+    ]
+
+
+def _lease(protocol: str, settings: Settings, now: datetime) -> _Change:
+    lease_ends = now + protocols.lease(protocol, settings)
+    condition = sa.and_(
+        capacity.is_never_confirmed(),
+        Dispatch.protocol == protocol,
+        Dispatch.lease_until > lease_ends,
+    )
+    return condition, sa.update(plain(Dispatch)).values({Dispatch.lease_until: lease_ends})
+
+
+def _latest_attempt(schedule: Sequence[float], now: datetime) -> sa.ColumnElement[datetime]:
+    """When a delivery's next attempt can be at the latest: the first one is due at once."""
+    latest = {
+        step: sa.literal(now + longest_delay(schedule, step), Delivery.next_attempt_at.type)
+        for step in range(1, len(schedule))
+    }
+    at_once = sa.literal(now, Delivery.next_attempt_at.type)
+    return sa.case(latest, value=Delivery.retry_step, else_=at_once) if latest else at_once
