@@ -17,7 +17,7 @@ help:
 	@echo "make test [ARGS=...]   run all tests; ARGS goes to pytest"
 	@echo "make lint              ruff and mypy"
 	@echo "make demo [PORT=8000]  a drop-in for cht-gateway's demo server"
-	@echo "make chaos             kill processes at random for two minutes, on both databases; CHAOS_SECONDS=..."
+	@echo "make chaos             rounds of faults for ten minutes, on both databases; CHAOS_SECONDS=... or CHAOS_ROUNDS=1000"
 	@echo "make powercut          cut the power at 2,000 moments, on a disk that fails now and then"
 	@echo "make bench             measure, as ratios, in ten minutes; bench-full takes hours, bench-quick a minute"
 	@echo "make setup             only install, into .venv"
@@ -64,7 +64,7 @@ demo:
 	@exec $(PYTHON) demo/server.py $(PORT)
 
 chaos: .venv/installed-dev
-	@CHAOS_SECONDS=$${CHAOS_SECONDS:-120} $(BIN)/python -m pytest -s tests/chaos $(ARGS)
+	@CHAOS_SECONDS=$${CHAOS_SECONDS:-300} $(BIN)/python -m pytest -s tests/chaos $(ARGS)
 
 bench: .venv/installed-dev wrk
 	@$(BIN)/python -m bench.run $(ARGS)
