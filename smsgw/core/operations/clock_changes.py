@@ -8,14 +8,16 @@ from sqlalchemy.orm import Session
 
 from ...settings import Settings
 from ...store.models import Delivery, Dispatch, Message, WebhookEndpoint
+from ...store.queries import written_out
 from ...store.tables import plain
 from ..devices import capacity, protocols
+from ..devices import queue as device_queue
 from ..webhooks.retries import LONGEST_PAUSE, longest_delay
 
 # The longest timeout that can be set, and the margin for the database.
 LONGEST_CLAIM = timedelta(seconds=90)
 
-_IS_PENDING = Delivery.status == sa.literal_column("'pending'")
+_IS_PENDING = Delivery.status == written_out("pending")
 _Change = tuple[sa.ColumnElement[bool], sa.Update]
 
 
@@ -43,7 +45,7 @@ def _changes(settings: Settings, now: datetime) -> list[_Change]:
     return [
         (
             sa.and_(
-                Message.status == sa.literal_column("'queued'"),
+                device_queue.IS_QUEUED,
                 Message.send_at.is_(None),
                 Message.due_at > now,
             ),
