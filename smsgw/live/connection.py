@@ -12,11 +12,12 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, Pong, Tex
 from wsproto.utilities import LocalProtocolError
 
 from .conversation import Answer, Close, Conversation, Drop
+from .line import Line
+from .pieces import Pieces, TooBig
 
 if TYPE_CHECKING:
     from .hub import Hub
 
-MOST_MESSAGE_BYTES = 64 * 1024
 MOST_UNREAD_BYTES = 256 * 1024
 CLOSE_SECONDS = 5.0
 DRAIN_SECONDS = 0.05
@@ -38,7 +39,6 @@ class SocketConnection(asyncio.Protocol):
     """Everything here runs on the hub's loop; only the steps of the conversation run elsewhere, one at a time."""
 
     __slots__ = (
-        "_awaits_pong",
         "_has_work",
         "_hub",
         "_is_busy",
@@ -46,10 +46,11 @@ class SocketConnection(asyncio.Protocol):
         "_is_lost",
         "_is_open",
         "_is_paused",
-        "_message",
-        "_message_bytes",
+        "_line",
+        "_pieces",
         "_steps",
         "_transport",
+        "_works_when_heard",
         "_ws",
         "conversation",
     )
@@ -59,11 +60,11 @@ class SocketConnection(asyncio.Protocol):
         self._hub = hub
         self._ws = WsConnection(ConnectionType.SERVER)
         self._transport: Any = None
+        self._line = Line()
         self._steps: deque[tuple[Step, After, Answer]] = deque()
-        self._message: list[str | bytes] = []
-        self._message_bytes = 0
+        self._pieces = Pieces()
         self._is_open = self._is_closing = self._is_lost = False
-        self._is_busy = self._is_paused = self._has_work = self._awaits_pong = False
+        self._is_busy = self._is_paused = self._has_work = self._works_when_heard = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the conversation; the answer to the handshake is sent already."""
@@ -76,9 +77,13 @@ class SocketConnection(asyncio.Protocol):
         """Handle bytes of the client."""
         if self._is_lost or self._ws.state is ConnectionState.CLOSED:
             return
+        self._line.note_heard()
         self._ws.receive_data(data)
         for event in self._ws.events():
             self._handle(event)
+        if self._works_when_heard:
+            self._works_when_heard = False
+            self._ask_for_work()
 
     def pause_writing(self) -> None:
         """Drop a client that does not read what it is sent."""
@@ -92,10 +97,12 @@ class SocketConnection(asyncio.Protocol):
             self._ask(self._end)
 
     def work(self) -> None:
-        """Call the conversation's `work()`, unless that is queued already."""
-        if self._is_open and not self._has_work:
-            self._has_work = True
-            self._ask(self._work, self._work_again, if_it_fails=[])
+        """Call the conversation's `work()`, unless that is queued already; first ping a client that was silent."""
+        if self.conversation.kind.needs_live_line and not self._line.is_live:
+            self._works_when_heard = True
+            self._ping()
+        else:
+            self._ask_for_work()
 
     def heartbeat(self, frame: bytes) -> None:
         """Send a frame that was made for all connections."""
@@ -106,11 +113,10 @@ class SocketConnection(asyncio.Protocol):
         """Ping the client; drop it where it has not answered the last ping."""
         if self._is_closing or self._is_paused:
             return
-        if self._awaits_pong:
+        if self._line.is_dead:
             self.abort()
-            return
-        self._awaits_pong = True
-        self._transport.write(self._ws.send(Ping()))
+        else:
+            self._ping()
 
     def last_messages(self) -> None:
         """Send the last messages, and end without a Close frame: a client that sees a fault reconnects soonest."""
@@ -123,6 +129,16 @@ class SocketConnection(asyncio.Protocol):
         self._is_open = False
         self._is_closing = True
         self._transport.abort()
+
+    def _ask_for_work(self) -> None:
+        if self._is_open and not self._has_work:
+            self._has_work = True
+            self._ask(self._work, self._work_again, if_it_fails=[])
+
+    def _ping(self) -> None:
+        """Ping the client, unless it has yet to answer a ping."""
+        if not self._is_closing and self._line.note_ping():
+            self._transport.write(self._ws.send(Ping()))
 
     def _open(self, _answer: Answer) -> None:
         self._is_open = not self._is_closing and not self._is_lost
@@ -174,32 +190,21 @@ class SocketConnection(asyncio.Protocol):
         elif isinstance(event, Ping):
             self._reply(event.response())
         elif isinstance(event, Pong):
-            self._awaits_pong = False
+            self._line.note_pong()
             self.conversation.alive()
         elif isinstance(event, CloseConnection):
             self._handle_close(event)
 
     def _collect(self, event: TextMessage | BytesMessage) -> None:
-        """Join the pieces of a message, which are all texts or all bytes."""
-        piece = event.data if isinstance(event, TextMessage) else bytes(event.data)
-        size = len(piece.encode() if isinstance(piece, str) else piece)
-        if self._is_closing or not self._count(size, event.message_finished):
+        if self._is_closing:
             return
-        self._message.append(piece)
-        if event.message_finished:
-            message = piece[:0].join(self._message)  # type: ignore[arg-type]
-            self._message.clear()
-            self._ask(partial(self.conversation.received, message))
-
-    def _count(self, size: int, is_whole: bool) -> bool:
-        self._message_bytes += size
-        is_fitting = self._message_bytes <= MOST_MESSAGE_BYTES
-        if not is_fitting and not self._is_closing:
-            self._message.clear()
+        try:
+            message = self._pieces.add(event)
+        except TooBig:
             self._send([self.conversation.kind.too_big])
-        if is_whole:
-            self._message_bytes = 0
-        return is_fitting
+            return
+        if message is not None:
+            self._ask(partial(self.conversation.received, message))
 
     def _handle_close(self, event: CloseConnection) -> None:
         """End the connection: the client closed it, broke the protocol, or answered our Close frame."""

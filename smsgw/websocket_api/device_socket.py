@@ -57,6 +57,7 @@ KIND = Kind(
     "device sockets",
     find_ready=find_ready,
     inspect=_inspect,
+    needs_live_line=True,
     too_big=Close(frames.CLOSE_TOO_BIG, "a frame has at most 64 KiB"),
 )
 

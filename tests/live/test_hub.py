@@ -12,6 +12,7 @@ from wsproto.events import Pong
 
 from smsgw.live import connection as connection_module
 from smsgw.live import hub as hub_module
+from smsgw.live import line as line_module
 from smsgw.live import watcher
 from smsgw.live.conversation import Close, Drop, Kind
 from smsgw.live.hub import Hub
@@ -262,6 +263,24 @@ def test_what_there_is_to_say_is_said_until_nothing_is_left(hub, kind):
     assert [client.receive() for _ in range(5)] == ["1", "2", "3", "4", "5"]
 
 
+def test_nothing_is_handed_to_a_line_that_does_not_answer_a_ping(hub, monkeypatch):
+    monkeypatch.setattr(line_module, "LIVE_SECONDS", 0.0)
+    talk = Talk(Kind("talk", find_ready=has_something_to_say, needs_live_line=True))
+    client = join(hub, talk)
+    talk.to_say = ["1"]
+    assert client.raw.recv(100) == b"\x89\x00"  # a ping
+    assert talk.works == 0
+    client.pong()
+    assert client.receive() == "1"
+
+
+def test_a_line_that_was_just_heard_is_handed_its_messages_without_a_ping(hub):
+    talk = Talk(Kind("talk", find_ready=has_something_to_say, needs_live_line=True))
+    client = join(hub, talk)
+    talk.to_say = ["1"]
+    assert client.receive() == "1"
+
+
 def test_nobody_is_asked_who_has_nothing(hub, kind):
     idle, busy = Talk(kind, "idle"), Talk(kind, "busy")
     _idler, client = join(hub, idle), join(hub, busy)
@@ -303,6 +322,7 @@ def test_a_beat_comes_after_the_first_words_and_again(hub):
 
 def test_one_who_answers_pings_stays_and_one_who_does_not_is_let_go(hub, kind, monkeypatch):
     monkeypatch.setattr(hub_module, "PING_SLOT_SECONDS", 0.01)
+    monkeypatch.setattr(line_module, "PONG_SECONDS", 2.0)
     lively, dead = Talk(kind, "lively"), Talk(kind, "dead")
     answering, silent = join(hub, lively), join(hub, dead)
     threading.Thread(target=answering.receive, daemon=True).start()

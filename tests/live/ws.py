@@ -61,6 +61,9 @@ class Socket:
     def ping(self) -> None:
         self.raw.sendall(self._wire.send(Ping(payload=b"?")))
 
+    def pong(self) -> None:
+        self.raw.sendall(self._wire.send(Pong()))
+
     def close(self, code: int = 1000) -> None:
         """Says goodbye; the server's goodbye is heard with `receive`."""
         self.raw.sendall(self._wire.send(CloseConnection(code)))

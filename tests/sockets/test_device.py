@@ -198,22 +198,22 @@ def test_what_waited_while_it_was_away_comes_in_order_and_once(stage: Stage):
     assert find_ready(stage.world.database, [phone]) == []
 
 
-def test_what_was_never_acknowledged_comes_once_more_with_its_id_and_not_before_five_minutes(
+def test_what_was_never_acknowledged_is_not_handed_out_again_and_fails_after_five_minutes(
     stage: Stage,
 ):
     phone = stage.device()
     phone.opened()
-    stage.queue()
-    first = order(phone)["messageId"]
+    message_id = stage.queue()
+    order(phone)
     phone.closed()
     again = stage.device()
     assert again.opened() == []
-    stage.pass_time(minutes=5, seconds=1)
-    assert find_ready(stage.world.database, [again]) == [again]
-    assert order(again)["messageId"] == first
-    stage.pass_time(minutes=6)
-    stage.keep_house()
+    stage.pass_time(minutes=5)
+    assert find_ready(stage.world.database, [again]) == []
     assert again.work() == []
+    stage.keep_house()
+    with stage.world.database.reading() as session:
+        assert session.get_one(Message, message_id).reason_class == "unconfirmed"
 
 
 def test_the_newest_socket_is_the_devices_only_one(stage: Stage):

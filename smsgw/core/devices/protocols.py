@@ -1,7 +1,8 @@
 """Knows how apps differ: how often and for how long a message is handed out, and when a device is silent.
 
-Sources: cht-gateway sends a message with an id it knows only once. The apps that hold a socket do not look at the id,
-so a message goes to them once more at most, and late. MySMSAPio's document calls a device offline after two minutes.
+Sources: cht-gateway sends a message with an id it knows only once. The apps that hold a socket do not look at the id
+and would send it twice, so a message goes to them once, over a line that has just shown a sign of life. MySMSAPio's
+document calls a device offline after two minutes.
 A device of the CRM WebSocket API is there as long as its socket, which is pinged each 25 seconds, and mobile lines
 flap: it is offline when it has not come back for five.
 """
@@ -32,8 +33,8 @@ class Terms:
 
 TERMS = {
     CHT: Terms(most_hand_outs=5, lease_seconds=None, offline_seconds=None),
-    MYSMSAPIO: Terms(most_hand_outs=2, lease_seconds=300, offline_seconds=120),
-    SOCKET: Terms(most_hand_outs=2, lease_seconds=300, offline_seconds=90, apart_seconds=5),
+    MYSMSAPIO: Terms(most_hand_outs=1, lease_seconds=300, offline_seconds=120),
+    SOCKET: Terms(most_hand_outs=1, lease_seconds=300, offline_seconds=90, apart_seconds=5),
 }
 
 

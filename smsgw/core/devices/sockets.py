@@ -13,11 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ... import ids
-from ...sms import statuses
 from ...store.db import Database
-from ...store.models import Crm, Device, Dispatch, Message
-from ...store.queries import Query, written_out
-from . import capacity, locking, protocols, routing
+from ...store.models import Crm, Device, Message
+from ...store.queries import Query
+from . import capacity, locking, routing
 from . import queue as device_queue
 from .logins import Login
 
@@ -94,7 +93,7 @@ def find_all(session: Session) -> dict[str, SocketRow]:
 def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set[str]:
     """Those of the devices for which there may be messages: two or three queries by index, however many there are."""
     wanted = set(device_ids)
-    found = set(session.scalars(_unconfirmed(now))) & wanted
+    found: set[str] = set()
     for queue in _due_queues(session, now):
         kind, _, name = queue.partition(":")
         if kind == "d":
@@ -106,21 +105,6 @@ def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set
             usable = sorted(wanted.intersection(routing.device_ids_of(session, crm)))
             found |= set(random.sample(usable, min(ASKED_PER_SHARED_QUEUE, len(usable))))
     return found
-
-
-def _unconfirmed(now: datetime) -> sa.Select[str]:
-    return (
-        sa.select(Dispatch.device_id)
-        .where(
-            capacity.is_active(),
-            Dispatch.status == written_out(statuses.DISPATCHED),
-            Dispatch.protocol != protocols.CHT,
-            Dispatch.in_doubt_since.is_(None),
-            Dispatch.lease_until <= now,
-            protocols.has_hand_outs_left(),
-        )
-        .distinct()
-    )
 
 
 def _due_queues(session: Session, now: datetime) -> list[str]:

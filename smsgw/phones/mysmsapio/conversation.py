@@ -67,6 +67,7 @@ KIND = Kind(
     inspect=_inspect,
     heartbeat=frames.ping,
     heartbeat_seconds=PING_SECONDS,
+    needs_live_line=True,
 )
 
 
