@@ -16,7 +16,7 @@ METHODS = ("get", "put", "post", "patch", "delete")
 _SCHEMAS = "#/components/schemas/"
 
 
-def put_together(api: Api, introduction: str, public_url: str | None) -> Json:
+def build(api: Api, introduction: str, public_url: str | None) -> Json:
     """Return the document: requests refuse unknown fields, and responses may contain fields of later versions."""
     made = api.spec.to_dict()
     document = {

@@ -59,7 +59,7 @@ def show() -> Response:
 def show_more(name: str) -> Response:
     """Serve the page of `docs/` with this name, otherwise a file of the viewer."""
     guide = guides.find(name)
-    return _page(f"docs/{name}") if guide is None else _sealed(Response(guide))
+    return _page(f"docs/{name}") if guide is None else _with_security_headers(Response(guide))
 
 
 @blueprint.get("/openapi.json")
@@ -70,10 +70,10 @@ def show_document() -> Response:
 
 
 def _page(name: str) -> Response:
-    return _sealed(send_from_directory(_FOLDER, name, max_age=3600))
+    return _with_security_headers(send_from_directory(_FOLDER, name, max_age=3600))
 
 
-def _sealed(page: Response) -> Response:
+def _with_security_headers(page: Response) -> Response:
     """Add the headers that allow the page to load nothing from other sites."""
     page.headers["Content-Security-Policy"] = POLICY
     page.headers["X-Content-Type-Options"] = "nosniff"
@@ -87,7 +87,7 @@ def _document() -> str:
     if written is None:
         settings = services().settings
         introduction = _INTRODUCTION.replace("BASE_URL", settings.base_url)
-        whole = document.put_together(_describe_views(), introduction, settings.public_url)
+        whole = document.build(_describe_views(), introduction, settings.public_url)
         written = json.dumps(whole, ensure_ascii=False, indent=1)
         current_app.extensions[_DOCUMENT] = written
     return written
