@@ -1,4 +1,4 @@
-"""Answers a repeated `Idempotency-Key` as it did before, without acting a second time."""
+"""Answers a request with a repeated `Idempotency-Key` as before, without acting a second time."""
 
 import hashlib
 import json
@@ -24,16 +24,16 @@ Act = Callable[[Session, datetime], Response]
 
 
 def once(act: Act) -> Response:
-    """Run `act` in one transaction; under an `Idempotency-Key` a repeat gets its answer again, for 24 hours.
+    """Run `act` in one transaction; a request that repeats an `Idempotency-Key` within 24 hours gets the same answer.
 
-    Of two requests at once one acts, and the other waits for its answer. What failed is not kept and may be tried
-    again; another request under the same key is a `Conflict`.
+    Of two simultaneous requests, one acts and the other waits for its answer. A failed request is not stored and may be
+    repeated. Another request with the same key is a `Conflict`.
     """
     return _once(act, lambda answer: answer.get_data(as_text=True))
 
 
 def once_with_secret(act: Act) -> Response:
-    """Do the same for an answer with a secret, which is never kept: a repeat is a `Conflict` that says so."""
+    """Run `act` like `once`, but never store its answer, which contains a secret; a repeat is a `Conflict`."""
     return _once(act, lambda _answer: None)
 
 
@@ -53,7 +53,7 @@ def _once(act: Act, keep: Callable[[Response], str | None]) -> Response:
 
 
 def is_asked_for() -> bool:
-    """Return whether this request has an `Idempotency-Key`; without it, a repeat acts again."""
+    """Return whether this request has an `Idempotency-Key`; without one, a repeated request acts again."""
     return _key() is not None
 
 
@@ -61,7 +61,7 @@ def _key() -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is not None and not _KEY.fullmatch(key):
         raise BadRequest(
-            "Idempotency-Key has 1 to 255 printable ASCII characters without blanks",
+            "Idempotency-Key must have 1 to 255 printable ASCII characters without spaces",
             code="bad_idempotency_key",
         )
     return key

@@ -1,4 +1,4 @@
-"""Writes when devices were last seen: some seconds later, and when the process ends."""
+"""Writes the times at which devices were last seen, a few seconds later and when the process ends."""
 
 import atexit
 import threading
@@ -13,9 +13,9 @@ AFTER_SECONDS = 3.0
 
 
 class LastSeenWriter:
-    """Sightings are written together: the first one starts a timer, and those that follow wait for it.
+    """Collects sightings and writes them together, 3 seconds after the first one.
 
-    It starts in the process that serves, after any fork.
+    Its timer starts in the process that serves requests, after any fork.
     """
 
     def __init__(self, database: Database) -> None:
@@ -33,12 +33,12 @@ class LastSeenWriter:
         protocol: str,
         is_quiet: bool = False,
     ) -> None:
-        """Note that the device called, to be written soon; `is_quiet` says it had nothing left to report."""
+        """Note that the device contacted the server; `is_quiet` says that it had nothing left to report."""
         self.sightings.note(login, at, app_version, protocol, is_quiet)
         self.start()
 
     def start(self) -> None:
-        """Start the timer unless it runs."""
+        """Start the timer unless it is running."""
         if self._armed.acquire(blocking=False):
             self._timer = threading.Timer(AFTER_SECONDS, self._fire)
             self._timer.daemon = True
@@ -49,13 +49,13 @@ class LastSeenWriter:
         self.write()
 
     def stop(self) -> None:
-        """Stop writing, for an app that ends before its process does."""
+        """Stop writing, for an application that ends before its process."""
         atexit.unregister(self.write)
         if self._timer is not None:
             self._timer.cancel()
 
     def write(self) -> None:
-        """Write them now; what cannot be written is noted again at the next poll."""
+        """Write the sightings now; those that cannot be written are noted again at the next poll."""
         try:
             with self._database.transaction() as session:
                 self.sightings.write(session)
