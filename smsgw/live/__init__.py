@@ -1,1 +1,1 @@
-"""Delivers events at once: change notifications of the database, and the WebSockets that pass them on."""
+"""Serves WebSockets: the handshake, the frames, and the event loop that holds them all."""

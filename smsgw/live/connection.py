@@ -36,7 +36,7 @@ def _nothing(_answer: Answer) -> None:
 
 
 class SocketConnection(asyncio.Protocol):
-    """Everything here runs on the hub's loop; only the steps of the conversation run elsewhere, one at a time."""
+    """One client's WebSocket. Runs on the hub's loop, and the steps of its conversation in the pool, one at a time."""
 
     __slots__ = (
         "_has_work",

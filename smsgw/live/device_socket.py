@@ -19,16 +19,16 @@ ASK_AGAIN_SECONDS = 1.0
 
 
 class SocketState(Enum):
-    """The state of one socket, by its device's row."""
+    """What its device's row says about a socket."""
 
-    OWN = "it is the device's own"
-    VOID = "its key is not valid any more"
+    OWN = "it is the device's current socket"
+    VOID = "its key is no longer valid"
     REPLACED = "the device has opened a newer one"
-    LOST = "the device has none: a newer one came and has gone again"
+    LOST = "the device has no socket: a newer one was opened and has closed again"
 
 
 class DeviceSocket:
-    """One socket of a device. `ask_again_at` is when to ask for messages again, after the device had enough."""
+    """One socket of a device. No messages are looked for before `ask_again_at`."""
 
     def __init__(self, settings: Settings, database: Database, login: Login) -> None:
         self.login = login
@@ -55,14 +55,14 @@ class DeviceSocket:
         return row is None or not row.enabled or row.secret_hash != self.login.secret_hash
 
     def take(self, now: datetime) -> list[Outgoing]:
-        """Hand out what the device has to send now; reads before it begins a write transaction."""
+        """Hand out the device's next messages. Begins a write transaction only where there is something to hand out."""
         if not sockets.has_work(self._database, self.login.device_id, now):
             return []
         outgoing: list[Outgoing] = []
         if handing_out.has_work(self._database, self.login.device_id, self._settings, now):
             outgoing = self._hand_out(now)
         if not outgoing:
-            # It has all it may have for now; asking again at every change would be a waste.
+            # The device has all that it may have for now; asking again at every change would be a waste.
             self.ask_again_at = time.monotonic() + ASK_AGAIN_SECONDS
         return outgoing
 
@@ -78,7 +78,7 @@ class DeviceSocket:
 
 
 class HasDeviceSocket(Protocol):
-    """A conversation with a device's socket."""
+    """A conversation that has a device's socket."""
 
     socket: DeviceSocket
 

@@ -1,7 +1,7 @@
 """Takes an authenticated request for a WebSocket out of the WSGI server and gives its socket to the hub.
 
-The answer is made by the view and sent when the WSGI server asks for it, after everything else that has to do with the
-request. Then the server forgets the connection: it sees a closed descriptor.
+The view makes the answer. It is sent when the WSGI server asks for it, after everything else of the request is done.
+Then the server forgets the connection, because it sees a closed descriptor.
 """
 
 import base64
@@ -25,18 +25,18 @@ from .conversation import Conversation
 from .hub import Hub
 
 EXTENSION = "smsgw.hub"
-# In the environ where the server itself closes a socket that it still has, once the client has read.
+# Set in the environ by a server that closes a socket it still has, once the client has read the answer.
 LINGERS = "smsgw.lingers"
 PEER_SECONDS = 20
 BUSY_SECONDS = 30
-# How many of the descriptors WebSockets may take, so that requests have some left.
+# The share of the descriptors that WebSockets may take, so that some are left for requests.
 DESCRIPTOR_SHARE = 0.75
 
 _OUR_HEADERS = ("Upgrade", "Connection", "Sec-WebSocket-Accept", "Sec-WebSocket-Protocol")
 
 
 class Upgraded(Response):
-    """`101 Switching Protocols`, after which the socket is the hub's."""
+    """Answers `101 Switching Protocols` and gives the socket to the hub."""
 
     def __init__(self, hub: Hub, conversation: Conversation, headers: dict[str, str]) -> None:
         super().__init__(status=101, headers=headers)
@@ -51,12 +51,12 @@ class Upgraded(Response):
             client.close()
         else:
             self._hub.adopt(client, self._conversation)
-        # How each server is told that there is nothing for it to send.
+        # Each server understands one of these as "there is nothing to send".
         raise ConnectionResetError if "werkzeug.socket" in environ else StopIteration
 
 
 class Refused(Response):
-    """`101 Switching Protocols`, a text and the end: the socket never reaches the hub."""
+    """Answers `101 Switching Protocols`, sends a text, and closes the socket, which never reaches the hub."""
 
     def __init__(self, text: str, headers: dict[str, str]) -> None:
         super().__init__(status=101, headers=headers)
@@ -75,7 +75,7 @@ class Refused(Response):
 
 
 def _send_at_once(client: socket.socket, head: bytes) -> None:
-    """Send it without waiting for a client that does not read the answers before; raises `OSError` there."""
+    """Send the head without waiting. Raises `OSError` for a client that has not read the answers before it."""
     if client.send(head) < len(head):
         raise BlockingIOError
 
@@ -87,23 +87,23 @@ def _head(answer: Response) -> bytes:
 
 
 def register(app: Flask, database: Database) -> Hub:
-    """Gives the app its hub, which does nothing before the first socket."""
+    """Give the app its hub, which starts nothing before the first socket."""
     hub = Hub(database)
     app.extensions[EXTENSION] = hub
     return hub
 
 
 def accept(conversation: Conversation, subprotocols: Sequence[str] = ()) -> Response:
-    """The answer that opens the WebSocket this request asks for, and leaves it to the conversation.
+    """Return the answer that opens the WebSocket of this request and leaves it to the conversation.
 
-    Selects the first subprotocol the client offers that is one of `subprotocols`, and none otherwise; accepts no
-    extension: compression costs 100 KB per socket. Raises 400 when the handshake is not one of RFC 6455, 501 where
-    the WSGI server does not let its socket go (one that does TLS itself), and 503 where there are too many.
+    Selects the first subprotocol of the client that is one of `subprotocols`, or none. Accepts no extension, because
+    compression costs 100 KB per socket. Raises 400 for a handshake that does not follow RFC 6455, 429 where the key has
+    too many sockets, 501 where the WSGI server does TLS and keeps its socket, and 503 where too many sockets are open.
     """
     headers = _agree(subprotocols)
     hub: Hub = current_app.extensions[EXTENSION]
     if hub.is_full(conversation):
-        text = f"there are {conversation.kind.most} sockets of this key already"
+        text = f"this key has {conversation.kind.most} open sockets, the most allowed"
         raise exceptions.TooManyRequests(text, retry_after=PEER_SECONDS)
     if _lacks_descriptors(hub):
         raise exceptions.ServiceUnavailable(
@@ -113,17 +113,17 @@ def accept(conversation: Conversation, subprotocols: Sequence[str] = ()) -> Resp
 
 
 def refuse(text: str, subprotocols: Sequence[str] = ()) -> Response:
-    """The answer that opens the WebSocket, sends a text and closes it: for clients that understand nothing else."""
+    """Return the answer that opens the WebSocket, sends a text and closes it, for clients that ignore HTTP errors."""
     return Refused(text, _agree(subprotocols))
 
 
 def _agree(subprotocols: Sequence[str]) -> dict[str, str]:
-    """The headers of a handshake that succeeds."""
+    """Return the headers of a successful handshake. Raises as `accept` does."""
     key = request.headers.get("Sec-WebSocket-Key", "")
     if not is_handshake() or not _is_key(key):
-        raise exceptions.BadRequest("this is no WebSocket handshake of version 13")
+        raise exceptions.BadRequest("not a WebSocket handshake of version 13")
     if not isinstance(_socket(request.environ), socket.socket):
-        raise exceptions.NotImplemented("this server cannot hold WebSockets")
+        raise exceptions.NotImplemented("this server cannot serve WebSockets")
     headers = {
         "Upgrade": "websocket",
         "Connection": "Upgrade",
@@ -141,7 +141,7 @@ def _lacks_descriptors(hub: Hub) -> bool:
 
 
 def is_handshake() -> bool:
-    """Whether this request asks for a WebSocket in the way of RFC 6455."""
+    """Return whether this request asks for a WebSocket as RFC 6455 says."""
     wanted = request.headers.get("Upgrade", "").lower()
     return wanted == "websocket" and request.headers.get("Sec-WebSocket-Version") == "13"
 
@@ -164,7 +164,7 @@ def _socket(environ: dict[str, Any]) -> socket.socket | None:
 
 
 def _take(environ: dict[str, Any]) -> socket.socket:
-    """The request's socket, ours alone."""
+    """Return the request's socket, detached from the WSGI server."""
     theirs = _socket(environ)
     assert theirs is not None
     client = socket.socket(fileno=theirs.detach())

@@ -1,4 +1,4 @@
-"""Calls the application for a request, and keeps its whole answer for a client of any speed."""
+"""Calls the application for a request, and collects its whole answer, so that a slow client holds no thread."""
 
 import fcntl
 import socket
@@ -20,7 +20,7 @@ class Call:
         self, cfg: Any, reader: RequestReader, sock: socket.socket, peer: Any, address: Any
     ) -> None:
         reader.request._expected_100_continue = (
-            False  # it was asked for the body before, or sent it unasked
+            False  # the client was asked for the body before, or sent it unasked
         )
         self._answer, self.environ = wsgi.create(reader.request, sock, peer, address, cfg)
         self._outbox = self._answer.sock = _Outbox()
@@ -34,16 +34,16 @@ class Call:
 
     @property
     def may_take_socket(self) -> bool:
-        """Whether the application may keep the socket for itself."""
+        """Return whether the application may take the socket over."""
         return "HTTP_UPGRADE" in self.environ
 
     @property
     def closes(self) -> bool:
-        """Whether the connection ends with the answer."""
+        """Return whether the connection is closed after the answer."""
         return bool(self._answer.should_close())
 
     def force_close(self) -> None:
-        """Make the answer say that the connection ends with it."""
+        """Make the answer say that the connection closes after it."""
         self._answer.force_close()
 
     def run(self, app: Callable[..., Any]) -> bytes | None:
@@ -69,7 +69,7 @@ def unread_bytes(sock: socket.socket) -> int:
 
 
 class _Outbox:
-    """Stands for the socket while gunicorn writes an answer down."""
+    """Collects what gunicorn would write to the socket."""
 
     __slots__ = ("parts",)
 

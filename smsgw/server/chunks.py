@@ -36,12 +36,12 @@ class ChunkDecoder:
 
     @property
     def held_bytes(self) -> int:
-        """How many bytes are not decoded yet."""
+        """Return how many bytes are not decoded yet."""
         return len(self._buffer)
 
     @property
     def rest(self) -> bytes:
-        """The bytes that are not decoded yet."""
+        """Return the bytes that are not decoded yet."""
         return bytes(self._buffer)
 
     def feed(self, received: bytes) -> bytes:
@@ -84,7 +84,7 @@ class ChunkDecoder:
         return b""
 
     def _read_trailers(self) -> bytes | None:
-        """Check the trailer fields and drop them: nothing here means anything to us."""
+        """Check the trailer fields and drop them: the application uses none."""
         if self._buffer.startswith(b"\r\n"):
             return self._finish(2)
         end = self._buffer.find(b"\r\n\r\n")

@@ -20,11 +20,11 @@ from typing import Any
 from .connections import Connection
 from .refusals import Refusal
 
-# What clients may have sent of requests that are not whole, and not read of answers, in memory and on the disk.
+# The most bytes of incomplete requests and of answers not yet read, of all clients, in memory and on the disk.
 MAX_HELD_BYTES = 256 * 1024 * 1024
-# Above this share of it nobody may keep anything: who makes room is closed only when a thread comes to it.
+# Above this share of it no connection may keep anything, because those that make room close only with some delay.
 HELD_LIMIT_SHARE = 1.25
-# How many of those that wait longest are closed where there is no room, at least.
+# At least so many of the longest-waiting connections are closed where there is no room.
 CLOSED_AT_ONCE = 16
 MAKE_ROOM_SECONDS = 0.05
 STOP_IDLE_SECONDS = 2.0
@@ -34,7 +34,7 @@ _LOG = logging.getLogger("smsgw.web")
 
 @dataclass(frozen=True)
 class Times:
-    """How long a client may take: for a head, and for a body or an answer besides a second for so many bytes."""
+    """How long a client may take for each stage. A body or an answer gets more: a second per `bytes_per_second`."""
 
     head_seconds: float = 30.0
     body_seconds: float = 30.0
@@ -59,7 +59,7 @@ class ConnectionPool:
         self._held_bytes = 0
         self._made_room_at = 0.0
         self._closed_for_room = 0
-        # Guards closing against whatever else is done to a descriptor, which would be another connection's then.
+        # Nothing may be done to a descriptor once it is closed, because it may be another connection's by then.
         self._lock = threading.Lock()
         self._epoll = select.epoll()
         self._end = os.eventfd(0)
@@ -72,11 +72,11 @@ class ConnectionPool:
 
     @property
     def idle_seconds(self) -> float:
-        """How long a connection is kept for the next request."""
+        """Return how long a connection is kept open for the next request."""
         return STOP_IDLE_SECONDS if self.is_stopping else float(self.cfg.keepalive)
 
     def add(self, sock: socket.socket, peer: Any, address: Any, others: int = 0) -> None:
-        """Serve a new connection; where there are too many, with `others`, those that wait longest make room."""
+        """Serve a new connection. Where there are too many, `others` included, close those that have waited longest."""
         if len(self._connections) + others >= self._capacity:
             self.make_room()
         sock.setblocking(False)
@@ -89,7 +89,7 @@ class ConnectionPool:
             connection.close()
 
     def check(self) -> None:
-        """End the connections of clients that took too long; to be called each second or so."""
+        """End the connections of clients that took too long. Call it about once a second."""
         now = time.monotonic()
         for connection in list(self._connections.values()):
             if connection.deadline < now:
@@ -101,7 +101,7 @@ class ConnectionPool:
             self._closed_for_room = 0
 
     def make_room(self, is_concerned: Callable[[Connection], bool] = lambda _: True) -> None:
-        """End some of the connections concerned, those that wait longest for their client."""
+        """End some of the connections concerned: those that have waited longest for their client."""
         now = time.monotonic()
         if now < self._made_room_at + MAKE_ROOM_SECONDS:  # their threads are about to close them
             return
@@ -116,7 +116,7 @@ class ConnectionPool:
         self._closed_for_room += len(oldest)
 
     def stop(self) -> None:
-        """Close connections as their requests are answered, and those without a request soon."""
+        """Close each connection when its request is answered, and those without a request soon."""
         self.is_stopping = True
         soon = time.monotonic() + STOP_IDLE_SECONDS
         for connection in list(self._connections.values()):
@@ -138,14 +138,14 @@ class ConnectionPool:
             self._epoll.register(connection.fd, events)
 
     def disarm(self, connection: Connection) -> None:
-        """Forget the connection's descriptor, which may leave this process's hands."""
+        """Stop watching the connection's descriptor, which the application may take over."""
         connection.is_registered = False
         self._epoll.unregister(connection.fd)
 
     def hold(self, connection: Connection, count: int) -> bool:
-        """Note how many bytes are kept for the connection, and whether it may go on.
+        """Note how many bytes are kept for the connection, and return whether it may continue.
 
-        Where all keep too many, the oldest make room; where even that does not help, this one has to.
+        Where all together keep too much, the oldest connections are closed, and if that is not enough, this one.
         """
         if count == connection.held_bytes:
             return True
@@ -160,7 +160,7 @@ class ConnectionPool:
         return may_go_on
 
     def close_connection(self, connection: Connection) -> None:
-        """Close it, unless the application has taken its socket."""
+        """Close the connection, unless the application has taken its socket."""
         self.hold(connection, 0)
         with self._lock:
             if self._connections.get(connection.fd) is connection:
@@ -168,7 +168,7 @@ class ConnectionPool:
             connection.sock.close()
 
     def note_refusal(self, peer: Any, refusal: Refusal) -> None:
-        """Write a line about a request that did not reach the application; its own words may have a key."""
+        """Log a request that did not reach the application, without its text, which may contain a key."""
         address = peer[0] if isinstance(peer, tuple) else peer
         _LOG.info("a request from %s was refused: %s %s", address, refusal.status, refusal.reason)
 
@@ -183,7 +183,7 @@ class ConnectionPool:
                     self._advance(connection)
 
     def _advance(self, connection: Connection) -> None:
-        """Do what can be done now; where that fails, answer so, and where that fails too, close."""
+        """Advance the connection. On an error answer 500, and where that fails too, close."""
         for step in (connection.advance, connection.fail, connection.close):
             try:
                 step()
@@ -193,7 +193,7 @@ class ConnectionPool:
                 return
 
     def _expire(self, connection: Connection) -> None:
-        """Have its next thread see the end of what the client sends: an answer can still go out."""
+        """Shut down reading, so that its next thread sees the end of the request and can still answer."""
         if not connection.is_sending:
             connection.is_expired = True
             self._shut_down(connection, socket.SHUT_RD)

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 RECEIVE_BYTES = 16 * 1024
 RECEIVE_BODY_BYTES = 256 * 1024
-# How much of one client is read before other clients are served.
+# How much is read from one client before other clients are served.
 FAIR_BYTES = 1024 * 1024
-# How much of a refused request is read and dropped: closing with unread bytes would reset the answer away.
+# How much of a refused request is read and dropped: closing with unread bytes would reset it, and the answer be lost.
 LINGER_BYTES = 64 * 1024 * 1024
 
 _READ = select.EPOLLIN | select.EPOLLONESHOT
@@ -27,7 +27,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Connection:
-    """Belongs to the thread that got its event, until that thread arms it for the next one."""
+    """A client's connection. Belongs to the thread that got its event, until that thread arms it for the next one."""
 
     __slots__ = (
         "_address",
@@ -68,21 +68,21 @@ class Connection:
 
     @property
     def is_idle(self) -> bool:
-        """Whether it waits for a request of which nothing has come, or for a refused client to close."""
+        """Return whether no part of a request has come, or a refused client has to close."""
         return self._lingers or not (self._to_send or self._reader.has_begun)
 
     @property
     def is_sending(self) -> bool:
-        """Whether the client has to read before anything else."""
+        """Return whether the client has to read before anything else happens."""
         return bool(self._to_send)
 
     @property
     def is_waiting(self) -> bool:
-        """Whether the server waits for the client."""
+        """Return whether the server waits for the client."""
         return self.deadline != math.inf
 
     def allow_for_reading(self) -> None:
-        """Give a client that has to read more time for what it has read since it was slow."""
+        """Give a slow client more time for what it has read since it became slow."""
         times = self._pool.times
         read = self._sent_bytes - unread_bytes(self.sock) - self._read_bytes
         self.deadline = self.waits_since + times.send_seconds + read / times.bytes_per_second
@@ -92,7 +92,7 @@ class Connection:
         self._wait(_READ)
 
     def advance(self) -> None:
-        """Do what can be done now; for the thread that got the connection's event."""
+        """Read, answer or send as far as possible without waiting. For the thread that got the connection's event."""
         try:
             if self._to_send:
                 self._send_on()
@@ -104,7 +104,7 @@ class Connection:
             self._refuse(refusal)
 
     def fail(self) -> None:
-        """Answer a request on which the application failed; nothing of an answer was sent before."""
+        """Answer 500 to a request on which the application failed before any of its answer was sent."""
         self._refuse(failed())
 
     def close(self) -> None:
@@ -113,14 +113,14 @@ class Connection:
         self._pool.close_connection(self)
 
     def _expect(self, stage: str, seconds: float) -> None:
-        """Give the client so long for this stage, from the stage's beginning."""
+        """Give the client this time for the stage, from the beginning of the stage."""
         if stage != self._stage:
             self._stage = stage
             self.waits_since = time.monotonic()
         self.deadline = self.waits_since + seconds
 
     def _wait(self, events: int, kept_bytes: int = 0) -> None:
-        """Leave the connection to the thread that gets the next event: the last thing that an owner does."""
+        """Leave the connection to the thread that gets the next event. The owner may do nothing with it afterwards."""
         if self._pool.hold(self, kept_bytes):
             self._pool.arm(self, events)
         else:
@@ -145,7 +145,7 @@ class Connection:
             self._handle()
 
     def _receive(self, size: int) -> bytes | None:
-        """`None` where nothing is here now, `b""` where nothing will come."""
+        """Return what has come: `None` for nothing yet, `b""` at the end."""
         try:
             return self.sock.recv(size)
         except BlockingIOError:
@@ -166,7 +166,7 @@ class Connection:
         self._wait(_READ, reader.held_bytes)
 
     def _handle(self) -> None:
-        """Have the application answer the request that is whole."""
+        """Let the application answer the complete request."""
         self.deadline = math.inf
         self._pool.hold(self, 0)
         call = Call(self._pool.cfg, self._reader, self.sock, self.peer, self._address)
@@ -175,7 +175,7 @@ class Connection:
         if call.may_take_socket:
             self._pool.disarm(self)
         answer = call.run(self._pool.app)
-        # Whoever reads the answer slowly would else keep a body on our disk as well.
+        # Otherwise a client that reads the answer slowly would keep a body on the disk as well.
         self._reader.drop_body()
         if answer is not None:
             self._closes = call.closes
@@ -197,7 +197,7 @@ class Connection:
         self._send_on()
 
     def _send_on(self) -> None:
-        """Send what the socket takes; the rest follows when the client has read."""
+        """Send as much as the socket takes. The rest follows when the client has read."""
         try:
             sent = self.sock.send(self._to_send)
         except BlockingIOError:
@@ -216,7 +216,7 @@ class Connection:
         self._wait(_WRITE, self._sent_bytes + len(self._to_send) + len(self._reader.rest))
 
     def _finish(self) -> None:
-        """The answer is sent: wait for the next request, or close."""
+        """Wait for the next request after an answer was sent, or close."""
         reader = self._reader
         if not self._closes:
             reader.finish()

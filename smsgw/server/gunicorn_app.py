@@ -23,7 +23,7 @@ GRACEFUL_SECONDS = 8
 
 
 class WebServer(BaseApplication):  # type: ignore[misc]
-    """gunicorn, which serves our app from several processes with several threads each."""
+    """The gunicorn application: several processes with several threads each."""
 
     def __init__(
         self, settings: Settings, descriptor: int, served_descriptor: int | None = None
@@ -55,9 +55,9 @@ class WebServer(BaseApplication):  # type: ignore[misc]
             "graceful_timeout": GRACEFUL_SECONDS,
             # A recycled process would drop the sockets it holds.
             "max_requests": 0,
-            # Every instance of a user would take the same path over from the one before.
+            # Otherwise each instance of the same user would take over the path of the one before.
             "control_socket_disable": True,
-            # Whom to believe about the caller's address is SMSGW_TRUSTED_PROXIES' to say.
+            # SMSGW_TRUSTED_PROXIES says which proxies are believed about the caller's address.
             "forwarded_allow_ips": "",
             "limit_request_line": 8190,
             "logger_class": WebLogger,
@@ -68,7 +68,7 @@ class WebServer(BaseApplication):  # type: ignore[misc]
 
 
 def _worker_class() -> str:
-    """Our own worker where the system has what it needs; gunicorn loads it by name."""
+    """Return the name of our worker class, or of gunicorn's where the system has no epoll."""
     if hasattr(select, "epoll") and hasattr(os, "eventfd"):
         return f"{__package__}.web_worker.WebWorker"
     _LOG.warning(
@@ -78,7 +78,7 @@ def _worker_class() -> str:
 
 
 class WebLogger(Logger):  # type: ignore[misc]
-    """gunicorn's log lines go where ours go; requests are logged by `http.access`."""
+    """Sends gunicorn's log lines where ours go. Requests are logged by `http.access`."""
 
     def setup(self, cfg: Any) -> None:
         self.cfg = cfg
@@ -87,7 +87,7 @@ class WebLogger(Logger):  # type: ignore[misc]
 
 
 def _settle_in(worker: Any) -> None:
-    """Keep the garbage collector off what was loaded: looking through it halts all threads for a tenth of a second."""
+    """Exempt what is loaded from garbage collection, which would halt all threads for a tenth of a second."""
     gc.collect()
     gc.freeze()
     _drop_sockets_at_stop(worker)
@@ -116,7 +116,7 @@ def _forget(_server: object, worker: Any) -> None:
 
 def main(descriptor: int, served_descriptor: int | None = None) -> None:
     """Serve on the listening socket until SIGTERM; write to `served_descriptor` once a process serves."""
-    gc.freeze()  # the end comes sooner, as in `__main__`
+    gc.freeze()  # a faster exit, as in `__main__`
     settings = settings_module.load()
     logs.configure(settings.log_format, settings.log_level)
     WebServer(settings, descriptor, served_descriptor).run()

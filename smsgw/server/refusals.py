@@ -58,7 +58,7 @@ def too_slow() -> Refusal:
 
 
 def ended_early() -> Refusal:
-    """Return the refusal of a body whose end never came."""
+    """Return the refusal of a body that ended too early."""
     return Refusal(*_BAD_REQUEST, "the body ended early")
 
 
@@ -68,5 +68,5 @@ def failed() -> Refusal:
 
 
 def no_room() -> Refusal:
-    """Return the answer where a body cannot be kept until it is whole."""
+    """Return the refusal of a body for which there is no room."""
     return Refusal(503, "Service Unavailable", "the server has no room for this body now")

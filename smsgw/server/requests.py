@@ -1,4 +1,4 @@
-"""Reads the requests of one connection from the bytes that have come, without waiting for more."""
+"""Reads the requests of one connection from the bytes received so far, without waiting for more."""
 
 import tempfile
 from io import BytesIO
@@ -25,7 +25,7 @@ _END_OF_HEAD = b"\r\n\r\n"
 
 
 class RequestReader:
-    """The request that is being received. `request` is there once its head is, `body` once it is whole."""
+    """The request that is being received. `request` is set once its head is complete, `body` once all of it is."""
 
     __slots__ = (
         "_cfg",
@@ -64,34 +64,34 @@ class RequestReader:
 
     @property
     def has_begun(self) -> bool:
-        """Whether a part of a request is here."""
+        """Return whether a part of a request has been received."""
         return bool(self._head or self.rest) or self.request is not None
 
     @property
     def held_bytes(self) -> int:
-        """How much is kept of a request that is not whole."""
+        """Return how many bytes of an incomplete request are kept."""
         framing = self._chunks.held_bytes if self._chunks is not None else 0
         return len(self._head) + self.body_bytes + framing + len(self.rest)
 
     @property
     def waits_for_body(self) -> bool:
-        """Whether the head is here and the body is not."""
+        """Return whether the head is complete and the body is not."""
         return self.request is not None and self.body is None
 
     def finish(self) -> None:
-        """Let go of the request that was answered; `rest`, with which the next one begins, stays."""
+        """Drop the request that was answered. `rest`, the beginning of the next one, stays."""
         if self.body is not None:
             self.body.close()
         self._reset()
 
     def feed_rest(self) -> None:
-        """Begin the next request with what came together with the last one."""
+        """Begin the next request with the bytes that came together with the last one."""
         rest, self.rest = self.rest, b""
         if rest:
             self.feed(rest)
 
     def feed(self, received: bytes) -> None:
-        """Take bytes of the client; raise `Refusal` where they are no request."""
+        """Take bytes from the client. Raises `Refusal` where they are not a valid request."""
         try:
             self._feed(received)
         except MALFORMED as error:
@@ -100,19 +100,19 @@ class RequestReader:
             raise no_room() from None
 
     def fail(self, is_late: bool) -> None:
-        """Raise the refusal of a request that is not going to be whole, where there is a part of one."""
+        """Raise the refusal of an incomplete request of which nothing more will come, if there is one."""
         if self.has_begun and is_late:
             raise too_slow()
         if self.request is not None:
             raise ended_early()
 
     def abandon(self) -> None:
-        """Let go of everything: nothing that comes is a request any more."""
+        """Drop everything: what the client sends from now on is no request."""
         self.finish()
         self.rest = b""
 
     def drop_body(self) -> None:
-        """Let go of what was kept of the body, in memory or on the disk."""
+        """Drop what was kept of the body, in memory or on the disk."""
         for file in (self._spool, self.body):
             if file is not None:
                 file.close()
@@ -131,7 +131,7 @@ class RequestReader:
             self.rest += received
 
     def _parse_head(self) -> bool:
-        """Parse the head once it is whole; what is no head at all is refused as soon as that can be seen."""
+        """Parse the head once it is complete; an invalid one is refused as early as possible."""
         head = self._head
         end = head.find(_END_OF_HEAD, max(0, self._tried_bytes - 3))
         if (len(head) if end < 0 else end) > MAX_HEAD_BYTES:
@@ -196,13 +196,13 @@ class RequestReader:
         self.body, self._spool = self._spool, None
 
     def _cut(self, length: int) -> None:
-        """Have the application see how long the body is and refuse it, which it does without reading it."""
+        """Show the application only the body's length, which it refuses without reading the body."""
         self.is_cut = True
         self.body_bytes = length
         self.body = BytesIO()
 
     def amend(self, environ: dict[str, Any]) -> None:
-        """Give the application the body as one of known length, however it came."""
+        """Give the application the body with a known length, also if it came in chunks."""
         environ["wsgi.input"] = self.body
         if self._chunks is not None:
             del environ["HTTP_TRANSFER_ENCODING"]
@@ -210,7 +210,7 @@ class RequestReader:
 
 
 def _refuse_odd_lines(head: bytes) -> None:
-    """The C parser takes lines without CR, and reads a folded header as one without a name."""
+    """Refuse what gunicorn's C parser takes: lines without CR, and folded headers, which it reads as nameless ones."""
     if head.count(b"\n") != head.count(b"\r\n"):
         raise InvalidHeader("bare LF as line terminator")
     if b"\r\n " in head or b"\r\n\t" in head:
@@ -224,12 +224,12 @@ def _refuse_other_codings(request: Any) -> None:
 
 
 class _ReceivedBytes(Unreader):  # type: ignore[misc]
-    """Bytes that are here, for gunicorn's parser."""
+    """The bytes received so far, for gunicorn's parser."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__()
         self.buf.write(data)
 
     def chunk(self, size_hint: int | None = None) -> bytes:
-        """Nothing: there is no more at the moment."""
+        """Return nothing: there are no more bytes at the moment."""
         return b""

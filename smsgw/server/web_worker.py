@@ -17,13 +17,13 @@ from .connection_pool import ConnectionPool
 CHECK_SECONDS = 1.0
 STOP_STEP_SECONDS = 0.05
 MAKE_ROOM_SECONDS = 0.05
-# How much of an answer the kernel takes before the client reads: its memory is that of all connections of the machine.
+# How much of an answer the kernel takes before the client reads. All connections of the machine share its memory.
 MAX_UNSENT_BYTES = 128 * 1024
-# Descriptors that are not for connections: the database, the log, bodies on the disk.
+# Descriptors for anything but connections: the database, the log, bodies on the disk.
 RESERVED_DESCRIPTORS = 256
 
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-# Whoever connected is gone, or the network between is.
+# The client has gone, or the network has failed.
 _NOBODY_THERE = (
     errno.EAGAIN,
     errno.ECONNABORTED,
@@ -71,7 +71,7 @@ class WebWorker(Worker):  # type: ignore[misc]
             listener.close()
 
     def _capacity(self) -> int:
-        """How many connections this process may have, so that descriptors are left for everything else."""
+        """Return how many connections this process may have, so that descriptors are left for everything else."""
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         spare = max(descriptors - RESERVED_DESCRIPTORS, descriptors // 2)
         return min(int(self.cfg.worker_connections), spare)
@@ -106,7 +106,7 @@ class WebWorker(Worker):  # type: ignore[misc]
             self._pool.add(client, peer, listener.getsockname(), self._sockets())
 
     def _run_short(self, error: OSError) -> None:
-        """Make room; who wants to connect waits in the listening socket meanwhile."""
+        """Close some connections; new clients wait in the listening socket meanwhile."""
         if not self._is_short:
             self._is_short = True
             self.log.error("no connection can be accepted: %s", error.strerror)
@@ -121,6 +121,6 @@ class WebWorker(Worker):  # type: ignore[misc]
 
 
 def _bound_unsent(listener: socket.socket) -> None:
-    """Have the kernel take no more than the client reads, on all connections of the listener."""
+    """Limit what the kernel keeps of an answer until the client reads, on all connections of the listener."""
     with suppress(OSError):  # a local path
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)

@@ -130,13 +130,13 @@ def open_socket(key: str) -> Response | None:
 
 
 def _check_position(session: Session, crm_id: str, after: str) -> None:
-    """Raises `NotFound` for a position that is none, with what to do instead: without one the past is left out."""
+    """Raise `NotFound` for a position that is no event, with advice: without a position the past is left out."""
     try:
         feed.page(session, crm_id, after, 1)
     except NotFound:
         raise NotFound(
-            f"no event {after[:80]!r}: connect with after={ids.FIRST_EVENT_ID} to be told everything from the oldest "
-            "event on; without 'after' you are told only what happens from now on"
+            f"no event {after[:80]!r}: connect with after={ids.FIRST_EVENT_ID} to get everything from the oldest "
+            "event on; without 'after' you get only what happens from now on"
         ) from None
 
 

@@ -25,14 +25,14 @@ from . import frames, translation
 from .frames import Frame, FrameError
 
 MOST_EVENTS = 100
-# Of one CRM in one process: each socket gets every event.
+# Per CRM and process: each socket gets every event.
 MOST_SOCKETS = 50
-# The hub drops who has 256 KiB to read; the largest SMS has 64 KiB.
+# The hub drops a client with 256 KiB left to read; the largest SMS has 64 KiB.
 MOST_BYTES = 64 * 1024
 MAX_ID = 200
 MAX_TEXT = 64 * 1024
 SENDS = Limit("socket sends", 6000, 60)
-REVOKED = Close(frames.CLOSE_REVOKED, "the API key is not valid any more")
+REVOKED = Close(frames.CLOSE_REVOKED, "the API key is no longer valid")
 
 
 def _find_ready(
@@ -129,7 +129,7 @@ class CrmConversation:
         return []
 
     def alive(self) -> None:
-        """Do nothing: nobody asks how long a CRM has been silent."""
+        """Do nothing: a CRM has no online state."""
 
     def closed(self) -> None:
         """Do nothing: the client remembers its place in the feed."""
@@ -145,7 +145,7 @@ class CrmConversation:
     def _handle(self, frame: Frame) -> Answer:
         now = clock.now()
         if frame.event != frames.SEND_MESSAGE:
-            raise FrameError("forbidden", f"a CRM may not say {frame.event}")
+            raise FrameError("forbidden", f"a CRM may not send {frame.event}")
         with self._database.transaction() as session:
             crm = self._find_crm(session)
             if crm is None:

@@ -30,7 +30,7 @@ blueprint = Blueprint("device_sockets", __name__)
 
 @dataclass(frozen=True)
 class _Registrant:
-    """The caller that asks for a token: an operator, a CRM, a device with its old token, or nobody known."""
+    """The caller that asks for a token: an operator, a CRM, a device with its old token, or an unknown one."""
 
     is_operator: bool
     crm: Caller | None
@@ -44,7 +44,7 @@ class _Registrant:
 @blueprint.post("/registerDevice")
 @public
 def register_device() -> Response:
-    """Make a device or renew its token, for operators, CRMs, the device itself, and anybody while it is open."""
+    """Make a device or renew its token, for operators, CRMs, the device, and anyone while registration is open."""
     key = keys.bearer()
     who = _Registrant(keys.is_operator(key), keys.find_crm(key), _find_login(key))
     now = clock.now()
@@ -117,14 +117,14 @@ def _add(
     if who.crm is not None:
         return ownership.add_for_crm(session, who.crm.id, device_id, phone, settings, now)
     if who.login is not None:
-        raise Forbidden("a device's token is good for that device alone", code="other_device")
+        raise Forbidden("a device's token is valid for that device only", code="other_device")
     return ownership.add_waiting(session, device_id, phone, settings.default_region, now)
 
 
 def _renew(
     session: Session, device: Device, phone: str | None, who: _Registrant, now: datetime
 ) -> str:
-    """Return a new token, which voids the old one; `Conflict` for a caller that may not have it."""
+    """Return a new token, which voids the old one. Raises `Conflict` for a caller that may not have it."""
     _check_may_rotate(device, who)
     if who.is_operator:
         ownership.approve(session, device)
@@ -138,17 +138,17 @@ def _check_may_rotate(device: Device, who: _Registrant) -> None:
     login = who.login
     is_itself = login is not None and login.device_id == device.id
     if login is not None and is_itself and login.secret_hash != device.secret_hash:
-        raise Unauthorized("the device has another token by now")
+        raise Unauthorized("the device's token was replaced by a newer one")
     is_disabled = not device.enabled or (login is not None and not login.enabled)
     is_owner = who.crm is not None and who.crm.id == device.owner_crm_id
     if not (who.is_operator or is_itself or is_owner):
-        text = f"the device {device.id!r} is there already: its token, its CRM's or an operator's key is needed"
+        text = f"the device {device.id!r} exists already: its token, its CRM's key or an operator's key is needed"
         raise Conflict(text, code="device_exists")
     if device.removed_at is not None or (is_disabled and not who.is_operator):
-        text = f"the device {device.id!r} was removed or disabled; only an operator brings it back"
+        text = f"the device {device.id!r} was removed or disabled; only an operator can restore it"
         raise Conflict(text, code="device_exists")
     if device.protocol != SOCKET and not is_owner:
-        text = f"the device {device.id!r} is there already, with another app"
+        text = f"the device {device.id!r} exists already with another app"
         raise Conflict(text, code="device_exists")
 
 

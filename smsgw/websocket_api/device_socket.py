@@ -1,6 +1,6 @@
 """Talks to a device over its socket, frame by frame.
 
-The id a device sees of an outgoing SMS is the dispatch's. The conversation is pure: a frame comes in, frames go out.
+A device sees the dispatch's id as the id of an outgoing SMS. The conversation is pure: a frame comes in, frames go out.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ from .frames import Frame, FrameError
 
 MAX_ID = 200
 MAX_SENDER = 100
-# A device may say QUEUED of what it has stored.
+# A device may report QUEUED for an SMS that it has stored.
 STATUS = {
     "QUEUED": statuses.ACCEPTED,
     "SENT": statuses.SENT,
@@ -36,7 +36,7 @@ STATUS = {
     "FAILED": statuses.FAILED,
     "ERROR": statuses.FAILED,
 }
-REVOKED = Close(frames.CLOSE_REVOKED, "the token is not valid any more")
+REVOKED = Close(frames.CLOSE_REVOKED, "the token is no longer valid")
 _CLOSING_ANSWERS: dict[SocketState, Answer] = {
     SocketState.VOID: [REVOKED],
     SocketState.REPLACED: [Close(frames.CLOSE_REPLACED, "the device has opened a newer socket")],
@@ -109,7 +109,7 @@ class DeviceConversation:
     def _handle(self, frame: Frame) -> Answer:
         act = self._ACTS.get(frame.event)
         if act is None:
-            raise FrameError("forbidden", f"a device may not say {frame.event}")
+            raise FrameError("forbidden", f"a device may not send {frame.event}")
         if text_of(frame.data.get("deviceId", self.key)) != self.key:
             raise FrameError("forbidden", "deviceId is not the device of this token")
         message_id = frame.data.get("messageId")

@@ -14,9 +14,9 @@ SUBPROTOCOL = "sms-gateway-v1-json"
 SEND_MESSAGE = "sendMessage"
 MESSAGE_STATUS = "messageStatus"
 MESSAGE_RECEIVED = "messageReceived"
-# Which key only one event's data has.
+# The key that only this event's data has.
 _BARE = {"receiver": SEND_MESSAGE, "status": MESSAGE_STATUS, "sender": MESSAGE_RECEIVED}
-# How our fields are called here.
+# Our fields and their names in this protocol.
 _FIELDS = {"to": "receiver", "device_id": "deviceId", "phone": "phoneNumber", "url": "callbackUrl"}
 CLOSE_REVOKED = 4001
 CLOSE_REPLACED = 4002
@@ -85,7 +85,7 @@ def _bare(said: dict[str, Any]) -> Frame:
 
 
 def reworded(error: Invalid) -> Invalid:
-    """Return the same error with the fields named as this protocol names them."""
+    """Return the same error with this protocol's names of the fields."""
     name, colon, said = error.message.partition(": ")
     return Invalid(
         f"{_FIELDS.get(name, name)}{colon}{said}",
@@ -95,7 +95,7 @@ def reworded(error: Invalid) -> Invalid:
 
 
 def text(data: dict[str, Any], name: str, most: int) -> str:
-    """Return a required text of at most `most` characters; `FrameError` `invalid_payload` otherwise."""
+    """Return a required text of at most `most` characters. Raises `FrameError` `invalid_payload`."""
     found = data.get(name)
     if not isinstance(found, str) or not found or len(found) > most:
         raise FrameError("invalid_payload", f"{name} must be a text of 1 to {most} characters")
@@ -105,14 +105,14 @@ def text(data: dict[str, Any], name: str, most: int) -> str:
 def write(
     event: str, data: dict[str, Any], *, frame_id: Any = None, event_id: str | None = None
 ) -> str:
-    """Return a frame to send: `frame_id` goes back to its sender, after `event_id` the feed goes on."""
+    """Return a frame to send. `frame_id` is the one that it answers; the client resumes the feed after `event_id`."""
     frame: dict[str, Any] = {"event": event}
     if frame_id is not None:
         frame["id"] = frame_id
     if event_id is not None:
         frame["eventId"] = event_id
     written = json.dumps({**frame, "data": data}, ensure_ascii=False, separators=(",", ":"))
-    # Half of a surrogate pair, which somebody may have sent as an id, cannot be UTF-8.
+    # Half of a surrogate pair, which a client may have sent as an id, cannot be encoded in UTF-8.
     return written.encode("utf-8", "replace").decode()
 
 

@@ -1,4 +1,4 @@
-"""Finds the owners of keys of the CRM WebSocket API, which also come in a body or a query."""
+"""Finds the owner of a key of the CRM WebSocket API, which may come in a header, a body or a query."""
 
 from datetime import datetime
 from typing import Any
@@ -26,7 +26,7 @@ def bearer() -> str:
 
 
 def find_crm(key: str) -> Caller | None:
-    """Return the CRM that owns the key, for reading only; `Forbidden` where it is disabled."""
+    """Return the CRM that owns the key, for reading only. Raises `Forbidden` where it is disabled."""
     crm = crms.find_caller(services().database, key) if key.startswith("crm_live_") else None
     if crm is not None:
         if not crm.enabled:
@@ -36,7 +36,7 @@ def find_crm(key: str) -> Caller | None:
 
 
 def crm_of(key: str) -> Caller:
-    """Return the CRM that owns the key; `Unauthorized` when nobody owns it."""
+    """Return the CRM that owns the key. Raises `Unauthorized` where no CRM does."""
     crm = find_crm(key)
     if crm is None:
         refusals.note_key("crm", key)
@@ -55,7 +55,7 @@ def is_operator(key: str) -> bool:
 
 
 def check_open(wanted: Registration, now: datetime) -> None:
-    """Allow a registration without a key while that is open; raises `Unauthorized`, or 429 for too many a minute."""
+    """Check that registration without a key is open. Raises `Unauthorized`, or 429 for too many a minute."""
     refusals.note_key("device_or_crm", bearer())
     with services().database.reading() as session:
         is_open = wanted.is_open(session, services().settings, now)
@@ -67,13 +67,13 @@ def check_open(wanted: Registration, now: datetime) -> None:
             f"or an operator opens it for a while with the command '{wanted.command}'"
         )
     if bearer():
-        raise Unauthorized("the key is wrong; while registration is open, none is needed")
+        raise Unauthorized("invalid key; registration is open and needs no key")
     network = refusals.network_of(request.remote_addr or "")
     with services().database.transaction() as session:
-        standing = rate_limits.count(session, REGISTRATIONS, network, now)
-    if not standing.is_allowed:
+        rate = rate_limits.count(session, REGISTRATIONS, network, now)
+    if not rate.is_allowed:
         raise TooManyRequests(
-            "too many registrations from this address", retry_after=standing.retry_after_seconds
+            "too many registrations from this address", retry_after=rate.retry_after_seconds
         )
 
 
@@ -83,7 +83,7 @@ def json_body() -> dict[str, Any]:
 
 
 def text(body: dict[str, Any], name: str) -> str:
-    """Return a required text; `Invalid` otherwise."""
+    """Return a required text. Raises `Invalid` for anything else."""
     found = body.get(name)
     if not isinstance(found, str) or not found.strip():
         raise _invalid(name, f"{name} is required and must be a text")
@@ -91,7 +91,7 @@ def text(body: dict[str, Any], name: str) -> str:
 
 
 def optional_text(body: dict[str, Any], name: str) -> str | None:
-    """Return a text that may be missing or null; `Invalid` for anything else."""
+    """Return a text that may be missing or null. Raises `Invalid` for anything else."""
     return None if body.get(name) is None else text(body, name)
 
 

@@ -11,7 +11,7 @@ from ..sms import statuses
 from ..store.models import Event
 from . import frames
 
-# Statuses of ours that say the same to these clients; `received` is for incoming ones, which they are not told of here.
+# Our statuses and what these clients see. `received` is for incoming SMS, which are not reported this way.
 STATUS = {
     statuses.QUEUED: "QUEUED",
     statuses.DISPATCHED: "QUEUED",
@@ -24,10 +24,10 @@ STATUS = {
     statuses.CANCELLED: "FAILED",
     statuses.RECEIVED: "RECEIVED",
 }
-STUCK = "stuck: the phone has had it for hours and says no more of it; it may still send it"
-# Left out: `message.dispatched` and `message.accepted`, for in these words the message is QUEUED still, which was
-# said, and a second QUEUED looks like the answer to a second order; `webhook.…`, which is for those who have one.
-_TOLD = {
+STUCK = "stuck: the phone has had it for hours without a report; it may still send it"
+# Left out: `message.dispatched` and `message.accepted`, because these clients know both as QUEUED, which they got
+# before, and would take a second QUEUED for the answer to a second order; `webhook.…`, which is for endpoints.
+_EVENTS = {
     "message.sent": frames.MESSAGE_STATUS,
     "message.delivered": frames.MESSAGE_STATUS,
     "message.failed": frames.MESSAGE_STATUS,
@@ -48,7 +48,7 @@ def translate(session: Session, rows: Sequence[Event]) -> list[str | None]:
 
 
 def error_text(status: str, reason: str | None, is_stuck: bool) -> str | None:
-    """Return the outcome of a message that will or may not arrive; `None` for all others."""
+    """Return why a message will not or may not arrive; `None` for all others."""
     if STATUS[status] == "FAILED":
         return reason or status
     return STUCK if is_stuck else None
@@ -60,7 +60,7 @@ def moment(written: str) -> str:
 
 
 def _frame(row: Event, phone_ids: Mapping[str, str]) -> str | None:
-    event = _TOLD.get(row.type)
+    event = _EVENTS.get(row.type)
     if event is None:
         return None
     body = json.loads(row.body)
