@@ -15,7 +15,7 @@ from .guarded_sockets import CallFailed
 try:
     import pika
 
-    # How pika's transports reach its connections; it has no public name, and the version is an exact one.
+    # Connects pika's transports to its connections. It has no public name, so the version of pika is pinned.
     from pika.adapters.base_connection import _StreamingProtocolShim
     from pika.adapters.select_connection import IOLoop
     from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapter
@@ -23,7 +23,7 @@ except ImportError:  # an optional extra
     pika = None
 
 HEARTBEAT_SECONDS = 120
-GOODBYE_SECONDS = 1.0
+CLOSE_SECONDS = 1.0
 PERSISTENT = 2
 # AMQP 0-9-1, reply codes.
 NOT_ALLOWED = 403
@@ -32,7 +32,7 @@ NO_SUCH_EXCHANGE = 404
 
 @dataclass(frozen=True)
 class OutgoingEvent:
-    """What is published: the event's bytes, its id and type, the second it is sent at, and its signature's headers."""
+    """What is published: the event's bytes, id and type, the attempt's Unix second, and the signature's headers."""
 
     event_id: str
     event_type: str
@@ -42,7 +42,7 @@ class OutgoingEvent:
 
 
 class ConnectionLost(CallFailed):
-    """The broker ended the connection without a word."""
+    """The broker ended the connection without giving a reason."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -51,12 +51,12 @@ class ConnectionLost(CallFailed):
 
 
 def is_installed() -> bool:
-    """Whether pika is there."""
+    """Return whether pika is installed."""
     return pika is not None
 
 
 class BrokerConnection:
-    """A connection with one channel that confirms what it takes.
+    """A connection with one channel in confirm mode.
 
     Its loop only runs inside `open`, `publish` and `close`, each of which ends by its deadline whatever the broker
     does. After a `CallFailed` only `disconnect` may be called.
@@ -65,7 +65,7 @@ class BrokerConnection:
     def __init__(self, broker: Broker, sock: socket.socket, tls: ssl.SSLContext | None) -> None:
         self._broker = broker
         self._socket = sock
-        # TLS takes the socket's own number away; this one is for hanging up.
+        # TLS takes the socket's descriptor over; with this duplicate the connection can be shut down.
         self._handle = socket.socket(fileno=os.dup(sock.fileno()))
         self._tls = tls
         self._loop = IOLoop()
@@ -76,7 +76,7 @@ class BrokerConnection:
         self._returned: CallFailed | None = None
 
     def open(self, seconds: float) -> None:
-        """TLS if wanted, the login, and a channel in confirm mode; raises `CallFailed`."""
+        """Do the TLS handshake if wanted, log in, and open a channel in confirm mode. Raises `CallFailed`."""
         self._socket.setblocking(False)
         SelectorIOServicesAdapter(self._loop).create_streaming_connection(
             protocol_factory=self._make_connection,
@@ -88,7 +88,7 @@ class BrokerConnection:
         self._run(seconds)
 
     def publish(self, outgoing: OutgoingEvent, seconds: float) -> None:
-        """Publish, persistent and mandatory, and wait for the confirmation; raise `CallFailed`."""
+        """Publish as persistent and mandatory, and wait for the confirmation. Raises `CallFailed`."""
         self._returned = None
         self._channel.basic_publish(
             self._broker.exchange,
@@ -108,7 +108,7 @@ class BrokerConnection:
         self._run(seconds)
 
     def is_usable(self) -> bool:
-        """Whether nothing has ended the connection or its channel since it was used last."""
+        """Return whether the connection and its channel are still open."""
         with contextlib.suppress(CallFailed):
             self._run(0)
         return bool(self._channel.is_open)
@@ -126,7 +126,7 @@ class BrokerConnection:
             self._handle.shutdown(socket.SHUT_RDWR)
         self._handle.close()
         if self._connection is not None and not self._connection.is_closed:
-            # The connection is down, so pika notices at once and puts its own things away.
+            # The connection is shut down, so pika notices at once and releases what it holds.
             self._run_quietly()
         self._socket.close()
         self._loop.close()
@@ -141,7 +141,7 @@ class BrokerConnection:
 
     def _run_quietly(self) -> None:
         with contextlib.suppress(CallFailed):
-            self._run(GOODBYE_SECONDS)
+            self._run(CLOSE_SECONDS)
 
     def _end(self, failure: CallFailed | None = None) -> None:
         """End the wait. Only the first call counts: after a refusal the connection is closed too."""
@@ -175,7 +175,7 @@ class BrokerConnection:
             text = f"The broker's certificate is not accepted: {result.verify_message}."
             self._end(CallFailed("tls", text))
         elif isinstance(result, ssl.SSLError):
-            self._end(CallFailed("tls", "No TLS with the broker: the handshake failed."))
+            self._end(CallFailed("tls", "The TLS handshake with the broker failed."))
         elif isinstance(result, BaseException):
             self._end(ConnectionLost())
 
@@ -191,11 +191,11 @@ class BrokerConnection:
         if isinstance(frame.method, pika.spec.Basic.Ack):
             self._end(self._returned)
         else:
-            text = "The broker could not keep the event (basic.nack)."
+            text = "The broker could not store the event (basic.nack)."
             self._end(CallFailed("broker_refused", text))
 
     def _on_return(self, _channel: Any, method: Any, _properties: Any, _body: bytes) -> None:
-        # The confirmation still comes: the broker has done what it could.
+        # The confirmation still comes after it.
         self._returned = CallFailed(
             "unroutable",
             f"No queue is bound to the exchange {self._broker.exchange!r} for {method.routing_key}.",
@@ -212,16 +212,16 @@ class BrokerConnection:
 
 
 def _login_failure(error: BaseException, broker: Broker) -> CallFailed:
-    """The reason without the broker's own words, which name the user."""
+    """Return the reason without the broker's text, which names the user."""
     known = pika.exceptions
     if isinstance(error, known.AuthenticationError | known.ProbableAuthenticationError):
         return CallFailed("login_refused", "The broker does not accept the user and password.")
     if isinstance(error, known.ProbableAccessDeniedError | known.ConnectionClosedByBroker):
-        text = f"The broker does not let this user into the virtual host {broker.virtual_host!r}."
+        text = f"The broker denies this user access to the virtual host {broker.virtual_host!r}."
         return CallFailed("login_refused", text)
     if isinstance(error, known.StreamLostError):
         return ConnectionLost()
-    return CallFailed("protocol", "What answers there does not speak AMQP 0-9-1.")
+    return CallFailed("protocol", "The server at this address does not speak AMQP 0-9-1.")
 
 
 def _channel_failure(error: BaseException, broker: Broker) -> CallFailed:

@@ -20,7 +20,7 @@ from .signing import key_of, signature
 
 
 class Unsent(Enum):
-    """Instead of a result: nothing was sent, and the delivery is due again."""
+    """The result of an attempt in which nothing was sent: the delivery is due again."""
 
     GIVEN_BACK = "given back"
 
@@ -29,7 +29,7 @@ OnResult = Callable[[AttemptResult | Unsent | None], None]
 
 
 class Carriers:
-    """The ways to an endpoint; one for a process, to be used by many threads at once."""
+    """The connections to endpoints, by HTTP and RabbitMQ. One for each process; many threads may use it at once."""
 
     def __init__(self, guard: Guard) -> None:
         self.http = Transport(guard)
@@ -37,7 +37,7 @@ class Carriers:
         self.queues = Queues()
 
     def close(self) -> None:
-        """Break off HTTP requests that still run, and close all idle connections."""
+        """Abort HTTP requests that still run, and close all idle connections."""
         self.http.close()
         self.rabbitmq.close()
 
@@ -45,10 +45,10 @@ class Carriers:
 def begin(
     claimed: Claimed, carriers: Carriers, timeout_seconds: float, now: datetime, on_result: OnResult
 ) -> OutgoingEvent:
-    """Begin to send the claimed delivery's event, and return what is sent: the exact bytes that are stored.
+    """Begin to send the event of a claimed delivery, and return what is sent: exactly the bytes that are stored.
 
-    `on_result` gets the result once, from a thread that it must not hold up: `None` after a fault of ours. The one
-    place that knows how an endpoint is reached: by HTTP, or by RabbitMQ where its URL says so, one after another.
+    `on_result` is called once, with `None` after an internal error, from a thread that it must not block. Only this
+    function knows how an endpoint is reached: by HTTP, or by RabbitMQ if its URL says so, one event after another.
     """
     outgoing = _outgoing(claimed, int(now.timestamp()))
     done = partial(_report, on_result)
@@ -82,7 +82,7 @@ def _publish(
     publish = partial(publisher.publish, claimed.url, outgoing, seconds)
     result = steps.attempt(f"deliver {claimed.delivery_id}", publish)
     done(result)
-    # What the broker says of this event alone holds up no other.
+    # An error of this event alone does not hold up the next ones.
     return result is not None and (result.is_success or result.error in retries.OF_THE_EVENT)
 
 
@@ -93,5 +93,5 @@ def _report(on_result: OnResult, result: AttemptResult | None) -> None:
 
 
 def _kind(result: AttemptResult) -> str:
-    """For counting: `2xx` and so on by status code, or the error's class."""
+    """Return the label for the metrics: `2xx` and so on for a status code, or the error's class."""
     return result.error or f"{(result.status_code or 0) // 100}xx"

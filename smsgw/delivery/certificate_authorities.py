@@ -8,22 +8,22 @@ from typing import IO
 
 import certifi
 
-# How OpenSSL finds a certificate in a folder: by a hash of its name.
+# OpenSSL finds a certificate in a folder by a hash of its name.
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 
 
 def context() -> ssl.SSLContext:
-    """For Python's TLS."""
+    """Return the authorities for Python's TLS."""
     made = ssl.create_default_context()
     made.load_verify_locations(certifi.where())
     return made
 
 
 def file() -> IO[bytes]:
-    """For libcurl's TLS: all in one file without a name, gone when it is closed or the process ends.
+    """Return the authorities for libcurl's TLS in one file without a name, which is gone when it is closed.
 
-    One, because libcurl keeps what it has read of a file for the next connection, but not what is in a folder.
-    Without a name, so that nobody tidies it away in the meantime.
+    It is one file because libcurl caches what it has read from a file for the next connection, but not from a folder.
+    It has no name so that nobody deletes it in the meantime.
     """
     made = tempfile.TemporaryFile()  # noqa: SIM115
     made.writelines(path.read_bytes() + b"\n" for path in _sources())

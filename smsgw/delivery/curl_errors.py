@@ -16,7 +16,7 @@ _NOT_HTTP = "protocol", "The receiver's answer is not HTTP."
 _OTHER = "connection_failed", "The request could not be made (libcurl's error {code})."
 _CAUSES = {
     pycurl.E_COULDNT_RESOLVE_HOST: ("dns", "{host} cannot be found: no address in the DNS."),
-    pycurl.E_OK: _LOST,  # libcurl takes a header that breaks off for a whole one
+    pycurl.E_OK: _LOST,  # libcurl takes an incomplete header for a complete one
     pycurl.E_GOT_NOTHING: _LOST,
     pycurl.E_SEND_ERROR: _LOST,
     pycurl.E_RECV_ERROR: _LOST,
@@ -25,10 +25,10 @@ _CAUSES = {
         "tls",
         "The receiver's certificate is not accepted: {reason}.",
     ),
-    pycurl.E_SSL_CONNECT_ERROR: ("tls", "No TLS with the receiver: {reason}."),
+    pycurl.E_SSL_CONNECT_ERROR: ("tls", "The TLS connection with the receiver failed: {reason}."),
     pycurl.E_UNSUPPORTED_PROTOCOL: _NOT_HTTP,
     pycurl.E_FTP_WEIRD_SERVER_REPLY: _NOT_HTTP,
-    pycurl.E_WRITE_ERROR: _NOT_HTTP,  # more header than we take
+    pycurl.E_WRITE_ERROR: _NOT_HTTP,  # the header is larger than we accept
     TOO_LARGE: _NOT_HTTP,
     pycurl.E_URL_MALFORMAT: ("invalid_url", "The URL cannot be used."),
 }
@@ -37,7 +37,7 @@ _REASON = re.compile(r"(?:.*(?:: |routines::))?(.+?)(?: \(\d+\))?$")
 
 @dataclass(frozen=True)
 class Way:
-    """How far a request could get: `refused` are the addresses it may not be sent to, unless `is_open` to another."""
+    """Where a request went: `refused` are the addresses it may not use, `is_open` says that another was allowed."""
 
     scheme: str
     host: str
@@ -47,7 +47,7 @@ class Way:
 
 
 def explained(curl: pycurl.Curl, code: int, why: str, way: Way) -> tuple[str, str]:
-    """The short class and a sentence, made here: libcurl's own `why` may hold more of the URL than its host."""
+    """Return the error's class and a sentence of ours: libcurl's `why` may contain more of the URL than its host."""
     number = curl.getinfo(pycurl.OS_ERRNO)
     if code == pycurl.E_OPERATION_TIMEDOUT:
         return "timeout", _lateness(curl, way)
@@ -77,6 +77,6 @@ def _no_connection(number: int, way: Way) -> tuple[str, str]:
 
 
 def _reason(why: str) -> str:
-    """What libcurl says of TLS without the places and numbers before and after it."""
+    """Return libcurl's reason for a TLS error without the function names and numbers around it."""
     found = _REASON.search(why)
     return found.group(1) if found else "the handshake failed"

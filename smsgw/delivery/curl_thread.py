@@ -14,67 +14,67 @@ from ..core.webhooks.retries import AttemptResult
 from . import steps
 
 KEPT_CONNECTIONS = 128
-GOODBYE_SECONDS = 1.0
+CLOSE_SECONDS = 1.0
 
 
 class Transfer(Protocol):
-    """A request and its answer. The wire's thread calls it, so nothing in it may wait.
+    """A request and its answer. Its methods run in the thread of `CurlThread`, so they must not block.
 
-    `is_unsent` says after `result` that nothing was sent: it begins again instead of being reported.
+    If `is_unsent` is set after `result`, nothing was sent, and the request begins again instead of being reported.
     """
 
     is_unsent: bool
 
     def begin(self) -> pycurl.Curl:
-        """A handle with all that libcurl has to know."""
+        """Return a handle with all options set."""
 
     def result(self, curl: pycurl.Curl, code: int, why: str) -> AttemptResult:
-        """What came of it. `code` is libcurl's (`CURLE`), 0 if all went well; `why` is what it says to that."""
+        """Return the result. `code` is libcurl's (`CURLE`), 0 for success; `why` is its text for it."""
 
     def on_result(self, result: AttemptResult | None) -> None:
-        """Called once, with `None` for a fault of ours, which has been logged; never after the wire's `close`."""
+        """Receive the result, once: `None` after an internal error, which was logged. Not called after `close`."""
 
 
-class Wire:
-    """Makes any number of exchanges, handed in by any thread. Keeps connections alive between them.
+class CurlThread:
+    """Makes any number of requests at once, added by any thread. Keeps connections alive between them.
 
-    libcurl says which sockets it waits for and until when; the thread waits for them, and for what is handed in.
+    libcurl says which sockets it waits for and until when. The thread waits for them, and for new requests.
     """
 
     def __init__(self) -> None:
-        self._handed: deque[Transfer] = deque()
+        self._added: deque[Transfer] = deque()
         self._running: dict[pycurl.Curl, Transfer] = {}
         self._watched: set[int] = set()
         self._is_awake = self._is_closing = False
         self._is_quiet = threading.Event()
         self._due_at: float | None = None
-        self._ear, self._bell = socket.socketpair()
+        self._wake_reader, self._wake_writer = socket.socketpair()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._ear, selectors.EVENT_READ)
+        self._selector.register(self._wake_reader, selectors.EVENT_READ)
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
         self._multi.setopt(pycurl.M_MAXCONNECTS, KEPT_CONNECTIONS)
-        threading.Thread(target=self._work, name="wire", daemon=True).start()
+        threading.Thread(target=self._work, name="smsgw-curl", daemon=True).start()
 
     def send(self, exchange: Transfer) -> None:
-        """Begin it; return at once."""
-        self._handed.append(exchange)
+        """Begin the request in the thread, and return at once."""
+        self._added.append(exchange)
         self._wake()
 
     def close(self) -> None:
-        """Break off what runs, without calling back, and close all connections."""
+        """Abort all requests without calling `on_result`, and close all connections."""
         if not self._is_closing:
             self._is_closing = True
             self._wake()
-            self._is_quiet.wait(GOODBYE_SECONDS)
-            self._ear.close()
-            self._bell.close()
+            self._is_quiet.wait(CLOSE_SECONDS)
+            self._wake_reader.close()
+            self._wake_writer.close()
 
     def _wake(self) -> None:
         if not self._is_awake:
             self._is_awake = True
-            self._bell.send(b"!")
+            self._wake_writer.send(b"!")
 
     def _work(self) -> None:
         while not self._is_closing:
@@ -83,14 +83,14 @@ class Wire:
             self._multi.remove_handle(curl)
         self._running.clear()
         self._is_quiet.set()
-        # Waits for the DNS where it still owes an answer, which is why nobody waits for this.
+        # This waits for DNS queries that are still running, so `close` does not wait for it.
         self._multi.close()
         self._selector.close()
 
     def _drive(self) -> None:
         for key, events in self._selector.select(self._patience()):
-            if key.fileobj is self._ear:
-                self._begin_handed()
+            if key.fileobj is self._wake_reader:
+                self._begin_added()
             else:
                 self._multi.socket_action(key.fd, events)
         if self._due_at is not None and self._due_at <= time.monotonic():
@@ -101,11 +101,11 @@ class Wire:
     def _patience(self) -> float | None:
         return None if self._due_at is None else max(0.0, self._due_at - time.monotonic())
 
-    def _begin_handed(self) -> None:
-        self._ear.recv(64)
-        self._is_awake = False  # before looking, so that what comes in meanwhile wakes it again
-        while self._handed:
-            self._begin(self._handed.popleft())
+    def _begin_added(self) -> None:
+        self._wake_reader.recv(64)
+        self._is_awake = False  # before the queue is read, so that a request added meanwhile wakes the thread again
+        while self._added:
+            self._begin(self._added.popleft())
 
     def _begin(self, exchange: Transfer) -> None:
         curl = steps.attempt("begin a request", exchange.begin)
@@ -150,4 +150,4 @@ class Wire:
 
 
 def _report(exchange: Transfer, result: AttemptResult | None) -> None:
-    steps.attempt("tell of a result", partial(exchange.on_result, result))
+    steps.attempt("report a result", partial(exchange.on_result, result))

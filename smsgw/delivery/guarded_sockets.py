@@ -15,7 +15,7 @@ CONNECT_SECONDS = 5.0
 
 
 class CallFailed(Exception):
-    """There is no connection: `error` is the short class, `detail` is for people."""
+    """A failed connection or call: `error` is the short class, `detail` a sentence for people."""
 
     def __init__(self, error: str, detail: str) -> None:
         super().__init__(detail)
@@ -24,9 +24,9 @@ class CallFailed(Exception):
 
 
 class GuardedConnection:
-    """One request while it runs: where it may go, until when, and the connection it holds.
+    """A connection for one call: to which addresses it may go, and until when.
 
-    The watchdog shuts the connection down at the deadline, whatever the request waits for at that moment.
+    The watchdog shuts the connection down at the deadline, whatever the call is waiting for.
     """
 
     def __init__(self, guard: Guard, resolve: Resolve, watchdog: Watchdog, seconds: float) -> None:
@@ -53,11 +53,11 @@ class GuardedConnection:
             self._disconnect()
 
     def remaining(self) -> float:
-        """Seconds until the deadline; never 0, which sockets take for "do not wait"."""
+        """Return the seconds until the deadline; never 0, which sockets take for "do not wait"."""
         return max(0.001, self.deadline - time.monotonic())
 
     def connect(self, scheme: str, host: str, port: int) -> socket.socket:
-        """A connected socket. One lookup is both checked and used, so a name cannot change in between.
+        """Return a connected socket. It uses the addresses that were checked, so the DNS cannot change in between.
 
         Raises `CallFailed`.
         """
@@ -69,7 +69,7 @@ class GuardedConnection:
         return self._first_that_answers(usable, host)
 
     def watch(self, sock: socket.socket) -> None:
-        """Make this the connection to shut down. A duplicate, because TLS takes the socket's own number away."""
+        """Watch this connection. Keeps a duplicate, because TLS takes the socket's descriptor over."""
         with self._lock:
             self._disconnect()
             self._line = socket.socket(fileno=os.dup(sock.fileno()))
@@ -77,14 +77,14 @@ class GuardedConnection:
                 _shut_down(self._line)
 
     def expire(self) -> None:
-        """The deadline is here: shut the connection down."""
+        """Shut the connection down at the deadline."""
         with self._lock:
             self.is_over = True
             if self._line is not None:
                 _shut_down(self._line)
 
     def _look_up(self, host: str, port: int) -> list[tuple[Any, ...]]:
-        # The system's resolver cannot be interrupted: it gets a separate thread, left behind if it is late.
+        # The system's resolver cannot be interrupted, so it runs in a separate thread, abandoned if it is late.
         answers: queue.SimpleQueue[list[tuple[Any, ...]] | None] = queue.SimpleQueue()
         arguments = (self._resolve, host.strip("[]"), port, answers)
         threading.Thread(target=_ask, args=arguments, daemon=True).start()
@@ -144,4 +144,4 @@ def _shut_down(connection: socket.socket) -> None:
     try:
         connection.shutdown(socket.SHUT_RDWR)
     except OSError:
-        return  # the other side was faster
+        return  # the other side has closed it already

@@ -12,18 +12,16 @@ SWITCHING = 101
 
 @dataclass(frozen=True)
 class Head:
-    """An answer's status and its header, with names in lower case."""
+    """The status and header of an answer, with names in lower case."""
 
     status_code: int
     header: Mapping[str, str]
 
 
 def head_of(received: bytes) -> Head | None:
-    """The head of the answer proper, which may follow some 1xx; `None` while it is not there in whole.
+    """Return the head of the final answer, which may follow some 1xx; `None` while it is incomplete.
 
-    101 is one, as nothing in HTTP comes after it.
-
-    `received` are the lines that libcurl has taken for heads: it has checked each of them.
+    101 counts as final, because nothing in HTTP comes after it. `received` are header lines that libcurl has checked.
     """
     text = received.decode("latin-1").replace("\r\n", "\n")
     while text:
@@ -36,16 +34,16 @@ def head_of(received: bytes) -> Head | None:
 
 
 def text_of(body: bytes, head: Head) -> str:
-    """What the log shows of a body, which may end anywhere. PostgreSQL takes no NUL."""
+    """Return the text of a body for the log. The body may be cut anywhere. PostgreSQL takes no NUL."""
     if head.header.get("content-encoding", "identity").lower() != "identity":
         return "(compressed, though we asked for identity)" if body else ""
     return body.decode("utf-8", "replace").replace("\x00", "")
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
-    """Seconds to wait by a `Retry-After` header (RFC 9110 10.2.3), which is seconds or a date.
+    """Return the seconds to wait by a `Retry-After` header (RFC 9110 10.2.3), which holds seconds or a date.
 
-    `None` without the header and for nonsense; 0 for a date that has passed.
+    `None` for no header or an invalid one; 0 for a date that has passed.
     """
     if header is None:
         return None

@@ -1,4 +1,4 @@
-"""Makes one HTTP request with libcurl: its options, allowed addresses, and the part of the answer we keep."""
+"""Makes one HTTP request with libcurl: its options, its allowed addresses, and the part of the answer that is kept."""
 
 import socket
 import time
@@ -27,13 +27,13 @@ OWN_HEADERS = {
     "Accept-Encoding": "identity",
     "Accept": "*/*",
     "Connection": "keep-alive",
-    "Expect": "",  # or libcurl asks before it sends a large body
+    "Expect": "",  # otherwise libcurl asks before it sends a large body
 }
 OPTIONS = {
     pycurl.NOSIGNAL: True,
     pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
     pycurl.PATH_AS_IS: True,
-    pycurl.PROXY: "",  # and none from the environment
+    pycurl.PROXY: "",  # no proxy from the environment either
     pycurl.CONNECTTIMEOUT_MS: int(1000 * CONNECT_SECONDS),
     pycurl.DNS_CACHE_TIMEOUT: 0,
     # Servers close idle connections after 2 s (gunicorn), 5 s (Node, uvicorn, Apache) or more; a request sent at
@@ -44,7 +44,7 @@ OPTIONS = {
 
 @dataclass(frozen=True)
 class Request:
-    """A POST; `url` holds no user and password, `seconds` is all the time it has."""
+    """A POST. `url` has no user and password, `seconds` is the time limit for all of it."""
 
     url: str
     scheme: str
@@ -55,9 +55,9 @@ class Request:
 
 
 class Exchange:
-    """A request, what has come of it so far, and whom to call at the end. `options` come on top of `OPTIONS`.
+    """A request, the part of its answer received so far, and `on_result`. `options` are added to `OPTIONS`.
 
-    `is_unsent`: nothing was sent, because the kept connection had ended, and it is to begin again with a new one.
+    `is_unsent` says that nothing was sent, because the kept connection had ended: begin again with a new one.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Exchange:
         self._is_sent = False
 
     def begin(self) -> pycurl.Curl:
-        """A handle with all that libcurl has to know."""
+        """Return a handle with all options set."""
         request, curl = self._request, pycurl.Curl()
         begins_again, self.is_unsent = self.is_unsent, False
         headers = {**OWN_HEADERS, **request.headers}
@@ -106,7 +106,7 @@ class Exchange:
         return curl
 
     def result(self, curl: pycurl.Curl, code: int, why: str) -> AttemptResult:
-        """What came of it. With a whole header the status counts, whatever became of the body."""
+        """Return the result. Once the header is complete its status counts, whatever happened to the body."""
         self._kept.note(curl)
         made = partial(AttemptResult, started_at=self._started_at, duration_seconds=self._seconds())
         head = head_of(bytes(self._heads))
@@ -120,7 +120,7 @@ class Exchange:
         return made(status_code=head.status_code, response_text=text, retry_after_seconds=wait)
 
     def _open(self, _purpose: int, address: Any) -> "_Lent | int":
-        """A socket for the address that libcurl is about to connect to, if it may: no name can change in between."""
+        """Return a socket for the address that libcurl connects to, if allowed: the DNS cannot change in between."""
         return steps.attempt("open a socket", partial(self._opened, address)) or pycurl.SOCKET_BAD
 
     def _opened(self, address: Any) -> "_Lent | None":
@@ -132,10 +132,10 @@ class Exchange:
         return _Lent(address.family, address.socktype, address.protocol)
 
     def _permit_once(self, *addresses: Any) -> int:
-        """Called before libcurl sends the request: lets it be sent once, and not on a connection that has ended.
+        """Let libcurl send the request once, and not on a connection that has ended. Called before it sends.
 
-        Where a kept connection ends before the answer begins, libcurl repeats the request on the next one, up to five
-        times and without a word, although the receiver may have read each. One attempt is one request.
+        Where a kept connection ends before the answer begins, libcurl silently repeats the request on the next one, up
+        to five times, although the receiver may have read each. One attempt is one request.
         """
         is_kept = not self._is_open
         self.is_unsent = not self._is_sent and is_kept and self._kept.has_ended(addresses)
@@ -148,19 +148,19 @@ class Exchange:
         return time.monotonic() - self._began
 
     def _keep_head(self, line: bytes) -> int:
-        """Take a line of the header; by taking none it ends the transfer."""
+        """Keep a line of the header. Returns 0, which ends the transfer, where the header is too large."""
         self._heads += line
         return len(line) if len(self._heads) <= HEAD_BYTES else 0
 
     def _keep_body(self, piece: bytes) -> int:
-        """Take the beginning of the body; by taking less than it was given it ends the transfer."""
+        """Keep the beginning of the body. Returns less than it got, to end the transfer, where the body is larger."""
         kept = piece[: KEPT_BYTES - len(self._body)]
         self._body += kept
         return len(kept)
 
 
 class _Lent(socket.socket):
-    """libcurl takes a duplicate of it; this one is closed as soon as nobody uses it any more."""
+    """A socket of which libcurl takes a duplicate. This one closes as soon as nothing refers to it."""
 
     def __del__(self) -> None:
         self.close()

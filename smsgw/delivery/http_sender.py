@@ -1,4 +1,4 @@
-"""Sends HTTP requests to webhook endpoints, each at a bounded cost whatever the receiver does."""
+"""Sends HTTP requests to webhook endpoints, at a bounded cost whatever the receiver does."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from .. import clock
 from ..addresses import Guard
 from ..core.webhooks.retries import AttemptResult
 from . import certificate_authorities
-from .curl_thread import Wire
+from .curl_thread import CurlThread
 from .http_request import Exchange, Request
 from .kept_connections import KeptConnections
 
 
 class Transport:
-    """Sends requests; one for a process, to be used by many threads at once.
+    """Sends requests. One for each process; many threads may use it at once.
 
-    Keeps connections alive between requests. Follows no redirects, knows no cookies, and reads neither proxies
-    nor passwords from the environment. Certificates are checked against the system's authorities (`SSL_CERT_FILE`
-    too) and certifi's, unless a file with others is given. `names` are known without the DNS, as in libcurl's
-    option RESOLVE: `host:port:address,address`.
+    Keeps connections alive between requests. Follows no redirects, keeps no cookies, and reads neither proxies nor
+    passwords from the environment. Checks certificates against the system's authorities (`SSL_CERT_FILE` too) and
+    certifi's, unless another file is given. `names` are resolved without the DNS, in the form of libcurl's option
+    RESOLVE: `host:port:address,address`.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Transport:
         trusts = trusted or f"/dev/fd/{self._authorities.fileno()}"
         self._options = {pycurl.CAINFO: trusts, pycurl.RESOLVE: list(names)}
         self._kept = KeptConnections()
-        self._wire = Wire()
+        self._requests = CurlThread()
 
     def post(
         self,
@@ -51,11 +51,11 @@ class Transport:
         timeout_seconds: float,
         on_result: Callable[[AttemptResult | None], None],
     ) -> None:
-        """Begin to send `body`, and `on_result` what came of it, at the latest `timeout_seconds` from now.
+        """Begin to send `body`. `on_result` gets the result at the latest `timeout_seconds` from now.
 
-        A network that fails is an `AttemptResult`, not an exception. The deadline is by the wall clock and covers
-        everything, the DNS included. `on_result` is called once, by a thread that it must not hold up, and with `None`
-        after a fault of ours, which has been logged.
+        A network error is an `AttemptResult`, not an exception. The deadline covers all of it, the DNS too.
+        `on_result` is called once, with `None` after an internal error, which was logged, from a thread that it must
+        not block.
         """
         try:
             target = _target(url)
@@ -79,17 +79,17 @@ class Transport:
             timeout_seconds,
         )
         exchange = Exchange(request, self._guard, self._options, self._now, self._kept, on_result)
-        self._wire.send(exchange)
+        self._requests.send(exchange)
 
     def close(self) -> None:
-        """Break off what still runs, without a word to those who wait for it, and close all connections."""
-        self._wire.close()
+        """Abort the requests that still run without calling `on_result`, and close all connections."""
+        self._requests.close()
         self._authorities.close()
 
 
 @dataclass(frozen=True)
 class _Target:
-    """Where a URL leads, without its user and password, which are a header in `login`."""
+    """The parts of a URL. User and password are not in `url`, but as a header in `login`."""
 
     url: str
     scheme: str
@@ -99,7 +99,7 @@ class _Target:
 
 @lru_cache(maxsize=1024)
 def _target(url: str) -> _Target:
-    """What requests makes of the URL: it knows IDNA, odd characters and passwords. Once for many requests.
+    """Return the URL as the library requests prepares it, which handles IDNA, special characters and passwords. Cached.
 
     Raises `ValueError`.
     """

@@ -1,4 +1,4 @@
-"""Keeps the attempts that this worker has begun and that have not ended."""
+"""Keeps the attempts that this worker has begun and not finished."""
 
 import logging
 import math
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class InFlight:
-    """Attempts from their beginning, by `begin`, to their end. `begin` and `ended` are for one thread."""
+    """The attempts between `begin` and their end. Only one thread may call `begin` and `ended`."""
 
     def __init__(self, begin: Callable[[Claimed, OnResult], object]) -> None:
         self._begin = begin
@@ -34,12 +34,12 @@ class InFlight:
 
     @property
     def slow_count(self) -> int:
-        """How many of them are for endpoints that ran into the timeout."""
+        """Return how many of them are for endpoints that have run into the timeout."""
         with self._lock:
             return sum(claimed.is_slow for claimed in self._running.values())
 
     def begin(self, claimed: Claimed) -> None:
-        """Begin an attempt; it ends by itself, in a thread of its carrier."""
+        """Begin an attempt, which ends by itself in a thread of its carrier."""
         with self._lock:
             self._running[claimed.delivery_id, claimed.claim] = claimed
         on_result = partial(self._report, claimed)
@@ -48,10 +48,10 @@ class InFlight:
             on_result(None)
 
     def ended(self, patience_seconds: float) -> list[Finished]:
-        """What has ended since the last call; waits for the first of them, or for `wake`.
+        """Return the attempts that have ended since the last call. Waits for the first one, or for `wake`.
 
-        Then for a moment more, if others are in flight: few at a time cost much more to settle. Without what failed
-        by a fault of ours: that is left to its lease.
+        If others are in flight it waits a moment longer, because settling few at a time costs much more. Attempts that
+        ended with an internal error are left out: their leases run out.
         """
         finished: list[Finished] = []
         until = math.inf
@@ -64,7 +64,7 @@ class InFlight:
         return finished
 
     def wake(self) -> None:
-        """Make `ended` return; for any thread."""
+        """Make `ended` return. Any thread may call it."""
         self._ended.put(None)
 
     def _report(self, claimed: Claimed, result: AttemptResult | Unsent | None) -> None:
@@ -73,6 +73,6 @@ class InFlight:
         if result is None:
             log.error("delivery %s is left to its lease", claimed.delivery_id)
         with self._lock:
-            # Both at once: what is not in flight any more has been put down.
+            # Both under the lock: an attempt that is no longer in flight is among those that have ended.
             del self._running[claimed.delivery_id, claimed.claim]
             self._ended.put(None if result is None else finished)

@@ -1,4 +1,4 @@
-"""Checks whether the other side has closed an idle libcurl connection before it is used again."""
+"""Checks, before an idle connection is used again, whether the other side has closed it."""
 
 import select
 
@@ -9,7 +9,7 @@ Addresses = tuple[str, str, int, int]
 
 
 class KeptConnections:
-    """The descriptors of idle connections by their addresses. For the thread that drives libcurl.
+    """The descriptors of idle connections by their addresses. For the thread that runs libcurl.
 
     libcurl looks at an idle connection once a second at most, and otherwise finds out by sending a request on it.
     """
@@ -18,7 +18,7 @@ class KeptConnections:
         self._descriptors: dict[Addresses, int] = {}
 
     def note(self, curl: pycurl.Curl) -> None:
-        """Remember the connection of a transfer that is done and still in its multi handle."""
+        """Remember the connection of a finished transfer that is still in its multi handle."""
         descriptor = curl.getinfo(pycurl.ACTIVESOCKET)
         if descriptor < 0:
             return
@@ -32,7 +32,7 @@ class KeptConnections:
             del self._descriptors[next(iter(self._descriptors))]
 
     def has_ended(self, addresses: Addresses) -> bool:
-        """Whether there is something to read on the idle connection that is about to be used: its end, or nonsense."""
+        """Return whether there is something to read on the idle connection: its end, or bytes that nobody asked for."""
         descriptor = self._descriptors.pop(addresses, None)
         if descriptor is None:
             return False

@@ -17,15 +17,15 @@ from ..store.db import Database
 from . import steps
 
 TICK_SECONDS = 1.0
-# Where there is more to do the next round comes sooner, so that others can write in between.
+# Where there is more to do the next run comes sooner; the pause lets others write in between.
 BUSY_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class PeriodicTask:
-    """A task that is due every `every_seconds`. `work` returns how much it found; after a find it is due again at once.
+    """A task that is due every `every_seconds`, and at once after `work` has returned that it found something.
 
-    Where finding it takes long, `is_worth_while` looks first, in no transaction.
+    Where the search takes long, `is_worth_while` checks first, without a transaction.
     """
 
     name: str
@@ -56,7 +56,7 @@ class PeriodicTasks:
             stop.wait(BUSY_SECONDS if has_more else TICK_SECONDS)
 
     def tick(self, moment: float, stop: threading.Event) -> bool:
-        """Run each task that is due at `moment`, in seconds of any steady clock; return whether one is due again."""
+        """Run each task that is due at `moment`, in seconds of a monotonic clock. Returns whether one is due again."""
         has_more = False
         for task in self._tasks:
             if stop.is_set() or self._due[task.name] > moment:

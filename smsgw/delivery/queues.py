@@ -1,4 +1,4 @@
-"""Publishes the events of one endpoint one after another, in the order in which they are handed in."""
+"""Publishes the events of one endpoint one after another, in the order in which they were added."""
 
 import threading
 import time
@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-# What has not begun by then is given back: its lease has to outlast its attempt.
+# A job that has not begun by then is given back, because its lease has to outlast its attempt.
 BEGIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Job:
-    """One delivery of a claim: `publish` says whether the next may follow; `give_back` is called instead of it."""
+    """A delivery of a claim. Either `publish` is called, which returns whether the next may follow, or `give_back`."""
 
     endpoint_id: str
     claim: str
@@ -23,7 +23,7 @@ class Job:
 class Queues:
     """A queue with a thread for each endpoint that has something to publish.
 
-    After one that failed because of the endpoint, the rest of its claim is given back, so that none overtakes it.
+    After a delivery that failed because of the endpoint, the rest of its claim is given back: none may overtake it.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Queues:
         self._stopped: dict[str, str] = {}
 
     def add(self, job: Job) -> None:
-        """Publish it after all that were added before for its endpoint; return at once."""
+        """Queue the job after the earlier ones of its endpoint, and return at once."""
         entry = (job, time.monotonic() + BEGIN_SECONDS)
         with self._lock:
             is_running = job.endpoint_id in self._waiting

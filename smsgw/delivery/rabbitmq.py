@@ -1,4 +1,4 @@
-"""Publishes to RabbitMQ: persistent and confirmed, unroutable counts as failed, and done by the deadline."""
+"""Publishes to RabbitMQ: persistent, confirmed, and done by the deadline. An unroutable event counts as failed."""
 
 import logging
 import socket
@@ -17,15 +17,15 @@ from .watchdog import Watchdog
 
 MOST_IDLE = 16
 IDLE_SECONDS = 30.0
-# AMQP 0-9-1 counts as HTTP does: 200 is its reply-success.
-TAKEN = 200
+# AMQP 0-9-1 has reply codes like HTTP's: 200 is reply-success.
+CONFIRMED = 200
 
 
 class Publisher:
-    """Publishes events; one for a process, to be used by many threads at once.
+    """Publishes events. One for each process; many threads may use it at once.
 
-    An attempt has a connection for itself. Afterwards the connection is kept for the next one with the same URL, for
-    half a minute at most, and never more than 16 of them. Certificates are checked as for webhooks over HTTPS.
+    Each attempt has a connection to itself. Afterwards the connection is kept for the next attempt with the same URL,
+    for half a minute at most, and at most 16 are kept. Certificates are checked as for webhooks over HTTPS.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Publisher:
         resolve: Resolve = socket.getaddrinfo,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        # Its lines name users and brokers; what went wrong is in the result.
+        # pika's log lines name users and brokers, and the result says what went wrong.
         logging.getLogger("pika").setLevel(logging.CRITICAL)
         self._guard = guard
         self._resolve = resolve
@@ -45,9 +45,9 @@ class Publisher:
         self._idle: list[tuple[str, BrokerConnection, threading.Timer]] = []
 
     def publish(self, url: str, outgoing: OutgoingEvent, timeout_seconds: float) -> AttemptResult:
-        """Publish and report what came of it, at the latest `timeout_seconds` from now, the DNS included.
+        """Publish and return the result, at the latest `timeout_seconds` from now, the DNS included.
 
-        Taken (`status_code` 200) is what the broker has confirmed. Errors are those of `Transport.post`, and
+        `status_code` 200 means that the broker has confirmed the event. Errors are those of `Transport.post`, and
         `not_installed`, `unroutable` (no queue is bound for the type), `login_refused` and `broker_refused`.
         """
         started_at, began = clock.now(), time.monotonic()
@@ -86,12 +86,12 @@ class Publisher:
                         f"The broker did not confirm within {seconds:g} seconds.",
                     )
                 return None, failure.error, failure.detail
-        return TAKEN, None, None
+        return CONFIRMED, None, None
 
     def _exchange(
         self, attempt: GuardedConnection, url: str, broker: Broker, outgoing: OutgoingEvent
     ) -> None:
-        # Once in an attempt: what breaks off after the event was sent may be in the queue already.
+        # Once per attempt: an event may be in the queue already if the connection breaks after it was sent.
         kept = self._take(url)
         if kept is not None and not kept.is_usable():
             kept.disconnect()

@@ -1,4 +1,4 @@
-"""Signs by Standard Webhooks 1.0.0: HMAC-SHA256 over id, timestamp and body."""
+"""Signs events as Standard Webhooks 1.0.0 says: HMAC-SHA256 over id, timestamp and body."""
 
 import base64
 import binascii
@@ -9,9 +9,9 @@ PREFIX = "whsec_"
 
 
 def key_of(secret: str) -> bytes:
-    """The key in a secret: the decoded bytes, not the text, a mix-up that several products have shipped.
+    """Return the key in a secret: the decoded bytes, not the text, which several products use by mistake.
 
-    Raises `ValueError` unless it decodes strictly to the 24 to 64 bytes the specification asks for.
+    Raises `ValueError` unless it decodes strictly to the 24 to 64 bytes that the specification asks for.
     """
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)
@@ -23,7 +23,7 @@ def key_of(secret: str) -> bytes:
 
 
 def signature(keys: Sequence[bytes], msg_id: str, timestamp: int, body: bytes) -> str:
-    """The `webhook-signature` header: one `v1,…` for each live key, the newest first.
+    """Return the `webhook-signature` header: one `v1,…` for each valid key, the newest first.
 
     `timestamp` is the Unix second of the attempt, `body` the exact bytes that are sent.
     """

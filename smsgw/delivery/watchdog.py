@@ -6,20 +6,20 @@ from typing import Protocol
 
 
 class Watched(Protocol):
-    """Something that has to be done by `deadline`, a moment of `time.monotonic`."""
+    """Something that has to be done by `deadline`, a time of `time.monotonic`."""
 
     @property
     def deadline(self) -> float: ...
 
     def expire(self) -> None:
-        """Stop it. Must neither wait nor raise."""
+        """Stop what exceeds its deadline. Must neither block nor raise."""
 
 
 class Watchdog:
-    """Calls `expire` on what is still watched at its deadline; a timer for each would be a thread for each.
+    """Calls `expire` on whatever is still watched at its deadline. Timers would need a thread each.
 
-    The thread sleeps until the earliest deadline it knows of, so what ends in time does not even wake it. It begins
-    with the first run and ends by itself when it wakes and finds none.
+    The thread sleeps until the earliest deadline, so whatever ends in time does not wake it. It starts with the first
+    watch and ends by itself when it wakes and finds nothing to watch.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Watchdog:
         self._wakes_at: float | None = None
 
     def watch(self, run: Watched) -> None:
-        """Watch from now on."""
+        """Watch it from now on."""
         with self._changed:
             self._running.add(run)
             if self._wakes_at is None:
@@ -38,7 +38,7 @@ class Watchdog:
                 self._changed.notify()
 
     def forget(self, run: Watched) -> None:
-        """It is done: `expire` is not called after this returns."""
+        """Stop watching it: `expire` is not called after this returns."""
         with self._changed:
             self._running.discard(run)
 

@@ -1,4 +1,4 @@
-"""Claims due deliveries, has them sent, settles them, and runs the periodic tasks until it is stopped."""
+"""Claims due deliveries, sends and settles them, and runs the periodic tasks until it is stopped."""
 
 import logging
 import os
@@ -31,8 +31,8 @@ from .periodic_tasks import PeriodicTasks
 TABLES_SECONDS = 1.0
 POLL_SECONDS = 0.5
 CONTENDED_SECONDS = 0.05
-FAREWELL_SECONDS = 1.5
-# A lease outlasts the commit, the request, and what the settling may have to wait for the database.
+FINISH_SECONDS = 1.5
+# A lease outlasts the commit, the request, and the time that settling may wait for the database.
 IN_HAND = timedelta(seconds=5)
 LEASE_MARGIN = IN_HAND + timedelta(seconds=15)
 NO_THREADS = FreeThreads(0, 0)
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: Settings, on_served: Callable[[], None] = lambda: None) -> None:
-    """Run a worker in this process until SIGTERM or SIGINT, and tell when it begins. For the main thread."""
+    """Run a worker in this process until SIGTERM or SIGINT. Calls `on_served` when it begins. For the main thread."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -53,11 +53,11 @@ def run(settings: Settings, on_served: Callable[[], None] = lambda: None) -> Non
 
 
 def _wait_for_tables(database: Database, stop: threading.Event) -> None:
-    """A worker alone makes no tables, and may be there before whoever does."""
+    """Wait until the tables exist, because a worker does not create them and may start before the server does."""
     has_warned = False
     while not stop.is_set() and not steps.attempt("find the tables", database.has_tables):
         if not has_warned:
-            log.warning("the database is new: `serve` or `init` makes its tables")
+            log.warning("the database is new: waiting for `serve` or `init` to create its tables")
         has_warned = True
         stop.wait(TABLES_SECONDS)
 
@@ -86,7 +86,7 @@ class Worker:
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, and end within two seconds of it.
 
-        An attempt that is not done by then is left to its lease: the delivery is taken again later.
+        An attempt that has not ended by then is left to its lease, after which the delivery is claimed again.
         """
         log.info("worker %s has started", self.id)
         helpers = [
@@ -106,13 +106,13 @@ class Worker:
         if not finished and not steps.attempt("look for deliveries", self._is_due):
             return POLL_SECONDS
         taken = self._settle(finished, self._free_threads())
-        # Where something is due and none was had, another worker is at these endpoints at this moment.
+        # Where something is due and nothing was claimed, another worker is serving these endpoints just now.
         return CONTENDED_SECONDS if taken == 0 else POLL_SECONDS
 
     def _settle(self, finished: Sequence[Finished], free: FreeThreads) -> int | None:
         taken = steps.attempt("settle and take", lambda: self._settle_and_take(finished, free))
         if taken is None:
-            # What cannot be written down must take no other with it.
+            # One result that cannot be stored must not keep the others from being stored.
             for one in finished:
                 alone = partial(self._settle_and_take, [one], NO_THREADS)
                 steps.attempt(f"settle {one.delivery_id}", alone)
@@ -126,7 +126,7 @@ class Worker:
             return claiming.is_due(session, free, self._clock())
 
     def _settle_and_take(self, finished: Sequence[Finished], free: FreeThreads) -> int:
-        """In one transaction for all that has ended: the transaction costs more than many requests."""
+        """Settle what has finished and claim what is due, in one transaction: it costs more than many requests."""
         now = self._clock()
         with self._database.transaction() as session:
             lost = settling.settle(session, finished, self._rule, now) if finished else []
@@ -142,7 +142,7 @@ class Worker:
 
     def _hand_out(self, taken: Sequence[Claimed]) -> None:
         if taken and self._clock() > taken[0].taken_at + IN_HAND:
-            # Their leases might end before their requests do: they are due again instead.
+            # Their leases might end before their requests do, so they become due again instead.
             unsent = [Finished(one.endpoint_id, one.delivery_id, one.claim, None) for one in taken]
             self._settle(unsent, NO_THREADS)
             return
@@ -167,8 +167,8 @@ class Worker:
         listener.close()
 
     def _finish(self, helpers: list[threading.Thread]) -> None:
-        """Wait a moment for attempts that are nearly done, settle them, and break off the rest."""
-        deadline = time.monotonic() + FAREWELL_SECONDS
+        """Wait a moment for attempts that are nearly done, settle them, and abort the rest."""
+        deadline = time.monotonic() + FINISH_SECONDS
         is_over = False
         while not is_over:
             is_over = not self._in_flight or time.monotonic() >= deadline

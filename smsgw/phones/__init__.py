@@ -1,1 +1,1 @@
-"""The devices' doors, one module for each wire protocol."""
+"""Serves phones: one package for each app's protocol."""

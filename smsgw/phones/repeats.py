@@ -1,4 +1,4 @@
-"""Ids for SMS that an app brings without one, so that a repeat gets the id the first one got."""
+"""Makes ids for SMS that an app reports without one, so that a repeat gets the id of the first."""
 
 import hashlib
 import json
@@ -11,16 +11,18 @@ from ..core.messages import phone_ids
 from ..sms import phone_times
 from ..sms.texts import text_of
 
-# A clock that was never set shows an earlier year, and the same one for many SMS.
+# A phone's clock that was never set shows an earlier year, the same for many SMS.
 _FIRST_YEAR = 2000
-# Without a time of receipt an equal SMS may be a new one, which must not be lost: a repeat comes soon.
+# Without a time of receipt an equal SMS counts as a repeat only for so long. Later it may be a new SMS, which must not
+# be lost.
 _REPEATED_WITHIN = timedelta(minutes=5)
 _MINUTE = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def phone_id(session: Session, device_id: str, payload: dict[str, Any], now: datetime) -> str:
-    """The same id for the same SMS: for ever where its time of receipt tells, else for some minutes.
+    """Return the same id for the same SMS: always if it has a time of receipt, otherwise for some minutes.
+
 
     The device must be locked.
     """
@@ -33,17 +35,17 @@ def phone_id(session: Session, device_id: str, payload: dict[str, Any], now: dat
 
 
 def _recent(session: Session, device_id: str, digest: str, now: datetime) -> str:
-    """The id that an equal SMS got some minutes ago, or one of this minute."""
+    """Return the id that an equal SMS got some minutes ago, or a new one for this minute."""
     minute = (now - _EPOCH) // _MINUTE
     span = _REPEATED_WITHIN // _MINUTE
-    # Later ones too: another server's clock may be ahead.
+    # Later minutes too: another server's clock may be ahead.
     around = {f"{digest}-{minute + n}" for n in range(-span, span + 1)}
     found = phone_ids.find_latest(session, device_id, around, now - _REPEATED_WITHIN)
     return found or f"{digest}-{minute}"
 
 
 def _exact(received_at: Any) -> datetime | None:
-    """The moment of receipt where it tells an SMS from an equal one, which a date alone does not."""
+    """Return the time of receipt where it distinguishes equal SMS; a date without a time does not."""
     moment = phone_times.read(received_at)
     if moment is None or moment.year < _FIRST_YEAR:
         return None

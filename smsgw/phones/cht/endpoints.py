@@ -1,7 +1,7 @@
 """Serves the stock app, which polls one URL: it delivers what it has, and takes what is queued for it.
 
-The phone forgets its batch at any 2xx with a JSON object and repeats it for ever without one, so we answer 2xx only
-after the commit, never redirect, and put a bad item aside instead of refusing its batch.
+The phone forgets its batch at any 2xx with a JSON object and repeats it endlessly without one. So we answer 2xx only
+after the commit, never redirect, and quarantine a bad item instead of refusing its batch.
 """
 
 import codecs
@@ -61,9 +61,9 @@ _APP_VERSION = re.compile(r"medic\.gateway\.alert\S*/(\S{1,40})")
 @blueprint.get("/api/sms")
 @device_required
 def check() -> Response:
-    """Answer the phone's check of its settings: `{"medic-gateway": true}`.
+    """Answer the phone's check of its settings with `{"medic-gateway": true}`.
 
-    The app makes it whenever they are saved, and a new or emptied app cannot poll before it.
+    The app checks whenever its settings are saved. A new app, or one whose data was cleared, cannot poll before it.
     """
     login = this_device()
     if request.method == "GET":
@@ -93,14 +93,14 @@ def poll() -> Response:
 
 @blueprint.errorhandler(DeviceDisabled)
 def _refuse_disabled(error: DeviceDisabled) -> Response:
-    # At the check of its settings the phone shows a fitting text for 401 only.
+    # While it checks its settings, the phone shows a helpful text for 401 only.
     status = 401 if request.method == "GET" else 403
     return error_answer(status, error.code, error.message)
 
 
 @blueprint.errorhandler(TooMany)
 def _slow_down(error: TooMany) -> Response:
-    # At the check of its settings the phone shows a fitting text for 401 only.
+    # While it checks its settings, the phone shows a helpful text for 401 only.
     status = 401 if request.method == "GET" else 429
     answer = error_answer(status, error.code, error.message)
     answer.headers["Retry-After"] = str(error.retry_after_seconds)
@@ -124,11 +124,11 @@ def _exchange(
     unreadable: list[Unreadable],
     is_full: bool,
 ) -> list[dict[str, str]]:
-    """Run the one write transaction of a poll: keep, apply, hand out; all of it or nothing."""
+    """Run a poll's only write transaction: store SMS, apply reports, hand out messages. All happens or nothing."""
     settings = services().settings
     with services().database.transaction() as session:
         device = locking.admit(session, login, CHT)
-        # Another poll of this device was committed while this one was on its way: its words may be older.
+        # Another poll of this device was committed after this one logged in: what this one reports may be older.
         has_overlapped = device.revision != login.revision + 1
         rule = report_rules.OUT_OF_ORDER if has_overlapped else report_rules.IN_ORDER
         with writing_history(session, clock.now()) as history:
@@ -136,11 +136,11 @@ def _exchange(
             quarantine.keep(session, device.id, unreadable, history.now)
             reports.apply(session, device, updates, rule, history)
             outgoing: list[Outgoing] = []
-            # The phone of a poll from before it was set up may be another one, or have lost its data meanwhile.
+            # A poll from before the device was set up may come from another phone, or from one that has lost its data.
             if login.revision >= device.setup_revision:
                 if login.has_doubts and not is_full:
                     unconfirmed.count_poll(session, device, history)
-                # Where there was nothing for it at its login: what it reports makes nothing due.
+                # Where there was nothing to hand out at the login there is nothing now: no report makes a message due.
                 if login.may_have_work or has_overlapped:
                     outgoing = _hand_out(session, device, is_full, history)
     return [{"id": one.id, "to": one.to, "content": one.content} for one in outgoing]
@@ -149,7 +149,7 @@ def _exchange(
 def _hand_out(
     session: Session, device: Locked, is_full: bool, history: HistoryWriter
 ) -> list[Outgoing]:
-    # With so many updates there may be more, among them the confirmation of what we would hand out again.
+    # After a poll with so many updates more may follow, and confirm dispatches that we would hand out again.
     hand_out = handing_out.hand_out_new if is_full else handing_out.hand_out
     return hand_out(session, device, services().settings, history)
 
@@ -161,7 +161,7 @@ def _note_sighting(login: Login, is_quiet: bool = False) -> None:
 
 
 def _read() -> tuple[dict[str, Any], list[Unreadable]]:
-    """The body's JSON; nothing and the whole body for the quarantine where there is too much in it to be read."""
+    """Return the body's JSON; nothing, and the body for the quarantine, where it has too many items to read."""
     raw = bodies.read(MAX_BODY_BYTES)
     excess = json_limits.find_excess(raw)
     if excess is not None and raw.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{":
@@ -170,7 +170,7 @@ def _read() -> tuple[dict[str, Any], list[Unreadable]]:
 
 
 def _items(value: Any) -> list[Any]:
-    """Return the list that was sent; null, a missing key and an empty object mean an empty list."""
+    """Return the list that was sent. Null, a missing key and an empty object mean an empty list."""
     if isinstance(value, list):
         return value
     return [value] if value else []

@@ -1,1 +1,1 @@
-"""The MySMSAPio app: REST and Action Cable."""
+"""Serves the MySMSAPio app over REST and Action Cable."""

@@ -23,9 +23,9 @@ from .gateway_channel import CHANNEL, GatewayChannel
 
 PING_SECONDS = 3.0
 MOST_SUBSCRIPTIONS = 16
-# The document's has 28 characters; each is kept as long as its socket.
+# The document's identifier has 28 characters. Each is kept as long as its socket.
 MOST_IDENTIFIER = 1024
-# A device that has not sent its heartbeat by then is asked for one, before it counts as offline.
+# A device that has sent no heartbeat for so long is asked for one, before it counts as offline.
 ASK_AFTER = timedelta(seconds=90)
 
 _CLOSING_ANSWERS: dict[SocketState, Answer] = {

@@ -27,9 +27,9 @@ from . import translation
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_NAME = 200
-# The document's own number of heartbeats, one a minute, contradicts its least interval of 30 s.
+# The document's limit of one heartbeat a minute contradicts its shortest interval of 30 s.
 HEARTBEATS = Limit("heartbeat", 4, 60)
-# These two are only told, never enforced: the document's app drops an SMS whose POST fails.
+# These two are announced in headers, never enforced: the document's app drops an SMS whose POST fails.
 RECEIVED = Limit("received", 100, 60)
 REPORTED = Limit("reported", 1000, 60)
 REGISTRATIONS = Limit("registration", 10, 60)
@@ -60,9 +60,9 @@ def registerthis_device() -> Response:
     now = clock.now()
     with services().database.reading() as session:
         pairing.PHONES.check_open(session, services().settings, now)
-    standing = _count(REGISTRATIONS, refusals.network_of(request.remote_addr or ""), now)
-    if not standing.is_allowed:
-        return _refuse(standing)
+    rate = _count(REGISTRATIONS, refusals.network_of(request.remote_addr or ""), now)
+    if not rate.is_allowed:
+        return _refuse(rate)
     body = _body()
     device_id, name = _text(body, "device_id"), _text(body, "name")
     with services().database.transaction() as session:
@@ -86,17 +86,17 @@ def registerthis_device() -> Response:
 @blueprint.post("/api/v1/gateway/heartbeat")
 @device_required
 def heartbeat() -> Response:
-    """Note that the device is there."""
+    """Note that the app shows a sign of life."""
     now = clock.now()
-    standing = _count(HEARTBEATS, this_device().device_id, now)
-    if not standing.is_allowed:
-        return _refuse(standing)
+    rate = _count(HEARTBEATS, this_device().device_id, now)
+    if not rate.is_allowed:
+        return _refuse(rate)
     _body()
     with services().database.transaction() as session:
         locking.admit(session, this_device())
     services().last_seen_writer.note(this_device(), now, None, protocols.MYSMSAPIO)
     shown = {"success": True, "message": "Heartbeat received", "gateway_status": "online"}
-    return rates.add_headers(answers.answer(shown), standing)
+    return rates.add_headers(answers.answer(shown), rate)
 
 
 @blueprint.post("/api/v1/gateway/sms/received")
@@ -104,7 +104,7 @@ def heartbeat() -> Response:
 def sms_received() -> Response:
     """Store an SMS that the device received."""
     now = clock.now()
-    standing = _count(RECEIVED, this_device().device_id, now)
+    rate = _count(RECEIVED, this_device().device_id, now)
     payload = _body()
     try:
         with services().database.transaction() as session:
@@ -120,7 +120,7 @@ def sms_received() -> Response:
         "message": "SMS received and processed",
         "message_id": message_id,
     }
-    return rates.add_headers(answers.answer(shown, 201), standing)
+    return rates.add_headers(answers.answer(shown, 201), rate)
 
 
 @blueprint.post("/api/v1/gateway/sms/status")
@@ -128,13 +128,11 @@ def sms_received() -> Response:
 def sms_status() -> Response:
     """Apply a report about an SMS that the device was handed."""
     now = clock.now()
-    standing = _count(REPORTED, this_device().device_id, now)
+    rate = _count(REPORTED, this_device().device_id, now)
     payload = _body()
     with services().database.transaction() as session:
         translation.take_status(session, this_device(), payload, now)
-    return rates.add_headers(
-        answers.answer({"success": True, "message": "Status updated"}), standing
-    )
+    return rates.add_headers(answers.answer({"success": True, "message": "Status updated"}), rate)
 
 
 @blueprint.post("/api/v1/sms/send")
@@ -174,10 +172,10 @@ def _count(limit: Limit, caller: str, now: datetime) -> RateState:
         return rate_limits.count(session, limit, caller, now)
 
 
-def _refuse(standing: RateState) -> Response:
-    seconds = standing.retry_after_seconds
+def _refuse(rate: RateState) -> Response:
+    seconds = rate.retry_after_seconds
     text = f"Too many requests; try again in {seconds} seconds"
-    answer = rates.add_headers(answers.error_answer(429, "rate_limited", text), standing)
+    answer = rates.add_headers(answers.error_answer(429, "rate_limited", text), rate)
     answer.headers["Retry-After"] = str(seconds)
     return answer
 
@@ -191,7 +189,7 @@ _ERRORS = {401: "Invalid or missing API key", 413: "The request is too large"}
 
 
 def _body() -> dict[str, Any]:
-    """Return the body's JSON object, whatever its content type says; an empty body is an empty object."""
+    """Return the body's JSON object, whatever its content type is. An empty body is an empty object."""
     body = bodies.read(MAX_BODY_BYTES)
     return bodies.parse_object(body, json_reader.read_tolerantly) if body else {}
 
