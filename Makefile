@@ -10,7 +10,7 @@ export SMSGW_PORT := $(PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock wheel run test lint demo chaos powercut bench bench-full bench-quick wrk
+.PHONY: help setup lock wheel run test lint demo chaos fuzz powercut bench bench-full bench-quick wrk
 
 help:
 	@echo "make run [PORT=8000]   install what is needed, prepare the database, serve"
@@ -18,6 +18,7 @@ help:
 	@echo "make lint              ruff and mypy"
 	@echo "make demo [PORT=8000]  a drop-in for cht-gateway's demo server"
 	@echo "make chaos             rounds of faults for ten minutes, on both databases; CHAOS_SECONDS=... or CHAOS_ROUNDS=1000"
+	@echo "make fuzz              send wrong input to all there is for an hour, and print the seed; FUZZ_EXAMPLES=... FUZZ_SEED=..."
 	@echo "make powercut          cut the power at 2,000 moments, on a disk that fails now and then"
 	@echo "make bench             measure, as ratios, in ten minutes; bench-full takes hours, bench-quick a minute"
 	@echo "make setup             only install, into .venv"
@@ -65,6 +66,11 @@ demo:
 
 chaos: .venv/installed-dev
 	@CHAOS_SECONDS=$${CHAOS_SECONDS:-300} $(BIN)/python -m pytest -s tests/chaos $(ARGS)
+
+# Of each kind of input so many; the reports in all orders are always the same.
+fuzz: .venv/installed-dev
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-2000} FUZZ_EVERY=1 $(BIN)/python -m pytest -s --timeout 0 \
+		tests/fuzz tests/api/test_fuzz.py tests/phones/test_report_model.py $(ARGS)
 
 bench: .venv/installed-dev wrk
 	@$(BIN)/python -m bench.run $(ARGS)
