@@ -29,7 +29,7 @@ class UnreadableNumber(ValueError):
 
 
 def as_written(number: str) -> str:
-    """The number as a person reads it: ASCII digits, plain blanks and hyphens, without invisible marks.
+    """Return the number as a person reads it: ASCII digits, plain blanks and hyphens, without invisible marks.
 
     The apostrophe by which spreadsheets mark a text is not part of it.
     """
@@ -71,7 +71,7 @@ def _fault_of_shape(written: str) -> str:
 
 
 def _ends_like_a_decimal(packed: str) -> bool:
-    """Whether its last dot is a decimal point: `+49.30.2312500` and `+1.2025550112` are numbers, `2312500.0` is not."""
+    """Return whether its last dot is a decimal point, as in `2312500.0`, not in `+49.30.2312500` or `+1.2025550112`."""
     first, *groups = packed.rsplit("/", 1)[-1].split(".")
     if len(groups) > 1:
         before, last = groups[-2:]
@@ -85,7 +85,7 @@ def _ends_like_a_decimal(packed: str) -> bool:
 
 
 def _has_brackets_of_a_number(written: str) -> bool:
-    """Whether each bracket closes, and none stands at the end, where it would hold a remark."""
+    """Return whether each bracket closes, and none is at the end, where it would be a remark."""
     depth = 0
     for character in written:
         depth += {"(": 1, ")": -1}.get(character, 0)

@@ -39,7 +39,7 @@ class _Reading(NamedTuple):
 
 
 def normalise(number: str, region: str | None) -> str:
-    """The number in E.164 where that is certain, otherwise only freed of blanks, hyphens, dots and brackets.
+    """Return the number in E.164 where that is certain, otherwise only freed of blanks, hyphens, dots and brackets.
 
     `region` is the country (`DE`) that numbers without a country code are dialled in, or `None`. Short codes stay as
     they are. Whatever is no number, or not surely one, stays to the letter: `refusal` says why.
@@ -59,7 +59,7 @@ def normalise_sender(sender: str, region: str | None) -> str:
 
 
 def from_query(text: str) -> str:
-    """The number or name in a URL's query, where a `+` that was not written `%2B` arrives as a blank.
+    """Return the number or name in a URL's query, where a `+` that was not written `%2B` arrives as a blank.
 
     So a blank before a number was a `+`: whoever searches for `+1202…` gets that number or an error, never another.
     """
@@ -69,7 +69,7 @@ def from_query(text: str) -> str:
 
 
 def is_dialable(number: str) -> bool:
-    """Whether a phone with cht-gateway will try to send to it, instead of failing `destination.invalid`.
+    """Return whether a phone with cht-gateway will try to send to it, instead of failing `destination.invalid`.
 
     Codes such as `*144#` are for the dialler, not for SMS, and the app refuses them.
     """
@@ -77,7 +77,7 @@ def is_dialable(number: str) -> bool:
 
 
 def is_e164(number: str) -> bool:
-    """Whether it is `+`, a country code and a number, of a length that country has."""
+    """Return whether it is `+`, a country code and a number, of a length that country has."""
     if not E164.fullmatch(number):
         return False
     try:
@@ -116,7 +116,7 @@ def _normalised(number: str, region: str | None) -> str:
 
 
 def _has_trunk_zero(written: str) -> bool:
-    """Whether a `(0)` follows the country code; a number that begins with it is a national one with its zero."""
+    """Return whether a `(0)` follows the country code; a number that begins with it is a national one with its zero."""
     zero = number_shapes.TRUNK_ZERO.search(written)
     before = re.sub("[^+0-9]", "", written[: zero.start()]) if zero else ""
     if before and not re.fullmatch(r"(\+|00)[0-9]{1,3}", before):
@@ -173,7 +173,7 @@ def _national(digits: str, region: str | None) -> str | None:
 
 
 def _may_be_short(digits: str, parsed: phonenumbers.PhoneNumber) -> bool:
-    """Whether it may be a short code or lack its area code; the library does not know all short codes.
+    """Return whether it may be a short code or lack its area code; the library does not know all short codes.
 
     In Finland each second number of five digits is one of a town, in Germany most of six: without their zero both.
     """
@@ -184,14 +184,14 @@ def _may_be_short(digits: str, parsed: phonenumbers.PhoneNumber) -> bool:
 
 
 def _has_trunk_prefix(digits: str, parsed: phonenumbers.PhoneNumber) -> bool:
-    """Whether nothing is missing of how the number is dialled inside its country: `0151…` in Germany."""
+    """Return whether nothing is missing of how the number is dialled inside its country: `0151…` in Germany."""
     national = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.NATIONAL)
     # The plan of +1 writes its numbers without the 1 that may be dialled before them.
     return digits.endswith(re.sub("[^0-9]", "", national))
 
 
 def _is_of_another_country(digits: str, parsed: phonenumbers.PhoneNumber) -> bool:
-    """Whether it is a number of another country when a `+` is put before it.
+    """Return whether it is a number of another country when a `+` is put before it.
 
     `15123456789` may have been `015123456789` or `+15123456789` before a spreadsheet took it for a number.
     """

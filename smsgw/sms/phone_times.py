@@ -9,7 +9,7 @@ _SECONDS_BELOW = 10**11
 
 
 def read(value: Any) -> datetime | None:
-    """The moment that ISO 8601 (UTC where no zone is given) or a number since 1970 says; `None` for all else.
+    """Return the time of an ISO 8601 text (UTC where no zone is given) or of a number since 1970; `None` for all else.
 
     An SMS matters more than its time.
     """
@@ -25,7 +25,7 @@ def read(value: Any) -> datetime | None:
 
 
 def is_date(text: str) -> bool:
-    """Whether it is a day without a time."""
+    """Return whether the text is a date without a time."""
     try:
         date.fromisoformat(text.strip().upper())
     except ValueError:

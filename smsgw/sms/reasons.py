@@ -1,4 +1,4 @@
-"""Defines what a phone's failure reason means for a second try."""
+"""Classifies a phone's failure reasons: whether a second try may succeed."""
 
 PERMANENT = "permanent"
 TEMPORARY = "temporary"

@@ -39,7 +39,7 @@ FLAG_LETTERS = range(0x1F1E6, 0x1F200)
 
 @dataclass(frozen=True)
 class Measure:
-    """What a text costs on the radio.
+    """How many segments and units a text takes.
 
     A unit is a septet in `gsm7` and a UTF-16 code unit in `ucs2`. `units_per_segment` is the room in each of
     `segments`, `units_left` what still fits before another segment begins, and `offending` the characters that
@@ -55,7 +55,7 @@ class Measure:
 
 
 def measure(content: str) -> Measure:
-    """The encoding and the segments Android will use for this text. An empty text is one empty segment."""
+    """Return the encoding and the segments Android will use for this text. An empty text is one empty segment."""
     if BASIC.issuperset(content):  # nearly all texts, and by far the quickest to tell
         return _cut("gsm7", [1] * len(content), single=160, multi=153, offending=())
     offending = tuple(dict.fromkeys(c for c in content if c not in BASIC and c not in EXTENSION))
@@ -85,7 +85,7 @@ def _cut_ucs2(content: str, offending: tuple[str, ...]) -> Measure:
 
 
 def _ucs2_starts(content: str, units: bytes, room: int) -> list[int]:
-    """Where each segment begins, in units: Android cuts at the last cluster's start, as `SmsMessageBase` finds it."""
+    """Return where each segment begins, in units. Android cuts at the last cluster's start (`SmsMessageBase`)."""
     clusters = CLUSTER.findall(content)
     boundaries = [
         0,
@@ -98,7 +98,7 @@ def _ucs2_starts(content: str, units: bytes, room: int) -> list[int]:
 
 
 def _next_start(units: bytes, boundaries: Sequence[int], start: int, limit: int) -> int:
-    """The last boundary up to the limit; a cluster longer than a segment is cut, though no surrogate pair in it."""
+    """Return the last boundary up to the limit. A cluster longer than a segment is cut, but no surrogate pair."""
     boundary = boundaries[bisect(boundaries, limit) - 1]
     # Android steps over flags, which an old ICU did not tell apart.
     while boundary + 4 <= limit and _is_flag(units, boundary):
@@ -109,7 +109,7 @@ def _next_start(units: bytes, boundaries: Sequence[int], start: int, limit: int)
 
 
 def _is_flag(units: bytes, position: int) -> bool:
-    """Whether two letters of a flag stand here, each a surrogate pair."""
+    """Return whether two letters of a flag follow, each a surrogate pair."""
     pair = units[2 * position : 2 * position + 8].decode("utf-16-le", "replace")
     return len(pair) == 2 and all(ord(letter) in FLAG_LETTERS for letter in pair)
 
@@ -119,7 +119,7 @@ def _unit(units: bytes, position: int) -> int:
 
 
 def _fill(costs: Iterable[int], room: int) -> tuple[int, int]:
-    """Segments needed, and units in the last one: an escape is never parted from its character."""
+    """Return the segments needed and the units in the last one. An escape and its character stay in one segment."""
     segments, filled = 1, 0
     for cost in costs:
         if filled + cost > room:

@@ -43,13 +43,13 @@ MOVES: dict[str, frozenset[str]] = {
     FAILED: frozenset({ACCEPTED, SENDING, SENT, DELIVERED, FAILED}),
     DELIVERED: frozenset(),
 }
-# An SMS that went out went out, whatever else was said: `sent` lies beyond `failed`.
+# An SMS that was sent stays sent, whatever else is reported: `sent` ranks above `failed`.
 _RANKS = {DISPATCHED: 0, ACCEPTED: 1, SENDING: 2, FAILED: 3, SENT: 4, DELIVERED: 5}
 _NEGATIVE_DELIVERY_REPORT = "Delivery failed"
 
 
 def may_follow(current: str, reported: str, reason: str | None) -> bool:
-    """Whether a report that came in its order moves a dispatch from `current` to `reported`.
+    """Return whether a report that came in its order moves a dispatch from `current` to `reported`.
 
     After `sent` only a negative delivery report is a failure; everything else that says so is late.
     """
@@ -59,12 +59,12 @@ def may_follow(current: str, reported: str, reason: str | None) -> bool:
 
 
 def may_overtake(current: str, reported: str) -> bool:
-    """The same for a report from a request that overlapped another one: only forward, never back."""
+    """Return the same for a report from a request that overlapped another one: only forward, never back."""
     return _RANKS[reported] > _RANKS[current]
 
 
 def furthest(statuses: Sequence[str]) -> str:
-    """The status of the dispatch that got furthest."""
+    """Return the status of the dispatch that got furthest."""
     return max(statuses, key=_RANKS.__getitem__)
 
 
@@ -72,9 +72,9 @@ Words = TypeVar("Words", bound=Hashable)
 
 
 def without_repeat(stored: Sequence[Words], incoming: Sequence[Words]) -> list[Words]:
-    """What of `incoming` the phone has not said before.
+    """Return the part of `incoming` that the phone has not reported before.
 
-    A phone that lost our answer says the end of what it said once more, and then what is new. So the longest
+    A phone that lost our answer repeats the end of what it reported, and then adds what is new. So the longest
     beginning of `incoming` that is an end of `stored` is a repeat, and the rest is not.
     """
     for length in range(min(len(stored), len(incoming)), 0, -1):

@@ -1,17 +1,17 @@
-"""Makes texts as phones send them fit to be stored."""
+"""Makes texts from phones storable."""
 
 from typing import Any
 
 
 def storable(text: str) -> str:
-    """The text with what no database keeps (NUL, half a surrogate pair) replaced by U+FFFD."""
+    """Return the text with what no database keeps (NUL, half a surrogate pair) replaced by U+FFFD."""
     return (
         text.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     )
 
 
 def text_of(value: Any) -> str | None:
-    """The text of a JSON value: nothing is an empty one, a whole number its digits; `None` for what is no text."""
+    """Return the text of a JSON value: `""` for null, the digits of a whole number, `None` for anything else."""
     if value is None:
         return ""
     if isinstance(value, int) and not isinstance(value, bool):

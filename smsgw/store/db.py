@@ -103,7 +103,7 @@ class Database:
             yield session
 
     def has_tables(self) -> bool:
-        """Whether somebody has made the tables."""
+        """Return whether the tables exist."""
         with self._readers.connect() as connection:
             return bool(sa.inspect(connection).get_table_names())
 
@@ -134,5 +134,5 @@ def wake_up(session: Session) -> None:
 
 
 def is_postgresql(session: Session) -> bool:
-    """Whether this session talks to PostgreSQL (SQLite otherwise)."""
+    """Return whether this session talks to PostgreSQL (SQLite otherwise)."""
     return session.get_bind().dialect.name == "postgresql"

@@ -11,7 +11,7 @@ _VERIFYING = ("verify-ca", "verify-full")
 
 
 def unverified_hosts(url: str) -> list[str]:
-    """The hosts over a network whose certificate nobody checks: anybody on the way may be the database.
+    """Return the hosts on a network whose certificate is not checked, so that anybody could pose as the database.
 
     libpq itself reads the URL, several hosts and its environment variables (`PGSSLMODE`, `PGHOST`) included.
     """
@@ -28,7 +28,7 @@ def unverified_hosts(url: str) -> list[str]:
 
 
 def _defaults() -> dict[str, str]:
-    """What libpq takes from its environment variables and by itself."""
+    """Return libpq's defaults, with its environment variables."""
     return {
         option.keyword.decode(): os.fsdecode(option.val)
         for option in Conninfo.get_defaults()
@@ -37,7 +37,7 @@ def _defaults() -> dict[str, str]:
 
 
 def _is_local(host: str) -> bool:
-    """Whether it is this machine: a socket's folder, or its own address."""
+    """Return whether the host is this machine: a socket's folder, or its own address."""
     if not host or host.startswith(("/", "@")) or host.lower() == "localhost":
         return True
     try:

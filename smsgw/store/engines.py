@@ -84,18 +84,18 @@ class Servers:
 
 
 def postgresql_options(engine: Engine) -> dict[str, Any]:
-    """The options with which psycopg connects to the same database outside of the engine."""
+    """Return the options with which psycopg connects to the same database outside of the engine."""
     _, options = engine.dialect.create_connect_args(engine.url)
     return {**_patience(engine.url), **options}
 
 
 def _patience(url: URL) -> dict[str, str]:
-    """How long to wait for each host, unless the URL says it: a machine that is gone answers nothing, not even no."""
+    """Return how long to wait for each host, unless the URL says it: a machine that is down does not answer at all."""
     return {name: value for name, value in PATIENCE.items() if name not in url.query}
 
 
 def _pool(size: int) -> dict[str, Any]:
-    # The connection that was used last is used next: what it has in its memory is of use, and the others need none.
+    # The connection that was used last is used next, because its caches are warm, and the others need no memory.
     return {
         "pool_size": size,
         "max_overflow": 10,

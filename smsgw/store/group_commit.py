@@ -152,11 +152,11 @@ class _Group:
         self._closes_at = time.monotonic() + MOST_GROUP_SECONDS
 
     def is_open(self) -> bool:
-        """Whether another transaction may be added."""
+        """Return whether another transaction may be added."""
         return self.error is None and time.monotonic() < self._closes_at
 
     def join(self) -> threading.Lock:
-        """A lock that is released when the group has ended."""
+        """Return a lock that is released when the group has ended."""
         signal = _acquired()
         self.members.append(signal)
         return signal

@@ -105,7 +105,7 @@ class Insert(_IntoTable[R]):
     """Inserts rows of a class into a table: all its fields, or only those that are named."""
 
     def all(self, session: Session, rows: Sequence[R]) -> None:
-        """Insert them one after the other, at one go."""
+        """Insert the rows one after the other, with one call of the driver."""
         if rows:
             session.flush()
             connection = session.connection()
@@ -114,7 +114,7 @@ class Insert(_IntoTable[R]):
             statements.execute(connection, text.single, values)
 
     def batch(self, rows: Sequence[R]) -> RowBatch:
-        """Rows to be inserted later, with those of others."""
+        """Return the rows as a batch, to be inserted later together with others."""
         return RowBatch(self, rows)
 
     def grouped(self, connection: Connection, rows: Sequence[R]) -> None:
@@ -194,7 +194,7 @@ def _converter(
 
 
 def _is_wanted(column: sa.Column[Any]) -> bool:
-    """Whether something has to stand in this column that neither a row nor the database gives it."""
+    """Return whether this column needs a value that neither a row nor a default of the database gives."""
     is_given = column.nullable or column.server_default is not None
     return column.default is not None or not (is_given or _is_counted(column))
 

@@ -61,7 +61,7 @@ def _check(path: str, number: int | None) -> None:
 
 
 def _number(path: str) -> int | None:
-    """The file's number (inode), by which SQLite knows it too; `None` where there is none."""
+    """Return the file's number (inode), by which SQLite knows it too; `None` where there is none."""
     try:
         return os.stat(path).st_ino
     except OSError:

@@ -1,4 +1,4 @@
-"""Tells a database that cannot be used now from a fault of ours, and logs it in one line without a traceback."""
+"""Distinguishes a database that cannot be used now from an error of ours, and logs it in one line."""
 
 import logging
 import sqlite3
@@ -16,15 +16,15 @@ LOG_SECONDS = 10.0
 MOST_CHARACTERS = 1000
 
 _POOL_MODE = "set pool_mode = transaction or session in PgBouncer"
-# What SQLite says when a statement is wrong (SQLITE_ERROR), against what a disk, a lock or a file does.
+# SQLite's code for a wrong statement (SQLITE_ERROR). Disks, locks and files have others.
 _OUR_FAULT = 1
 _READ_ONLY = psycopg.errors.ReadOnlySqlTransaction
-# The server ends the session; PEP 249 has no better name for it than an internal error.
+# The server ends the session, for which psycopg raises PEP 249's `InternalError`.
 _ENDED = psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the database is away, locked, full, read-only or out of connections: the same may work in a while."""
+    """Return whether the database is away, locked, full, read-only or out of connections: a retry may succeed."""
     if isinstance(error, sa.exc.TimeoutError | sa.exc.DisconnectionError):
         return True
     cause = getattr(error, "orig", None) or error
@@ -38,12 +38,12 @@ def is_outage(error: BaseException) -> bool:
 
 
 def is_read_only(error: BaseException) -> bool:
-    """Whether PostgreSQL has let us in and takes no changes: another server may be the one that does."""
+    """Return whether PostgreSQL accepts connections but no changes: another server may accept them."""
     return isinstance(getattr(error, "orig", error), _READ_ONLY)
 
 
 def reason(error: BaseException) -> str:
-    """What the driver says, in one line without passwords, and what to do where a pooler refuses."""
+    """Return the driver's error text in one line without passwords, and what to do where a pooler refuses."""
     cause = getattr(error, "orig", None) or error
     text = redact(" ".join(str(cause).split())) or type(cause).__name__
     remedy = f": {_POOL_MODE}" if "statement pooling mode" in text else ""

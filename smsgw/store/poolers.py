@@ -10,7 +10,7 @@ import psycopg
 
 
 def is_pooled(connection: psycopg.Connection[Any]) -> bool:
-    """Whether a pooler answers on this connection, which must be idle.
+    """Return whether a pooler answers on this connection, which must be idle.
 
     The process of the server that answers is then not the one that was named when we connected: by that name a client
     can cancel what runs, so a pooler that shares the server's processes must give out different names.

@@ -28,12 +28,12 @@ T = TypeVar("T")
 
 
 def not_null(column: InstrumentedAttribute[T | None]) -> sa.Label[T]:
-    """A column to select where the statement's conditions leave out its NULLs."""
+    """Return a column to select where the statement's conditions leave out its NULLs."""
     return sa.type_coerce(column, column.type).label(column.key)
 
 
 def written_out(word: str) -> sa.ColumnClause[str]:
-    """A word that stands in the statement itself, not bound: only then a partial index with this condition is used."""
+    """Return a word as part of the statement, not bound: only then a partial index with this condition is used."""
     return sa.literal_column(f"'{word}'", sa.String)
 
 
@@ -52,7 +52,7 @@ class _Prepared:
         self._compiled: dict[tuple[str, statements.Shape], Compiled] = {}
 
     def compiled(self, dialect: Dialect, values: Values) -> Compiled:
-        """What runs with these values."""
+        """Return the compiled statement for these values."""
         shape = statements.lengths(values, self._lists) if self._lists else ()
         found = self._compiled.get((dialect.name, shape))
         if found is None:
@@ -61,7 +61,7 @@ class _Prepared:
         return found
 
     def compiled_parts(self, dialect: Dialect, values: Values) -> list[tuple[Compiled, Values]]:
-        """What runs with these values, in as many parts as their lists need."""
+        """Return the compiled statement for these values, in as many parts as their lists need."""
         if not self._lists:
             return [(self.compiled(dialect, values), values)]
         parts = statements.slices(values, self._lists)
@@ -81,7 +81,7 @@ class Query(_Prepared, Generic[R]):
         self._make = row_classes.maker(row, statements.columns_of(statement))
 
     def all(self, session: Session, **values: object) -> list[R]:
-        """All rows."""
+        """Return all rows."""
         session.flush()
         connection = session.connection()
         return [
@@ -93,17 +93,17 @@ class Query(_Prepared, Generic[R]):
         ]
 
     def find(self, session: Session, **values: object) -> R | None:
-        """The first row, `None` where there is none."""
+        """Return the first row, `None` where there is none."""
         found = self.all(session, **values)
         return found[0] if found else None
 
     def one(self, session: Session, **values: object) -> R:
-        """The only row."""
+        """Return the only row."""
         (found,) = self.all(session, **values)
         return found
 
     def read(self, database: Database, **values: object) -> R | None:
-        """The first row as it is committed at this moment, in no transaction, at a tenth of what a session costs."""
+        """Return the first row as it is committed now, without a transaction, at a tenth of the cost of a session."""
         compiled = self.compiled(database.engine.dialect, values)
         found = database.reader.first(compiled.text, compiled.bind(values))
         return None if found is None else self._make(compiled.read(found))
@@ -118,14 +118,14 @@ class Change(_Prepared):
             raise TypeError("a change that gives rows is a Query")
 
     def run(self, session: Session, **values: object) -> None:
-        """Run it once."""
+        """Run the statement once."""
         session.flush()
         connection = session.connection()
         for compiled, part in self.compiled_parts(connection.dialect, values):
             statements.execute(connection, compiled.text, compiled.bind(part))
 
     def run_each(self, session: Session, values: Sequence[Values]) -> None:
-        """Run it for each of these values, none of which is a list, at one go."""
+        """Run the statement for each of these values, none of which is a list, with one call of the driver."""
         if not values:
             return
         session.flush()
@@ -151,7 +151,7 @@ class RowUpdate(Generic[R]):
         )
 
     def run(self, session: Session, changed: Iterable[R]) -> None:
-        """Write them, in one statement."""
+        """Write the rows back, in one statement."""
         self._change.run_each(
             session,
             [dict(zip(self._names, self._values(row), strict=True)) for row in changed],

@@ -30,7 +30,7 @@ class Reader:
         self._connections: list[_OwnConnection] = []
 
     def first(self, text: str, values: Row) -> Row | None:
-        """The first row, as the driver gives it."""
+        """Return the first row, as the driver gives it."""
         try:
             return self._run(text, values)
         except self._driver_error:

@@ -22,7 +22,7 @@ class Field(NamedTuple):
 
 
 def fields_of(row: type) -> list[Field]:
-    """The fields of a `NamedTuple` or dataclass, in order."""
+    """Return the fields of a `NamedTuple` or dataclass, in order."""
     hints = get_type_hints(row)
     of_tuple: tuple[str, ...] = getattr(row, "_fields", ())
     names = [field.name for field in fields(row)] if is_dataclass(row) else of_tuple
@@ -32,7 +32,7 @@ def fields_of(row: type) -> list[Field]:
 
 
 def maker(row: type, columns: Sequence[sa.ColumnElement[Any]]) -> Callable[[Sequence[Any]], Any]:
-    """What makes a row of the values of these columns; `TypeError` where the class does not fit them."""
+    """Return a function that makes a row of these columns. Raises `TypeError` where the class does not fit."""
     if row in _SINGLE:
         if len(columns) != 1:
             raise TypeError(f"{row.__name__} is for one column, not for {len(columns)}")
@@ -72,7 +72,7 @@ def check_column(
 
 
 def _needs_more(row: type, others: Sequence[str]) -> bool:
-    """Whether one of these fields, which no column gives a value, has no default."""
+    """Return whether one of these fields has neither a column nor a default."""
     optional: Collection[str] = getattr(row, "_field_defaults", ())
     if is_dataclass(row):
         optional = [field.name for field in fields(row) if field.default is not MISSING]

@@ -37,7 +37,7 @@ class Compiled:
     readers: Sequence[tuple[int, Convert]]
 
     def bind(self, values: Values) -> tuple[Any, ...]:
-        """The values as the driver takes them; `TypeError` unless they are exactly those that are required."""
+        """Return the values as the driver takes them. Raises `TypeError` where one is missing or not required."""
         if values.keys() != self.required:
             raise TypeError(f"given {sorted(values)}, required {sorted(self.required)}")
         bound = {**self.defaults, **values}
@@ -59,7 +59,7 @@ class Compiled:
         )
 
     def read(self, found: Sequence[Any]) -> Sequence[Any]:
-        """A row of the driver's with values of the columns' types."""
+        """Return a row of the driver with values of the columns' types."""
         if not self.readers:
             return found
         values = list(found)
@@ -69,7 +69,7 @@ class Compiled:
 
 
 def compile_for(dialect: Dialect, statement: Statement, shape: Shape = ()) -> Compiled:
-    """The statement for lists of these lengths."""
+    """Return the statement for lists of these lengths."""
     compiled: Any = statement.compile(dialect=positional(dialect))
     lists = dict(shape)
     expanded = compiled.construct_expanded_state(
@@ -104,24 +104,24 @@ def compile_for(dialect: Dialect, statement: Statement, shape: Shape = ()) -> Co
 
 
 def positional(dialect: Dialect) -> Dialect:
-    """The dialect, with parameters by place."""
+    """Return the dialect, with positional parameters."""
     kind: Any = type(dialect)
     made: Dialect = kind(paramstyle="format" if dialect.name == "postgresql" else "qmark")
     return made
 
 
 def columns_of(statement: Statement) -> list[sa.ColumnElement[Any]]:
-    """The columns of the rows that it gives back; none where it gives no rows."""
+    """Return the columns of the statement's rows; none where it returns no rows."""
     return list(getattr(statement, "exported_columns", ()))
 
 
 def lengths(values: Values, names: Sequence[str]) -> Shape:
-    """The shape of the lists with these names, with lengths up to a power of two, so that there are few."""
+    """Return the shape of the lists with these names, with lengths up to a power of two, so that there are few."""
     return tuple([(name, _rounded(values.get(name))) for name in names])
 
 
 def slices(values: Values, lists: Sequence[str]) -> list[Values]:
-    """The values with each list cut to what one statement holds, in all combinations."""
+    """Return the values with each list cut into slices that fit into one statement, in all combinations."""
     given = {name: values[name] for name in lists if name in values}
     cut = {
         name: [every[start : start + MOST_IN_LIST] for start in range(0, len(every), MOST_IN_LIST)]
@@ -159,14 +159,14 @@ def execute(
 
 
 def driver_error(dialect: Dialect) -> type[Exception]:
-    """What the driver's errors are."""
+    """Return the driver's error class."""
     loaded: Any = dialect.loaded_dbapi
     kind: type[Exception] = loaded.Error
     return kind
 
 
 def translated(error: Exception, text: str, dialect: Dialect) -> BaseException:
-    """An error of the driver as SQLAlchemy's, without the values."""
+    """Return an error of the driver as SQLAlchemy's, without the values."""
     return sa.exc.DBAPIError.instance(
         text, None, error, driver_error(dialect), hide_parameters=True, dialect=dialect
     )

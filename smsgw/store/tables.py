@@ -42,12 +42,12 @@ class Table(DeclarativeBase):
 
 
 def plain(table: type[Table]) -> sa.Table:
-    """The table without its class, whose rows the ORM would look at one by one."""
+    """Return the table without its class, because the ORM would inspect each row."""
     return Table.metadata.tables[table.__tablename__]
 
 
 def columns_by_attribute(table: type[Table] | sa.Table) -> dict[str, sa.Column[Any]]:
-    """The columns by the names of the model's attributes."""
+    """Return the columns by the names of the model's attributes."""
     if isinstance(table, sa.Table):
         return {column.name: column for column in table.columns}
     columns = plain(table).columns

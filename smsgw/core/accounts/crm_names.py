@@ -30,22 +30,22 @@ def checked(session: Session, name: str) -> str:
 
 
 def taken(name: str) -> Conflict:
-    """The error for a name that another CRM has."""
+    """Return the error for a name that another CRM has."""
     return Conflict(f"there is a CRM {name!r} already", code="name_taken")
 
 
 def mixes_alphabets(name: str) -> bool:
-    """Whether letters of one alphabet may pass for letters of another."""
+    """Return whether letters of one alphabet may pass for letters of another."""
     return len({_alphabet(character) for character in name} - {None}) > 1
 
 
 def folded(name: str) -> str:
-    """The name without what the eye passes over: capitals, widths, accents, blanks and punctuation."""
+    """Return the name without differences that readers overlook: capitals, widths, accents, blanks and punctuation."""
     parts = unicodedata.normalize("NFKD", name).casefold()
     return "".join(character for character in parts if character.isalnum()) or parts
 
 
 def _alphabet(character: str) -> str | None:
-    """The alphabet of a letter that may look like one of another alphabet, `None` for all other characters."""
+    """Return the alphabet of a letter that may look like one of another alphabet, `None` for all other characters."""
     word = unicodedata.name(character, "").partition(" ")[0]
     return word if word in _LOOK_ALIKE else None

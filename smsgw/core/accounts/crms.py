@@ -65,7 +65,7 @@ def approve(crm: Crm) -> None:
 
 
 def waiting(session: Session) -> list[Crm]:
-    """The CRMs that registered themselves and that no operator has approved, oldest first."""
+    """Return the CRMs that registered themselves and that no operator has approved, oldest first."""
     return list(session.scalars(sa.select(Crm).where(_IS_WAITING).order_by(Crm.id)))
 
 
@@ -86,7 +86,7 @@ def _add(session: Session, name: str, now: datetime) -> tuple[Crm, str]:
 
 
 def get(session: Session, name_or_id: str) -> Crm:
-    """The CRM with that id or name; `NotFound` when there is none."""
+    """Return the CRM with that id or name. Raises `NotFound` when there is none."""
     crm = session.scalars(
         sa.select(Crm)
         .where(Crm.removed_at.is_(None), sa.or_(Crm.id == name_or_id, Crm.name == name_or_id))
@@ -100,7 +100,7 @@ def get(session: Session, name_or_id: str) -> Crm:
 
 
 def everyone(session: Session) -> list[Crm]:
-    """All CRMs that were not removed, oldest first."""
+    """Return all CRMs that were not removed, oldest first."""
     return list(session.scalars(sa.select(Crm).where(Crm.removed_at.is_(None)).order_by(Crm.id)))
 
 
@@ -119,17 +119,17 @@ _CALLER = Query(
 
 
 def find_caller(database: Database, key: str) -> Caller | None:
-    """The CRM this API key belongs to, disabled ones too."""
+    """Return the CRM this API key belongs to, disabled ones too."""
     return _CALLER.read(database, key_hash=ids.hash_secret(key))
 
 
 def key_hashes(session: Session) -> dict[str, str]:
-    """The hashed keys of all enabled CRMs, by id."""
+    """Return the hashed keys of all enabled CRMs, by id."""
     return dict(session.execute(sa.select(Crm.id, Crm.key_hash).where(_IS_ENABLED)).all())
 
 
 def find_enabled(session: Session, crm_id: str, key_hash: str) -> Crm | None:
-    """The CRM if it is enabled and still has this key."""
+    """Return the CRM if it is enabled and still has this key."""
     is_it = sa.and_(Crm.id == crm_id, Crm.key_hash == key_hash, _IS_ENABLED)
     return session.scalars(sa.select(Crm).where(is_it)).one_or_none()
 
@@ -206,7 +206,7 @@ def _add_routes(session: Session, crm: Crm, device_ids: Sequence[str]) -> None:
 
 
 def shapes(session: Session, rows: Sequence[Crm]) -> list[dict[str, Any]]:
-    """The CRMs in JSON, without their keys.
+    """Return the CRMs in JSON, without their keys.
 
     `device_ids` are the devices routed to it and its own; it is null where it may use all of the operators' too.
     """

@@ -126,7 +126,7 @@ def remove(session: Session, device: Device, now: datetime) -> None:
 
 
 def login_shape(device_id: str, secret: str, base_url: str) -> dict[str, str]:
-    """What to type into the phone's app, shown once; `url` has name and secret in it and is all that most need."""
+    """Return the login for the phone's app, shown once. Most apps need only `url`, which has name and secret."""
     scheme, _, rest = base_url.partition("://")
     return {
         "device_id": device_id,

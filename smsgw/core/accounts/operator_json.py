@@ -12,7 +12,7 @@ from ...store.rows import MessageRow
 
 
 def crm_names(session: Session, crm_ids: Collection[str | None]) -> dict[str | None, str]:
-    """The names of these CRMs, removed ones too."""
+    """Return the names of these CRMs, removed ones too."""
     rows = session.execute(sa.select(Crm.id, Crm.name).where(Crm.id.in_(crm_ids)))
     return {row.id: row.name for row in rows}
 
@@ -20,7 +20,7 @@ def crm_names(session: Session, crm_ids: Collection[str | None]) -> dict[str | N
 def of_messages(
     session: Session, rows: Sequence[Message | MessageRow], shapes: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The shapes of these messages with the CRM that queued each, and of inbound ones those it came in for."""
+    """Return the shapes of these messages with the CRM that queued each, and of inbound ones those it came in for."""
     receivers = _receivers(session, [row.id for row in rows if row.direction == "inbound"])
     names = crm_names(session, {row.crm_id for row in rows})
     return [

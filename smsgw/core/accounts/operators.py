@@ -26,7 +26,7 @@ def add(session: Session, name: str, now: datetime) -> str:
 
 
 def everyone(session: Session) -> list[Operator]:
-    """All operators, by name."""
+    """Return all operators, by name."""
     return list(session.scalars(sa.select(Operator).order_by(Operator.name)))
 
 
@@ -39,7 +39,7 @@ def remove(session: Session, name: str) -> None:
 
 
 def find_by_key(session: Session, settings: Settings, key: str) -> str | None:
-    """The name of the operator this key belongs to; the fixed key of the settings has the setting's name."""
+    """Return the name of the operator this key belongs to; the fixed key of the settings has the setting's name."""
     if settings.operator_key is not None and ids.is_secret(
         key, ids.hash_secret(settings.operator_key)
     ):

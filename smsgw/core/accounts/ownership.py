@@ -96,13 +96,13 @@ def assign(session: Session, device: Device, crm: Crm | None, now: datetime) -> 
 
 
 def of_crm(session: Session, crm_id: str) -> list[Device]:
-    """The devices that belong to the CRM and were not removed, by name."""
+    """Return the devices that belong to the CRM and were not removed, by name."""
     is_its = sa.and_(Device.owner_crm_id == crm_id, Device.removed_at.is_(None))
     return list(session.scalars(sa.select(Device).where(is_its).order_by(Device.id)))
 
 
 def waiting(session: Session) -> list[Device]:
-    """The devices that registered themselves and wait for an operator, by name."""
+    """Return the devices that registered themselves and wait for an operator, by name."""
     is_waiting = sa.and_(~Device.approved, Device.removed_at.is_(None))
     return list(session.scalars(sa.select(Device).where(is_waiting).order_by(Device.id)))
 
@@ -110,7 +110,7 @@ def waiting(session: Session) -> list[Device]:
 def shapes(
     session: Session, rows: list[Device], now: datetime, offline_seconds: int
 ) -> list[dict[str, Any]]:
-    """The devices as operators see them: also whose each is, `None` for the operators', and whether it is approved."""
+    """Return the devices as operators see them: with the owner, `None` for the operators', and the approval."""
     owner_ids = {row.owner_crm_id for row in rows}
     owners = session.scalars(sa.select(Crm).where(Crm.id.in_(owner_ids)))
     names: dict[str | None, str] = {owner.id: owner.name for owner in owners}

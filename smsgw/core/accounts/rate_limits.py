@@ -31,7 +31,7 @@ class _Counted(NamedTuple):
 
 
 def _counting(insert: Any) -> Statement:
-    """What counts a request on one kind of database, whose `INSERT` this is."""
+    """Return the statement that counts a request, made of the `INSERT` of one kind of database."""
     moment, each, most = (
         sa.bindparam(name, type_=sa.Double) for name in ("moment", "each", "most")
     )
@@ -64,7 +64,7 @@ class Limit:
 
     @property
     def seconds_each(self) -> float:
-        """How much of the period one request takes."""
+        """Return how much of the period one request takes."""
         return self.period_seconds / self.count
 
 
@@ -92,7 +92,7 @@ def count_request(
 
 
 def check_request(session: Session, crm: AnyCrm, settings: Settings, now: datetime) -> None:
-    """Count a request of the CRM; `TooMany` where its rate is used up."""
+    """Count a request of the CRM. Raises `TooMany` where its rate is used up."""
     state = count_request(session, crm, settings, now)
     if state is not None and not state.is_allowed:
         raise refusal(state)

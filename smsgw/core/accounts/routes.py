@@ -58,7 +58,7 @@ def remove(session: Session, crm: Crm, device: Device, now: datetime) -> None:
 
 
 def find_only_crm(session: Session) -> Crm | None:
-    """The CRM, if exactly one is approved: those that registered themselves get no device by themselves."""
+    """Return the CRM, if exactly one is approved: those that registered themselves get no device by themselves."""
     is_approved = sa.and_(Crm.removed_at.is_(None), Crm.approved)
     found = session.scalars(sa.select(Crm).where(is_approved).limit(2)).all()
     return found[0] if len(found) == 1 else None

@@ -56,12 +56,12 @@ def _takes_a_place(
 
 
 def is_active(dispatch: type[Dispatch] = Dispatch) -> sa.ColumnElement[bool]:
-    """A condition on `Dispatch`, or an alias of it: its phone may still be at it."""
+    """Return the condition on `Dispatch`, or an alias of it, that its phone may still be sending it."""
     return dispatch.status.in_([written_out(status) for status in statuses.ACTIVE])
 
 
 def moment(name: str) -> sa.BindParameter[datetime]:
-    """The place of one of `moments` in a statement."""
+    """Return the parameter for one of `moments` in a statement."""
     return sa.bindparam(name, type_=Dispatch.status_at.type)
 
 
@@ -88,12 +88,12 @@ _IN_USE = Query(
 
 
 def left(session: Session, device_id: str, settings: Settings, now: datetime) -> Capacity:
-    """How much this device may be handed now."""
+    """Return how much this device may be handed now."""
     return _left(_IN_USE.one(session, device_id=device_id, **_bounds(now)), settings)
 
 
 def read_left(database: Database, device_id: str, settings: Settings, now: datetime) -> Capacity:
-    """The same in no transaction, for those who only want to know whether one is worth while."""
+    """Return the same without a transaction, for callers that decide whether to begin one."""
     in_use = _IN_USE.read(database, device_id=device_id, **_bounds(now))
     return _left(in_use or _InUse(0, 0), settings)
 
@@ -108,7 +108,7 @@ def _left(in_use: _InUse, settings: Settings) -> Capacity:
 
 @dataclass(frozen=True)
 class Load:
-    """How many messages a device has in hand, when one of them moved last, and how many it has left alone."""
+    """How many messages a device has in hand, when the status of one last changed, and how many are idle."""
 
     in_hand: int
     moved_at: datetime
@@ -116,7 +116,7 @@ class Load:
 
 
 def loads(session: Session, now: datetime) -> dict[str, Load]:
-    """What the devices have in hand, by their names; those with nothing are left out."""
+    """Return the loads of the devices that have something in hand, by their names."""
     is_idle = sa.and_(Dispatch.status == statuses.ACCEPTED, Dispatch.status_at <= now - IDLE_AFTER)
     found = session.execute(
         sa.select(
@@ -135,7 +135,7 @@ def loads(session: Session, now: datetime) -> dict[str, Load]:
 
 
 def is_in_flight(now: datetime) -> sa.ColumnElement[bool]:
-    """A condition on `Dispatch`: it counts against the device's capacity.
+    """Return the condition on `Dispatch` that it counts against the device's capacity.
 
     Leased, accepted, or sending for less than ten minutes. Stuck ones do not count, or ten of them would silence
     a phone permanently.
@@ -144,7 +144,7 @@ def is_in_flight(now: datetime) -> sa.ColumnElement[bool]:
 
 
 def is_tried_again(dispatch: type[Dispatch] = Dispatch) -> sa.ColumnElement[bool]:
-    """The same: a resend took its place, but its phone is at it again and may yet send the SMS."""
+    """Return the condition that a resend replaced a dispatch, but its phone tries again and may still send it."""
     return sa.and_(
         is_active(dispatch),
         dispatch.superseded_at.is_not(None),
@@ -154,7 +154,7 @@ def is_tried_again(dispatch: type[Dispatch] = Dispatch) -> sa.ColumnElement[bool
 
 
 def is_never_confirmed() -> sa.ColumnElement[bool]:
-    """The same: it was handed out, no report about it has come, and no resend took its place."""
+    """Return the condition that a dispatch was handed out, no report about it has come, and no resend replaced it."""
     return sa.and_(
         is_active(),
         Dispatch.status == written_out(statuses.DISPATCHED),
@@ -164,7 +164,7 @@ def is_never_confirmed() -> sa.ColumnElement[bool]:
 
 
 def is_unconfirmed(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
-    """A condition on `Dispatch`: it may be handed to this device once more. It wants the values of `moments`."""
+    """Return the condition on `Dispatch` that it may be handed to this device again. Takes the values of `moments`."""
     return sa.and_(
         is_never_confirmed(),
         Dispatch.device_id == device_id,
@@ -177,9 +177,9 @@ def is_unconfirmed(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool
 
 
 def has_doubts(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
-    """Whether a poll of this device counts for what it has not confirmed before it was set up.
+    """Return the condition that this device has dispatches in doubt, for which its polls count.
 
-    It wants the values of `moments`.
+    Takes the values of `moments`.
     """
     return sa.exists().where(
         is_in_doubt(device_id),
@@ -191,19 +191,19 @@ def has_doubts(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
 
 
 def is_in_doubt(device_id: str | SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
-    """A condition on `Dispatch`: its device was set up before it had confirmed this one."""
+    """Return the condition on `Dispatch` that its device was set up before it had confirmed this one."""
     return sa.and_(
         is_never_confirmed(), Dispatch.device_id == device_id, Dispatch.in_doubt_since.is_not(None)
     )
 
 
 def moments(now: datetime) -> dict[str, datetime]:
-    """The values that questions about the queue and what is unconfirmed want, at this moment."""
+    """Return the times that the statements about the queue and unconfirmed dispatches need, at this moment."""
     return {"now": now, "oldest": now - NEVER_AFTER}
 
 
 def _bounds(now: datetime) -> dict[str, datetime]:
-    # What lies in the future was written before the clock was set back, or by a server whose clock is a little ahead.
+    # A time in the future was written before the clock was set back, or by a server whose clock is a little ahead.
     return {
         "sending_since": now - SENDING_COUNTS_FOR,
         "sending_until": now + SENDING_COUNTS_FOR,

@@ -46,10 +46,10 @@ _BY_SECRET = Query(
 
 
 def find(database: Database, device_id: str, now: datetime) -> Login | None:
-    """The login of a device by its name."""
+    """Return the login of a device by its name."""
     return _BY_ID.read(database, device_id=device_id, **capacity.moments(now))
 
 
 def find_by_key(database: Database, key: str, now: datetime) -> Login | None:
-    """The login of the device that owns this key."""
+    """Return the login of the device that owns this key."""
     return _BY_SECRET.read(database, secret_hash=ids.hash_secret(key), **capacity.moments(now))

@@ -51,7 +51,7 @@ class Registration:
         session.execute(sa.select(Pairing.id).where(is_this).with_for_update())
 
     def is_open(self, session: Session, settings: Settings, now: datetime) -> bool:
-        """Whether somebody without a key may register now."""
+        """Return whether somebody without a key may register now."""
         if self.is_always_open(settings):
             return True
         until = session.scalar(sa.select(Pairing.open_until).where(Pairing.id == self.row_id))
@@ -73,7 +73,7 @@ CRMS = Registration(2, "crm pair", "an operator's", lambda settings: settings.op
 
 
 def pairing_shape(key: str, base_url: str) -> dict[str, str]:
-    """What MySMSAPio's app reads from a QR code."""
+    """Return what MySMSAPio's app reads from a QR code."""
     return {
         "api_key": key,
         "api_base_url": base_url,

@@ -95,14 +95,14 @@ def leave(session: Session, device_id: str, socket_id: str, now: datetime) -> No
 
 
 def online_ids(session: Session, crm: AnyCrm) -> list[str]:
-    """The devices of the CRM that are online, as last announced to it, by name."""
+    """Return the devices of the CRM that are online, as last announced to it, by name."""
     is_online = sa.select(Device.id).where(Device.is_online, Device.removed_at.is_(None))
     usable = set(routing.device_ids_of(session, crm))
     return [name for name in session.scalars(is_online.order_by(Device.id)) if name in usable]
 
 
 def has_changes(session: Session, now: datetime, offline_seconds: int) -> bool:
-    """Whether `announce_changes` would find a device. It looks at them all, and nobody has to wait for it."""
+    """Return whether `announce_changes` would find a device. Reads all devices, without a lock."""
     return session.scalar(sa.select(_changed(now, offline_seconds).exists())) is True
 
 

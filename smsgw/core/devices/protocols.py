@@ -39,35 +39,35 @@ TERMS = {
 
 
 def most_hand_outs(protocol: str) -> int:
-    """How often a dispatch is handed out at most, the first time included."""
+    """Return how often a dispatch may be handed out, the first time included."""
     return TERMS[protocol].most_hand_outs
 
 
 def lease(protocol: str, settings: Settings) -> timedelta:
-    """How long a device has to confirm what it was handed."""
+    """Return how long a device has to confirm what it was handed."""
     seconds = TERMS[protocol].lease_seconds
     return timedelta(seconds=settings.lease_seconds if seconds is None else seconds)
 
 
 def has_hand_outs_left() -> sa.ColumnElement[bool]:
-    """A condition on `Dispatch`: it may be handed out once more."""
+    """Return the condition on `Dispatch` that it may be handed out once more."""
     most = {name: terms.most_hand_outs for name, terms in TERMS.items()}
     return Dispatch.hand_out_count < sa.case(most, value=Dispatch.protocol)
 
 
 def is_of_devices_protocol() -> sa.ColumnElement[bool]:
-    """A condition on `Dispatch`: its device still speaks the protocol it was handed out by."""
+    """Return the condition on `Dispatch` that its device still speaks the protocol it was handed out by."""
     return Dispatch.protocol == of_device()
 
 
 def of_device() -> sa.ScalarSelect[str]:
-    """The protocol that the device of a `Dispatch` speaks now."""
+    """Return the protocol that the device of a `Dispatch` speaks now."""
     now_spoken = sa.select(Device.protocol).where(Device.id == Dispatch.device_id)
     return now_spoken.correlate(Dispatch).scalar_subquery()
 
 
 def offline_seconds(protocol: str, setting: int, has_socket: bool) -> int:
-    """After how many seconds without a sign of life a device counts as offline."""
+    """Return after how many seconds without a sign of life a device counts as offline."""
     terms = TERMS[protocol]
     if terms.apart_seconds is not None and not has_socket:
         return terms.apart_seconds
@@ -75,7 +75,7 @@ def offline_seconds(protocol: str, setting: int, has_socket: bool) -> int:
 
 
 def is_silent(now: datetime, setting: int) -> sa.ColumnElement[bool]:
-    """A condition on `Device`: it counts as offline; `setting` is `device_offline_seconds`."""
+    """Return the condition on `Device` that it counts as offline; `setting` is `device_offline_seconds`."""
     return sa.or_(
         Device.last_seen_at.is_(None),
         Device.last_seen_at

@@ -1,6 +1,6 @@
 """Answers whether a device has work, and which queued messages it gets next.
 
-All statements here go by index, whatever the queue holds.
+All statements here use an index, however long the queue is.
 """
 
 from datetime import datetime
@@ -20,13 +20,13 @@ _PRIORITIES = range(9, -1, -1)
 
 IS_QUEUED = Message.status == written_out(statuses.QUEUED)
 _EARLIER = aliased(Dispatch)
-# Two phones may not be at one SMS: what the first one makes of it decides whether the second is needed.
+# Two phones must not try the same SMS: whether the second is needed depends on the first.
 IS_FREE = ~sa.exists().where(_EARLIER.message_id == Message.id, capacity.is_tried_again(_EARLIER))
 _IS_DUE = sa.and_(IS_QUEUED, Message.due_at <= moment("now"), Message.expires_at > moment("now"))
 
 
 class _Waiting(NamedTuple):
-    """A message that is due: what orders the queue."""
+    """A message that is due, with the columns that order the queue."""
 
     id: str
     priority: int
@@ -44,7 +44,7 @@ _NEXT_IN_QUEUE = Query(
                     Message.lane == sa.bindparam("queue"),
                     Message.priority == priority,
                     IS_FREE,
-                    # What was queued for a device by name may be older than whose the device is now.
+                    # A message may have been queued for the device by name before the device got another owner.
                     routing.is_for_device(DEVICE_ID),
                 )
                 .order_by(Message.due_at, Message.id)
@@ -84,7 +84,7 @@ _DUE_QUEUES = Query(
 
 
 def has_work(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
-    """Whether there may be anything for this device. It wants the values of `capacity.moments`."""
+    """Return the condition that there may be something for this device. Takes the values of `capacity.moments`."""
     return sa.or_(
         _has_due(sa.literal("d:") + device_id, routing.is_for_device(device_id)),
         sa.exists().where(routing.sends_by(device_id), _has_due(_queue_of_crm())),
@@ -93,7 +93,7 @@ def has_work(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
 
 
 def next_ids(session: Session, device_id: str, most: int, now: datetime) -> list[str]:
-    """At most so many messages that this device would get next: by priority, then due time, then age."""
+    """Return the ids of the messages that this device gets next, `most` at most: by priority, due time, and age."""
     candidates = [
         row
         for queue in _DUE_QUEUES.all(session, device_id=device_id, now=now)

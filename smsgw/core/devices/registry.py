@@ -17,7 +17,7 @@ _THERE = sa.select(Device).where(Device.removed_at.is_(None)).order_by(Device.id
 
 
 def get(session: Session, device_id: str) -> Device:
-    """The device with that name; `NotFound` when there is none."""
+    """Return the device with that name. Raises `NotFound` when there is none."""
     device = find(session, device_id)
     if device is None:
         raise NotFound(f"no device {device_id[:80]!r}")
@@ -25,34 +25,34 @@ def get(session: Session, device_id: str) -> Device:
 
 
 def find(session: Session, device_id: str) -> Device | None:
-    """The device with that name, `None` when there is none."""
-    # PostgreSQL cannot even be asked for a name with NUL in it.
+    """Return the device with that name, `None` when there is none."""
+    # PostgreSQL refuses a parameter with NUL in it.
     device = None if "\0" in device_id else session.get(Device, device_id)
     return None if device is None or device.removed_at is not None else device
 
 
 def lock_any(session: Session, device_id: str) -> Device | None:
-    """The device that has or had that name, locked until the commit; `None` when there was none."""
+    """Return the device that has or had that name, locked until the commit; `None` when there was none."""
     return None if "\0" in device_id else session.get(Device, device_id, with_for_update=True)
 
 
 def count_ever(session: Session) -> int:
-    """How many devices there are or were, removed ones included."""
+    """Return how many devices there are or were, removed ones included."""
     return session.scalar(sa.select(sa.func.count()).select_from(Device)) or 0
 
 
 def everyone(session: Session) -> list[Device]:
-    """All devices that were not removed, by name."""
+    """Return all devices that were not removed, by name."""
     return list(session.scalars(_THERE))
 
 
 def several(session: Session, device_ids: Sequence[str]) -> list[Device]:
-    """The ones of these devices that are there, by name."""
+    """Return those of these devices that exist, by name."""
     return list(session.scalars(_THERE.where(Device.id.in_(device_ids))))
 
 
 def is_online(device: Device, now: datetime, offline_seconds: int) -> bool:
-    """Whether it was seen within `offline_seconds`, or within what its protocol says instead."""
+    """Return whether the device was seen within `offline_seconds`, or within the time of its protocol."""
     limit = timedelta(
         seconds=protocols.offline_seconds(
             device.protocol, offline_seconds, device.socket_id is not None
@@ -64,7 +64,7 @@ def is_online(device: Device, now: datetime, offline_seconds: int) -> bool:
 def shapes(
     session: Session, rows: list[Device], now: datetime, offline_seconds: int
 ) -> list[dict[str, Any]]:
-    """The devices as REST shows them, with what waits for each and what each has in hand."""
+    """Return the devices as REST shows them, with what waits for each and what each has in hand."""
     queued = _counts(
         session,
         sa.select(Message.lane, sa.func.count()).where(

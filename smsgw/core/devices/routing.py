@@ -1,8 +1,8 @@
 """Decides which CRMs may use which devices.
 
 A device belongs to the CRM that registered it, which uses it alone, or to the operators. An operator may route any
-device to any CRM; a CRM that may use all devices may use the operators', and its own. A device that waits for approval
-is used by nobody.
+device to any CRM; a CRM that may use all devices may use the operators', and its own. No CRM may use a device
+that waits for approval.
 """
 
 from collections.abc import Collection
@@ -41,7 +41,7 @@ _USABLE = Query(
 
 
 def is_of_device(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
-    """A condition on `Crm`: it was not removed and may use this device."""
+    """Return the condition on `Crm` that it was not removed and may use this device."""
     device = sa.select(_Approved.id).where(_Approved.id == device_id, _Approved.approved)
     owner = sa.select(_Approved.owner_crm_id).where(_Approved.id == device_id)
     routed = sa.select(CrmDevice.crm_id).where(CrmDevice.device_id == device_id)
@@ -66,17 +66,17 @@ _OF_DEVICE = Query(
 
 
 def device_ids_of(session: Session, crm: AnyCrm) -> list[str]:
-    """The devices the CRM may use, by name."""
+    """Return the devices the CRM may use, by name."""
     return _ALL_USABLE.all(session, crm_id=crm.id, uses_all=crm.uses_all_devices)
 
 
 def may_use(session: Session, crm: AnyCrm, device_id: str) -> bool:
-    """Whether the device is there and the CRM may use it."""
+    """Return whether the device exists and the CRM may use it."""
     return device_id in usable(session, crm, {device_id})
 
 
 def usable(session: Session, crm: AnyCrm, device_ids: Collection[str]) -> set[str]:
-    """Which of these devices are there and may be used by the CRM."""
+    """Return those of these devices that exist and that the CRM may use."""
     if not device_ids:
         return set()
     found = _USABLE.all(
@@ -86,19 +86,19 @@ def usable(session: Session, crm: AnyCrm, device_ids: Collection[str]) -> set[st
 
 
 def sends_by(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
-    """The same, and it is enabled: what a disabled one has in the queue waits."""
+    """Return the same condition for enabled CRMs only, because a disabled CRM's queue waits."""
     return sa.and_(Crm.enabled, is_of_device(device_id))
 
 
 def is_for_device(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
-    """A condition on `Message`: the CRM that queued it is enabled and may use this device, now."""
+    """Return the condition on `Message` that the CRM that queued it is enabled and may use this device now."""
     return (
         sa.exists().where(Crm.id == Message.crm_id, sends_by(device_id)).correlate(Message, Device)
     )
 
 
 def is_admitted() -> sa.ColumnElement[bool]:
-    """A condition on `Device`: it is enabled, and so is the CRM it belongs to."""
+    """Return the condition on `Device` that it is enabled, and so is the CRM it belongs to."""
     return sa.and_(Device.enabled, sa.or_(Device.owner_crm_id.is_(None), _has_enabled_owner()))
 
 

@@ -1,7 +1,7 @@
 """Decides which socket of a device gets its messages, and which of many devices may have some waiting.
 
-The newest socket of a device is its only one, in whatever process it is held: its id stands in the device's row and is
-checked, with the row locked, whenever messages are handed out.
+Only the newest socket of a device counts, whichever process holds it. The device's row has its id, which is checked
+under the row's lock whenever messages are handed out.
 """
 
 import random
@@ -26,7 +26,7 @@ ASKED_PER_SHARED_QUEUE = 50
 
 @dataclass(frozen=True)
 class SocketRow:
-    """What a device's row says to its sockets."""
+    """The columns of a device's row that concern its sockets."""
 
     socket_id: str | None
     secret_hash: str
@@ -50,7 +50,7 @@ _HAS_WORK = Query(
 
 
 def new_id() -> str:
-    """A name for one socket."""
+    """Return a new id for a socket."""
     return ids.new_dispatch_id()
 
 
@@ -74,24 +74,24 @@ def release(session: Session, device_id: str, socket_id: str) -> None:
 
 
 def find(session: Session, device_id: str) -> SocketRow | None:
-    """What the row of one device says, `None` when it was removed or is not approved."""
+    """Return the row of one device, `None` when it was removed or is not approved."""
     row = session.execute(_ROWS.where(Device.id == device_id)).one_or_none()
     return SocketRow(*row[1:]) if row else None
 
 
 def has_work(database: Database, device_id: str, now: datetime) -> bool:
-    """Whether anything waits for the device, whether or not it may take it now; only reads, by index."""
+    """Return whether anything waits for the device, whether or not it may take it now; only reads, by index."""
     return _HAS_WORK.read(database, device_id=device_id, **capacity.moments(now)) is True
 
 
 def find_all(session: Session) -> dict[str, SocketRow]:
-    """What the rows of all devices with a socket say, by the devices' names."""
+    """Return the rows of all devices with a socket, by the devices' names."""
     found = session.execute(_ROWS.where(Device.socket_id.is_not(None)))
     return {row[0]: SocketRow(*row[1:]) for row in found}
 
 
 def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set[str]:
-    """Those of the devices for which there may be messages: two or three queries by index, however many there are."""
+    """Return those of the devices for which there may be messages, with two or three queries by index."""
     wanted = set(device_ids)
     found: set[str] = set()
     for queue in _due_queues(session, now):
@@ -108,7 +108,7 @@ def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set
 
 
 def _due_queues(session: Session, now: datetime) -> list[str]:
-    """The queues in which something is due, found by stepping from queue to queue, so a long queue costs no more."""
+    """Return the queues with something due, by stepping from queue to queue: a long queue costs no more."""
     first = sa.select(sa.func.min(Message.lane).label("lane")).where(device_queue.IS_QUEUED)
     queues = first.cte("lanes", recursive=True)
     following = (

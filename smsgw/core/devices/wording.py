@@ -29,12 +29,12 @@ _WORDS = {
 
 
 def of(device: Device) -> Words:
-    """The words for this device."""
+    """Return the words for this device."""
     return _WORDS[device.protocol]
 
 
 def how_it_gets_more(device: Device) -> str:
-    """How a device that is online gets what is queued for it."""
+    """Return how a device that is online gets what is queued for it."""
     if device.protocol == CHT:
         return "at one of its next polls"
     return "over its open socket" if device.socket_id else "when it opens its socket again"

@@ -23,7 +23,7 @@ _POSITION = sa.select(Event.tx, Event.seq, Event.crm_id).where(Event.id == sa.bi
 
 
 def page(session: Session, crm_id: str, after: str | None, limit: int) -> list[Event]:
-    """The CRM's events after the event `after` (from the first one when `None`), oldest first, none ever skipped."""
+    """Return the CRM's events after the event `after`, or all when it is `None`: oldest first, none ever skipped."""
     statement = sa.select(Event).where(Event.crm_id == crm_id).order_by(Event.tx, Event.seq)
     if after is not None:
         statement = statement.where(_is_after(session, crm_id, after))
@@ -53,7 +53,7 @@ def page_of_all(session: Session, after: str | None, limit: int) -> list[Event]:
 
 
 def is_shown(session: Session) -> sa.ColumnElement[bool]:
-    """A condition on `Event`: nothing that comes before it in the feed can still become visible."""
+    """Return the condition on `Event` that nothing before it in the feed can still become visible."""
     return Event.tx < _oldest_running() if is_postgresql(session) else sa.true()
 
 
@@ -63,13 +63,13 @@ def withheld_since(session: Session) -> datetime | None:
 
 
 def newest_ids(session: Session, crm_ids: Collection[str]) -> dict[str, str | None]:
-    """Each CRM's newest event, `None` where there is none; on PostgreSQL the feed may show it a moment later."""
+    """Return each CRM's newest event, `None` where there is none; on PostgreSQL the feed may show it a moment later."""
     rows = session.execute(sa.select(Crm.id, _NEWEST).where(Crm.id.in_(crm_ids)))
     return dict(rows.all())
 
 
 def last_shown(session: Session, crm_id: str) -> str | None:
-    """The last event that the feed shows this CRM at this moment: whoever goes on after it misses nothing."""
+    """Return the last event that the feed shows this CRM now. A reader that continues after it misses nothing."""
     newest = (
         sa.select(Event.id)
         .where(Event.crm_id == crm_id, is_shown(session))
@@ -80,7 +80,7 @@ def last_shown(session: Session, crm_id: str) -> str | None:
 
 
 def following(session: Session, crm_id: str, after: str | None, limit: int) -> list[Event]:
-    """The feed after a position that was good once; nothing when all events were removed for their age since."""
+    """Return the feed after a position that was valid before; nothing when retention has removed all events since."""
     try:
         return page(session, crm_id, after, limit)
     except NotFound:

@@ -61,7 +61,7 @@ class OpenTransaction:
 
 
 def everyone(session: Session) -> list[OpenTransaction]:
-    """The other transactions that have written to this database and are open, the oldest first."""
+    """Return the other transactions that have written to this database and are open, the oldest first."""
     if not is_postgresql(session):
         return []
     return [OpenTransaction(*row) for row in session.execute(_OPEN)]

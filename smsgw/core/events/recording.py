@@ -136,7 +136,7 @@ def deliver(session: Session, pairs: Sequence[tuple[str, str]], now: datetime) -
 
 
 def _wants(endpoint: _Subscriber, event_type: str, device_id: str | None) -> bool:
-    """Whether the endpoint subscribed to this event; a device filter only looks at events of a device."""
+    """Return whether the endpoint subscribed to this event; a device filter only looks at events of a device."""
     if endpoint.events is not None and event_type not in endpoint.events:
         return False
     return endpoint.device_ids is None or device_id is None or device_id in endpoint.device_ids

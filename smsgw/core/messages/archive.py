@@ -32,7 +32,7 @@ class ArchiveFilters:
 def page(
     session: Session, filters: ArchiveFilters, before: str | None, limit: int
 ) -> list[Message]:
-    """The newest messages, or those older than the message `before`."""
+    """Return the newest messages, or those older than the message `before`."""
     statement = sa.select(Message).where(*_conditions(filters)).order_by(Message.id.desc())
     if before is not None:
         statement = statement.where(Message.id < before)
@@ -40,7 +40,7 @@ def page(
 
 
 def get(session: Session, message_id: str) -> Message:
-    """The message, locked until the commit; `NotFound` when there is none."""
+    """Return the message, locked until the commit. Raises `NotFound` when there is none."""
     message = session.get(Message, message_id, with_for_update=True)
     if message is None:
         raise NotFound(f"no message {message_id[:80]!r}")
@@ -48,13 +48,13 @@ def get(session: Session, message_id: str) -> Message:
 
 
 def count(session: Session, filters: ArchiveFilters) -> int:
-    """How many there are."""
+    """Return the number of messages."""
     statement = sa.select(sa.func.count(Message.id)).where(*_conditions(filters))
     return session.scalar(statement) or 0
 
 
 def walk(database: Database, filters: ArchiveFilters) -> Iterator[list[Message]]:
-    """All of them, oldest first, a thousand at a time, each thousand read at a separate moment."""
+    """Return all messages, oldest first, read a thousand at a time in separate transactions."""
     after = ""
     while True:
         with database.reading() as session:

@@ -77,13 +77,13 @@ _OF_MESSAGES = Query(
 
 
 def find(session: Session, device_id: str, dispatch_id: str) -> Dispatch | None:
-    """The dispatch with that id if the device was handed it."""
+    """Return the dispatch with that id if the device was handed it."""
     dispatch = session.get(Dispatch, dispatch_id)
     return dispatch if dispatch is not None and dispatch.device_id == device_id else None
 
 
 def of_message(session: Session, message_id: str) -> Sequence[Dispatch]:
-    """All dispatches of the message, oldest first."""
+    """Return all dispatches of the message, oldest first."""
     return session.scalars(
         sa.select(Dispatch).where(Dispatch.message_id == message_id).order_by(*_OLDEST_FIRST)
     ).all()
@@ -99,12 +99,12 @@ def of_messages(session: Session, message_ids: Sequence[str]) -> dict[str, list[
 
 
 def reports_of(session: Session, dispatch_ids: Sequence[str]) -> list[Earlier]:
-    """What phones have said about these dispatches so far, in its order."""
+    """Return what phones have said about these dispatches so far, in its order."""
     return _SAID.all(session, dispatch_ids=dispatch_ids)
 
 
 def lock_messages(session: Session, dispatch_ids: Sequence[str]) -> dict[str, MessageRow]:
-    """The messages of these dispatches, locked before the dispatches are read: giving up may be at them just now."""
+    """Return the messages of these dispatches, locked before the dispatches are read, which others may be changing."""
     return {row.id: row for row in _LOCK_MESSAGES.all(session, dispatch_ids=dispatch_ids)}
 
 

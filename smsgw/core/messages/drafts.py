@@ -37,7 +37,7 @@ class Draft:
     metadata: dict[str, Any] | None = field(default=None, hash=False)
 
     def request_hash(self) -> str:
-        """Equal for equal requests, which tells a repeat of a `reference` from a different message."""
+        """Return a hash, equal for equal requests: it tells a repeat of a `reference` from a different message."""
         wanted = [
             self.to,
             self.content,
@@ -126,7 +126,7 @@ def _faults(
 
 
 def _number_fault(crm: AnyCrm, settings: Settings, number: str) -> str | None:
-    """Why a phone cannot send to this number, or why this CRM does not want it; `None` when it can."""
+    """Return why a phone cannot send to this number, or why this CRM refuses it; `None` when it can be sent."""
     fault = numbers.refusal(number, settings.default_region)
     if fault is not None:
         return fault
@@ -138,7 +138,7 @@ def _number_fault(crm: AnyCrm, settings: Settings, number: str) -> str | None:
 
 
 def _content_fault(content: str) -> str | None:
-    """Why this text cannot be sent; `None` when it can."""
+    """Return why this text cannot be sent; `None` when it can."""
     if "\0" in content:
         return "Must not contain the character NUL."
     try:
@@ -158,7 +158,7 @@ def _expiry(settings: Settings, draft: Draft, now: datetime) -> datetime:
 
 
 def message_row(crm: AnyCrm, settings: Settings, draft: Draft, now: datetime) -> MessageRow:
-    """The queued message it becomes."""
+    """Return the queued message of the draft."""
     measured = measure(draft.content)
     return MessageRow(
         id=ids.new_message_id(),

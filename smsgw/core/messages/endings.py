@@ -16,7 +16,7 @@ _EXPIRE_AT_ONCE = 500
 
 
 def cancel(session: Session, message: Message, now: datetime) -> None:
-    """Cancel a message no phone has; `IllegalTransition` once one has it or it has ended."""
+    """Cancel a message no phone has. Raises `IllegalTransition` once one has it or it has ended."""
     if message.direction != "outbound" or message.status != statuses.QUEUED:
         raise IllegalTransition(
             f"the message is {message.status}; only a queued one can be cancelled",

@@ -36,7 +36,7 @@ class File:
 
     @property
     def is_harmless_to_repeat(self) -> bool:
-        """Whether every message has a reference, by which a repeat is known."""
+        """Return whether every message has a reference, by which a repeat is known."""
         return all(draft.reference is not None for draft in self.drafts)
 
 
@@ -57,7 +57,7 @@ _NEW_IMPORTS = InsertNew(
 
 
 def file_of(drafts: Sequence[Draft]) -> File:
-    """The file that these drafts stood in."""
+    """Return the file of these drafts."""
     digest = hashlib.sha256()
     for draft in drafts:
         digest.update(f"{draft.request_hash()} {draft.reference!r}\n".encode())
@@ -67,7 +67,7 @@ def file_of(drafts: Sequence[Draft]) -> File:
 def faults(
     session: Session, crm: AnyCrm, settings: Settings, file: File, now: datetime
 ) -> dict[int, str]:
-    """What is wrong with each draft that cannot be queued, by its place in the file."""
+    """Return what is wrong with each draft that cannot be queued, by its place in the file."""
     known, found = _known_hashes(session, crm, file), {}
     fresh = {}
     for place, draft in enumerate(file.drafts):
@@ -84,7 +84,7 @@ def faults(
 def begin(
     session: Session, crm: AnyCrm, settings: Settings, file: File, now: datetime, is_again: bool
 ) -> int:
-    """How many of the file's rows are queued already: it goes on where an import of it was interrupted.
+    """Return how many of the file's rows are queued already, because an import that was interrupted continues there.
 
     Raises `Conflict` for a file that was imported as a whole, unless that does no harm, and for a new one with rows
     that were queued in the last day, unless `is_again`.
@@ -142,7 +142,7 @@ class _Sms(NamedTuple):
 
 
 def _key(sms: _Sms) -> bytes:
-    """The same for the same SMS, also where another program wrote its line breaks anew."""
+    """Return a key that is the same for the same SMS, also where a program has changed its line breaks."""
     text = "\n".join(sms.content.split("\r\n")).strip()
     wanted = f"{sms.number}\n{rfc3339_or_none(sms.send_at)}\n{text}"
     return hashlib.sha256(wanted.encode()).digest()
@@ -183,7 +183,7 @@ def _lock(session: Session, crm: AnyCrm, file: File) -> Import:
 
 
 def _known_hashes(session: Session, crm: AnyCrm, file: File) -> dict[str | None, str | None]:
-    """What stands under the references of the file."""
+    """Return the request hashes that are stored for the references of the file."""
     wanted = sorted({draft.reference for draft in file.drafts if draft.reference is not None})
     known: dict[str | None, str | None] = {}
     for start in range(0, len(wanted), _KNOWN_AT_ONCE):

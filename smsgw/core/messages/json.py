@@ -8,7 +8,7 @@ from ...store.rows import MessageRow
 
 
 def message(row: Message | MessageRow) -> dict[str, Any]:
-    """A message as the contract shows it. Inbound ones have `received_at`, `device_received_at`, `sms_sent_at` too."""
+    """Return a message as the API shows it; inbound ones with `received_at`, `device_received_at`, `sms_sent_at`."""
     shape = {
         "id": row.id,
         "direction": row.direction,

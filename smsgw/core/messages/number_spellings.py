@@ -10,7 +10,7 @@ NEWEST = 10_000
 
 
 def twofold(session: Session) -> list[str]:
-    """The numbers that the newest messages write both as `+12025550112` and as `12025550112`, with their `+`."""
+    """Return the numbers that the newest messages write both as `+12025550112` and as `12025550112`, with their `+`."""
     newest = sa.select(Message.id).order_by(Message.id.desc()).limit(NEWEST)
     rows = session.execute(
         sa.select(Message.direction, Message.from_number, Message.to_number).where(

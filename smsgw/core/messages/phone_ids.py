@@ -70,7 +70,7 @@ def message_id(session: Session, device_id: str, phone_id: str) -> str:
 def find_latest(
     session: Session, device_id: str, phone_ids: Collection[str], since: datetime
 ) -> str | None:
-    """The one of these ids under which the device brought an SMS last, `None` where none came since then."""
+    """Return the latest of these ids under which the device reported an SMS since then; `None` for none."""
     keys = {key(device_id, phone_id): phone_id for phone_id in phone_ids}
     found = session.scalars(
         sa.select(Message.inbound_key)

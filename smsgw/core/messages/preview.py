@@ -16,7 +16,7 @@ from .drafts import Draft, check_one
 def preview(
     session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
 ) -> dict[str, Any]:
-    """How the draft would be cut and written, and the devices that may send it; `Invalid` as for queueing it."""
+    """Return the draft's segments and number, and the devices that may send it. Raises `Invalid` as queueing does."""
     check_one(session, crm, settings, draft, now)
     measured = measure(draft.content)
     return {

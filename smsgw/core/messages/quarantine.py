@@ -57,7 +57,7 @@ def keep(session: Session, device_id: str, items: Sequence[Unreadable], now: dat
 
 
 def page(session: Session, limit: int, before: int | None = None) -> list[QuarantinedItem]:
-    """The newest items, or those older than the item `before`."""
+    """Return the newest items, or those older than the item `before`."""
     statement = sa.select(QuarantinedItem).order_by(QuarantinedItem.id.desc()).limit(limit)
     if before is not None:
         statement = statement.where(QuarantinedItem.id < before)
@@ -65,7 +65,7 @@ def page(session: Session, limit: int, before: int | None = None) -> list[Quaran
 
 
 def get(session: Session, item_id: int) -> QuarantinedItem:
-    """The item; `NotFound` when there is none."""
+    """Return the item. Raises `NotFound` when there is none."""
     item = session.get(QuarantinedItem, item_id)
     if item is None:
         raise NotFound(f"no item {item_id} in the quarantine")
@@ -96,7 +96,7 @@ def dropped_count(session: Session) -> int:
 
 
 def shape(item: QuarantinedItem) -> dict[str, Any]:
-    """An item in JSON; `raw` is what the device sent, as JSON text."""
+    """Return an item in JSON; `raw` is what the device sent, as JSON text."""
     return {
         "id": item.id,
         "device_id": item.device_id,

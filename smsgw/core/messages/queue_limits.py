@@ -65,7 +65,7 @@ _NEW_ROOMS = InsertNew(QueueRoom, _Room, conflict_on=[QueueRoom.key], returning=
 
 
 def apply_to(crm: AnyCrm, settings: Settings, device_id: str | None) -> bool:
-    """Whether a message of this CRM, for this device if it names one, goes into a queue with a limit."""
+    """Return whether a message of this CRM, for this device if it names one, goes into a queue with a limit."""
     has_device_limit = device_id is not None and settings.device_queue_limit is not None
     return has_device_limit or _limit_of(crm, settings) is not None
 
@@ -102,7 +102,7 @@ def _queues(crm: AnyCrm, settings: Settings, device_ids: DeviceIds) -> Iterator[
 
 
 def _take(session: Session, queue: _LimitedQueue, now: datetime) -> bool:
-    """Whether the row has room; it is locked until the commit then."""
+    """Return whether the row has room; it is locked until the commit then."""
     taken = _TAKE.find(
         session,
         queue=queue.key,

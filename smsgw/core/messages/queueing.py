@@ -92,7 +92,7 @@ def draw_up(
 
 
 def may_draw_up(crm: Caller, settings: Settings, draft: Draft) -> bool:
-    """Whether the draft can be drawn up: it has no `reference`, and no limit that has to be asked first."""
+    """Return whether the draft can be drawn up: it has no `reference`, and no limit has to be checked first."""
     is_limited = crm.refusal is not None or queue_limits.apply_to(crm, settings, draft.device_id)
     return draft.reference is None and not is_limited
 
@@ -100,7 +100,7 @@ def may_draw_up(crm: Caller, settings: Settings, draft: Draft) -> bool:
 def queue(
     session: Session, crm: AnyCrm, settings: Settings, drafts: Sequence[Draft], now: datetime
 ) -> list[MessageRow]:
-    """What `take` does, for callers who need not know which messages are new."""
+    """Return the messages of `take`, for callers that need not know which are new."""
     return [taken.message for taken in take(session, crm, settings, drafts, now)]
 
 
@@ -147,7 +147,7 @@ def take(
 
 
 def get(session: Session, crm: AnyCrm, message_id: str) -> Message:
-    """The CRM's own outbound message, locked until the commit; `NotFound` for all others."""
+    """Return the CRM's own outbound message, locked until the commit. Raises `NotFound` for all others."""
     message = session.scalars(
         sa.select(Message)
         .where(Message.id == message_id, Message.crm_id == crm.id, Message.direction == "outbound")

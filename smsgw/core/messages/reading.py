@@ -65,7 +65,7 @@ def page(
 
 
 def get(session: Session, crm: AnyCrm | None, message_id: str) -> Message:
-    """The message, if this CRM queued it or it came in for this CRM; `NotFound` otherwise. `None` reads all."""
+    """Return the message, if this CRM queued it or it came in for this CRM; `NotFound` otherwise. `None` reads all."""
     message = session.get(Message, message_id)
     if message is None or not _is_visible(session, crm, message):
         raise NotFound(f"no message {message_id[:80]!r}")
@@ -75,7 +75,7 @@ def get(session: Session, crm: AnyCrm | None, message_id: str) -> Message:
 def whole_shape(
     session: Session, message: Message, settings: Settings, now: datetime
 ) -> dict[str, Any]:
-    """The message with its `history`, its `dispatches` and what it is `waiting_for`."""
+    """Return the message with its `history`, its `dispatches` and what it is `waiting_for`."""
     history = session.scalars(
         sa.select(HistoryEntry)
         .where(HistoryEntry.message_id == message.id)
@@ -91,7 +91,7 @@ def whole_shape(
 
 
 def first_id_of(moment: datetime) -> str:
-    """The lowest id a message can have that was made at this moment or later: ids begin with the milliseconds."""
+    """Return the lowest id of messages made at this moment or later. Ids begin with the milliseconds."""
     milliseconds = max(0, int(moment.timestamp() * 1000))
     return f"msg_{milliseconds:012x}"
 
@@ -117,7 +117,7 @@ def _may_be_inbound(filters: MessageFilters) -> bool:
 def _sources(
     crm: AnyCrm | None, filters: MessageFilters, cursor: str | None
 ) -> Iterator[tuple[sa.Select[Message], InstrumentedAttribute[str]]]:
-    """What to look through, and by which column's order."""
+    """Return the statement to search, and the column that orders it."""
     ids = _id_range(Message.id, filters, cursor)
     if crm is None:
         yield _all(filters.direction, ids), Message.id
@@ -183,7 +183,7 @@ def _id_range(
     filters: MessageFilters,
     cursor: str | None,
 ) -> list[sa.ColumnElement[bool]]:
-    """What an index on the id can use, so that old times are found without walking down to them."""
+    """Return a condition that an index on the id can use, so that old times are found without a scan."""
     conditions = []
     if filters.since is not None:
         conditions.append(column >= first_id_of(filters.since - _ID_SLACK))
@@ -195,5 +195,5 @@ def _id_range(
 
 
 def _spellings(number: str, region: str | None) -> list[str]:
-    """The number as it was given and as it is kept."""
+    """Return the number as it was given and as it is kept."""
     return list({number, numbers.normalise(number, region)})

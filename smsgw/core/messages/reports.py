@@ -76,7 +76,7 @@ class _Reported:
     earlier: dict[str, list[_Words]]
 
     def of(self, dispatch: DispatchRow) -> tuple[MessageRow, list[DispatchRow]]:
-        """The message of a dispatch, and all dispatches of it."""
+        """Return the message of a dispatch, and all dispatches of it."""
         return self.messages[dispatch.message_id], self.siblings[dispatch.message_id]
 
 
@@ -179,7 +179,7 @@ def _brings_further(dispatch: DispatchRow, report: Report) -> bool:
 
 
 def _may_be_late(dispatch: DispatchRow, history: HistoryWriter) -> bool:
-    """Whether words that were said before may come from an older request that arrives only now.
+    """Return whether words that were said before may come from an older request that arrives only now.
 
     Only the end of a person's retry is new then: SENT, DELIVERED, or FAILED for another reason.
     """
@@ -191,7 +191,7 @@ def _may_be_late(dispatch: DispatchRow, history: HistoryWriter) -> bool:
 def _own(
     device: Locked, dispatch_ids: Collection[str], siblings: dict[str, list[DispatchRow]]
 ) -> dict[str, DispatchRow]:
-    """Those the device speaks of and was handed, in the order it speaks of them."""
+    """Return those the device speaks of and was handed, in the order it speaks of them."""
     found = {row.id: row for group in siblings.values() for row in group}
     return {
         key: found[key]
@@ -213,7 +213,7 @@ def _count_unknown(
 
 
 def _earlier_words(session: Session, own: dict[str, DispatchRow]) -> dict[str, list[_Words]]:
-    """What the phone has said about each dispatch so far, in its order."""
+    """Return what the phone has said about each dispatch so far, in its order."""
     found: dict[str, list[_Words]] = {key: [] for key in own}
     if own:
         for row in dispatches.reports_of(session, list(own)):
@@ -222,7 +222,7 @@ def _earlier_words(session: Session, own: dict[str, DispatchRow]) -> dict[str, l
 
 
 def _repeatable(stored: _Reported, quiet_revision: int | None) -> dict[str, list[_Words]]:
-    """What of it the phone may be repeating now: not what was answered before a poll without reports was let in."""
+    """Return what the phone may be repeating now: nothing that was answered before a poll without reports."""
     if quiet_revision is None:
         return stored.earlier
     return {
@@ -237,7 +237,7 @@ def _without_repeats(
     earlier: dict[str, list[_Words]],
     own: dict[str, DispatchRow],
 ) -> list[Report]:
-    """The reports that are no repeats, dispatch by dispatch."""
+    """Return the reports that are no repeats, dispatch by dispatch."""
     fresh: list[Report] = []
     for dispatch_id in own:
         reports = by_dispatch[dispatch_id]

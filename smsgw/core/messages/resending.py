@@ -55,7 +55,7 @@ def queue_anyway(session: Session, message: Message, settings: Settings, now: da
 
 
 def _device_of(session: Session, crm: Crm, message: Message) -> str | None:
-    """The device it is for alone, `None` where any of its CRM's may have it."""
+    """Return the only device that may send the message, `None` where any device of its CRM may."""
     queue = message.lane or ""
     if not queue.startswith("d:"):
         return None

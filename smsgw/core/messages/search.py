@@ -14,7 +14,7 @@ _AT_ONCE = 500
 
 
 def folded(text: str) -> str:
-    """The text without differences of case and of composition: full case folding, NFC (`ß` is `ss`, `ς` is `σ`)."""
+    """Return the text without differences of case and composition: full case folding, NFC (`ß` is `ss`, `ς` is `σ`)."""
     if text.isascii():
         return text.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
@@ -27,7 +27,7 @@ def first(
     q: str,
     limit: int,
 ) -> Sequence[Message]:
-    """The first messages of a statement that have `q` in them; it is ordered by `column`, its message ids, downwards.
+    """Return the first messages of a statement that contain `q`. `column`, its message ids, orders it downwards.
 
     The database leaves out what cannot match, in one pass down the index; the rest is compared here, some at a time.
     """

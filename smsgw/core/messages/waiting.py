@@ -67,7 +67,7 @@ def _queued(
 
 
 def _is_tried_again(dispatch: Dispatch) -> bool:
-    """The same as `capacity.is_tried_again` asks of the database."""
+    """Return what `capacity.is_tried_again` checks in the database."""
     return (
         dispatch.superseded_at is not None
         and dispatch.acknowledged_at is not None
@@ -85,7 +85,7 @@ def _earlier(dispatch: Dispatch) -> dict[str, Any]:
 
 
 def _candidates(session: Session, crm: Crm, message: Message) -> list[Device]:
-    """The devices the message may go to, disabled ones too."""
+    """Return the devices the message may go to, disabled ones too."""
     queue = message.lane or ""
     if queue.startswith("d:"):
         return registry.several(session, list(routing.usable(session, crm, {queue[2:]})))
@@ -93,7 +93,7 @@ def _candidates(session: Session, crm: Crm, message: Message) -> list[Device]:
 
 
 def _likeliest(candidates: Sequence[Device]) -> Device:
-    """The enabled one that was seen last."""
+    """Return the device that was seen last, an enabled one if there is any."""
     return max(
         candidates,
         key=lambda device: (device.enabled, rfc3339_or_none(device.last_seen_at) or ""),

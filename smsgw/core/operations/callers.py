@@ -50,7 +50,7 @@ def _devices(session: Session, settings: Settings, now: datetime) -> Iterator[Fi
 
 
 def _in_hand(device: Device, load: Load, settings: Settings, now: datetime) -> Iterator[Finding]:
-    """What a phone has that does not move: it may have forgotten it."""
+    """Yield a finding about messages whose status does not change: the phone may have forgotten them."""
     check = f"device {device.id}"
     advice = (
         "look at the app: is it sending, has it reception and credit? If it was reinstalled, replaced or its data "

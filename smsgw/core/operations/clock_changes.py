@@ -22,7 +22,7 @@ _Change = tuple[sa.ColumnElement[bool], sa.Update]
 
 
 def has_put_off(session: Session, settings: Settings, now: datetime) -> bool:
-    """Whether there is anything to bring forward."""
+    """Return whether there is anything to bring forward."""
     return any(
         session.scalar(sa.select(sa.exists().where(condition)))
         for condition, _ in _changes(settings, now)

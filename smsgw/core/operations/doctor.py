@@ -22,7 +22,7 @@ TRANSACTIONS_END_WITHIN = timedelta(minutes=1)
 
 
 def examine(database: Database, settings: Settings, now: datetime) -> list[Finding]:
-    """All findings; what needs the tables is left out where they are not as they should be."""
+    """Return all findings. Checks that need the tables are left out where the tables are not up to date."""
     findings = health.examine(database, now)
     if any(finding.check != "worker" and finding.state == "wrong" for finding in findings):
         return findings
@@ -56,14 +56,14 @@ def _clock(session: Session, now: datetime) -> Finding:
 
 
 def _latest(session: Session) -> datetime | None:
-    """The latest moment that was written, of those an index finds at once."""
+    """Return the latest time in the database, of those that an index finds at once."""
     newest = session.scalar(sa.select(Message.created_at).order_by(Message.id.desc()).limit(1))
     heartbeat = session.scalar(sa.select(sa.func.max(WorkerHeartbeat.last_seen_at)))
     return max((moment for moment in (newest, heartbeat) if moment is not None), default=None)
 
 
 def encryption_of(settings: Settings) -> Finding:
-    """Whether anybody between this machine and the database could be the database."""
+    """Return the finding about encryption: whether anybody on the network could pose as the database."""
     hosts = encryption.unverified_hosts(settings.database_url)
     if not hosts or settings.database_url.startswith("sqlite:"):
         return Finding("database encryption", "ok", "certificate checked, or on this machine")
@@ -154,5 +154,5 @@ def _open_transactions(session: Session, now: datetime) -> Iterator[Finding]:
 
 
 def is_well(findings: Sequence[Finding]) -> bool:
-    """Whether nothing is wrong; warnings do not count."""
+    """Return whether nothing is wrong, apart from warnings."""
     return all(finding.state != "wrong" for finding in findings)

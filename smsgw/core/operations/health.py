@@ -27,7 +27,7 @@ class Finding:
 
 
 def examine(database: Database, now: datetime) -> list[Finding]:
-    """The database, its tables and the worker; a check that depends on one that is wrong is left out."""
+    """Return findings about the database, its tables and the worker, without checks that depend on a failed one."""
     findings: list[Finding] = []
     for check in _CHECKS:
         try:

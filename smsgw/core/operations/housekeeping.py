@@ -126,7 +126,7 @@ def _purge_events(session: Session, limit: datetime) -> None:
 
 
 def _purge_quarantine(session: Session, limit: datetime) -> int:
-    """What could not be read has numbers and texts in it all the same."""
+    """Remove old quarantined items, which contain numbers and texts too."""
     old = list(
         session.scalars(
             sa.select(QuarantinedItem.id)

@@ -58,7 +58,7 @@ class Figures:
 
 
 def read(session: Session, now: datetime) -> Figures:
-    """The figures of this moment."""
+    """Return the figures as they are now."""
     pending, overdue = _deliveries(session, now)
     return Figures(
         messages=_messages(session),
@@ -76,7 +76,7 @@ def read(session: Session, now: datetime) -> Figures:
 
 
 def worker_silent_seconds(session: Session, now: datetime) -> float | None:
-    """How long ago a worker was last seen; `None` when none ever was."""
+    """Return how long ago a worker was last seen; `None` when none ever was."""
     return _age(session.scalar(sa.select(sa.func.max(WorkerHeartbeat.last_seen_at))), now)
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 
 def text(span: timedelta) -> str:
-    """The span in the largest unit of which it has at least two, or in seconds."""
+    """Return the span in the largest unit of which it has at least two, or in seconds."""
     seconds = int(abs(span).total_seconds())
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:

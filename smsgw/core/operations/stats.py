@@ -20,7 +20,7 @@ from ..messages import reading
 def of_crm(
     session: Session, crm: AnyCrm, settings: Settings, since: datetime, now: datetime
 ) -> dict[str, Any]:
-    """The figures of one CRM, about its own messages and the devices it may use."""
+    """Return the figures of one CRM, about its own messages and the devices it may use."""
     rows = registry.several(session, routing.device_ids_of(session, crm))
     outbound = _counts(session, since, Message.crm_id == crm.id)
     inbox = sa.select(Message.device_id, sa.func.count()).join(
@@ -46,7 +46,7 @@ def of_all(session: Session, settings: Settings, since: datetime, now: datetime)
 def _counts(
     session: Session, since: datetime, condition: sa.ColumnElement[bool]
 ) -> list[tuple[str | None, str, int]]:
-    """How many messages each device has in each status; reads no more of the history than the time asked for."""
+    """Return how many messages each device has in each status; reads no more of the history than the time asked for."""
     rows = session.execute(
         sa.select(Message.device_id, Message.status, sa.func.count())
         .where(condition, Message.id >= reading.first_id_of(since))

@@ -92,7 +92,7 @@ _WHAT_TO_SEND = Query(
 
 
 def is_due(session: Session, free: FreeThreads, now: datetime) -> bool:
-    """Whether `take` would find something. Most looks find nothing, and this one takes no lock."""
+    """Return whether `take` would find something. Takes no lock, because mostly there is nothing."""
     return bool(due.endpoints(session, free, now))
 
 

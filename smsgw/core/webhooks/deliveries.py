@@ -20,7 +20,7 @@ _AT_ONCE = 1000
 def page(
     session: Session, endpoint: WebhookEndpoint, status: str | None, cursor: str | None, limit: int
 ) -> tuple[list[dict[str, Any]], str | None]:
-    """The endpoint's deliveries in JSON, newest first, and the cursor of the next page (`None` on the last)."""
+    """Return the endpoint's deliveries in JSON, newest first, and the cursor of the next page (`None` on the last)."""
     statement = (
         sa.select(Delivery, Event.type)
         .join(Event, Event.id == Delivery.event_id)
@@ -38,17 +38,17 @@ def page(
 
 
 def get(session: Session, crm_id: str, delivery_id: str) -> Delivery:
-    """The CRM's own delivery; `NotFound` for all others and for those of removed endpoints."""
+    """Return the CRM's own delivery. Raises `NotFound` for all others and for those of removed endpoints."""
     return _one(session, delivery_id, WebhookEndpoint.crm_id == crm_id)
 
 
 def get_any(session: Session, delivery_id: str) -> Delivery:
-    """The delivery, whichever CRM it belongs to: for operators."""
+    """Return the delivery, whichever CRM it belongs to: for operators."""
     return _one(session, delivery_id, sa.true())
 
 
 def shape(session: Session, delivery: Delivery) -> dict[str, Any]:
-    """The delivery in JSON, with all its attempts, oldest first."""
+    """Return the delivery in JSON, with all its attempts, oldest first."""
     event_type = session.scalars(sa.select(Event.type).where(Event.id == delivery.event_id)).one()
     attempts = session.scalars(
         sa.select(Attempt).where(Attempt.delivery_id == delivery.id).order_by(Attempt.id)

@@ -116,7 +116,7 @@ _BUSY = Query(
 def _firsts_of(
     size: int, most: int, order: Sequence[Any], *conditions: sa.ColumnElement[bool]
 ) -> sa.CompoundSelect[Any]:
-    """The first due deliveries of so many endpoints: each arm looks no further than it must."""
+    """Return the statement for the first due deliveries of so many endpoints. It reads no more rows than needed."""
 
     def arm(place: int) -> sa.Select[Any]:
         first = (
@@ -159,7 +159,7 @@ def endpoints(session: Session, free: FreeThreads, now: datetime) -> list[Candid
 
 
 def deliveries(session: Session, candidates: Sequence[Candidate], now: datetime) -> list[list[str]]:
-    """What each endpoint would get next, single attempts first, then what has been due for longest."""
+    """Return the next deliveries of each endpoint: single attempts first, then those that have been due longest."""
     by_hand = [candidate.endpoint_id for candidate in candidates if candidate.has_single]
     singles = _firsts(session, _HANDED_IN, by_hand, now)
     in_order = [each.endpoint_id for each in candidates if each.is_ordered]
@@ -196,7 +196,7 @@ def _candidate(row: _Busy) -> Candidate:
 def _firsts(
     session: Session, queries: dict[int, Query[_Due]], endpoint_ids: Sequence[str], now: datetime
 ) -> dict[str, list[str]]:
-    """The first few due deliveries of each endpoint, with one statement for many of them."""
+    """Return the first few due deliveries of each endpoint, with one statement for many of them."""
     found: dict[str, list[str]] = defaultdict(list)
     rows = [
         row

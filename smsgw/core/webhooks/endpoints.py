@@ -65,27 +65,27 @@ def add(
 
 
 def get(session: Session, crm_id: str, endpoint_id: str) -> WebhookEndpoint:
-    """The CRM's own endpoint; `NotFound` for all others and for removed ones."""
+    """Return the CRM's own endpoint. Raises `NotFound` for all others and for removed ones."""
     return _one(session, endpoint_id, WebhookEndpoint.crm_id == crm_id)
 
 
 def get_any(session: Session, endpoint_id: str) -> WebhookEndpoint:
-    """The endpoint, whichever CRM it belongs to: for operators."""
+    """Return the endpoint, whichever CRM it belongs to: for operators."""
     return _one(session, endpoint_id, sa.true())
 
 
 def of_delivery(session: Session, delivery: Delivery) -> WebhookEndpoint:
-    """The endpoint the delivery goes to, also when it was removed since."""
+    """Return the endpoint the delivery goes to, also when it was removed since."""
     return session.get_one(WebhookEndpoint, delivery.endpoint_id)
 
 
 def of_crm(session: Session, crm_id: str) -> list[WebhookEndpoint]:
-    """The CRM's endpoints, oldest first."""
+    """Return the CRM's endpoints, oldest first."""
     return _several(session, WebhookEndpoint.crm_id == crm_id)
 
 
 def everyone(session: Session) -> list[WebhookEndpoint]:
-    """The endpoints of all CRMs, oldest first: for operators."""
+    """Return the endpoints of all CRMs, oldest first: for operators."""
     return _several(session, sa.true())
 
 
@@ -151,7 +151,7 @@ def remove(session: Session, endpoint: WebhookEndpoint, now: datetime) -> None:
 
 
 def shape(session: Session, endpoint: WebhookEndpoint) -> dict[str, Any]:
-    """The endpoint in JSON, without its secret."""
+    """Return the endpoint in JSON, without its secret."""
     return shapes(session, [endpoint])[0]
 
 

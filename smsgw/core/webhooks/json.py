@@ -8,7 +8,7 @@ from ...store.models import Attempt, Delivery, WebhookEndpoint
 
 
 def endpoint(row: WebhookEndpoint, pending_count: int) -> dict[str, Any]:
-    """A webhook endpoint, without its secrets."""
+    """Return a webhook endpoint, without its secrets."""
     return {
         "id": row.id,
         "crm_id": row.crm_id,
@@ -28,7 +28,7 @@ def endpoint(row: WebhookEndpoint, pending_count: int) -> dict[str, Any]:
 
 
 def delivery(row: Delivery, event_type: str) -> dict[str, Any]:
-    """A delivery, without its attempts."""
+    """Return a delivery, without its attempts."""
     return {
         "id": row.id,
         "endpoint_id": row.endpoint_id,
@@ -57,7 +57,7 @@ def attempt(row: Attempt) -> dict[str, Any]:
 
 
 def _masked(url: str) -> str:
-    """The URL without a user's name and password: their place shows that they are there."""
+    """Return the URL with placeholders for the user's name and password."""
     parts = urlsplit(url)
     if "@" not in parts.netloc:
         return url

@@ -18,11 +18,11 @@ LONGEST_PAUSE = timedelta(minutes=10)
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptResult:
-    """What came of one request to an endpoint: either a `status_code` or an `error`, never both.
+    """The result of one request to an endpoint: either a `status_code` or an `error`, never both.
 
     `error` is one of `timeout`, `dns`, `address_refused`, `connection_refused`, `connection_failed`,
-    `connection_lost`, `tls`, `protocol` and `invalid_url`; `detail` says it for people and holds no part of the
-    URL but its host. `response_text` is the beginning of the answer's body, 4,096 bytes at most.
+    `connection_lost`, `tls`, `protocol` and `invalid_url`; `detail` is a sentence for people and has no part of
+    the URL but its host. `response_text` is the beginning of the answer's body, 4,096 bytes at most.
     """
 
     started_at: datetime
@@ -35,19 +35,19 @@ class AttemptResult:
 
     @property
     def is_success(self) -> bool:
-        """Whether the receiver accepted it: 2xx and nothing else."""
+        """Return whether the receiver accepted the request: 2xx and nothing else."""
         return self.status_code is not None and 200 <= self.status_code <= 299
 
     @property
     def has_timed_out(self) -> bool:
-        """Whether it kept a thread until the deadline."""
+        """Return whether the attempt lasted until its deadline."""
         return self.error == TIMEOUT
 
 
 def delay_seconds(
     schedule: Sequence[float], step: int, result: AttemptResult, chance: float
 ) -> float | None:
-    """How long to wait after a failure before step `step` of the schedule; `None` when there is no such step.
+    """Return how long to wait after a failure before step `step` of the schedule; `None` when there is no such step.
 
     The schedule's seconds ±20 % (`chance` is between 0 and 1), a minute or more for a receiver that is overloaded or
     hangs, and what it asks for in `Retry-After` as far as that lies between the delay and twice the delay.
@@ -66,7 +66,7 @@ def longest_delay(schedule: Sequence[float], step: int) -> timedelta:
 
 
 def holds_up(result: AttemptResult, attempt_count: int) -> bool:
-    """Whether after this failure an endpoint that keeps the order waits, rather than go on with its next event.
+    """Return whether an endpoint that keeps the order waits after this failure, instead of getting its next event.
 
     It does where the endpoint is at fault, and not endlessly where the event may be: five attempts.
     """
@@ -76,7 +76,7 @@ def holds_up(result: AttemptResult, attempt_count: int) -> bool:
 
 
 def pause(consecutive_failures: int) -> timedelta | None:
-    """How long to leave an endpoint in peace after so many failures in a row: `None`, then 30 s doubling to 10 min."""
+    """Return how long to pause an endpoint after so many failures in a row: `None`, then 30 s doubling to 10 min."""
     if consecutive_failures < FAILURES_TO_OPEN:
         return None
     doublings = min(consecutive_failures - FAILURES_TO_OPEN, 10)

@@ -45,7 +45,7 @@ def rotate(session: Session, endpoint: WebhookEndpoint, grace_seconds: int, now:
 
 
 def live(endpoint: HasSecrets, now: datetime) -> list[str]:
-    """The secrets that sign at this moment, newest first."""
+    """Return the secrets that sign at this moment, newest first."""
     return [str(entry["secret"]) for entry in _live_entries(endpoint, now)]
 
 

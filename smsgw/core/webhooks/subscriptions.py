@@ -11,7 +11,7 @@ from ..events import recording
 
 
 def checked_types(event_types: Sequence[str] | None) -> list[str] | None:
-    """Each name once, or `Invalid` for an event that there is not; `None` is all."""
+    """Return each name once; `None` means all. Raises `Invalid` for an event that does not exist."""
     if event_types is None:
         return None
     unknown = [name for name in event_types if name not in recording.TYPES]
@@ -26,7 +26,7 @@ def checked_types(event_types: Sequence[str] | None) -> list[str] | None:
 def checked_devices(
     session: Session, crm_id: str, device_ids: Sequence[str] | None
 ) -> list[str] | None:
-    """Each name once, or `Invalid` for a device the CRM may not use; `None` is all."""
+    """Return each name once; `None` means all. Raises `Invalid` for a device that the CRM may not use."""
     if device_ids is None:
         return None
     usable = set(routing.device_ids_of(session, session.get_one(Crm, crm_id)))
@@ -39,5 +39,5 @@ def checked_devices(
 
 
 def refused(field: str, text: str, code: str = "invalid") -> Invalid:
-    """The error for a field that cannot be had; `text` says why."""
+    """Return the error for an invalid field; `text` says why."""
     return Invalid(text, code=code, details={field: [text]})

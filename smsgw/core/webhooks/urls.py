@@ -14,9 +14,9 @@ Checked = NewType("Checked", str)
 
 
 def checked(url: str, guard: Guard) -> Checked:
-    """The URL, if a webhook may go there; `Invalid` with the reason if not.
+    """Return the URL, if a webhook may go there. Raises `Invalid` with the reason if not.
 
-    It asks the DNS, so call it before a transaction is begun.
+    Asks the DNS, so call it before a transaction begins.
     """
     _check_length(url)
     try:
@@ -31,7 +31,7 @@ def checked(url: str, guard: Guard) -> Checked:
 def checked_callback(url: str, guard: Guard) -> Checked:
     """The same for a `callbackUrl`: no broker, but a name that the DNS will know later.
 
-    Nothing is loosened by that: the guard is asked again at each delivery.
+    This permits nothing more: the guard checks again at each delivery.
     """
     _check_length(url)
     if not url.lower().startswith(("https://", "http://")):
