@@ -150,3 +150,9 @@ def _all_commands() -> Iterator[str]:
             yield from (f"{name} {inner}" for inner in command.commands)
         else:
             yield name
+
+
+def test_the_change_log_has_each_kind_of_change_once_in_a_version():
+    for version in (ROOT / "CHANGELOG.md").read_text().split("\n## ")[1:]:
+        kinds = re.findall(r"^### (.*)$", version, re.MULTILINE)
+        assert len(kinds) == len(set(kinds)), version.partition("\n")[0]
