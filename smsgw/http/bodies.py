@@ -9,7 +9,7 @@ from flask import Request, Response, request
 from werkzeug.exceptions import LengthRequired, RequestEntityTooLarge, UnsupportedMediaType
 
 from .. import json_reader
-from ..errors import BadRequest
+from ..errors import BadRequest, Invalid
 from . import json_limits
 from .context import current_request
 
@@ -46,6 +46,20 @@ def parse_object(body: bytes, read_json: Reader = json_reader.read) -> dict[str,
 def parse_phones_object(body: bytes) -> dict[str, Any]:
     """Return the JSON object, with any numbers and any number of values: a phone repeats a refused body endlessly."""
     return _as_object(_parsed(body, json_reader.read_tolerantly))
+
+
+def text(body: dict[str, Any], name: str) -> str:
+    """Return a required text of a body. Raises `Invalid` for anything else."""
+    found = body.get(name)
+    if not isinstance(found, str) or not found.strip():
+        fault = f"{name} is required and must be a text"
+        raise Invalid(fault, details={name: [fault]})
+    return found
+
+
+def optional_text(body: dict[str, Any], name: str) -> str | None:
+    """Return a text that may be missing or null. Raises `Invalid` for anything else."""
+    return None if body.get(name) is None else text(body, name)
 
 
 def _parsed(body: bytes, read_json: Reader) -> Any:

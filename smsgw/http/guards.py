@@ -9,14 +9,13 @@ from flask import Response, g, request
 from flask_httpauth import HTTPBasicAuth
 
 from .. import clock, ids
-from ..core.accounts import crms, operators
 from ..core.devices import locking, logins
 from ..core.devices.logins import Login
 from ..errors import Forbidden
 from ..store.rows import Caller
-from . import key_kinds, rates, refusals
+from . import credentials, key_kinds, rates, refusals
 from .answers import error_answer
-from .context import current_request, services
+from .context import services
 
 View = Callable[..., Any]
 
@@ -28,12 +27,19 @@ def check_admitted(login: Login) -> None:
     locking.check_admitted(login.approved, login.enabled)
 
 
+def admit_crm(crm: Caller, *, may_repeat: bool = False) -> None:
+    """Count the request of this CRM; raise `Forbidden` where it is disabled."""
+    if not crm.enabled:
+        raise Forbidden("this API key is disabled", code="crm_disabled")
+    g.crm = rates.count(crm, may_repeat=may_repeat)
+
+
 def _find_login() -> Login | None:
-    scheme, _, token = current_request().environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() == "bearer":
-        login = _device_by_key(token.strip())
+    key = credentials.bearer()
+    if key:
+        login = credentials.find_device(key)
         if login is None:
-            refusals.note_key("device", token.strip())
+            refusals.note_key("device", key)
         return login
     # Flask-HTTPAuth reads the header, because Werkzeug drops values that are not UTF-8. Its decorators are not used:
     # they take as long as finding out whether there is anything to send.
@@ -52,12 +58,6 @@ def _device_by_password(username: str, password: str) -> Login | None:
         refusals.note("device", "wrong_password", login.device_id)
         return None
     return login
-
-
-def _device_by_key(token: str) -> Login | None:
-    if not token.startswith("gw_live_"):
-        return None
-    return logins.find_by_key(services().database, token, clock.now())
 
 
 def _is_password(password: str, secret_hash: str) -> bool:
@@ -117,10 +117,10 @@ def sender_required(view: View) -> View:
 def _for_crm(view: View, *, may_repeat: bool = False) -> View:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        crm = _find_crm(_key())
+        crm = credentials.find_crm(_key())
         if crm is None:
             return _refuse_key("crm")
-        _admit(crm, may_repeat=may_repeat)
+        admit_crm(crm, may_repeat=may_repeat)
         return view(*args, **kwargs)
 
     return _marked(guarded, "crm")
@@ -131,7 +131,7 @@ def operator_required(view: View) -> View:
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        name = _find_operator(_key())
+        name = credentials.find_operator(_key())
         if name is None:
             return _refuse_key("operator")
         g.operator_name = name
@@ -146,11 +146,11 @@ def crm_or_operator_required(view: View) -> View:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         key = _key()
-        crm, name = _find_crm(key), _find_operator(key)
+        crm, name = credentials.find_crm(key), credentials.find_operator(key)
         if crm is None and name is None:
             return _refuse_key("crm_or_operator")
         if crm is not None:
-            _admit(crm)
+            admit_crm(crm)
         g.operator_name = name
         return view(*args, **kwargs)
 
@@ -180,30 +180,8 @@ def caller() -> str:
     return crm.id if crm is not None else f"op:{g.operator_name}"
 
 
-def _admit(crm: Caller, *, may_repeat: bool = False) -> None:
-    if not crm.enabled:
-        raise Forbidden("this API key is disabled", code="crm_disabled")
-    g.crm = rates.count(crm, may_repeat=may_repeat)
-
-
 def _key() -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
-    return request.headers.get("X-API-Key", "").strip()
-
-
-def _find_crm(key: str) -> Caller | None:
-    if not key.startswith("crm_live_"):
-        return None
-    return crms.find_caller(services().database, key)
-
-
-def _find_operator(key: str) -> str | None:
-    if not key:
-        return None
-    with services().database.reading() as session:
-        return operators.find_by_key(session, services().settings, key)
+    return credentials.bearer() or request.headers.get("X-API-Key", "").strip()
 
 
 def _refuse_key(caller: str) -> Response:

@@ -14,9 +14,10 @@ from threading import Lock
 from flask import Flask, current_app, g
 
 from .. import clock
-from ..core.accounts import crms, operators
+from ..core.accounts import crms
 from ..core.devices import logins
 from ..errors import TooMany
+from . import credentials
 from .context import current_request, services
 
 EXTENSION = "smsgw.refusals"
@@ -112,11 +113,10 @@ def shown(address: str) -> str:
 
 
 def _is_right_elsewhere(key: str) -> bool:
-    database, settings = services().database, services().settings
+    database = services().database
     if crms.find_caller(database, key) or logins.find_by_key(database, key, clock.now()):
         return True
-    with database.reading() as session:
-        return operators.find_by_key(session, settings, key) is not None
+    return credentials.find_operator(key) is not None
 
 
 def _host(text: str) -> str:

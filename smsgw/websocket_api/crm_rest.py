@@ -16,6 +16,7 @@ from ..core.messages import reading as stored_messages
 from ..core.messages.drafts import Draft
 from ..core.webhooks import endpoints, urls
 from ..errors import Forbidden, Invalid, NotFound
+from ..http import bodies, credentials
 from ..http.answers import answer
 from ..http.context import services
 from ..http.guards import crm_required, operator_required, public, this_crm
@@ -33,11 +34,11 @@ blueprint = Blueprint("crm_sockets", __name__)
 def register_crm() -> Response:
     """Make a CRM without devices, and a webhook endpoint for its `callbackUrl`."""
     now = clock.now()
-    is_operator = keys.is_operator(keys.bearer())
+    is_operator = keys.is_operator(credentials.bearer())
     if not is_operator:
         keys.check_open(pairing.CRMS, now)
     body = keys.json_body()
-    name, callback = keys.text(body, "crmName"), keys.optional_text(body, "callbackUrl")
+    name, callback = bodies.text(body, "crmName"), bodies.optional_text(body, "callbackUrl")
     url = None if callback is None else _checked(callback)
     with services().database.transaction() as session:
         if is_operator:
@@ -60,16 +61,16 @@ def register_crm() -> Response:
 @public
 def send_message() -> Response:
     """Queue an SMS; the key is in the body or in the header."""
-    header = keys.bearer()
+    header = credentials.bearer()
     crm = keys.crm_of(header) if header else None
     body = keys.json_body()
     key = body.get("apiKey")
     if crm is None or (isinstance(key, str) and key != header):
         crm = keys.crm_of(key if isinstance(key, str) else "")
     draft = Draft(
-        to=keys.text(body, "receiver"),
-        content=keys.text(body, "content"),
-        device_id=keys.text(body, "deviceId"),
+        to=bodies.text(body, "receiver"),
+        content=bodies.text(body, "content"),
+        device_id=bodies.text(body, "deviceId"),
     )
 
     def act(session: Session, now: datetime) -> Response:

@@ -10,10 +10,11 @@ from sqlalchemy.orm import Session
 
 from .. import clock
 from ..core.accounts import enrolment, ownership
-from ..core.devices import logins, pairing, registry, routing
+from ..core.devices import pairing, registry, routing
 from ..core.devices.logins import Login
 from ..core.devices.protocols import SOCKET
 from ..errors import Conflict, Forbidden, Invalid, Unauthorized
+from ..http import bodies, credentials
 from ..http.answers import answer
 from ..http.context import services
 from ..http.guards import check_admitted, public
@@ -45,13 +46,13 @@ class _Registrant:
 @public
 def register_device() -> Response:
     """Make a device or renew its token, for operators, CRMs, the device, and anyone while registration is open."""
-    key = keys.bearer()
-    who = _Registrant(keys.is_operator(key), keys.find_crm(key), _find_login(key))
+    key = credentials.bearer()
+    who = _Registrant(keys.is_operator(key), keys.find_crm(key), credentials.find_device(key))
     now = clock.now()
     if not who.is_known:
         keys.check_open(pairing.PHONES, now)
     body = keys.json_body()
-    device_id, phone = keys.text(body, "deviceId"), keys.optional_text(body, "phoneNumber")
+    device_id, phone = bodies.text(body, "deviceId"), bodies.optional_text(body, "phoneNumber")
     _check_phone(phone)
     with services().database.transaction() as session:
         known = _find_known(session, device_id, who)
@@ -65,17 +66,11 @@ def register_device() -> Response:
 
 def open_socket(key: str) -> Response | None:
     """Open the socket of the device that owns this token; `None` for other keys."""
-    login = _find_login(key)
+    login = credentials.find_device(key)
     if login is None:
         return None
     check_admitted(login)
     return upgrade.accept(device_socket.DeviceConversation(services(), login), [frames.SUBPROTOCOL])
-
-
-def _find_login(key: str) -> Login | None:
-    if not key.startswith("gw_live_"):
-        return None
-    return logins.find_by_key(services().database, key, clock.now())
 
 
 def _check_phone(phone: str | None) -> None:

@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from flask import Blueprint, Flask, Response, request
 
 from ..errors import Unauthorized
-from ..http import key_kinds, refusals
+from ..http import credentials, key_kinds, refusals
 from ..http.guards import public
-from . import keys
 
 # The answer that opens the socket for the owner of a key, `None` when the key is not of this side.
 Opener = Callable[[str], Response | None]
@@ -22,7 +21,7 @@ def register(app: Flask, openers: Sequence[Opener]) -> None:
     @public
     def connect() -> Response:
         """Open the socket, or refuse before the upgrade, which clients of this protocol can see."""
-        key = request.args.get("token") or request.args.get("apiKey") or keys.bearer()
+        key = request.args.get("token") or request.args.get("apiKey") or credentials.bearer()
         for opener in openers:
             answer = opener(key)
             if answer is not None:

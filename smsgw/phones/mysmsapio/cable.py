@@ -2,10 +2,7 @@
 
 from flask import Blueprint, Response, request
 
-from ... import clock
-from ...core.devices import logins
-from ...core.devices.logins import Login
-from ...http import refusals
+from ...http import credentials, refusals
 from ...http.context import services
 from ...http.guards import public
 from ...live import upgrade
@@ -23,9 +20,10 @@ def connect() -> Response:
     """Open the socket, also for a wrong key: only a frame stops a client from reconnecting endlessly."""
     if not upgrade.is_handshake():
         return _page_not_found()
-    login = _find_login()
+    key = _key()
+    login = credentials.find_device(key)
     if login is None:
-        refusals.note_key("device", _key())
+        refusals.note_key("device", key)
     if login is None or not login.enabled:
         return upgrade.refuse(frames.UNAUTHORIZED, [SUBPROTOCOL])
     if not login.approved:
@@ -45,12 +43,4 @@ def _page_not_found() -> Response:
 
 
 def _key() -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return request.args.get("api_key") or (token.strip() if scheme.lower() == "bearer" else "")
-
-
-def _find_login() -> Login | None:
-    key = _key()
-    if not key.startswith("gw_live_"):
-        return None
-    return logins.find_by_key(services().database, key, clock.now())
+    return request.args.get("api_key") or credentials.bearer()

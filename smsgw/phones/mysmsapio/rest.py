@@ -64,7 +64,7 @@ def registerthis_device() -> Response:
     if not rate.is_allowed:
         return _refuse(rate)
     body = _body()
-    device_id, name = _text(body, "device_id"), _text(body, "name")
+    device_id, name = bodies.text(body, "device_id"), bodies.text(body, "name")
     with services().database.transaction() as session:
         device, key = _make(session, device_id, now)
         device.name = storable(name)[:MAX_NAME]
@@ -141,7 +141,7 @@ def send() -> Response:
     """Queue an SMS for a CRM."""
     body = _body()
     g.parsed_body = body
-    draft = Draft(to=_text(body, "to"), content=_text(body, "message"))
+    draft = Draft(to=bodies.text(body, "to"), content=bodies.text(body, "message"))
 
     def act(session: Session, now: datetime) -> Response:
         message = _queue(session, draft, now)
@@ -192,13 +192,6 @@ def _body() -> dict[str, Any]:
     """Return the body's JSON object, whatever its content type is. An empty body is an empty object."""
     body = bodies.read(MAX_BODY_BYTES)
     return bodies.parse_object(body, json_reader.read_tolerantly) if body else {}
-
-
-def _text(body: dict[str, Any], name: str) -> str:
-    found = body.get(name)
-    if not isinstance(found, str) or not found.strip():
-        raise Invalid(f"{name} is required and must be a text")
-    return found
 
 
 def _app_version(info: Any) -> str | None:

@@ -1,0 +1,34 @@
+"""Reads the key of a request, and finds the owners of keys."""
+
+from .. import clock
+from ..core.accounts import crms, operators
+from ..core.devices import logins
+from ..core.devices.logins import Login
+from ..store.rows import Caller
+from .context import current_request, services
+
+
+def bearer() -> str:
+    """Return the key after `Authorization: Bearer`, empty without it."""
+    scheme, _, token = current_request().environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return str(token).strip() if scheme.lower() == "bearer" else ""
+
+
+def find_device(key: str) -> Login | None:
+    """Return the login of the device that owns the key, disabled and unapproved ones too."""
+    if not key.startswith("gw_live_"):
+        return None
+    return logins.find_by_key(services().database, key, clock.now())
+
+
+def find_crm(key: str) -> Caller | None:
+    """Return the CRM that owns the key, disabled ones too."""
+    return crms.find_caller(services().database, key) if key.startswith("crm_live_") else None
+
+
+def find_operator(key: str) -> str | None:
+    """Return the name of the operator who owns the key."""
+    if not key:
+        return None
+    with services().database.reading() as session:
+        return operators.find_by_key(session, services().settings, key)
