@@ -27,7 +27,6 @@ from . import frames
 from .frames import Frame, FrameError
 
 MAX_ID = 200
-MAX_SENDER = 100
 # A device may report QUEUED for an SMS that it has stored.
 STATUS = {
     "QUEUED": statuses.ACCEPTED,
@@ -166,16 +165,10 @@ class DeviceConversation:
 
 
 def _sms_fault(data: dict[str, Any]) -> str | None:
-    sender, content = text_of(data.get("sender")), text_of(data.get("content"))
     if not 1 <= len(data["messageId"] or "") <= MAX_ID:
         return f"messageId must be a text of 1 to {MAX_ID} characters"
-    if sender is None or len(sender) > MAX_SENDER:
-        return f"sender must be a text of at most {MAX_SENDER} characters"
-    if content is None:
-        return "content must be a text"
-    if len(content.encode("utf-8", "replace")) > receiving.MAX_CONTENT_BYTES:
-        return "content is longer than 64 KiB"
-    return None
+    sender, content = text_of(data.get("sender")), text_of(data.get("content"))
+    return receiving.fault(sender, content, sender_name="sender", content_name="content")
 
 
 def _received(data: dict[str, Any], now: datetime) -> Received:

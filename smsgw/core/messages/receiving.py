@@ -21,6 +21,7 @@ from ..devices.locking import Locked
 from . import phone_ids
 from .history import HistoryWriter
 
+MAX_SENDER = 100
 MAX_CONTENT_BYTES = 65536
 _LOG = logging.getLogger(__name__)
 
@@ -77,6 +78,22 @@ _NEW_MESSAGES = InsertNew(
     conflict_on=[Message.inbound_key],
     returning=Message.id,
 )
+
+
+def fault(
+    sender: str | None, content: str | None, *, sender_name: str, content_name: str
+) -> str | None:
+    """Why an SMS cannot be stored, in one line with the names of its fields; `None` where it can.
+
+    A `sender` or `content` that is `None` was no text.
+    """
+    if sender is None or len(sender) > MAX_SENDER:
+        return f"{sender_name} must be a text of at most {MAX_SENDER} characters"
+    if content is None:
+        return f"{content_name} must be a text"
+    if len(content.encode("utf-8", "replace")) > MAX_CONTENT_BYTES:
+        return f"{content_name} is longer than 64 KiB"
+    return None
 
 
 def receive(

@@ -191,16 +191,20 @@ def _messages(value: Any) -> tuple[list[Received], list[Unreadable]]:
 def _message_fault(item: Any) -> str | None:
     if not isinstance(item, dict):
         return "the message is not an object"
-    phone_id, sender, content = item.get("id"), item.get("from"), item.get("content")
+    phone_id = item.get("id")
     if not isinstance(phone_id, str) or not 1 <= len(phone_id) <= MAX_ID:
         return "the message's id is not a text of 1 to 36 characters"
-    if not isinstance(sender, str | None) or len(sender or "") > 100:
-        return "the message's sender is not a text of at most 100 characters"
-    if not isinstance(content, str | None):
-        return "the message's content is not a text"
-    if content and len(content.encode("utf-8", "replace")) > receiving.MAX_CONTENT_BYTES:
-        return "the message's content is longer than 64 KiB"
-    return None
+    return receiving.fault(
+        _text_of(item.get("from")),
+        _text_of(item.get("content")),
+        sender_name="the message's sender",
+        content_name="the message's content",
+    )
+
+
+def _text_of(value: Any) -> str | None:
+    """A text as the app sends it, where null is an empty one; `None` for what is no text."""
+    return value or "" if isinstance(value, str | None) else None
 
 
 def _received(item: dict[str, Any]) -> Received:

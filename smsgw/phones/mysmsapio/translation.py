@@ -27,7 +27,6 @@ from ...sms import phone_times, statuses
 from ...sms.texts import storable, text_of
 from .. import repeats
 
-MAX_SENDER = 100
 HIGH_PRIORITY_ABOVE = 4
 
 STATUS = {
@@ -99,14 +98,12 @@ def take_status(session: Session, login: Login, payload: dict[str, Any], now: da
 
 
 def _sms_fault(payload: dict[str, Any]) -> str | None:
-    sender, content = text_of(payload.get("phone_number")), text_of(payload.get("message_body"))
-    if sender is None or len(sender) > MAX_SENDER:
-        return f"phone_number must be a text of at most {MAX_SENDER} characters"
-    if content is None:
-        return "message_body must be a text"
-    if len(content.encode("utf-8", "replace")) > receiving.MAX_CONTENT_BYTES:
-        return "message_body is longer than 64 KiB"
-    return None
+    return receiving.fault(
+        text_of(payload.get("phone_number")),
+        text_of(payload.get("message_body")),
+        sender_name="phone_number",
+        content_name="message_body",
+    )
 
 
 def _received(payload: dict[str, Any], phone_id: str) -> Received:
