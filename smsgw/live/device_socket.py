@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Protocol, TypeVar
 
 from .. import clock
+from ..core.devices import queue as device_queue
 from ..core.devices import sockets
 from ..core.devices.locking import NOT_ADMITTED
 from ..core.devices.logins import Login
@@ -56,7 +57,7 @@ class DeviceSocket:
 
     def take(self, now: datetime) -> list[Outgoing]:
         """Hand out the device's next messages. Begins a write transaction only where there is something to hand out."""
-        if not sockets.has_work(self._database, self.login.device_id, now):
+        if not device_queue.read_may_have_work(self._database, self.login.device_id, now):
             return []
         outgoing: list[Outgoing] = []
         if handing_out.has_work(self._database, self.login.device_id, self._settings, now):

@@ -64,10 +64,10 @@ class Cable:
         }
         with self.world.database.transaction() as session:
             crm = crms.get(session, wanted.pop("crm", self.world.crm_id))
-            made = queueing.queue(
+            made = queueing.take(
                 session, crm, self.world.settings, [Draft(**wanted)] * count, clock.now()
             )
-            return [message.id for message in made]
+            return [one.message.id for one in made]
 
     def waiting(self, *conversations: CableConversation) -> list[CableConversation]:
         return _find_ready(self.world.database, conversations)

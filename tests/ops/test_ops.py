@@ -85,7 +85,7 @@ def test_metrics_tell_queues_devices_deliveries_and_the_worker(world: World):
             Draft(to="+12025550123", content="x"),
             Draft(to="+12025550123", content="x"),
         ]
-        queueing.queue(session, crm, world.settings, drafts, clock.now() - timedelta(seconds=90))
+        queueing.take(session, crm, world.settings, drafts, clock.now() - timedelta(seconds=90))
     _beat(world, seconds_ago=7)
     text = _metrics(world)
     assert _value(text, 'smsgw_messages{direction="outbound",status="queued"}') == 3

@@ -71,10 +71,10 @@ class Stage:
         wanted = {"to": "+12025550123", "content": "hello", **draft}
         with self.world.database.transaction() as session:
             crm = crms.get(session, wanted.pop("crm", self.world.crm_id))
-            made = queueing.queue(
+            made = queueing.take(
                 session, crm, self.world.settings, [Draft(**wanted)] * count, clock.now()
             )
-            return [message.id for message in made]
+            return [one.message.id for one in made]
 
     def send(self, **draft: Any) -> tuple[str, str]:
         """Queues one SMS and has the phone take it; returns the message's and the dispatch's id."""

@@ -72,8 +72,8 @@ class Stage:
         with self.world.database.transaction() as session:
             crm = crms.get(session, self.crm_id)
             draft = Draft(to="+12025550123", content=content, device_id="12345")
-            (made,) = queueing.queue(session, crm, self.world.settings, [draft], clock.now())
-            return made.id
+            (made,) = queueing.take(session, crm, self.world.settings, [draft], clock.now())
+            return made.message.id
 
     def keep_house(self) -> None:
         """What the worker does each second."""

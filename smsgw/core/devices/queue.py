@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.expression import SQLColumnExpression
 
 from ...sms import statuses
+from ...store.db import Database
 from ...store.models import Crm, Dispatch, Message
 from ...store.queries import Query, not_null, written_out
 from . import capacity, routing
@@ -21,8 +22,11 @@ _PRIORITIES = range(9, -1, -1)
 IS_QUEUED = Message.status == written_out(statuses.QUEUED)
 _EARLIER = aliased(Dispatch)
 # Two phones must not try the same SMS: whether the second is needed depends on the first.
-IS_FREE = ~sa.exists().where(_EARLIER.message_id == Message.id, capacity.is_tried_again(_EARLIER))
-_IS_DUE = sa.and_(IS_QUEUED, Message.due_at <= moment("now"), Message.expires_at > moment("now"))
+HAS_NO_OTHER_PHONE = ~sa.exists().where(
+    _EARLIER.message_id == Message.id, capacity.is_tried_again(_EARLIER)
+)
+IS_DUE = sa.and_(IS_QUEUED, Message.due_at <= moment("now"), Message.expires_at > moment("now"))
+MAY_BE_SENT = sa.and_(IS_DUE, HAS_NO_OTHER_PHONE)
 
 
 class _Waiting(NamedTuple):
@@ -40,10 +44,9 @@ _NEXT_IN_QUEUE = Query(
             sa.select(
                 sa.select(Message.id, Message.priority, not_null(Message.due_at))
                 .where(
-                    _IS_DUE,
+                    MAY_BE_SENT,
                     Message.lane == sa.bindparam("queue"),
                     Message.priority == priority,
-                    IS_FREE,
                     # A message may have been queued for the device by name before the device got another owner.
                     routing.is_for_device(DEVICE_ID),
                 )
@@ -66,7 +69,7 @@ def _has_due(
 ) -> sa.ColumnElement[bool]:
     # Not `exists`, which PostgreSQL may join the other way round, from all messages to the queues; and in the order
     # of the queue's index, so that it takes that one also while it believes the queue to be next to empty.
-    first = sa.select(Message.due_at).where(_IS_DUE, Message.lane == queue, *conditions)
+    first = sa.select(Message.due_at).where(IS_DUE, Message.lane == queue, *conditions)
     return first.order_by(Message.due_at).limit(1).scalar_subquery().is_not(None)
 
 
@@ -83,13 +86,21 @@ _DUE_QUEUES = Query(
 )
 
 
-def has_work(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
+def may_have_work(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
     """Return the condition that there may be something for this device. Takes the values of `capacity.moments`."""
     return sa.or_(
         _has_due(sa.literal("d:") + device_id, routing.is_for_device(device_id)),
         sa.exists().where(routing.sends_by(device_id), _has_due(_queue_of_crm())),
         sa.exists().where(capacity.is_unconfirmed(device_id)),
     )
+
+
+_MAY_HAVE_WORK = Query(bool, sa.select(may_have_work(DEVICE_ID)))
+
+
+def read_may_have_work(database: Database, device_id: str, now: datetime) -> bool:
+    """Return whether there may be something for the device, whether or not it may take it now; reads by index."""
+    return _MAY_HAVE_WORK.read(database, device_id=device_id, **capacity.moments(now)) is True
 
 
 def next_ids(session: Session, device_id: str, most: int, now: datetime) -> list[str]:

@@ -13,10 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ... import ids
-from ...store.db import Database
 from ...store.models import Crm, Device, Message
-from ...store.queries import Query
-from . import capacity, locking, routing
+from . import locking, routing
 from . import queue as device_queue
 from .logins import Login
 
@@ -41,12 +39,6 @@ _ROWS = sa.select(
     routing.is_admitted(),
     Device.last_seen_at,
 ).where(Device.removed_at.is_(None), Device.approved)
-_HAS_WORK = Query(
-    bool,
-    sa.select(device_queue.has_work(Device.id)).where(
-        Device.id == sa.bindparam("device_id", type_=sa.String)
-    ),
-)
 
 
 def new_id() -> str:
@@ -77,11 +69,6 @@ def find(session: Session, device_id: str) -> SocketRow | None:
     """Return the row of one device, `None` when it was removed or is not approved."""
     row = session.execute(_ROWS.where(Device.id == device_id)).one_or_none()
     return SocketRow(*row[1:]) if row else None
-
-
-def has_work(database: Database, device_id: str, now: datetime) -> bool:
-    """Return whether anything waits for the device, whether or not it may take it now; only reads, by index."""
-    return _HAS_WORK.read(database, device_id=device_id, **capacity.moments(now)) is True
 
 
 def find_all(session: Session) -> dict[str, SocketRow]:
@@ -118,11 +105,7 @@ def _due_queues(session: Session, now: datetime) -> list[str]:
         .scalar_subquery()
     )
     queues = queues.union_all(sa.select(following).where(queues.c.lane.is_not(None)))
-    is_due = sa.exists().where(
-        device_queue.IS_QUEUED,
-        Message.lane == queues.c.lane,
-        Message.due_at <= now,
-        Message.expires_at > now,
-    )
-    found = session.scalars(sa.select(queues.c.lane).where(queues.c.lane.is_not(None), is_due))
+    is_due = sa.exists().where(device_queue.IS_DUE, Message.lane == queues.c.lane)
+    due = sa.select(queues.c.lane).where(queues.c.lane.is_not(None), is_due)
+    found = session.scalars(due, {"now": now})
     return [str(queue) for queue in found]

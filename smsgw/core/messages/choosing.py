@@ -57,7 +57,7 @@ _UNCONFIRMED = Query(
         # Asked again once the message is locked: another phone may have sent it meanwhile.
         Message.status == written_out(statuses.DISPATCHED),
         Message.expires_at > capacity.moment("now"),
-        device_queue.IS_FREE,
+        device_queue.HAS_NO_OTHER_PHONE,
     )
     .order_by(Dispatch.lease_until, Dispatch.id)
     .limit(MOST_PER_ANSWER)
@@ -69,8 +69,7 @@ _LOCK_QUEUED = Query(
     sa.select(Message.id, Message.segments)
     .where(
         Message.id.in_(sa.bindparam("wanted", expanding=True)),
-        device_queue.IS_QUEUED,
-        device_queue.IS_FREE,
+        device_queue.MAY_BE_SENT,
     )
     .with_for_update(of=Message, skip_locked=True),
 )
@@ -104,7 +103,7 @@ def _lock_next(session: Session, device_id: str, most: int, now: datetime) -> li
     wanted = device_queue.next_ids(session, device_id, 2 * most, now)
     if not wanted:
         return []
-    free = {row.id: row for row in _LOCK_QUEUED.all(session, wanted=wanted)}
+    free = {row.id: row for row in _LOCK_QUEUED.all(session, wanted=wanted, now=now)}
     return [free[message_id] for message_id in wanted if message_id in free][:most]
 
 

@@ -24,7 +24,6 @@ from . import choosing, dispatching
 from .choosing import MOST_PER_ANSWER
 from .history import HistoryWriter, writing_history
 
-_HAS_WORK = Query(bool, sa.select(device_queue.has_work(DEVICE_ID)))
 _ANY_UNCONFIRMED = Query(bool, sa.select(sa.exists().where(capacity.is_unconfirmed(DEVICE_ID))))
 
 
@@ -56,7 +55,7 @@ class _Sendable(Protocol):
 
 def has_work(database: Database, device_id: str, settings: Settings, now: datetime) -> bool:
     """Tell whether a poll of this device would be handed anything. Reads only, by index, however long the queue is."""
-    if not _has(database, _HAS_WORK, device_id, now):
+    if not device_queue.read_may_have_work(database, device_id, now):
         return False
     left = capacity.read_left(database, device_id, settings, now)
     if left.segments <= 0:

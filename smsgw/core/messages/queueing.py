@@ -97,13 +97,6 @@ def may_draw_up(crm: Caller, settings: Settings, draft: Draft) -> bool:
     return draft.reference is None and not is_limited
 
 
-def queue(
-    session: Session, crm: AnyCrm, settings: Settings, drafts: Sequence[Draft], now: datetime
-) -> list[MessageRow]:
-    """Return the messages of `take`, for callers that need not know which are new."""
-    return [taken.message for taken in take(session, crm, settings, drafts, now)]
-
-
 def take_one(
     session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
 ) -> Queued:
@@ -170,13 +163,11 @@ def _of_references(
 
 def _insert(session: Session, wanted: Sequence[MessageRow]) -> dict[str, MessageRow]:
     """Put in what can go in, and return the messages by id: of one `reference` there is one message."""
-    named = [row for row in wanted if row.reference is not None]
-    _MESSAGES.all(session, [row for row in wanted if row.reference is None])
     # In one order everywhere, so that two batches with the same references wait for each other and do not deadlock.
-    named.sort(key=lambda row: str(row.reference))
-    new_ids = set(_NEW_MESSAGES.new(session, named))
+    ordered = sorted(wanted, key=lambda row: row.reference or "")
+    new_ids = set(_NEW_MESSAGES.new(session, ordered))
     # What was put in is what a reader would find, so that it need not be read back.
-    return {row.id: row for row in wanted if row.reference is None or row.id in new_ids}
+    return {row.id: row for row in wanted if row.id in new_ids}
 
 
 def _refuse_other_bodies(wanted: Sequence[MessageRow], messages: Sequence[MessageRow]) -> None:
