@@ -1,4 +1,7 @@
-"""Load from wrk: a request with headers and bodies that take turns, and what came back."""
+"""Load from wrk: a request with headers and bodies that take turns, and what came back.
+
+`{unique}` in a body is another text in each request of each run.
+"""
 
 import json
 import subprocess
@@ -10,12 +13,14 @@ CONNECTIONS = 16
 _SCRIPT = """
 local lines = {}
 for line in io.lines("%s") do lines[#lines + 1] = line end
-local here = 0
+local here, count = 0, 0
+local tag = string.format("%%x%%s.", os.time(), tostring({}):sub(-6))
 request = function()
   here = here %% (#lines / 2) + 1
+  count = count + 1
   wrk.headers["Authorization"] = lines[2 * here - 1]
   wrk.headers["Content-Type"] = "application/json"
-  return wrk.format("%s", "%s", wrk.headers, lines[2 * here])
+  return wrk.format("%s", "%s", wrk.headers, (lines[2 * here]:gsub("{unique}", tag .. count)))
 end
 done = function(summary, latency, requests)
   local errors = summary.errors

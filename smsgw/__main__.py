@@ -3,7 +3,18 @@
 import gc
 
 from . import program
-from .cli import crms, devices, doctor, messages, quarantine, serve, setup, transfer, webhooks
+from .cli import (
+    crms,
+    devices,
+    doctor,
+    messages,
+    opt_outs,
+    quarantine,
+    serve,
+    setup,
+    transfer,
+    webhooks,
+)
 from .cli.entry import root
 
 # Importing them adds their commands.
@@ -12,6 +23,7 @@ __all__ = [
     "devices",
     "doctor",
     "messages",
+    "opt_outs",
     "quarantine",
     "serve",
     "setup",

@@ -54,6 +54,11 @@ def new_endpoint_id() -> str:
     return _ordered("whe")
 
 
+def new_opt_out_id() -> str:
+    """`opt_` + 32 hex digits; later ids sort after earlier ones."""
+    return _ordered("opt")
+
+
 def new_crm_id() -> str:
     """`crm_` + 32 hex digits."""
     return _ordered("crm")

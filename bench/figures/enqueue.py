@@ -16,7 +16,7 @@ ONE_AIM = Aim(0.45)
 BATCH_AIM = Aim(0.25)
 BATCH = 1000
 BATCHES = 4
-DRAFT = '{"to": "+4477009%05d", "content": "Reminder %d: see you at ten tomorrow"}'
+DRAFT = '{"to": "+4477009%05d", "content": "Reminder %d: see you at ten tomorrow, {unique}"}'
 
 
 def measure(scope: Scope) -> list[Figure]:
@@ -73,8 +73,10 @@ def _batch_round(
 
 
 def _post(server: places.Server, taking_part: people.People) -> None:
+    # The same text to the same number again and again would be refused.
+    post = time.time_ns()
     drafts: list[dict[str, Any]] = [
-        {"to": f"+4477009{n:05}", "content": f"Reminder {n}: see you at ten tomorrow"}
+        {"to": f"+4477009{n:05}", "content": f"Reminder {n}: see you at ten tomorrow, {post}"}
         for n in range(BATCH)
     ]
     status, answer = server.request(

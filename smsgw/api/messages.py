@@ -77,7 +77,7 @@ def send(body: dict[str, Any]) -> Response:
 def _send_with_others(draft: Draft) -> Response:
     database = services().database
     new = queueing.draw_up(database, this_crm(), services().settings, draft, clock.now())
-    database.insert_together(new.batches)
+    database.insert_together(new.batches, new.check)
     return answer(message_json.message(new.message), 202, _url(new.message))
 
 

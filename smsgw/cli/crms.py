@@ -8,6 +8,7 @@ from ..addresses import Guard
 from ..clock import rfc3339
 from ..core.accounts import crms, operators
 from ..core.devices.pairing import CRMS
+from ..core.messages.recipients import HIGHEST_LOOP_GUARD
 from ..core.webhooks import endpoints, urls
 from ..settings import HIGHEST_LIMIT, Settings
 from ..store.models import Crm
@@ -153,16 +154,23 @@ def route(name: str, device_ids: tuple[str, ...], all_devices: bool) -> None:
 @click.option(
     "--requests", type=_LIMIT, help="The most requests per minute; 0 for the server's setting."
 )
-def limit(name: str, queue: int | None, requests: int | None) -> None:
-    """Limit the queue and the requests of a CRM."""
-    if queue is None and requests is None:
-        raise click.UsageError("give --queue or --requests")
+@click.option(
+    "--loop-guard",
+    type=click.IntRange(0, HIGHEST_LOOP_GUARD),
+    help="How often the same text may go to a number in 30 minutes; 0 for no limit.",
+)
+def limit(name: str, queue: int | None, requests: int | None, loop_guard: int | None) -> None:
+    """Limit the queue, the requests and the repeats of a CRM."""
+    if queue is None and requests is None and loop_guard is None:
+        raise click.UsageError("give --queue, --requests or --loop-guard")
     with opened() as context, context.database.transaction() as session:
         found = crms.get(session, name)
         if queue is not None:
             found.queue_limit = queue or None
         if requests is not None:
             found.requests_per_minute = requests or None
+        if loop_guard is not None:
+            found.loop_guard = loop_guard
         session.flush()
         (answer,) = crms.shapes(session, [found])
     output.one(answer)

@@ -58,6 +58,16 @@ def normalise_sender(sender: str, region: str | None) -> str:
     return normalised if is_e164(normalised) else sender
 
 
+def without_plus(number: str) -> str:
+    """The number as it is compared: some networks and clients leave the `+` of an international number out."""
+    return number.removeprefix("+")
+
+
+def is_subscriber(number: str) -> bool:
+    """Whether a normalised number is a person's: no name, and no code of a service (these have six digits at most)."""
+    return is_dialable(number) and len(re.sub("[^0-9]", "", number)) > _LONGEST_SHORT_CODE
+
+
 def from_query(text: str) -> str:
     """Return the number or name in a URL's query, where a `+` that was not written `%2B` arrives as a blank.
 

@@ -4,6 +4,8 @@ PERMANENT = "permanent"
 TEMPORARY = "temporary"
 LIMIT = "limit"
 UNKNOWN = "unknown"
+# Our own reason: the number wants no more messages of this CRM.
+OPTED_OUT = "opted_out"
 
 # Every reason cht-gateway gives in full. `Delivery failed: …` follows TP-Status, 3GPP 23.040 9.2.3.15: 0x40 to 0x5F
 # is permanent, 0x60 to 0x7F temporary. The numbers behind `resultCode` are Android's `SmsManager.RESULT_…`.

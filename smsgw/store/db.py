@@ -14,7 +14,7 @@ from .group_commit import GroupCommit
 from .inserts import RowBatch
 from .opened_files import OpenedFiles
 from .reader import Reader
-from .shared_inserts import SharedInserts
+from .shared_inserts import Check, SharedInserts
 from .write_lock import WriteLock
 
 CHANNEL = "smsgw"
@@ -71,12 +71,12 @@ class Database:
         if session.info.get(_WAKES_UP) and not self.is_sqlite:
             self._notify()
 
-    def insert_together(self, batches: Sequence[RowBatch]) -> None:
+    def insert_together(self, batches: Sequence[RowBatch], check: Check | None = None) -> None:
         """Insert rows in one transaction with those of other threads, and return after its commit.
 
-        The batches stand in the order they are written in.
+        The batches stand in the order they are written in. Raises what the check gives where it refuses them.
         """
-        self._shared_inserts.insert(batches)
+        self._shared_inserts.insert(batches, check)
 
     @contextmanager
     def _shared_transaction(self) -> Iterator[Connection]:

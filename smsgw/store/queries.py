@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Generic, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Dialect
+from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql import visitors
 
@@ -83,7 +83,10 @@ class Query(_Prepared, Generic[R]):
     def all(self, session: Session, **values: object) -> list[R]:
         """Return all rows."""
         session.flush()
-        connection = session.connection()
+        return self.rows(session.connection(), **values)
+
+    def rows(self, connection: Connection, **values: object) -> list[R]:
+        """The same in a transaction without a session."""
         return [
             self._make(compiled.read(row))
             for compiled, part in self.compiled_parts(connection.dialect, values)

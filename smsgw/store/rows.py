@@ -32,6 +32,7 @@ class MessageRow:
     content: str | None = None
     reason: str | None = None
     reason_class: str | None = None
+    text_hash: int | None = None
     reference: str | None = None
     request_hash: str | None = None
     metadata_: dict[str, Any] | None = None
@@ -81,6 +82,8 @@ class Caller(NamedTuple):
     enabled: bool
     queue_limit: int | None = None
     requests_per_minute: int | None = None
+    loop_guard: int | None = None
+    sticky_sender: bool = False
     # Where its rate is used up: why nothing new is taken. What it repeats under a `reference` it still gets.
     refusal: TooMany | None = None
 

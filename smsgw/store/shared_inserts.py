@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from copy import copy
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -13,6 +14,20 @@ from .inserts import Insert, RowBatch
 
 # The database is gone, full or locked: without these rows or those it would be the same.
 _CONCERNS_ALL = (sa.exc.OperationalError, sa.exc.TimeoutError)
+
+
+Refusals = Sequence[Exception | None]
+
+
+@dataclass(frozen=True)
+class Check:
+    """Asks in the transaction that writes whether rows may go in: one call with the `wanted` of all who bring it.
+
+    `refusals` gives for each of them, in their order, why its rows are left out, or `None`.
+    """
+
+    refusals: Callable[[Connection, Sequence[Any]], Refusals]
+    wanted: Any
 
 
 class SharedInserts:
@@ -27,12 +42,12 @@ class SharedInserts:
         self._waiting: list[_WaitingCaller] = []
         self._is_led = False
 
-    def insert(self, batches: Sequence[RowBatch]) -> None:
-        """Return once the rows are committed, or raise why they are not.
+    def insert(self, batches: Sequence[RowBatch], check: Check | None = None) -> None:
+        """Return once the rows are committed, or raise why they are not: what the check refuses, too.
 
         After an error of the COMMIT itself they may be there all the same: nobody writes them again.
         """
-        mine = _WaitingCaller(batches)
+        mine = _WaitingCaller(batches, check)
         if not self._leads(mine):
             mine.signal.acquire()
         if not mine.is_done:
@@ -97,10 +112,11 @@ class SharedInserts:
 class _WaitingCaller:
     """Who waits, until `signal` is released: then it is done, or it is theirs to lead."""
 
-    __slots__ = ("batches", "error", "is_done", "is_written", "signal")
+    __slots__ = ("batches", "check", "error", "is_done", "is_written", "signal")
 
-    def __init__(self, batches: Sequence[RowBatch]) -> None:
+    def __init__(self, batches: Sequence[RowBatch], check: Check | None) -> None:
         self.batches = batches
+        self.check = check
         self.signal = Lock()
         self.signal.acquire()
         self.is_done = self.is_written = False
@@ -108,9 +124,24 @@ class _WaitingCaller:
 
 
 def _insert(connection: Connection, group: "list[_WaitingCaller]") -> None:
+    _check(connection, group)
     gathered: dict[Insert[Any], list[Any]] = {}
     for caller in group:
-        for batch in caller.batches:
-            gathered.setdefault(batch.insert, []).extend(batch.rows)
+        if caller.error is None:
+            for batch in caller.batches:
+                gathered.setdefault(batch.insert, []).extend(batch.rows)
     for insert, rows in gathered.items():
         insert.grouped(connection, rows)
+
+
+def _check(connection: Connection, group: "list[_WaitingCaller]") -> None:
+    """Note at each caller why its rows are left out, where they are."""
+    asking: dict[Callable[..., Refusals], list[_WaitingCaller]] = {}
+    for caller in group:
+        caller.error = None
+        if caller.check is not None:
+            asking.setdefault(caller.check.refusals, []).append(caller)
+    for refusals, callers in asking.items():
+        wanted = [caller.check.wanted for caller in callers if caller.check is not None]
+        for caller, refusal in zip(callers, refusals(connection, wanted), strict=True):
+            caller.error = refusal

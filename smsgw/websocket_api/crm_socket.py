@@ -14,7 +14,7 @@ from ..core.accounts import crms, rate_limits
 from ..core.accounts.rate_limits import Limit
 from ..core.devices import presence, registry, routing
 from ..core.events import feed
-from ..core.messages import queueing
+from ..core.messages import queueing, recipients
 from ..core.messages.drafts import Draft
 from ..errors import Invalid, TooMany
 from ..live.conversation import Answer, Close, Kind
@@ -175,7 +175,8 @@ class CrmConversation:
             rate_limits.check_request(session, crm, self._settings, now)
             return queueing.take_one(session, crm, self._settings, draft, now).message.id
         except Invalid as error:
-            raise FrameError("invalid_payload", frames.reworded(error).message) from None
+            code = error.code if error.code in recipients.CODES else "invalid_payload"
+            raise FrameError(code, frames.reworded(error).message) from None
         except TooMany as error:
             raise FrameError(error.code, error.message) from None
 

@@ -62,6 +62,10 @@ POST /api/v1/messages/<message_id>/resend         ·   ·   ·   ·   ·   ·   
 POST /api/v1/messages/batch                       ·   ·   ·   ·   ·   ·   ·   202 202 202 403 ·   ·   ·
 POST /api/v1/messages/preview                     ·   ·   ·   ·   ·   ·   ·   200 200 200 403 ·   ·   ·
 POST /api/v1/sms/send                             ·   ·   ·   ·   ·   ·   ·   202 202 202 403 ·   ·   ·
+GET /api/v1/opt-outs                              ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 ·   ·
+POST /api/v1/opt-outs                             ·   ·   ·   ·   ·   ·   ·   201 201 201 403 ·   ·   ·
+GET /api/v1/opt-outs/<number>                     ·   ·   ·   ·   ·   ·   ·   200 404 404 403 ·   ·   ·
+DELETE /api/v1/opt-outs/<number>                  ·   ·   ·   ·   ·   ·   ·   204 404 404 403 ·   ·   ·
 GET /api/v1/stats                                 ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 ·   ·
 GET /api/v1/webhooks                              ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 ·   ·
 POST /api/v1/webhooks                             ·   ·   ·   ·   ·   ·   ·   201 201 201 403 ·   ·   ·
@@ -109,6 +113,7 @@ BODIES: dict[str, Callable[[int], dict[str, Any]]] = {
     "POST /api/v1/messages": lambda n: {"to": NUMBER, "content": "x"},
     "POST /api/v1/messages/batch": lambda n: {"messages": [{"to": NUMBER, "content": "x"}]},
     "POST /api/v1/messages/preview": lambda n: {"to": NUMBER, "content": "x"},
+    "POST /api/v1/opt-outs": lambda n: {"number": f"+120255502{n % 100:02}"},
     "POST /api/v1/webhooks": lambda n: {"url": "https://8.8.8.8/hook"},
     "POST /api/v1/webhooks/<webhook_id>/recover": lambda n: {"since": "2026-03-01T00:00:00Z"},
     "POST /api/v1/sms/send": lambda n: {"to": NUMBER, "message": "x"},
@@ -236,6 +241,10 @@ class Things:
     def _device_id(self) -> str:
         made = {"device_id": f"thing-{next(self.numbers)}"}
         return self._api.post("/devices", made, self._api.operator).json["device_id"]
+
+    def _number(self) -> str:
+        made = {"number": f"+120255503{next(self.numbers) % 100:02}"}
+        return self._api.post("/opt-outs", made).json["number"]
 
     def _crm_id(self) -> str:
         made = {"name": f"thing-{next(self.numbers)}"}

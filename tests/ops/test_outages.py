@@ -71,6 +71,7 @@ def stoppable(postgresql: Any, settings: Settings) -> Iterator[World]:
     with database.transaction() as session:
         _, password = enrolment.add_with_password(session, "phone-1", None, None, NOW)
         crm, key = crms.add(session, "clinic", None, NOW)
+        crm.loop_guard = 0
     yield World(app, settings, database, password, crm.id, key)
     app.extensions[EXTENSION].last_seen_writer.stop()
     database.close()

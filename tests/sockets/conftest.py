@@ -112,6 +112,7 @@ def stage(world: World) -> Any:
             device, token = enrolment.add_with_key(session, "12345", None, None, NOW)
             device.protocol = SOCKET
             crm, key = crms.add(session, "CRM", ["12345"], NOW)
+            crm.loop_guard = 0
             operator_key = operators.add(session, "ops", NOW)
             crm_id = crm.id
         yield Stage(world, traveller, operator_key, token, crm_id, key)

@@ -50,6 +50,21 @@ def test_what_cannot_be_sent_is_an_error_frame(stage: Stage, changed, code):
     assert stage.device().opened() == []
 
 
+def test_a_receiver_that_opted_out_or_had_the_text_too_often_is_an_error_frame(stage: Stage):
+    program = stage.crm()
+    program.opened()
+    draft = {**OUTGOING, "apiKey": stage.crm_key}
+    with stage.world.database.transaction() as session:
+        crms.get(session, stage.crm_id).loop_guard = 5
+    for _ in range(5):
+        assert say(program, draft)[0]["event"] == "messageStatus"
+    assert error_of(say(program, draft)) == "loop_guard"
+    say(stage.device(), {**INCOMING, "sender": OUTGOING["receiver"], "content": "stop"})
+    assert error_of(say(program, draft)) == "opted_out"
+    failed = [data for event, data in told(program.work()) if data.get("status") == "FAILED"]
+    assert {data["error"] for data in failed} == {"opted_out"}
+
+
 @pytest.mark.parametrize("event", ["messageReceived", "messageStatus"])
 def test_a_crm_may_not_speak_for_a_device(stage: Stage, event):
     program = stage.crm()

@@ -8,6 +8,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
+from smsgw.sms import text_hashes
 from smsgw.store import migrations
 from smsgw.store.db import Database
 from smsgw.store.tables import Table
@@ -123,4 +124,27 @@ def test_what_was_there_before_sockets_is_of_the_stock_app(new_url):
     with database.engine.connect() as connection:
         row = connection.exec_driver_sql("select protocol, socket_id from devices").one()
     assert tuple(row) == ("cht", None)
+    database.close()
+
+
+def test_what_is_queued_when_opt_outs_come_is_found_by_its_number(new_url):
+    database = Database(new_url)
+    migrations.upgrade(database, "0009")
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql(
+            "insert into crms (id, name, key_hash, uses_all_devices, strict_numbers, enabled, created_at)"
+            " values ('crm_1', 'clinic', 'h', true, false, true, '2026-01-01 00:00:00')"
+        )
+        for message_id, status in (("msg_1", "queued"), ("msg_2", "sent")):
+            connection.exec_driver_sql(
+                "insert into messages (id, direction, status, crm_id, lane, to_number, content, encoding,"
+                " segments, priority, created_at, updated_at) values"
+                f" ('{message_id}', 'outbound', '{status}', 'crm_1', 'c:crm_1', '+12025550123', 'hello',"
+                " 'gsm7', 1, 4, '2026-01-01 00:00:00', '2026-01-01 00:00:00')"
+            )
+    migrations.upgrade(database)
+    with database.engine.connect() as connection:
+        rows = connection.exec_driver_sql("select id, text_hash from messages order by id").all()
+    expected = text_hashes.of_text("crm_1", "+12025550123", "hello")
+    assert [tuple(row) for row in rows] == [("msg_1", expected), ("msg_2", None)]
     database.close()

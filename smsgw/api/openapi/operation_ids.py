@@ -31,6 +31,10 @@ _IDS = {
     "post /devices/{device_id}/rotate": "rotateDevice",
     "post /devices/{device_id}/reset": "resetDevice",
     "post /devices/{device_id}/approve": "approveDevice",
+    "get /opt-outs": "listOptOuts",
+    "post /opt-outs": "createOptOut",
+    "get /opt-outs/{number}": "getOptOut",
+    "delete /opt-outs/{number}": "deleteOptOut",
     "get /crms": "listCrms",
     "post /crms": "createCrm",
     "get /crms/{crm_id}": "getCrm",
@@ -52,7 +56,7 @@ def id_of(method: str, path: str) -> str:
 
 def id_of_event(event_type: str) -> str:
     """Return the `operationId` of an event type: `onMessageReceived` for `message.received`."""
-    return _joined(["on", *event_type.split(".")])
+    return _joined(["on", *re.split("[._]", event_type)])
 
 
 def _joined(words: list[str]) -> str:

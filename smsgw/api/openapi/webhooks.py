@@ -23,6 +23,8 @@ _SUMMARIES = {
     "message.stuck": "A phone has had a message for too long; sent once for each message.",
     "device.online": "A device contacted the server again.",
     "device.offline": "A device has not contacted the server for a while.",
+    "opt_out.added": "A number opted out of your messages; `source` says how.",
+    "opt_out.removed": "A number was taken off the opt-out list; `source` says how.",
     "webhook.disabled": "An endpoint failed for too long and was disabled; poll for this event.",
     "webhook.ping": "You tested an endpoint.",
 }
@@ -84,5 +86,5 @@ def _data(event_type: str) -> dict[str, Any]:
     noun = event_type.partition(".")[0]
     if event_type == "webhook.ping":
         return {"type": "object", "properties": {"endpoint_id": {"type": "string"}}}
-    schemas = {"message": "Message", "device": "Device", "webhook": "Webhook"}
+    schemas = {"message": "Message", "device": "Device", "webhook": "Webhook", "opt_out": "OptOut"}
     return {"$ref": f"#/components/schemas/{schemas[noun]}"}

@@ -3,8 +3,11 @@
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from ...core.accounts.crm_words import MOST_WORDS
+from ...core.messages.recipients import DEFAULT_LOOP_GUARD, HIGHEST_LOOP_GUARD
 from ...http.parsing import StrictSchema
 from ...settings import HIGHEST_LIMIT
+from ...sms.opt_out_words import LONGEST
 from .descriptions import boolean, date_time, described, integer, list_of, nullable_names, text
 from .fields import BoundedList, StrictBoolean, StrictInteger
 
@@ -43,6 +46,18 @@ def _limit(description: str) -> StrictInteger:
     )
 
 
+def _words(what: str) -> BoundedList:
+    return BoundedList(
+        fields.String(validate=validate.Length(min=1, max=LONGEST)),
+        most=MOST_WORDS,
+        allow_none=True,
+        metadata=described(
+            f"The words that {what}, when a message consists of one of them. Case, accents and surrounding punctuation "
+            "do not matter. `null` applies the defaults, which cover several languages; an empty list disables this."
+        ),
+    )
+
+
 class CrmChanges(StrictSchema):
     """Changes to a CRM; omitted fields keep their values."""
 
@@ -53,6 +68,16 @@ class CrmChanges(StrictSchema):
     enabled = StrictBoolean(metadata=described("Set to `false` to refuse the CRM's key."))
     queue_limit = _limit("The maximum number of the CRM's messages in the queue")
     requests_per_minute = _limit("The maximum number of the CRM's requests per minute")
+    loop_guard = StrictInteger(
+        allow_none=True,
+        validate=validate.Range(min=0, max=HIGHEST_LOOP_GUARD),
+        metadata=described(
+            "How many times the same text can be queued for the same number within 30 minutes; further messages are "
+            f"refused with the code `loop_guard`. 0 sets no limit; `null` applies the default, {DEFAULT_LOOP_GUARD}."
+        ),
+    )
+    stop_words = _words("put a recipient's number on the CRM's opt-out list")
+    start_words = _words("take the number off the list")
     strict_numbers = StrictBoolean(
         metadata=described(
             "Set to `true` to refuse numbers that are not complete international numbers (E.164)."
@@ -76,6 +101,19 @@ class CrmSchema(ma.Schema):
     requests_per_minute = integer(
         "The maximum number of the CRM's requests per minute; `null` applies `SMSGW_REQUESTS_PER_MINUTE`.",
         allow_none=True,
+    )
+    stop_words = fields.List(
+        fields.String(),
+        required=True,
+        metadata=described("The words that put a recipient's number on the opt-out list."),
+    )
+    start_words = fields.List(
+        fields.String(),
+        required=True,
+        metadata=described("The words that take the number off the list."),
+    )
+    loop_guard = integer(
+        "How many times the same text can be queued for the same number within 30 minutes; 0 sets no limit."
     )
     device_ids = nullable_names(
         "The operators' devices that the CRM may use besides its own; `null` means all of them."

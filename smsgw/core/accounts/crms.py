@@ -16,11 +16,14 @@ from ...store.models import Crm, CrmDevice, Device, Message
 from ...store.queries import Query
 from ...store.rows import Caller
 from ..devices import registry, routing
-from ..messages import endings
+from ..messages import endings, recipients
 from ..webhooks import endpoints
-from . import crm_names, enrolment, ownership
+from . import crm_names, crm_words, enrolment, ownership
 
 MOST_WAITING = 100
+_CHANGED_AS_GIVEN = {
+    *("enabled", "strict_numbers", "queue_limit", "requests_per_minute", "loop_guard"),
+}
 _IS_ENABLED = sa.and_(Crm.enabled, Crm.removed_at.is_(None))
 _IS_WAITING = sa.and_(~Crm.approved, Crm.removed_at.is_(None))
 
@@ -114,6 +117,8 @@ _CALLER = Query(
         Crm.enabled,
         Crm.queue_limit,
         Crm.requests_per_minute,
+        Crm.loop_guard,
+        Crm.sticky_sender,
     ).where(Crm.key_hash == sa.bindparam("key_hash", type_=sa.String), Crm.removed_at.is_(None)),
 )
 
@@ -160,10 +165,9 @@ def update(session: Session, crm: Crm, changes: Mapping[str, Any], now: datetime
     """Change the fields named in `changes`; `Conflict` if the new name is taken."""
     if changes.get("name", crm.name) != crm.name:
         crm.name = crm_names.checked(session, changes["name"])
-    crm.enabled = changes.get("enabled", crm.enabled)
-    crm.strict_numbers = changes.get("strict_numbers", crm.strict_numbers)
-    crm.queue_limit = changes.get("queue_limit", crm.queue_limit)
-    crm.requests_per_minute = changes.get("requests_per_minute", crm.requests_per_minute)
+    for name in _CHANGED_AS_GIVEN & changes.keys():
+        setattr(crm, name, changes[name])
+    crm_words.change(crm, changes)
     if "device_ids" in changes:
         route(session, crm, changes["device_ids"], now)
     session.flush()
@@ -220,6 +224,9 @@ def shapes(session: Session, rows: Sequence[Crm]) -> list[dict[str, Any]]:
             "strict_numbers": row.strict_numbers,
             "queue_limit": row.queue_limit,
             "requests_per_minute": row.requests_per_minute,
+            "stop_words": crm_words.stop_words_of(row),
+            "start_words": crm_words.start_words_of(row),
+            "loop_guard": recipients.loop_guard_of(row),
             "device_ids": None if row.uses_all_devices else routes[row.id],
             "created_at": rfc3339(row.created_at),
         }

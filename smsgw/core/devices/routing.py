@@ -6,6 +6,7 @@ that waits for approval.
 """
 
 from collections.abc import Collection
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
@@ -57,9 +58,18 @@ def is_of_device(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
     )
 
 
-_OF_DEVICE = Query(
-    str,
-    sa.select(Crm.id)
+class RoutedCrm(NamedTuple):
+    """A CRM that gets what a device brings, and which words stop and restart its messages; `None` is the default."""
+
+    id: str
+    stop_words: list[str] | None
+    start_words: list[str] | None
+    sticky_sender: bool
+
+
+_RECEIVERS = Query(
+    RoutedCrm,
+    sa.select(Crm.id, Crm.stop_words, Crm.start_words, Crm.sticky_sender)
     .where(is_of_device(sa.bindparam("device_id", type_=sa.String)))
     .order_by(Crm.id),
 )
@@ -107,6 +117,11 @@ def _has_enabled_owner() -> sa.ColumnElement[bool]:
     return sa.exists().where(_Owner.id == Device.owner_crm_id, is_enabled).correlate(Device)
 
 
-def ids_for_device(session: Session, device_id: str) -> list[str]:
+def receivers(session: Session, device_id: str) -> list[RoutedCrm]:
     """List the CRMs that get the events of this device."""
-    return _OF_DEVICE.all(session, device_id=device_id)
+    return _RECEIVERS.all(session, device_id=device_id)
+
+
+def ids_for_device(session: Session, device_id: str) -> list[str]:
+    """List their ids."""
+    return [receiver.id for receiver in receivers(session, device_id)]

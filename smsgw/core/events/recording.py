@@ -28,6 +28,8 @@ TYPES = (
     "message.stuck",
     "device.online",
     "device.offline",
+    "opt_out.added",
+    "opt_out.removed",
     "webhook.disabled",
     "webhook.ping",
 )

@@ -10,12 +10,13 @@ from ... import ids
 from ...settings import Settings
 from ...sms import statuses
 from ...store.inserts import Insert
-from ...store.models import Dispatch, Message
+from ...store.models import Dispatch, Message, OptOut
 from ...store.queries import Change, Query
 from ...store.rows import MESSAGE_COLUMNS, DispatchRow, MessageRow
 from ...store.tables import plain
 from ..devices import protocols
 from ..devices.locking import Locked
+from . import endings
 from .history import HistoryWriter
 
 _CHOSEN: sa.BindParameter[Sequence[str]] = sa.bindparam("chosen", expanding=True)
@@ -30,10 +31,19 @@ _LEASE_AGAIN = Change(
         }
     )
 )
+# Asked once the messages are locked: who opts out after this statement waits for this transaction.
+_IS_OPTED_OUT = (
+    sa.exists()
+    .where(
+        OptOut.crm_id == Message.crm_id,
+        OptOut.bare_number == sa.func.ltrim(Message.to_number, "+"),
+    )
+    .correlate(plain(Message))
+)
 _TAKE = Query(
     MessageRow,
     sa.update(plain(Message))
-    .where(Message.id.in_(_CHOSEN))
+    .where(Message.id.in_(_CHOSEN), ~_IS_OPTED_OUT)
     .values(
         {
             Message.status: statuses.DISPATCHED,
@@ -54,12 +64,15 @@ def dispatch_new(
     settings: Settings,
     history: HistoryWriter,
 ) -> list[tuple[str, MessageRow]]:
-    """Dispatch these locked messages to the device; return each new dispatch's id with its message, in their order."""
+    """Dispatch these locked messages to the device; return each new dispatch's id with its message, in their order.
+
+    A message to a number that has opted out fails instead.
+    """
     if not message_ids:
         return []
     pairs = [
         (message, _new(message, device, settings, history.now))
-        for message in _take(session, message_ids, device, history.now)
+        for message in _take(session, message_ids, device, history)
     ]
     _DISPATCHES.all(session, [dispatch for _, dispatch in pairs])
     for message, dispatch in pairs:
@@ -82,11 +95,19 @@ def lease_again(
 
 
 def _take(
-    session: Session, message_ids: Sequence[str], device: Locked, now: datetime
+    session: Session, message_ids: Sequence[str], device: Locked, history: HistoryWriter
 ) -> list[MessageRow]:
-    found = _TAKE.all(session, chosen=message_ids, device=device.id, phone=device.phone, now=now)
+    """Take the messages for the device, but those to a number that has opted out, which fail."""
+    found = _TAKE.all(
+        session, chosen=message_ids, device=device.id, phone=device.phone, now=history.now
+    )
     taken = {row.id: row for row in found}
-    return [taken[message_id] for message_id in message_ids]
+    refused = [message_id for message_id in message_ids if message_id not in taken]
+    if refused:
+        is_refused = Message.id.in_(refused)
+        messages = session.scalars(sa.select(Message).where(is_refused).order_by(Message.id)).all()
+        endings.fail_opted_out(session, messages, history)
+    return [taken[message_id] for message_id in message_ids if message_id in taken]
 
 
 def _new(message: MessageRow, device: Locked, settings: Settings, now: datetime) -> DispatchRow:

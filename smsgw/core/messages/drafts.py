@@ -13,13 +13,17 @@ from ... import ids
 from ...clock import rfc3339_or_none
 from ...errors import Invalid
 from ...settings import Settings
-from ...sms import numbers, statuses
+from ...sms import numbers, statuses, text_hashes
 from ...sms.segments import measure
 from ...store.rows import AnyCrm, MessageRow
 from ..devices import routing
+from . import recipients
 
 MAX_UNITS = 1600
 _WRITER = json.JSONEncoder(sort_keys=True)
+
+# By row and field.
+Faults = Mapping[int, Mapping[str, list[str]]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,29 +59,55 @@ def check_one(
     session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
 ) -> None:
     """Raise `Invalid` where the draft cannot be sent, with `details[field]`."""
-    refuse_one(crm, settings, draft, _usable(session, crm, [draft]), now)
-
-
-def refuse_one(
-    crm: AnyCrm, settings: Settings, draft: Draft, usable: Collection[str], now: datetime
-) -> None:
-    """The same where it is known whether the device it names, if any, is among the `usable`."""
     try:
-        _refuse(crm, settings, {0: draft}, usable, now)
+        check(session, crm, settings, {0: draft}, now)
     except Invalid as error:
         raise without_row(error) from None
 
 
+def check_form(
+    crm: AnyCrm, settings: Settings, draft: Draft, usable: Collection[str], now: datetime
+) -> None:
+    """The same without a look at its recipient, where it is known whether the device it names is `usable`."""
+    faults = _faults(crm, settings, draft, usable, now)
+    if faults:
+        raise without_row(_error({0: faults}, 1))
+
+
 def without_row(error: Invalid) -> Invalid:
     """The same error for the only draft of a request: its faults stand in `details[field]`."""
-    return Invalid(error.message, details=error.details["messages"][0])
+    return Invalid(error.message, code=error.code, details=error.details["messages"][0])
 
 
 def check(
     session: Session, crm: AnyCrm, settings: Settings, drafts: Mapping[int, Draft], now: datetime
-) -> None:
-    """Raise `Invalid` where any of them cannot be sent, with `details["messages"][row][field]`."""
-    _refuse(crm, settings, drafts, _usable(session, crm, drafts.values()), now)
+) -> dict[int, MessageRow]:
+    """Return the message that each becomes; `Invalid` where any cannot be sent, with `details["messages"][row][field]`.
+
+    Of drafts with the same `reference` only the first is a message, and counts for the loop guard.
+    """
+    usable = _usable(session, crm, drafts.values())
+    faults = {row: _faults(crm, settings, draft, usable, now) for row, draft in drafts.items()}
+    made = {
+        row: message_row(crm, settings, draft, now)
+        for row, draft in drafts.items()
+        if not faults[row]
+    }
+    refusals = recipients.faults(session, _recipients(crm, made), now)
+    for row, refusal in refusals.items():
+        faults[row] = {refusal.field: [refusal.text]}
+    wrong = {row: found for row, found in faults.items() if found}
+    if wrong:
+        codes = {refusals[row].code if row in refusals else Invalid.code for row in wrong}
+        raise _error(wrong, len(drafts), codes.pop() if len(codes) == 1 else Invalid.code)
+    return made
+
+
+def _recipients(crm: AnyCrm, made: Mapping[int, MessageRow]) -> dict[int, recipients.Recipient]:
+    first: dict[str, int] = {}
+    for row, message in made.items():
+        first.setdefault(message.reference or message.id, row)
+    return {row: recipients.of_row(crm, made[row]) for row in first.values()}
 
 
 def _usable(session: Session, crm: AnyCrm, drafts: Collection[Draft]) -> set[str]:
@@ -85,23 +115,12 @@ def _usable(session: Session, crm: AnyCrm, drafts: Collection[Draft]) -> set[str
     return routing.usable(session, crm, wanted)
 
 
-def _refuse(
-    crm: AnyCrm,
-    settings: Settings,
-    drafts: Mapping[int, Draft],
-    usable: Collection[str],
-    now: datetime,
-) -> None:
-    faults: dict[int, dict[str, list[str]]] = {}
-    for row, draft in drafts.items():
-        found = _faults(crm, settings, draft, usable, now)
-        if found:
-            faults[row] = found
-    if faults:
-        row, fields = next(iter(faults.items()))
-        name, texts = next(iter(fields.items()))
-        where = f"messages.{row}.{name}" if len(drafts) > 1 else name
-        raise Invalid(f"{where}: {texts[0]}", details={"messages": faults})
+def _error(faults: Faults, count: int, code: str = Invalid.code) -> Invalid:
+    """What is wrong with some of so many drafts."""
+    row, fields = next(iter(faults.items()))
+    name, texts = next(iter(fields.items()))
+    where = f"messages.{row}.{name}" if count > 1 else name
+    return Invalid(f"{where}: {texts[0]}", code=code, details={"messages": faults})
 
 
 def _faults(
@@ -160,6 +179,7 @@ def _expiry(settings: Settings, draft: Draft, now: datetime) -> datetime:
 def message_row(crm: AnyCrm, settings: Settings, draft: Draft, now: datetime) -> MessageRow:
     """Return the queued message of the draft."""
     measured = measure(draft.content)
+    number = numbers.normalise(draft.to, settings.default_region)
     return MessageRow(
         id=ids.new_message_id(),
         direction="outbound",
@@ -167,10 +187,11 @@ def message_row(crm: AnyCrm, settings: Settings, draft: Draft, now: datetime) ->
         crm_id=crm.id,
         device_id=draft.device_id,
         lane=f"c:{crm.id}" if draft.device_id is None else f"d:{draft.device_id}",
-        to_number=numbers.normalise(draft.to, settings.default_region),
+        to_number=number,
         content=draft.content,
         encoding=measured.encoding,
         segments=measured.segments,
+        text_hash=text_hashes.of_text(crm.id, number, draft.content),
         reference=draft.reference,
         request_hash=draft.request_hash(),
         metadata_=draft.metadata,

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ...errors import IllegalTransition
-from ...sms import statuses
+from ...sms import reasons, statuses
 from ...store.models import Crm, Message
 from ..devices import queue as device_queue
 from .history import HistoryWriter
@@ -46,6 +46,18 @@ def expire_due(session: Session, now: datetime) -> int:
     messages = list(session.scalars(overdue))
     _end(session, messages, statuses.EXPIRED, now)
     return len(messages)
+
+
+def fail_opted_out(session: Session, messages: Sequence[Message], history: HistoryWriter) -> None:
+    """Fail these queued messages, which must be locked: their number has opted out, and they never go out."""
+    for message in messages:
+        message.status = statuses.FAILED
+        message.reason = reasons.OPTED_OUT
+        message.reason_class = reasons.PERMANENT
+        message.updated_at = history.now
+        history.note(message, statuses.FAILED, reason=reasons.OPTED_OUT)
+        history.announce("message.failed", message, [message.crm_id or ""])
+    session.flush()
 
 
 def _end(session: Session, messages: Sequence[Message], status: str, now: datetime) -> None:

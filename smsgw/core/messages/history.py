@@ -69,6 +69,10 @@ class HistoryWriter:
             for crm_id in crm_ids
         )
 
+    def add_event(self, new_event: recording.NewEvent) -> None:
+        """Add an event that is not about a message's status."""
+        self._new_events.append(new_event)
+
     def batch(self) -> RowBatch:
         """Return the history rows for an insert together with other rows; the events are not among them."""
         return _HISTORY.batch(self._entries)

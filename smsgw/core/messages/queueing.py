@@ -9,15 +9,16 @@ from sqlalchemy.orm import Session
 
 from ...errors import Conflict, Invalid, NotFound
 from ...settings import Settings
-from ...sms import statuses
+from ...sms import numbers, statuses
 from ...store.db import Database
 from ...store.inserts import Insert, InsertNew, RowBatch
 from ...store.models import Message
 from ...store.queries import Query
 from ...store.rows import MESSAGE_COLUMNS, AnyCrm, Caller, MessageRow
+from ...store.shared_inserts import Check
 from ..devices import routing
-from . import queue_limits
-from .drafts import Draft, check, message_row, refuse_one, without_row
+from . import number_locks, queue_limits, recipients
+from .drafts import Draft, check, check_form, message_row, without_row
 from .history import HistoryWriter
 
 MAX_BATCH = 1000
@@ -40,6 +41,7 @@ _COLUMNS = (
     "content",
     "encoding",
     "segments",
+    "text_hash",
     "reference",
     "request_hash",
     "metadata_",
@@ -70,10 +72,11 @@ class Queued:
 
 @dataclass(frozen=True)
 class PreparedMessage:
-    """A message that is queued as soon as its `batches` are inserted."""
+    """A message that is queued as soon as its `batches` are inserted, with the `check` that goes with them."""
 
     message: MessageRow
     batches: Sequence[RowBatch]
+    check: Check
 
 
 def draw_up(
@@ -84,11 +87,12 @@ def draw_up(
     if draft.device_id is not None:
         with database.reading() as session:
             usable = routing.usable(session, crm, {draft.device_id})
-    refuse_one(crm, settings, draft, usable, now)
+    check_form(crm, settings, draft, usable, now)
     message = message_row(crm, settings, draft, now)
     history = HistoryWriter(now)
     history.note(message, statuses.QUEUED)
-    return PreparedMessage(message, [_MESSAGES.batch([message]), history.batch()])
+    check = Check(recipients.refusals, (recipients.of_row(crm, message), now))
+    return PreparedMessage(message, [_MESSAGES.batch([message]), history.batch()], check)
 
 
 def may_draw_up(crm: Caller, settings: Settings, draft: Draft) -> bool:
@@ -117,16 +121,22 @@ def take(
     a `Conflict`. Raises `TooMany` where a queue is full, and `Invalid` with `details["messages"][row][field]`, rows
     counted from 0.
     """
+    wanted_numbers = [
+        (crm.id, numbers.normalise(one.to, settings.default_region)) for one in drafts
+    ]
+    number_locks.take(session.connection(), wanted_numbers)
     known = _of_references(session, crm, {draft.reference for draft in drafts})
     # A repeat is answered as it was, also when its time or its device is gone by now.
     fresh = {row: draft for row, draft in enumerate(drafts) if draft.reference not in known}
     if fresh and isinstance(crm, Caller) and crm.refusal is not None:
         raise crm.refusal
-    check(session, crm, settings, fresh, now)
+    new = check(session, crm, settings, fresh, now)
     device_ids = [draft.device_id for draft in fresh.values()]
     queue_limits.take_room(session, crm, settings, device_ids, now)
-    wanted = [message_row(crm, settings, draft, now) for draft in drafts]
-    made = _insert(session, [wanted[row] for row in fresh])
+    wanted = [
+        new.get(row) or message_row(crm, settings, draft, now) for row, draft in enumerate(drafts)
+    ]
+    made = _insert(session, list(new.values()))
     known |= {message.reference: message for message in made.values()}
     # Another transaction was quicker with these.
     known |= _of_references(session, crm, {row.reference for row in wanted} - known.keys())

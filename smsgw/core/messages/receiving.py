@@ -18,7 +18,7 @@ from ...store.queries import Query, not_null
 from ...store.rows import MessageRow
 from ..devices import routing
 from ..devices.locking import Locked
-from . import phone_ids
+from . import opt_out_requests, phone_ids
 from .history import HistoryWriter
 
 MAX_SENDER = 100
@@ -159,8 +159,10 @@ def _tell(
 ) -> None:
     if not kept:
         return
-    crm_ids = routing.ids_for_device(session, device.id)
+    receivers = routing.receivers(session, device.id)
+    crm_ids = [receiver.id for receiver in receivers]
     _INBOX.all(session, [_Inbox(crm_id, row.id) for row in kept for crm_id in crm_ids])
     for message in kept:
         history.note(message, statuses.RECEIVED, device_id=device.id)
         history.announce("message.received", message, crm_ids)
+    opt_out_requests.follow(session, kept, receivers, history)

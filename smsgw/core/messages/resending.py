@@ -7,10 +7,10 @@ from sqlalchemy.orm import Session
 
 from ...errors import IllegalTransition
 from ...settings import Settings
-from ...sms import statuses
+from ...sms import statuses, text_hashes
 from ...store.models import Crm, Dispatch, Message
 from ..devices import routing
-from . import queue_limits
+from . import queue_limits, recipients
 from .history import HistoryWriter
 
 _FINAL_RESENDABLE = (statuses.FAILED, statuses.EXPIRED)
@@ -41,6 +41,7 @@ def queue_anyway(session: Session, message: Message, settings: Settings, now: da
     if message.content is None:
         raise IllegalTransition("the message's content was removed after the retention time")
     crm = session.get_one(Crm, message.crm_id)
+    recipients.check_opt_out(session, crm, message.to_number or "", now)
     device_id = _device_of(session, crm, message)
     queue_limits.take_room(session, crm, settings, [device_id], now)
     session.execute(
@@ -72,6 +73,9 @@ def _requeue(message: Message, settings: Settings, now: datetime) -> None:
     if message.expires_at is not None and message.due_at is not None:
         lifetime = message.expires_at - message.due_at
     message.status = statuses.QUEUED
+    message.text_hash = text_hashes.of_text(
+        message.crm_id or "", message.to_number or "", message.content or ""
+    )
     message.reason = message.reason_class = message.stuck_at = None
     message.due_at = message.updated_at = now
     message.expires_at = now + lifetime

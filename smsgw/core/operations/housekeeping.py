@@ -86,7 +86,14 @@ def purge(session: Session, settings: Settings, now: datetime) -> int:
     session.execute(
         sa.update(Message)
         .where(Message.id.in_(old))
-        .values(content=None, from_number=None, to_number=None, metadata_=None, purged_at=now)
+        .values(
+            content=None,
+            from_number=None,
+            to_number=None,
+            metadata_=None,
+            text_hash=None,
+            purged_at=now,
+        )
     )
     _purge_events(session, limit)
     return len(old) + _purge_quarantine(session, limit)

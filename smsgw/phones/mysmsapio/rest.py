@@ -155,6 +155,8 @@ def _queue(session: Session, draft: Draft, now: datetime) -> str:
     try:
         return queueing.take_one(session, this_crm(), services().settings, draft, now).message.id
     except Invalid as error:
+        if error.code in _RECIPIENT_ERRORS:
+            raise Invalid(_RECIPIENT_ERRORS[error.code], code=error.code) from None
         if "to" in error.details:
             raise Invalid("Invalid phone number format") from None
         raise
@@ -186,6 +188,12 @@ def _error(status: int, _code: str, message: str, _details: dict[str, Any]) -> d
 
 
 _ERRORS = {401: "Invalid or missing API key", 413: "The request is too large"}
+
+
+_RECIPIENT_ERRORS = {
+    "opted_out": "Recipient has opted out",
+    "loop_guard": "Same message sent to this number too often",
+}
 
 
 def _body() -> dict[str, Any]:

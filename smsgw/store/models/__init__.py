@@ -6,6 +6,7 @@ from .events import Event, FeedBase
 from .imports import Import
 from .limits import Pairing, QueueRoom, RateLimit
 from .messages import Dispatch, HistoryEntry, InboxEntry, Message
+from .opt_outs import LastDevice, OptOut
 from .requests import IdempotentRequest
 from .webhooks import Attempt, Delivery, WebhookEndpoint
 from .workers import WorkerHeartbeat
@@ -23,8 +24,10 @@ __all__ = [
     "IdempotentRequest",
     "Import",
     "InboxEntry",
+    "LastDevice",
     "Message",
     "Operator",
+    "OptOut",
     "Pairing",
     "QuarantinedItem",
     "QueueRoom",

@@ -14,6 +14,7 @@ class Crm(Table):
     """A program that sends and receives SMS through us. `removed_at` keeps its messages explained.
 
     One that registered itself is not `approved` until an operator says so; until then it has its own devices alone.
+    Of words and limits `None` is the default; a `loop_guard` of 0 is none.
     """
 
     __tablename__ = "crms"
@@ -35,6 +36,10 @@ class Crm(Table):
     enabled: Mapped[bool] = mapped_column(default=True)
     queue_limit: Mapped[int | None]
     requests_per_minute: Mapped[int | None]
+    stop_words: Mapped[list[str] | None] = mapped_column(sa.JSON(none_as_null=True))
+    start_words: Mapped[list[str] | None] = mapped_column(sa.JSON(none_as_null=True))
+    loop_guard: Mapped[int | None]
+    sticky_sender: Mapped[bool] = mapped_column(default=False, server_default=sa.false())
     approved: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
     created_at: Mapped[datetime]
     removed_at: Mapped[datetime | None]

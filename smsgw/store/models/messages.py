@@ -11,6 +11,7 @@ from ..tables import Table
 
 _IS_QUEUED = sa.text(f"status = '{statuses.QUEUED}'")
 _IS_ACTIVE = sa.text(f"status IN {statuses.ACTIVE}")
+_IS_HASHED = sa.text("text_hash IS NOT NULL")
 
 
 class Message(Table):
@@ -19,7 +20,8 @@ class Message(Table):
     `lane` is where an outbound message queues: `d:<device_id>` when it names its device, `c:<crm_id>` when any
     device of its CRM may take it; `device_id` is the device that has it or had it last. `due_at` is `send_at`
     or the moment of queueing. `inbound_key` makes an inbound SMS unique for good; it outlives the content,
-    which a retention time may blank (`purged_at`).
+    which a retention time may blank (`purged_at`). `text_hash` is of CRM, number and text of an outbound message
+    (`sms/text_hashes`), until that is blanked.
     """
 
     __tablename__ = "messages"
@@ -52,6 +54,13 @@ class Message(Table):
             sqlite_where=_IS_QUEUED,
             postgresql_where=_IS_QUEUED,
         ),
+        sa.Index(
+            "ix_messages_text_hash_created_at",
+            "text_hash",
+            "created_at",
+            sqlite_where=_IS_HASHED,
+            postgresql_where=_IS_HASHED,
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -67,6 +76,7 @@ class Message(Table):
     segments: Mapped[int]
     reason: Mapped[str | None]
     reason_class: Mapped[str | None]
+    text_hash: Mapped[int | None] = mapped_column(sa.BigInteger)
     reference: Mapped[str | None]
     request_hash: Mapped[str | None]
     metadata_: Mapped[dict[str, Any] | None] = mapped_column("metadata", sa.JSON(none_as_null=True))

@@ -11,6 +11,9 @@ CRM: dict[str, Any] = {
     "strict_numbers": False,
     "queue_limit": None,
     "requests_per_minute": None,
+    "stop_words": ["STOP", "UNSUBSCRIBE"],
+    "start_words": ["START"],
+    "loop_guard": 5,
     "device_ids": None,
     "created_at": "2026-02-01T09:00:00.000Z",
 }

@@ -15,6 +15,7 @@ from .messages import (
     SENT,
     STUCK,
 )
+from .opt_outs import OPT_OUT
 from .webhooks import DELIVERY, WEBHOOK
 
 
@@ -40,6 +41,8 @@ EVENT_DATA: dict[str, dict[str, Any]] = {
     "message.stuck": STUCK,
     "device.online": DEVICE,
     "device.offline": {**DEVICE, "online": False},
+    "opt_out.added": OPT_OUT,
+    "opt_out.removed": {**OPT_OUT, "message_id": "msg_019c0b61d2c37e4f8a9b0c1d2e3f4a5b"},
     "webhook.disabled": {**WEBHOOK, "enabled": False, "disabled_reason": "disabled by hand"},
     "webhook.ping": {"endpoint_id": WEBHOOK["id"]},
 }

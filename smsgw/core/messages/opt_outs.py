@@ -1,0 +1,178 @@
+"""Keeps each CRM's list of numbers that want no more messages, and ends what is queued for a number put on it.
+
+A change locks the number (`number_locks`) before it is written. So a message is refused if it is queued afterwards,
+and found here if it was queued before; its hand-out (`dispatching`) asks once more in any case. A change waits for
+hand-outs to the number that have begun.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ... import ids
+from ...clock import rfc3339
+from ...errors import Invalid, NotFound
+from ...settings import Settings
+from ...sms import numbers, text_hashes
+from ...sms.numbers import without_plus
+from ...store.inserts import InsertNew
+from ...store.models import Message, OptOut
+from ..devices import queue as device_queue
+from ..events.recording import NewEvent
+from . import endings, number_locks
+from .history import HistoryWriter
+
+LONGEST_NOTE = 500
+_ID = re.compile(r"opt_[0-9a-f]{32}")
+
+
+class Cause(NamedTuple):
+    """What changes a list: `sms`, with the message that said so and its device, or `api` or `cli`."""
+
+    source: str
+    message_id: str | None = None
+    device_id: str | None = None
+
+
+class _New(NamedTuple):
+    id: str
+    crm_id: str
+    number: str
+    bare_number: str
+    note: str | None
+    source: str
+    message_id: str | None
+    created_at: datetime
+
+
+_NEW_OPT_OUTS = InsertNew(
+    OptOut, _New, conflict_on=[OptOut.crm_id, OptOut.bare_number], returning=OptOut.id
+)
+
+
+def read_number(text: str, settings: Settings) -> str:
+    """Return the number as messages to it are kept; `Invalid` for what is no number."""
+    fault = numbers.refusal(text, settings.default_region)
+    if fault is not None:
+        raise Invalid(f"number: {fault}", details={"number": [fault]})
+    return numbers.normalise(text, settings.default_region)
+
+
+def add(
+    session: Session,
+    crm_id: str,
+    number: str,
+    cause: Cause,
+    history: HistoryWriter,
+    note: str | None = None,
+) -> bool:
+    """Put a normalised number on the list and fail what is queued for it; return whether it is new there.
+
+    A note that is given replaces the note of a number that is there already.
+    """
+    number_locks.take(session.connection(), [(crm_id, number)])
+    row = _New(
+        ids.new_opt_out_id(),
+        crm_id,
+        number,
+        without_plus(number),
+        note,
+        cause.source,
+        cause.message_id,
+        history.now,
+    )
+    is_new = bool(_NEW_OPT_OUTS.new(session, [row]))
+    if is_new:
+        _announce("opt_out.added", row, cause, history)
+        endings.fail_opted_out(session, _lock_queued(session, crm_id, number), history)
+    elif note is not None:
+        get(session, crm_id, number).note = note
+    return is_new
+
+
+def remove(
+    session: Session, crm_id: str, number: str, cause: Cause, history: HistoryWriter
+) -> bool:
+    """Take a normalised number off the list; return whether it was on it."""
+    number_locks.take(session.connection(), [(crm_id, number)])
+    found = _find(session, crm_id, number)
+    if found is None:
+        return False
+    _announce("opt_out.removed", found, cause, history)
+    session.delete(found)
+    session.flush()
+    return True
+
+
+def get(session: Session, crm_id: str, number: str) -> OptOut:
+    """The row of a normalised number; `NotFound` when it is not on the list."""
+    found = _find(session, crm_id, number)
+    if found is None:
+        raise NotFound(f"the number {number[:80]!r} is not on the list")
+    return found
+
+
+def page(
+    session: Session, crm_id: str | None, number: str | None, cursor: str | None, limit: int
+) -> tuple[list[OptOut], str | None]:
+    """At most `limit` rows of the CRM, or of all CRMs, the newest first, and the cursor of the next page.
+
+    The cursor is the id of the last row of the page before; `Invalid` when it is none.
+    """
+    if cursor is not None and not _ID.fullmatch(cursor):
+        text = "Not a cursor that a page before gave."
+        raise Invalid(f"cursor: {text}", details={"cursor": [text]})
+    statement = sa.select(OptOut).order_by(OptOut.id.desc()).limit(limit + 1)
+    if crm_id is not None:
+        statement = statement.where(OptOut.crm_id == crm_id)
+    if number is not None:
+        statement = statement.where(OptOut.bare_number == without_plus(number))
+    if cursor is not None:
+        statement = statement.where(OptOut.id < cursor)
+    found = session.scalars(statement).all()
+    return list(found[:limit]), found[limit - 1].id if len(found) > limit else None
+
+
+def shape(row: OptOut | _New) -> dict[str, Any]:
+    """A row in JSON."""
+    return {
+        "number": row.number,
+        "note": row.note,
+        "source": row.source,
+        "message_id": row.message_id,
+        "created_at": rfc3339(row.created_at),
+    }
+
+
+def _announce(event_type: str, row: OptOut | _New, cause: Cause, history: HistoryWriter) -> None:
+    """Announce the row to its CRM, with what changed the list just now."""
+    data = {**shape(row), "source": cause.source, "message_id": cause.message_id}
+    event = NewEvent(event_type, row.crm_id, data, cause.device_id, cause.message_id)
+    history.add_event(event)
+
+
+def _find(session: Session, crm_id: str, number: str) -> OptOut | None:
+    is_it = sa.and_(OptOut.crm_id == crm_id, OptOut.bare_number == without_plus(number))
+    return session.scalars(sa.select(OptOut).where(is_it)).one_or_none()
+
+
+def _lock_queued(session: Session, crm_id: str, number: str) -> Sequence[Message]:
+    """What the CRM has queued for the number, in either spelling; waits for a hand-out that is taking one of them."""
+    first, last = text_hashes.of_number(crm_id, number)
+    bare = without_plus(number)
+    return session.scalars(
+        sa.select(Message)
+        .where(
+            Message.text_hash.between(first, last),
+            Message.crm_id == crm_id,
+            Message.to_number.in_([bare, f"+{bare}"]),
+            device_queue.IS_QUEUED,
+        )
+        .order_by(Message.id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).all()
