@@ -100,12 +100,12 @@ def built(options: argparse.Namespace, plan: Plan, tally: Tally, ledger: Ledger)
         Phone(
             url,
             options.mode,
-            network=told(options.mode) if alone and not options.json else None,
+            network=printing(options.mode) if alone and not options.json else None,
             ledger=ledger,
             rng=plan.rng(-number),
             speed=options.speed,
             timeout=options.timeout or (None if alone else FLEET_TIMEOUT_SECONDS),
-            watch=tell_and(tally) if alone and not options.json else tally.record,
+            watch=printing_polls(tally) if alone and not options.json else tally.record,
             source=None if alone else own_address(url, number),
         )
         for number, url in enumerate(addresses, start=1)
@@ -122,26 +122,26 @@ def own_address(url: str, number: int) -> str | None:
     return f"127.1.{number // 250 % 250}.{number % 250 + 1}"
 
 
-def told(mode: Mode) -> Network:
+def printing(mode: Mode) -> Network:
     network = radio_off if mode is Mode.RADIO_OFF else good_network
 
-    def telling(message: Outgoing) -> list[Report]:
+    def print_sending(message: Outgoing) -> list[Report]:
         reports = network(message)
         does = "sends" if leaves(reports) else f"cannot send ({reports[0].reason})"
         say(f"{does} SMS to {message.to}: {json.dumps(message.content, ensure_ascii=False)}")
         return reports
 
-    return telling
+    return print_sending
 
 
-def tell_and(tally: Tally) -> Any:
-    def telling(poll: Poll) -> None:
+def printing_polls(tally: Tally) -> Any:
+    def print_poll(poll: Poll) -> None:
         tally.record(poll)
-        told = f"{len(poll.batch.messages)} SMS and {len(poll.batch.updates)} updates"
+        brought = f"{len(poll.batch.messages)} SMS and {len(poll.batch.updates)} updates"
         got = poll.error or f"answered, {poll.handed_out} messages received"
-        say(f"poll with {told}: {got}")
+        say(f"poll with {brought}: {got}")
 
-    return telling
+    return print_poll
 
 
 def more_files(wanted: int) -> None:

@@ -49,8 +49,8 @@ class Update:
     reason: str
 
     def as_json(self) -> dict[str, str]:
-        told = {"status": self.status, "id": self.message_id}
-        return told | ({"reason": self.reason} if self.status == "FAILED" else {})
+        update = {"status": self.status, "id": self.message_id}
+        return update | ({"reason": self.reason} if self.status == "FAILED" else {})
 
 
 @dataclass(slots=True)

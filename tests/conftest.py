@@ -1,4 +1,4 @@
-"""Real databases, a real app, real people of the house: what most tests start from."""
+"""Real databases, a real app, real CRMs and devices: the fixtures that most tests use."""
 
 import base64
 import io

@@ -44,7 +44,7 @@ FULL = Fleet(phones=20000, sms_per_second=100, interval=60, sending=180, rest=13
 class Outcome:
     """What the phones tell, how many SMS were queued, and what the server used at the begin and at the end."""
 
-    told: dict[str, Any]
+    results: dict[str, Any]
     queued: int
     before: Usage
     after: Usage
@@ -67,12 +67,12 @@ def _measure(scope: Scope, size: Fleet, kind: str) -> list[Figure]:
     # Only the full fleet may be more than a machine carries; of the others each SMS has had its time.
     require(scope.is_full or late == 0, f"{late} of {outcome.queued} SMS were not sent")
     name = f"{size.phones:,} phones, {size.sms_per_second} SMS/s, {kind}"
-    p99 = float(outcome.told["latency_ms"]["p99"])
+    p99 = float(outcome.results["latency_ms"]["p99"])
     cpu = (outcome.after.cpu_seconds - outcome.before.cpu_seconds) / outcome.seconds
     return [
         Figure(f"{name}, p99", p99, "ms", aim="< 250 ms", met=p99 < P99_AIM.limit),
-        shown(f"{name}, p50", "ms", float(outcome.told["latency_ms"]["p50"])),
-        shown(f"{name}, polls", "/s", outcome.told["polls"] / outcome.seconds),
+        shown(f"{name}, p50", "ms", float(outcome.results["latency_ms"]["p50"])),
+        shown(f"{name}, polls", "/s", outcome.results["polls"] / outcome.seconds),
         shown(f"{name}, SMS, none lost or twice", "SMS", outcome.queued),
         shown(f"{name}, of these not sent by the end", "SMS", late),
         shown(f"{name}, processor", "cores", cpu),
@@ -91,12 +91,12 @@ def run(scope: Scope, server: places.Server, taking_part: people.People, size: F
     ]
     try:
         queued = _send(server, taking_part, size)
-        told = [json.loads(one.communicate(timeout=seconds + 120)[0]) for one in phones]
+        results = [json.loads(one.communicate(timeout=seconds + 120)[0]) for one in phones]
     finally:
         for one in phones:
             places.end(one)
     after = processes.usage(server.process.pid)
-    return Outcome(_together(told), queued, before, after, time.monotonic() - began)
+    return Outcome(_sum_up(results), queued, before, after, time.monotonic() - began)
 
 
 def _start(
@@ -114,16 +114,16 @@ def _start(
     return subprocess.Popen(command, cwd=places.ROOT, stdout=subprocess.PIPE, text=True)
 
 
-def _together(told: list[dict[str, Any]]) -> dict[str, Any]:
+def _sum_up(results: list[dict[str, Any]]) -> dict[str, Any]:
     """What all processes of phones tell; of their percentiles the worst."""
     return {
-        "polls": sum(one["polls"] for one in told),
-        "errors": sum(one["errors"] for one in told),
-        "error_kinds": [one["error_kinds"] for one in told],
-        "sent_twice": [id_ for one in told for id_ in one["sent_twice"]],
-        "messages": {id_: row for one in told for id_, row in one["messages"].items()},
+        "polls": sum(one["polls"] for one in results),
+        "errors": sum(one["errors"] for one in results),
+        "error_kinds": [one["error_kinds"] for one in results],
+        "sent_twice": [id_ for one in results for id_ in one["sent_twice"]],
+        "messages": {id_: row for one in results for id_, row in one["messages"].items()},
         "latency_ms": {
-            name: max(one["latency_ms"][name] for one in told) for name in ("p50", "p99")
+            name: max(one["latency_ms"][name] for one in results) for name in ("p50", "p99")
         },
     }
 
@@ -152,9 +152,9 @@ def _send(server: places.Server, taking_part: people.People, size: Fleet) -> int
 
 def _check(url: str, outcome: Outcome) -> int:
     """How many SMS were still on their way when the phones stopped."""
-    told = outcome.told
-    require(told["errors"] == 0, f"{told['errors']} polls failed: {told['error_kinds']}")
-    require(not told["sent_twice"], f"sent twice: {told['sent_twice']}")
+    results = outcome.results
+    require(results["errors"] == 0, f"{results['errors']} polls failed: {results['error_kinds']}")
+    require(not results["sent_twice"], f"sent twice: {results['sent_twice']}")
     database = Database(url)
     with database.reading() as session:
         states = dict(
@@ -165,7 +165,7 @@ def _check(url: str, outcome: Outcome) -> int:
     database.close()
     kept = sum(count for name, count in states.items() if name not in ("failed", "expired"))
     require(kept == outcome.queued, f"some SMS were lost: {states} of {outcome.queued}")
-    sent = sum(int(row["sent"]) for row in told["messages"].values())
+    sent = sum(int(row["sent"]) for row in results["messages"].values())
     ended = sum(states.get(name, 0) for name in ("sent", "delivered"))
     require(ended <= sent, f"{ended} SMS are said to be sent, and phones sent {sent}")
     return outcome.queued - sent

@@ -28,7 +28,7 @@ def measure(scope: Scope) -> list[Figure]:
         halves = []
         for _ in range(2):
             outcome = fleet.run(scope, server, taking_part, size)
-            require(not outcome.told["sent_twice"], "an SMS was sent twice")
+            require(not outcome.results["sent_twice"], "an SMS was sent twice")
             _poll(load, server.url, 500 if scope.is_quick else POLLS // 2)
             time.sleep(0 if scope.is_quick else SETTLING_SECONDS)
             halves.append(processes.usage(server.process.pid).memory_mib)

@@ -1,4 +1,4 @@
-"""A postman whose clock the test holds: each round claims, sends and settles what is due at that moment."""
+"""A delivery_world whose clock the test holds: each round claims, sends and settles what is due at that moment."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -32,7 +32,7 @@ LEASE = timedelta(seconds=60)
 NOWHERE = "http://127.0.0.1:9/hook"
 
 
-class Postman:
+class DeliveryWorld:
     """One CRM with endpoints, and the three steps of a delivery, with `now` handed in and no jitter."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
@@ -57,13 +57,13 @@ class Postman:
     ) -> tuple[str, str]:
         """Makes an endpoint and returns its id and secret."""
         checked = urls.checked(url, self.guard)
-        wishes = {"event_types": None, "device_ids": None, "enabled": True, **wanted}
+        options = {"event_types": None, "device_ids": None, "enabled": True, **wanted}
         with self.database.transaction() as session:
             crm = crms.get(session, self.crm_id)
-            endpoint, secret = endpoints.add(session, crm, checked, most=100, now=now, **wishes)
+            endpoint, secret = endpoints.add(session, crm, checked, most=100, now=now, **options)
             return endpoint.id, secret
 
-    def tell(
+    def record(
         self,
         count: int = 1,
         event_type: str = "message.received",
@@ -71,12 +71,12 @@ class Postman:
         now: datetime = NOW,
     ) -> list[str]:
         """Records so many events and returns their ids."""
-        happenings = [
+        events = [
             recording.NewEvent(event_type, self.crm_id, {"content": f"Grüße {n} ✓"}, device_id)
             for n in range(count)
         ]
         with self.database.transaction() as session:
-            return recording.record(session, happenings, now)
+            return recording.record(session, events, now)
 
     def take(self, now: datetime = NOW, threads: int = 16, slow_threads: int = 4) -> list[Claimed]:
         """Claims what is due."""
@@ -146,7 +146,7 @@ class Postman:
 
 
 @pytest.fixture
-def postman(settings: Settings, database: Database) -> Iterator[Postman]:
-    made = Postman(settings, database)
+def delivery_world(settings: Settings, database: Database) -> Iterator[DeliveryWorld]:
+    made = DeliveryWorld(settings, database)
     yield made
     made.carriers.close()

@@ -22,43 +22,43 @@ def by_endpoint(taken):
     return Counter(claimed.endpoint_id for claimed in taken)
 
 
-def test_an_endpoint_has_at_most_four_requests_at_the_same_time(postman):
-    postman.add_endpoint()
-    postman.tell(10)
-    first = postman.take()
+def test_an_endpoint_has_at_most_four_requests_at_the_same_time(delivery_world):
+    delivery_world.add_endpoint()
+    delivery_world.record(10)
+    first = delivery_world.take()
     assert len(first) == 4
-    assert postman.take() == []
-    postman.settle(first[0], status_code=200)
-    assert len(postman.take()) == 1
+    assert delivery_world.take() == []
+    delivery_world.settle(first[0], status_code=200)
+    assert len(delivery_world.take()) == 1
 
 
-def test_the_least_loaded_endpoint_comes_first(postman):
-    busy = postman.add_endpoint()
-    postman.tell(10)
-    assert by_endpoint(postman.take(threads=3)) == {busy: 3}
-    idle = postman.add_endpoint()
-    postman.tell(10)
-    assert by_endpoint(postman.take(threads=3)) == {idle: 3}
+def test_the_least_loaded_endpoint_comes_first(delivery_world):
+    busy = delivery_world.add_endpoint()
+    delivery_world.record(10)
+    assert by_endpoint(delivery_world.take(threads=3)) == {busy: 3}
+    idle = delivery_world.add_endpoint()
+    delivery_world.record(10)
+    assert by_endpoint(delivery_world.take(threads=3)) == {idle: 3}
 
 
-def test_free_threads_are_dealt_out_evenly(postman):
-    endpoints = [postman.add_endpoint() for _ in range(3)]
-    postman.tell(10)
-    assert by_endpoint(postman.take(threads=6)) == dict.fromkeys(endpoints, 2)
+def test_free_threads_are_dealt_out_evenly(delivery_world):
+    endpoints = [delivery_world.add_endpoint() for _ in range(3)]
+    delivery_world.record(10)
+    assert by_endpoint(delivery_world.take(threads=6)) == dict.fromkeys(endpoints, 2)
 
 
-def test_a_hanging_endpoint_does_not_hold_up_the_healthy_ones(postman):
+def test_a_hanging_endpoint_does_not_hold_up_the_healthy_ones(delivery_world):
     """300 events for each of ten endpoints, one of which never answers: rounds are counted, not seconds."""
-    hanging = postman.add_endpoint()
-    healthy = [postman.add_endpoint() for _ in range(9)]
-    postman.tell(300)
+    hanging = delivery_world.add_endpoint()
+    healthy = [delivery_world.add_endpoint() for _ in range(9)]
+    delivery_world.record(300)
     stuck, rounds, done = [], 0, Counter()
     while sum(done.values()) < 9 * 300:
-        taken = postman.take(threads=32 - len(stuck))
+        taken = delivery_world.take(threads=32 - len(stuck))
         stuck += [claimed for claimed in taken if claimed.endpoint_id == hanging]
         answered = [claimed for claimed in taken if claimed.endpoint_id != hanging]
         for claimed in answered:
-            postman.settle(claimed, status_code=200)
+            delivery_world.settle(claimed, status_code=200)
         done += by_endpoint(answered)
         rounds += 1
     assert len(stuck) == 4
@@ -67,40 +67,40 @@ def test_a_hanging_endpoint_does_not_hold_up_the_healthy_ones(postman):
     assert rounds <= 9 * 300 / 28 + 5
 
 
-def test_endpoints_that_time_out_get_a_quarter_of_the_threads(postman):
-    slow = [postman.add_endpoint() for _ in range(4)]
-    postman.tell()
-    for claimed in postman.take():
-        postman.settle(claimed, error="timeout")
-    healthy = postman.add_endpoint()
-    postman.tell(10)
-    taken = by_endpoint(postman.take(threads=16, slow_threads=4))
+def test_endpoints_that_time_out_get_a_quarter_of_the_threads(delivery_world):
+    slow = [delivery_world.add_endpoint() for _ in range(4)]
+    delivery_world.record()
+    for claimed in delivery_world.take():
+        delivery_world.settle(claimed, error="timeout")
+    healthy = delivery_world.add_endpoint()
+    delivery_world.record(10)
+    taken = by_endpoint(delivery_world.take(threads=16, slow_threads=4))
     assert sum(taken[endpoint] for endpoint in slow) == 4
     assert taken[healthy] == 4
-    assert by_endpoint(postman.take(threads=8, slow_threads=0)) == {}
+    assert by_endpoint(delivery_world.take(threads=8, slow_threads=0)) == {}
 
 
-def test_when_slow_endpoints_have_their_share_the_others_are_still_found(postman):
+def test_when_slow_endpoints_have_their_share_the_others_are_still_found(delivery_world):
     for _ in range(5):
-        postman.add_endpoint()
-    postman.tell()
-    for claimed in postman.take():
-        postman.settle(claimed, error="timeout")
-    healthy = postman.add_endpoint()
-    postman.tell(1, now=NOW + SECOND)
-    assert by_endpoint(postman.take(NOW + SECOND, threads=2, slow_threads=0)) == {healthy: 1}
+        delivery_world.add_endpoint()
+    delivery_world.record()
+    for claimed in delivery_world.take():
+        delivery_world.settle(claimed, error="timeout")
+    healthy = delivery_world.add_endpoint()
+    delivery_world.record(1, now=NOW + SECOND)
+    assert by_endpoint(delivery_world.take(NOW + SECOND, threads=2, slow_threads=0)) == {healthy: 1}
 
 
 @pytest.mark.parametrize("change", ["disabled", "removed", "paused"])
-def test_nothing_is_claimed_for_an_endpoint_that_is(postman, change):
-    endpoint_id = postman.add_endpoint()
-    postman.tell()
+def test_nothing_is_claimed_for_an_endpoint_that_is(delivery_world, change):
+    endpoint_id = delivery_world.add_endpoint()
+    delivery_world.record()
     values = {
         "disabled": {"enabled": False},
         "removed": {"removed_at": NOW},
         "paused": {"paused_until": NOW + SECOND},
     }[change]
-    with postman.database.transaction() as session:
+    with delivery_world.database.transaction() as session:
         table = sa.table("webhook_endpoints", sa.column("id"), *map(sa.column, values))
         typed = {
             name: sa.bindparam(name, value, type_=Delivery.created_at.type)
@@ -109,34 +109,34 @@ def test_nothing_is_claimed_for_an_endpoint_that_is(postman, change):
             for name, value in values.items()
         }
         session.execute(sa.update(table).where(table.c.id == endpoint_id).values(typed))
-    assert postman.take() == []
+    assert delivery_world.take() == []
 
 
-def test_a_claim_lasts_for_its_lease_and_then_the_delivery_is_due_again(postman):
-    endpoint_id = postman.add_endpoint()
-    postman.tell()
-    (first,) = postman.take()
-    delivery = postman.delivery(endpoint_id)
+def test_a_claim_lasts_for_its_lease_and_then_the_delivery_is_due_again(delivery_world):
+    endpoint_id = delivery_world.add_endpoint()
+    delivery_world.record()
+    (first,) = delivery_world.take()
+    delivery = delivery_world.delivery(endpoint_id)
     assert (delivery.claim, delivery.next_attempt_at) == (first.claim, NOW + LEASE)
-    assert postman.take(NOW + LEASE - SECOND) == []
-    (second,) = postman.take(NOW + LEASE)
+    assert delivery_world.take(NOW + LEASE - SECOND) == []
+    (second,) = delivery_world.take(NOW + LEASE)
     assert second.delivery_id == first.delivery_id
     assert second.claim != first.claim
 
 
-def test_many_claimers_at_once_never_take_the_same_delivery(postman):
+def test_many_claimers_at_once_never_take_the_same_delivery(delivery_world):
     for _ in range(5):
-        postman.add_endpoint()
-    postman.tell(40)
+        delivery_world.add_endpoint()
+    delivery_world.record(40)
     taken, failures = [], []
 
     def work():
         try:
             for _ in range(60):
-                mine = postman.take(threads=3)
+                mine = delivery_world.take(threads=3)
                 taken.extend(mine)
                 for claimed in mine:
-                    assert postman.settle(claimed, status_code=200)
+                    assert delivery_world.settle(claimed, status_code=200)
         except Exception as error:
             failures.append(error)
 
@@ -145,18 +145,18 @@ def test_many_claimers_at_once_never_take_the_same_delivery(postman):
         claimer.start()
     for claimer in claimers:
         claimer.join()
-    while rest := postman.take():
+    while rest := delivery_world.take():
         taken.extend(rest)
         for claimed in rest:
-            postman.settle(claimed, status_code=200)
+            delivery_world.settle(claimed, status_code=200)
     assert failures == []
     assert len(taken) == 5 * 40
     assert len({claimed.delivery_id for claimed in taken}) == 5 * 40
 
 
-def add_rows(postman, endpoint_id, event_ids, **values):
+def add_rows(delivery_world, endpoint_id, event_ids, **values):
     """Deliveries as they are after long work, put straight into the table."""
-    with postman.database.transaction() as session:
+    with delivery_world.database.transaction() as session:
         session.execute(
             sa.insert(Delivery),
             [
@@ -172,7 +172,7 @@ def add_rows(postman, endpoint_id, event_ids, **values):
         )
 
 
-def steps_of_a_claim(postman):
+def steps_of_a_claim(delivery_world):
     """How many steps SQLite's machine makes for a look and a claim, which is then undone."""
     steps = [0]
 
@@ -180,7 +180,7 @@ def steps_of_a_claim(postman):
         steps[0] += 1
         return 0
 
-    with postman.database.transaction() as session:
+    with delivery_world.database.transaction() as session:
         raw: sqlite3.Connection = session.connection().connection.dbapi_connection.begin()
         raw.set_progress_handler(count, 1)
         free = FreeThreads(16, 4)
@@ -191,16 +191,16 @@ def steps_of_a_claim(postman):
     return steps[0]
 
 
-def test_a_claim_costs_the_same_however_many_are_delivered_due_or_waiting(postman):
-    if not postman.database.is_sqlite:
+def test_a_claim_costs_the_same_however_many_are_delivered_due_or_waiting(delivery_world):
+    if not delivery_world.database.is_sqlite:
         pytest.skip("counts the steps of SQLite's machine")
-    endpoint_id = postman.add_endpoint()
-    postman.tell(5)
-    few = steps_of_a_claim(postman)
-    other = postman.add_endpoint(event_types=["message.stuck"])
-    event_ids = postman.tell(3000)
-    add_rows(postman, other, event_ids, status="delivered")
-    with postman.database.transaction() as session:
+    endpoint_id = delivery_world.add_endpoint()
+    delivery_world.record(5)
+    few = steps_of_a_claim(delivery_world)
+    other = delivery_world.add_endpoint(event_types=["message.stuck"])
+    event_ids = delivery_world.record(3000)
+    add_rows(delivery_world, other, event_ids, status="delivered")
+    with delivery_world.database.transaction() as session:
         session.execute(
             sa.update(Delivery)
             .where(Delivery.event_id.in_(event_ids[:1000]), Delivery.endpoint_id == endpoint_id)
@@ -212,5 +212,5 @@ def test_a_claim_costs_the_same_however_many_are_delivered_due_or_waiting(postma
             .values(next_attempt_at=NOW + timedelta(hours=1), retry_step=3)
         )
         session.connection().exec_driver_sql("ANALYZE")
-    many = steps_of_a_claim(postman)
+    many = steps_of_a_claim(delivery_world)
     assert many < 2 * few

@@ -17,9 +17,9 @@ def test_a_url_that_cannot_be_delivered_to_is_refused_with_the_setting_that_help
     assert list(refused.value.details) == ["url"]
 
 
-def test_a_url_of_endless_length_is_refused(postman):
+def test_a_url_of_endless_length_is_refused(delivery_world):
     with pytest.raises(Invalid, match="2,048"):
-        urls.checked(NOWHERE + "x" * 2048, postman.guard)
+        urls.checked(NOWHERE + "x" * 2048, delivery_world.guard)
 
 
 @pytest.mark.parametrize(
@@ -31,38 +31,38 @@ def test_a_url_of_endless_length_is_refused(postman):
         ({"device_ids": []}, "device_ids"),
     ],
 )
-def test_filters_name_what_there_is(postman, wanted, field):
+def test_filters_name_what_there_is(delivery_world, wanted, field):
     with pytest.raises(Invalid) as refused:
-        postman.add_endpoint(**wanted)
+        delivery_world.add_endpoint(**wanted)
     assert list(refused.value.details) == [field]
 
 
-def test_a_device_the_crm_may_not_use_is_unknown_to_it(postman):
-    with postman.database.transaction() as session:
-        crms.route(session, crms.get(session, postman.crm_id), ["phone-1"], NOW)
+def test_a_device_the_crm_may_not_use_is_unknown_to_it(delivery_world):
+    with delivery_world.database.transaction() as session:
+        crms.route(session, crms.get(session, delivery_world.crm_id), ["phone-1"], NOW)
     with pytest.raises(Invalid, match="phone-2"):
-        postman.add_endpoint(device_ids=["phone-2"])
+        delivery_world.add_endpoint(device_ids=["phone-2"])
 
 
-def test_another_crms_endpoint_and_a_removed_one_are_not_found(postman):
-    endpoint_id = postman.add_endpoint()
-    with postman.database.transaction() as session:
+def test_another_crms_endpoint_and_a_removed_one_are_not_found(delivery_world):
+    endpoint_id = delivery_world.add_endpoint()
+    with delivery_world.database.transaction() as session:
         with pytest.raises(NotFound):
             endpoints.get(session, "crm_other", endpoint_id)
         endpoints.remove(session, endpoints.get_any(session, endpoint_id), NOW)
         with pytest.raises(NotFound):
-            endpoints.get(session, postman.crm_id, endpoint_id)
-        assert endpoints.of_crm(session, postman.crm_id) == []
+            endpoints.get(session, delivery_world.crm_id, endpoint_id)
+        assert endpoints.of_crm(session, delivery_world.crm_id) == []
         assert endpoints.everyone(session) == []
 
 
-def test_an_endpoint_in_json(postman):
-    endpoint_id = postman.add_endpoint(event_types=["message.sent"], enabled=False)
-    with postman.database.transaction() as session:
-        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
+def test_an_endpoint_in_json(delivery_world):
+    endpoint_id = delivery_world.add_endpoint(event_types=["message.sent"], enabled=False)
+    with delivery_world.database.transaction() as session:
+        endpoint = endpoints.get(session, delivery_world.crm_id, endpoint_id)
         assert endpoints.shape(session, endpoint) == {
             "id": endpoint_id,
-            "crm_id": postman.crm_id,
+            "crm_id": delivery_world.crm_id,
             "url": NOWHERE,
             "events": ["message.sent"],
             "device_ids": None,
@@ -78,37 +78,40 @@ def test_an_endpoint_in_json(postman):
         }
 
 
-def test_the_pending_count_is_each_endpoints_own(postman):
-    first, second = postman.add_endpoint(), postman.add_endpoint(event_types=["message.sent"])
-    postman.tell(3)
-    postman.tell(1, "message.sent")
-    with postman.database.reading() as session:
-        shapes = endpoints.shapes(session, endpoints.of_crm(session, postman.crm_id))
+def test_the_pending_count_is_each_endpoints_own(delivery_world):
+    first, second = (
+        delivery_world.add_endpoint(),
+        delivery_world.add_endpoint(event_types=["message.sent"]),
+    )
+    delivery_world.record(3)
+    delivery_world.record(1, "message.sent")
+    with delivery_world.database.reading() as session:
+        shapes = endpoints.shapes(session, endpoints.of_crm(session, delivery_world.crm_id))
     assert {shape["id"]: shape["pending_count"] for shape in shapes} == {first: 4, second: 1}
 
 
-def test_a_password_in_a_url_is_never_shown(postman):
-    endpoint_id = postman.add_endpoint()
-    with postman.database.transaction() as session:
-        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
+def test_a_password_in_a_url_is_never_shown(delivery_world):
+    endpoint_id = delivery_world.add_endpoint()
+    with delivery_world.database.transaction() as session:
+        endpoint = endpoints.get(session, delivery_world.crm_id, endpoint_id)
         endpoint.url = "https://clinic:pass@crm.example/hook?x=1"
         assert endpoints.shape(session, endpoint)["url"] == "https://***@crm.example/hook?x=1"
 
 
-def test_only_what_is_named_is_changed(postman):
-    endpoint_id = postman.add_endpoint(event_types=["message.sent"], device_ids=["phone-1"])
-    with postman.database.transaction() as session:
-        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
+def test_only_what_is_named_is_changed(delivery_world):
+    endpoint_id = delivery_world.add_endpoint(event_types=["message.sent"], device_ids=["phone-1"])
+    with delivery_world.database.transaction() as session:
+        endpoint = endpoints.get(session, delivery_world.crm_id, endpoint_id)
         endpoints.update(session, endpoint, {"events": None}, NOW)
-    changed = postman.endpoint(endpoint_id)
+    changed = delivery_world.endpoint(endpoint_id)
     assert (changed.events, changed.device_ids) == (None, ["phone-1"])
     assert (changed.url, changed.enabled) == (NOWHERE, True)
 
 
-def test_at_most_ten_secrets_are_kept_and_grace_is_bounded(postman):
-    endpoint_id = postman.add_endpoint()
-    with postman.database.transaction() as session:
-        endpoint = endpoints.get(session, postman.crm_id, endpoint_id)
+def test_at_most_ten_secrets_are_kept_and_grace_is_bounded(delivery_world):
+    endpoint_id = delivery_world.add_endpoint()
+    with delivery_world.database.transaction() as session:
+        endpoint = endpoints.get(session, delivery_world.crm_id, endpoint_id)
         newest = [signing_secrets.rotate(session, endpoint, 3600, NOW) for _ in range(15)]
         assert signing_secrets.live(endpoint, NOW) == newest[:-11:-1]
         with pytest.raises(Invalid, match="grace_seconds"):

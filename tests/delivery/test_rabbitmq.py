@@ -26,7 +26,7 @@ from smsgw.errors import Invalid
 from tests.conftest import NOW
 from tests.delivery import broker as brokering
 from tests.delivery.broker import Broker, Gate
-from tests.delivery.conftest import LEASE, LOOPBACK, Postman
+from tests.delivery.conftest import LEASE, LOOPBACK, DeliveryWorld
 from tests.delivery.misbehaving import Misbehaving, answers, says_nothing
 from tests.running import free_port, until
 
@@ -72,77 +72,83 @@ def publisher() -> Iterator[Publisher]:
 
 
 def test_an_event_is_published_with_its_exact_bytes_persistent_and_signed(
-    postman: Postman, broker: Broker
+    delivery_world: DeliveryWorld, broker: Broker
 ):
     broker.bind("all")
-    endpoint_id = postman.add_endpoint(broker.url())
-    (event_id,) = postman.tell(event_type="message.delivered")
-    postman.round()
+    endpoint_id = delivery_world.add_endpoint(broker.url())
+    (event_id,) = delivery_world.record(event_type="message.delivered")
+    delivery_world.round()
     ((method, properties, body),) = broker.messages("all")
-    assert body == postman.body(event_id)
+    assert body == delivery_world.body(event_id)
     assert (method.exchange, method.routing_key) == ("smsgw", "message.delivered")
     assert (properties.message_id, properties.type) == (event_id, "message.delivered")
     assert (properties.delivery_mode, properties.content_type) == (2, "application/json")
     assert properties.timestamp == int(NOW.timestamp())
     assert properties.headers["webhook-id"] == event_id
     assert properties.headers["webhook-signature"].startswith("v1,")
-    delivery = postman.delivery(endpoint_id)
+    delivery = delivery_world.delivery(endpoint_id)
     assert delivery.status == "delivered"
-    assert [attempt["status_code"] for attempt in postman.attempts(delivery)] == [200]
+    assert [attempt["status_code"] for attempt in delivery_world.attempts(delivery)] == [200]
 
 
-def test_a_closed_port_is_a_failure_like_a_receivers(postman: Postman):
-    endpoint_id = postman.add_endpoint(f"amqp://127.0.0.1:{free_port()}/?exchange=smsgw")
-    postman.tell()
-    postman.round()
-    (attempt,) = postman.attempts(postman.delivery(endpoint_id))
+def test_a_closed_port_is_a_failure_like_a_receivers(delivery_world: DeliveryWorld):
+    endpoint_id = delivery_world.add_endpoint(f"amqp://127.0.0.1:{free_port()}/?exchange=smsgw")
+    delivery_world.record()
+    delivery_world.round()
+    (attempt,) = delivery_world.attempts(delivery_world.delivery(endpoint_id))
     assert attempt["error"] == "connection_refused"
 
 
-def test_a_broker_that_is_away_loses_nothing(postman: Postman, broker: Broker, gate: Gate):
+def test_a_broker_that_is_away_loses_nothing(
+    delivery_world: DeliveryWorld, broker: Broker, gate: Gate
+):
     broker.bind("all")
-    endpoint_id = postman.add_endpoint(broker.url(gate.port))
+    endpoint_id = delivery_world.add_endpoint(broker.url(gate.port))
     gate.shut()
-    told = postman.tell(3)
-    postman.round()
-    assert {row.status for row in postman.deliveries(endpoint_id)} == {"pending"}
-    (attempt,) = postman.attempts(postman.deliveries(endpoint_id)[0])
+    told = delivery_world.record(3)
+    delivery_world.round()
+    assert {row.status for row in delivery_world.deliveries(endpoint_id)} == {"pending"}
+    (attempt,) = delivery_world.attempts(delivery_world.deliveries(endpoint_id)[0])
     assert attempt["error"] == "connection_refused"
     gate.open()
-    postman.round(NOW + timedelta(minutes=1))
-    assert {row.status for row in postman.deliveries(endpoint_id)} == {"delivered"}
+    delivery_world.round(NOW + timedelta(minutes=1))
+    assert {row.status for row in delivery_world.deliveries(endpoint_id)} == {"delivered"}
     assert {entry[1].message_id for entry in broker.messages("all")} == set(told)
 
 
 def test_a_bug_in_publishing_is_logged_and_leaves_the_delivery_to_its_lease(
-    postman: Postman, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    delivery_world: DeliveryWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     def publish(*_: Any) -> None:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(Publisher, "publish", publish)
-    endpoint_id = postman.add_endpoint("amqp://127.0.0.1:9/?exchange=smsgw")
-    postman.tell()
-    (claimed,) = postman.take()
-    in_flight = InFlight(lambda claimed, tell: begin(claimed, postman.carriers, 5, NOW, tell))
+    endpoint_id = delivery_world.add_endpoint("amqp://127.0.0.1:9/?exchange=smsgw")
+    delivery_world.record()
+    (claimed,) = delivery_world.take()
+    in_flight = InFlight(
+        lambda claimed, tell: begin(claimed, delivery_world.carriers, 5, NOW, tell)
+    )
     in_flight.begin(claimed)
     until(lambda: not in_flight, "the attempt has ended")
     assert in_flight.ended(0) == []
     assert "a bug" in caplog.text
-    assert postman.delivery(endpoint_id).claim == claimed.claim
+    assert delivery_world.delivery(endpoint_id).claim == claimed.claim
 
 
-def test_what_no_queue_wants_is_a_failure_and_comes_when_one_does(postman: Postman, broker: Broker):
+def test_what_no_queue_wants_is_a_failure_and_comes_when_one_does(
+    delivery_world: DeliveryWorld, broker: Broker
+):
     broker.bind("failed", "message.failed")
     broker.unbind("all")
-    endpoint_id = postman.add_endpoint(broker.url())
-    (event_id,) = postman.tell()
-    postman.round()
-    (attempt,) = postman.attempts(postman.delivery(endpoint_id))
+    endpoint_id = delivery_world.add_endpoint(broker.url())
+    (event_id,) = delivery_world.record()
+    delivery_world.round()
+    (attempt,) = delivery_world.attempts(delivery_world.delivery(endpoint_id))
     assert attempt["error"] == "unroutable"
     assert "message.received" in attempt["detail"]
     broker.bind("all")
-    postman.round(NOW + timedelta(minutes=1))
+    delivery_world.round(NOW + timedelta(minutes=1))
     assert [entry[1].message_id for entry in broker.messages("all")] == [event_id]
 
 
@@ -210,57 +216,63 @@ def _bodies(broker: Broker) -> list[str]:
     return [properties.message_id for _, properties, _ in broker.messages("all")]
 
 
-def _work(postman: Postman, now: datetime) -> int:
+def _work(delivery_world: DeliveryWorld, now: datetime) -> int:
     """One round as the worker does it: all that was taken is in flight at the same time."""
-    taken = postman.take(now)
-    in_flight = InFlight(lambda claimed, tell: begin(claimed, postman.carriers, 5, now, tell))
+    taken = delivery_world.take(now)
+    in_flight = InFlight(
+        lambda claimed, tell: begin(claimed, delivery_world.carriers, 5, now, tell)
+    )
     for claimed in taken:
         in_flight.begin(claimed)
     finished: list[Finished] = []
     while len(finished) < len(taken):
         finished += in_flight.ended(PATIENT_SECONDS)
-    with postman.database.transaction() as session:
-        assert settling.settle(session, finished, postman.rule, now) == []
+    with delivery_world.database.transaction() as session:
+        assert settling.settle(session, finished, delivery_world.rule, now) == []
     return len(taken)
 
 
-def test_the_order_stays_while_the_broker_is_away(postman: Postman, broker: Broker, gate: Gate):
+def test_the_order_stays_while_the_broker_is_away(
+    delivery_world: DeliveryWorld, broker: Broker, gate: Gate
+):
     broker.bind("all")
-    endpoint_id = postman.add_endpoint(broker.url(gate.port))
+    endpoint_id = delivery_world.add_endpoint(broker.url(gate.port))
     told: list[str] = []
     now = NOW
     for second in range(40):
         now = NOW + timedelta(seconds=second)
-        told += postman.tell(7, now=now)
+        told += delivery_world.record(7, now=now)
         if second == 5:
             gate.shut()
         if second == 25:
             gate.open()
-        _work(postman, now)
-    while any(row.status == "pending" for row in postman.deliveries(endpoint_id)):
+        _work(delivery_world, now)
+    while any(row.status == "pending" for row in delivery_world.deliveries(endpoint_id)):
         now += timedelta(seconds=1)
         assert now < NOW + timedelta(minutes=20)
-        _work(postman, now)
+        _work(delivery_world, now)
     assert _bodies(broker) == told
 
 
-def test_one_event_that_no_queue_wants_holds_up_no_other(postman: Postman, broker: Broker):
+def test_one_event_that_no_queue_wants_holds_up_no_other(
+    delivery_world: DeliveryWorld, broker: Broker
+):
     broker.bind("all", "message.received")
-    endpoint_id = postman.add_endpoint(broker.url())
-    first = postman.tell(3)
-    postman.tell(1, event_type="message.stuck")
-    last = postman.tell(3)
-    _work(postman, NOW)
+    endpoint_id = delivery_world.add_endpoint(broker.url())
+    first = delivery_world.record(3)
+    delivery_world.record(1, event_type="message.stuck")
+    last = delivery_world.record(3)
+    _work(delivery_world, NOW)
     assert _bodies(broker) == first + last
-    assert [row.status for row in postman.deliveries(endpoint_id)].count("pending") == 1
+    assert [row.status for row in delivery_world.deliveries(endpoint_id)].count("pending") == 1
 
 
-def test_the_order_stays_while_a_queue_is_full(postman: Postman, broker: Broker):
+def test_the_order_stays_while_a_queue_is_full(delivery_world: DeliveryWorld, broker: Broker):
     broker.bind("all", **{"x-max-length": 2, "x-overflow": "reject-publish"})
-    postman.add_endpoint(broker.url())
-    told, taken = postman.tell(6), []
+    delivery_world.add_endpoint(broker.url())
+    told, taken = delivery_world.record(6), []
     for minute in range(4):
-        _work(postman, NOW + timedelta(minutes=minute))
+        _work(delivery_world, NOW + timedelta(minutes=minute))
         taken += _bodies(broker)
     assert taken == told
 
@@ -277,30 +289,37 @@ def test_an_event_that_the_broker_refuses_holds_up_no_other_for_ever():
     assert retries.holds_up(away, 1000)
 
 
-def test_what_a_dead_worker_had_claimed_goes_out_first(postman: Postman, broker: Broker):
+def test_what_a_dead_worker_had_claimed_goes_out_first(
+    delivery_world: DeliveryWorld, broker: Broker
+):
     broker.bind("all")
-    postman.add_endpoint(broker.url())
-    told = postman.tell(3)
-    assert len(postman.take()) == 3
-    told += postman.tell(3, now=NOW + timedelta(seconds=1))
-    assert postman.take(NOW + timedelta(seconds=2)) == [], "nothing overtakes what is in flight"
-    _work(postman, NOW + LEASE + timedelta(seconds=1))
+    delivery_world.add_endpoint(broker.url())
+    told = delivery_world.record(3)
+    assert len(delivery_world.take()) == 3
+    told += delivery_world.record(3, now=NOW + timedelta(seconds=1))
+    assert delivery_world.take(NOW + timedelta(seconds=2)) == [], (
+        "nothing overtakes what is in flight"
+    )
+    _work(delivery_world, NOW + LEASE + timedelta(seconds=1))
     assert _bodies(broker) == told
 
 
-def test_an_event_is_given_up_after_the_time_of_the_whole_schedule(postman: Postman):
-    endpoint_id = postman.add_endpoint(f"amqp://127.0.0.1:{free_port()}/?exchange=smsgw")
-    postman.tell(2)
-    length = timedelta(seconds=sum(postman.rule.schedule))
+def test_an_event_is_given_up_after_the_time_of_the_whole_schedule(delivery_world: DeliveryWorld):
+    endpoint_id = delivery_world.add_endpoint(f"amqp://127.0.0.1:{free_port()}/?exchange=smsgw")
+    delivery_world.record(2)
+    length = timedelta(seconds=sum(delivery_world.rule.schedule))
     now = NOW
-    while postman.deliveries(endpoint_id)[0].status == "pending":
-        _work(postman, now)
-        endpoint = postman.endpoint(endpoint_id)
+    while delivery_world.deliveries(endpoint_id)[0].status == "pending":
+        _work(delivery_world, now)
+        endpoint = delivery_world.endpoint(endpoint_id)
         assert endpoint.paused_until is not None
         assert endpoint.paused_until - now <= timedelta(minutes=10)
         assert now <= NOW + length + timedelta(minutes=10)
         now = max(endpoint.paused_until, now + length / 8)
-    assert [row.status for row in postman.deliveries(endpoint_id)] == ["discarded", "pending"]
+    assert [row.status for row in delivery_world.deliveries(endpoint_id)] == [
+        "discarded",
+        "pending",
+    ]
 
 
 def test_idle_connections_are_bounded(publisher: Publisher, broker: Broker):
@@ -352,14 +371,16 @@ def test_a_certificate_is_checked_by_name(broker: Broker, certificate: Path):
     assert publish("broker.test", None).error == "tls"
 
 
-def test_the_address_really_connected_to_is_guarded(postman: Postman, broker: Broker, gate: Gate):
-    endpoint_id = postman.add_endpoint(broker.url(gate.port))
-    postman.tell()
-    postman.carriers.close()
-    postman.carriers = Carriers(Guard())
-    postman.round()
+def test_the_address_really_connected_to_is_guarded(
+    delivery_world: DeliveryWorld, broker: Broker, gate: Gate
+):
+    endpoint_id = delivery_world.add_endpoint(broker.url(gate.port))
+    delivery_world.record()
+    delivery_world.carriers.close()
+    delivery_world.carriers = Carriers(Guard())
+    delivery_world.round()
     assert gate.connection_count == 0
-    (attempt,) = postman.attempts(postman.delivery(endpoint_id))
+    (attempt,) = delivery_world.attempts(delivery_world.delivery(endpoint_id))
     assert attempt["error"] == "address_refused"
 
 
@@ -412,8 +433,8 @@ def test_a_url_is_read_by_rabbitmqs_rules():
         brokers.read("amqp://h/?exchange=" + "x" * 256)
 
 
-def test_the_password_is_masked_where_the_endpoint_is_shown(postman: Postman):
-    endpoint_id = postman.add_endpoint("amqp://me:secret@127.0.0.1/?exchange=smsgw")
-    with postman.database.reading() as session:
-        shape = endpoints.shape(session, endpoints.get(session, postman.crm_id, endpoint_id))
+def test_the_password_is_masked_where_the_endpoint_is_shown(delivery_world: DeliveryWorld):
+    endpoint_id = delivery_world.add_endpoint("amqp://me:secret@127.0.0.1/?exchange=smsgw")
+    with delivery_world.database.reading() as session:
+        shape = endpoints.shape(session, endpoints.get(session, delivery_world.crm_id, endpoint_id))
     assert shape["url"] == "amqp://***@127.0.0.1/?exchange=smsgw"

@@ -57,11 +57,11 @@ def running(*workers):
 
 
 @contextmanager
-def worker_process(postman, timeout_seconds=60, before=""):
+def worker_process(delivery_world, timeout_seconds=60, before=""):
     """A worker in a process of its own, where `before` is done first."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("SMSGW_")},
-        "SMSGW_DATABASE_URL": postman.settings.database_url,
+        "SMSGW_DATABASE_URL": delivery_world.settings.database_url,
         "SMSGW_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
         "SMSGW_WEBHOOK_TIMEOUT_SECONDS": str(timeout_seconds),
     }
@@ -91,17 +91,17 @@ class Held:
         self._released.set()
 
 
-def statuses(postman, endpoint_id):
-    return Counter(delivery.status for delivery in postman.deliveries(endpoint_id))
+def statuses(delivery_world, endpoint_id):
+    return Counter(delivery.status for delivery in delivery_world.deliveries(endpoint_id))
 
 
-def test_what_is_recorded_while_the_worker_runs_is_delivered(postman):
-    with Receiver() as receiver, running(Worker(postman.settings, postman.database)):
-        endpoint_id = postman.add_endpoint(receiver.url)
-        first = postman.tell(now=clock.now())
-        wait_until(lambda: statuses(postman, endpoint_id) == {"delivered": 1})
-        second = postman.tell(now=clock.now())
-        wait_until(lambda: statuses(postman, endpoint_id) == {"delivered": 2})
+def test_what_is_recorded_while_the_worker_runs_is_delivered(delivery_world):
+    with Receiver() as receiver, running(Worker(delivery_world.settings, delivery_world.database)):
+        endpoint_id = delivery_world.add_endpoint(receiver.url)
+        first = delivery_world.record(now=clock.now())
+        wait_until(lambda: statuses(delivery_world, endpoint_id) == {"delivered": 1})
+        second = delivery_world.record(now=clock.now())
+        wait_until(lambda: statuses(delivery_world, endpoint_id) == {"delivered": 2})
     assert receiver.event_ids == first + second
 
 
@@ -133,16 +133,16 @@ def heartbeats(database):
         return list(session.scalars(sa.select(WorkerHeartbeat)))
 
 
-def test_two_workers_on_one_database_deliver_each_event_once(postman):
-    other_database = Database(postman.settings.database_url)
+def test_two_workers_on_one_database_deliver_each_event_once(delivery_world):
+    other_database = Database(delivery_world.settings.database_url)
     with Receiver() as receiver:
-        endpoints = [postman.add_endpoint(f"{receiver.url}/{n}") for n in range(3)]
-        event_ids = postman.tell(40)
-        first = Worker(postman.settings, postman.database)
-        second = Worker(postman.settings, other_database)
+        endpoints = [delivery_world.add_endpoint(f"{receiver.url}/{n}") for n in range(3)]
+        event_ids = delivery_world.record(40)
+        first = Worker(delivery_world.settings, delivery_world.database)
+        second = Worker(delivery_world.settings, other_database)
         with running(first, second):
             for endpoint_id in endpoints:
-                wait_until(lambda: statuses(postman, endpoint_id) == {"delivered": 40})  # noqa: B023
+                wait_until(lambda: statuses(delivery_world, endpoint_id) == {"delivered": 40})  # noqa: B023
     other_database.close()
     got = Counter((request.path, request.event_id) for request in receiver.requests)
     assert set(got.values()) == {1}
@@ -150,31 +150,33 @@ def test_two_workers_on_one_database_deliver_each_event_once(postman):
     assert set(receiver.event_ids) == set(event_ids)
 
 
-def test_a_worker_that_is_killed_in_an_attempt_loses_nothing(postman):
+def test_a_worker_that_is_killed_in_an_attempt_loses_nothing(delivery_world):
     held = Held()
     with Receiver(held) as receiver:
-        endpoint_id = postman.add_endpoint(receiver.url)
-        (event_id,) = postman.tell(now=clock.now())
-        with worker_process(postman) as process:
+        endpoint_id = delivery_world.add_endpoint(receiver.url)
+        (event_id,) = delivery_world.record(now=clock.now())
+        with worker_process(delivery_world) as process:
             wait_until(lambda: receiver.requests)
             process.send_signal(signal.SIGKILL)
             process.wait(PATIENCE_SECONDS)
-        assert statuses(postman, endpoint_id) == {"pending": 1}
-        assert postman.take(clock.now()) == []
+        assert statuses(delivery_world, endpoint_id) == {"pending": 1}
+        assert delivery_world.take(clock.now()) == []
         held.release()
-        later = Worker(postman.settings, postman.database, clock=lambda: clock.now() + HOUR)
+        later = Worker(
+            delivery_world.settings, delivery_world.database, clock=lambda: clock.now() + HOUR
+        )
         with running(later):
-            wait_until(lambda: statuses(postman, endpoint_id) == {"delivered": 1})
+            wait_until(lambda: statuses(delivery_world, endpoint_id) == {"delivered": 1})
     assert receiver.event_ids == [event_id, event_id]
-    assert len(postman.attempts(postman.delivery(endpoint_id))) == 1
+    assert len(delivery_world.attempts(delivery_world.delivery(endpoint_id))) == 1
 
 
-def test_a_worker_ends_when_it_is_told_to_though_an_attempt_hangs(postman):
+def test_a_worker_ends_when_it_is_told_to_though_an_attempt_hangs(delivery_world):
     held = Held()
     with Receiver(held) as receiver:
-        postman.add_endpoint(receiver.url)
-        postman.tell(now=clock.now())
-        with worker_process(postman) as process:
+        delivery_world.add_endpoint(receiver.url)
+        delivery_world.record(now=clock.now())
+        with worker_process(delivery_world) as process:
             wait_until(lambda: receiver.requests)
             process.send_signal(signal.SIGTERM)
             # The attempt itself would last for a minute.
@@ -182,7 +184,7 @@ def test_a_worker_ends_when_it_is_told_to_though_an_attempt_hangs(postman):
         held.release()
 
 
-def test_an_attempt_that_is_nearly_done_is_waited_for(postman):
+def test_an_attempt_that_is_nearly_done_is_waited_for(delivery_world):
     stop = threading.Event()
 
     def answer(_request):
@@ -190,33 +192,33 @@ def test_an_attempt_that_is_nearly_done_is_waited_for(postman):
         return Answer()
 
     with Receiver(answer) as receiver:
-        endpoint_id = postman.add_endpoint(receiver.url)
-        postman.tell(now=clock.now())
-        Worker(postman.settings, postman.database).run(stop)
-    assert statuses(postman, endpoint_id) == {"delivered": 1}
+        endpoint_id = delivery_world.add_endpoint(receiver.url)
+        delivery_world.record(now=clock.now())
+        Worker(delivery_world.settings, delivery_world.database).run(stop)
+    assert statuses(delivery_world, endpoint_id) == {"delivered": 1}
 
 
-def test_no_transaction_is_open_while_a_request_runs(postman):
+def test_no_transaction_is_open_while_a_request_runs(delivery_world):
     seen = []
 
     def answer(_request):
         # This waits for ever, or fails, when somebody holds the endpoint's row or SQLite's write lock.
-        with postman.database.transaction() as session:
+        with delivery_world.database.transaction() as session:
             webhook_endpoints.lock(
-                session, webhook_endpoints.get(session, postman.crm_id, endpoint_id)
+                session, webhook_endpoints.get(session, delivery_world.crm_id, endpoint_id)
             )
             seen.append(True)
         return Answer()
 
     with Receiver(answer) as receiver:
-        endpoint_id = postman.add_endpoint(receiver.url)
-        postman.tell(now=clock.now())
-        with running(Worker(postman.settings, postman.database)):
-            wait_until(lambda: statuses(postman, endpoint_id) == {"delivered": 1})
+        endpoint_id = delivery_world.add_endpoint(receiver.url)
+        delivery_world.record(now=clock.now())
+        with running(Worker(delivery_world.settings, delivery_world.database)):
+            wait_until(lambda: statuses(delivery_world, endpoint_id) == {"delivered": 1})
     assert seen == [True]
 
 
-def test_a_bug_in_one_attempt_stops_no_other(postman, caplog):
+def test_a_bug_in_one_attempt_stops_no_other(delivery_world, caplog):
     class Broken(Transport):
         def post(self, url, *rest):
             if url.endswith("broken"):
@@ -224,23 +226,25 @@ def test_a_bug_in_one_attempt_stops_no_other(postman, caplog):
             return super().post(url, *rest)
 
     with Receiver() as receiver:
-        broken = postman.add_endpoint(f"{receiver.url}/broken")
-        healthy = postman.add_endpoint(receiver.url)
-        postman.tell(6, now=clock.now())
-        postman.carriers.http.close()
-        postman.carriers.http = Broken(postman.guard)
-        worker = Worker(postman.settings, postman.database, carriers=postman.carriers)
+        broken = delivery_world.add_endpoint(f"{receiver.url}/broken")
+        healthy = delivery_world.add_endpoint(receiver.url)
+        delivery_world.record(6, now=clock.now())
+        delivery_world.carriers.http.close()
+        delivery_world.carriers.http = Broken(delivery_world.guard)
+        worker = Worker(
+            delivery_world.settings, delivery_world.database, carriers=delivery_world.carriers
+        )
         with running(worker):
-            wait_until(lambda: statuses(postman, healthy) == {"delivered": 6})
-    assert statuses(postman, broken) == {"pending": 6}
+            wait_until(lambda: statuses(delivery_world, healthy) == {"delivered": 6})
+    assert statuses(delivery_world, broken) == {"pending": 6}
     assert "a bug" in caplog.text
 
 
-def test_a_worker_beats(postman):
-    worker = Worker(postman.settings, postman.database)
+def test_a_worker_beats(delivery_world):
+    worker = Worker(delivery_world.settings, delivery_world.database)
 
     def beats():
-        with postman.database.reading() as session:
+        with delivery_world.database.reading() as session:
             return list(session.scalars(sa.select(WorkerHeartbeat.id)))
 
     with running(worker):
@@ -251,13 +255,15 @@ def test_a_worker_beats(postman):
 class Clock:
     """A steady clock in the test's hand, and what was done by it."""
 
-    def __init__(self, postman, monkeypatch, finds=0):
+    def __init__(self, delivery_world, monkeypatch, finds=0):
         self.done = []
         self.finds = finds
         monkeypatch.setattr(housekeeping, "purge", self.purge)
         monkeypatch.setattr(endings, "expire_due", self.broken)
         monkeypatch.setattr(housekeeping, "forget_requests", self.forget)
-        self.tasks = PeriodicTasks(postman.settings, postman.database, "w", lambda: NOW)
+        self.tasks = PeriodicTasks(
+            delivery_world.settings, delivery_world.database, "w", lambda: NOW
+        )
 
     def purge(self, *_):
         self.done.append("purge")
@@ -275,33 +281,35 @@ class Clock:
         return list(self.done)
 
 
-def test_a_chore_that_fails_stops_no_other_and_is_logged(postman, monkeypatch, caplog):
-    assert Clock(postman, monkeypatch).tick(1000.0) == ["purge", "forget"]
+def test_a_chore_that_fails_stops_no_other_and_is_logged(delivery_world, monkeypatch, caplog):
+    assert Clock(delivery_world, monkeypatch).tick(1000.0) == ["purge", "forget"]
     assert "could not expire messages" in caplog.text
 
 
 @pytest.mark.parametrize(("finds", "after_a_second"), [(0, []), (500, ["purge"])])
 def test_removing_what_is_old_is_rare_unless_there_is_more(
-    postman, monkeypatch, finds, after_a_second
+    delivery_world, monkeypatch, finds, after_a_second
 ):
-    hand = Clock(postman, monkeypatch, finds)
+    hand = Clock(delivery_world, monkeypatch, finds)
     assert hand.tick(1000.0) == ["purge", "forget"]
     assert hand.has_more == bool(finds)
     assert hand.tick(1001.0) == after_a_second
     assert hand.tick(1700.0) == ["purge", "forget"]
 
 
-def test_many_devices_that_come_at_once_are_told_some_at_a_time_and_each_once(postman, monkeypatch):
-    endpoint_id = postman.add_endpoint()
-    with postman.database.transaction() as session:
+def test_many_devices_that_come_at_once_are_told_some_at_a_time_and_each_once(
+    delivery_world, monkeypatch
+):
+    endpoint_id = delivery_world.add_endpoint()
+    with delivery_world.database.transaction() as session:
         for number in range(presence.MOST_AT_ONCE):
             name = f"new-{number}"
             session.add(Device(id=name, secret_hash=name, last_seen_at=NOW, created_at=NOW))
         session.get_one(Device, "phone-1").last_seen_at = NOW
-    hand = Clock(postman, monkeypatch)
+    hand = Clock(delivery_world, monkeypatch)
     told = []
     for moment in (1000.0, 1000.1, 1000.2):
         hand.tick(moment)
-        told.append(statuses(postman, endpoint_id).get("pending", 0))
+        told.append(statuses(delivery_world, endpoint_id).get("pending", 0))
     assert told == [100, 101, 101]
     assert not hand.has_more

@@ -17,7 +17,7 @@ from smsgw.store.db import Database
 from ..running import ROOT, serving, until
 
 
-class House:
+class Gateway:
     """The running server, with a device and a CRM of its own for each test."""
 
     def __init__(self, server, database):
@@ -60,17 +60,17 @@ def running(sqlite_template, tmp_path_factory):
 
 
 @pytest.fixture
-def house(running):
-    return House(*running)
+def gateway(running):
+    return Gateway(*running)
 
 
-def live(phone, house, message_ids, expected):
+def live(phone, gateway, message_ids, expected):
     """The phone wakes up until all messages have one of these outcomes."""
 
     def is_done():
         polls = phone.wake()
         assert all(poll.ok for poll in polls)
-        return set(house.outcomes(message_ids)) <= set(expected)
+        return set(gateway.outcomes(message_ids)) <= set(expected)
 
     until(is_done, f"all messages to be one of {expected}")
 
@@ -80,43 +80,43 @@ def counts(phone):
 
 
 @pytest.mark.parametrize("mode", [Mode.REINSTALL, Mode.SWAP])
-def test_what_a_phone_sent_before_it_lost_its_data_goes_out_once_and_is_unconfirmed(house, mode):
-    sent = house.queue(10)
-    with PhoneInHand(house.url, mode, speed=1e6) as phone:
+def test_what_a_phone_sent_before_it_lost_its_data_goes_out_once_and_is_unconfirmed(gateway, mode):
+    sent = gateway.queue(10)
+    with PhoneInHand(gateway.url, mode, speed=1e6) as phone:
         assert phone.check() == ""
-        live(phone, house, sent, [("failed", "unconfirmed")])
+        live(phone, gateway, sent, [("failed", "unconfirmed")])
         assert counts(phone) == [1] * 10
-        fresh = house.queue(3)
-        live(phone, house, fresh, [("delivered", None)])
+        fresh = gateway.queue(3)
+        live(phone, gateway, fresh, [("delivered", None)])
         assert counts(phone) == [1] * 13
-    assert house.events().count("message.failed") == 10
+    assert gateway.events().count("message.failed") == 10
 
 
-def test_an_older_poll_that_arrives_late_takes_nothing_back_and_sends_nothing_twice(house):
-    sent = house.queue(5)
-    with PhoneInHand(house.url, Mode.LATE_POLL, speed=1e6) as phone:
-        live(phone, house, sent, [("delivered", None)])
+def test_an_older_poll_that_arrives_late_takes_nothing_back_and_sends_nothing_twice(gateway):
+    sent = gateway.queue(5)
+    with PhoneInHand(gateway.url, Mode.LATE_POLL, speed=1e6) as phone:
+        live(phone, gateway, sent, [("delivered", None)])
         polls = [poll for _ in range(5) for poll in phone.wake()]
         assert all(poll.ok for poll in polls)
         assert counts(phone) == [1] * 5
-    assert set(house.outcomes(sent)) == {("delivered", None)}
+    assert set(gateway.outcomes(sent)) == {("delivered", None)}
 
 
-def test_an_older_poll_that_arrives_after_a_failure_leaves_it_failed(house):
-    (message_id,) = house.queue(1)
+def test_an_older_poll_that_arrives_after_a_failure_leaves_it_failed(gateway):
+    (message_id,) = gateway.queue(1)
     off = [Report(500, "failed", "generic; errorCode=1")]
-    with PhoneInHand(house.url, Mode.LATE_POLL, speed=1e6, network=lambda message: off) as phone:
-        live(phone, house, [message_id], [("failed", "unknown"), ("failed", "temporary")])
+    with PhoneInHand(gateway.url, Mode.LATE_POLL, speed=1e6, network=lambda message: off) as phone:
+        live(phone, gateway, [message_id], [("failed", "unknown"), ("failed", "temporary")])
         for _ in range(3):
             phone.wake()
-    assert house.outcomes([message_id])[0][0] == "failed"
-    assert house.events() == ["message.dispatched", "message.accepted", "message.failed"]
+    assert gateway.outcomes([message_id])[0][0] == "failed"
+    assert gateway.events() == ["message.dispatched", "message.accepted", "message.failed"]
 
 
 @pytest.mark.parametrize("mode", ["reinstall", "swap", "late-poll"])
-def test_the_program_prints_how_often_each_sms_went_out(house, mode):
-    house.queue(2)
-    program = [sys.executable, str(ROOT / "demo" / "phone.py"), house.url, "--mode", mode]
+def test_the_program_prints_how_often_each_sms_went_out(gateway, mode):
+    gateway.queue(2)
+    program = [sys.executable, str(ROOT / "demo" / "phone.py"), gateway.url, "--mode", mode]
     options = ["--polls", "6", "--interval", "0.3", "--speed", "1000"]
     done = subprocess.run([*program, *options], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -75,7 +75,7 @@ class Cable:
     def inspected(self, *conversations: CableConversation) -> list[CableConversation]:
         return _inspect(self.world.database, conversations)
 
-    def keep_house(self) -> None:
+    def run_housekeeping(self) -> None:
         with self.world.database.transaction() as session:
             unconfirmed.give_up(session, clock.now())
 

@@ -428,12 +428,12 @@ def test_what_is_never_confirmed_goes_out_once_and_fails_after_five_minutes(cabl
     talk.closed()
     again = cable.subscribed()
     cable.pass_time(seconds=299)
-    cable.keep_house()
+    cable.run_housekeeping()
     assert cable.message(message_id).status == "dispatched"
     cable.pass_time(seconds=1)
     assert cable.waiting(again) == []
     assert sent(again.work()) == []
-    cable.keep_house()
+    cable.run_housekeeping()
     assert cable.message(message_id).status == "failed"
     assert cable.message(message_id).reason_class == "unconfirmed"
     perform(again, "delivery_status", message_id=payload["message_id"], status="sent")
@@ -556,5 +556,5 @@ def test_a_gateway_with_a_new_key_is_not_handed_again_what_the_old_one_may_have_
     talk = cable.subscribed()
     cable.pass_time(minutes=6)
     assert sent(talk.work()) == []
-    cable.keep_house()
+    cable.run_housekeeping()
     assert cable.message(message_id).reason_class == "unconfirmed"

@@ -1,4 +1,4 @@
-"""The hub with conversations made for the test, over real sockets: order, limits, pings, farewells."""
+"""The hub with conversations made for the test, over real sockets: order, limits, pings, last messages."""
 
 import socket
 import struct

@@ -82,7 +82,7 @@ class Stage:
         (handed,) = self.poll()
         return message_id, handed["id"]
 
-    def keep_house(self) -> None:
+    def run_housekeeping(self) -> None:
         """What the worker does every second."""
         for chore in (
             unconfirmed.give_up,

@@ -124,10 +124,10 @@ def test_what_is_stuck_on_a_phone_does_not_silence_it(stage):
     handed = stage.poll()
     stage.poll(updates=[update(one["id"], "UNSENT") for one in handed])
     stage.pass_time(hours=13)
-    stage.keep_house()
+    stage.run_housekeeping()
     assert stage.poll() == []
     stage.pass_time(hours=2)
-    stage.keep_house()
+    stage.run_housekeeping()
     assert len(stage.poll()) == 10
 
 
@@ -171,7 +171,7 @@ def test_expires_at_is_honoured_to_the_moment_also_before_the_house_is_kept(stag
     (message_id,) = stage.queue(expires_at=NOW + timedelta(minutes=5))
     stage.pass_time(minutes=5)
     assert stage.poll() == []
-    stage.keep_house()
+    stage.run_housekeeping()
     assert stage.status(message_id) == "expired"
     assert stage.events() == ["message.expired"]
     assert stage.history(message_id) == ["queued", "expired"]
@@ -180,10 +180,10 @@ def test_expires_at_is_honoured_to_the_moment_also_before_the_house_is_kept(stag
 def test_a_message_expires_after_two_days_when_nobody_said_otherwise(stage):
     (message_id,) = stage.queue()
     stage.pass_time(hours=47)
-    stage.keep_house()
+    stage.run_housekeeping()
     assert stage.status(message_id) == "queued"
     stage.pass_time(hours=1)
-    stage.keep_house()
+    stage.run_housekeeping()
     assert stage.status(message_id) == "expired"
 
 
@@ -233,19 +233,19 @@ def test_after_five_hand_outs_it_fails_as_unconfirmed(stage):
     message_id, _ = stage.send()
     for _ in range(4):
         stage.pass_time(seconds=120)
-        stage.keep_house()
+        stage.run_housekeeping()
         assert len(stage.poll()) == 1
     stage.pass_time(seconds=119)
-    stage.keep_house()
+    stage.run_housekeeping()
     assert stage.status(message_id) == "dispatched"
     stage.pass_time(seconds=1)
     assert stage.poll() == []
-    stage.keep_house()
+    stage.run_housekeeping()
     message = stage.message(message_id)
     assert (message.status, message.reason_class) == ("failed", "unconfirmed")
     assert stage.events() == ["message.dispatched", "message.failed"]
     stage.pass_time(days=1)
-    stage.keep_house()
+    stage.run_housekeeping()
     assert stage.poll() == []
 
 
@@ -253,7 +253,7 @@ def test_after_three_days_it_is_never_handed_out_again(stage):
     message_id, _ = stage.send(ttl_seconds=30 * 86400)
     stage.pass_time(days=3)
     assert stage.poll() == []
-    stage.keep_house()
+    stage.run_housekeeping()
     assert stage.message(message_id).reason_class == "unconfirmed"
 
 
@@ -261,7 +261,7 @@ def test_an_expired_one_is_not_handed_out_again(stage):
     message_id, _ = stage.send(ttl_seconds=130)
     stage.pass_time(seconds=131)
     assert stage.poll() == []
-    stage.keep_house()
+    stage.run_housekeeping()
     assert stage.message(message_id).reason_class == "unconfirmed"
 
 
@@ -271,7 +271,7 @@ def test_any_report_acknowledges_and_it_is_never_handed_out_again(stage, word):
     stage.report(dispatch_id, word)
     for _ in range(3):
         stage.pass_time(hours=20)
-        stage.keep_house()
+        stage.run_housekeeping()
         assert stage.poll() == []
     assert stage.dispatches(message_id)[0].acknowledged_at == NOW
 
@@ -303,7 +303,7 @@ def test_a_resend_is_a_new_dispatch_with_a_new_id(stage):
 def test_a_resend_of_an_expired_message_lives_as_long_again(stage):
     (message_id,) = stage.queue(ttl_seconds=60)
     stage.pass_time(seconds=61)
-    stage.keep_house()
+    stage.run_housekeeping()
     stage.resend(message_id)
     stage.pass_time(seconds=59)
     assert len(stage.poll()) == 1
@@ -312,11 +312,11 @@ def test_a_resend_of_an_expired_message_lives_as_long_again(stage):
 def test_what_the_phone_may_have_sent_is_sent_again_only_when_that_is_said(stage):
     unconfirmed, _ = stage.send(ttl_seconds=130)
     stage.pass_time(seconds=131)
-    stage.keep_house()
+    stage.run_housekeeping()
     stuck, dispatch_id = stage.send()
     stage.report(dispatch_id, "UNSENT")
     stage.pass_time(hours=15)
-    stage.keep_house()
+    stage.run_housekeeping()
     assert stage.message(stuck).stuck_at is not None
     for message_id in (unconfirmed, stuck):
         with pytest.raises(IllegalTransition, match="may_duplicate"):

@@ -113,8 +113,8 @@ def test_all_crms_that_may_use_the_device_are_told_and_no_other(stage):
     with stage.world.database.reading() as session:
         from smsgw.store.models import Event
 
-        told = {event.crm_id for event in session.query(Event)}
-    assert told == {stage.world.crm_id, both}
+        receivers = {event.crm_id for event in session.query(Event)}
+    assert receivers == {stage.world.crm_id, both}
 
 
 @pytest.mark.parametrize(

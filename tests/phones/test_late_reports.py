@@ -27,11 +27,11 @@ def failed(stage, reason="generic; errorCode=1"):
 @pytest.mark.parametrize("seconds", [0, 1, 20, 120])
 def test_an_older_request_that_arrives_after_a_failure_moves_no_status(stage, late, seconds):
     message_id, dispatch_id = failed(stage)
-    told = stage.events()
+    events = stage.events()
     stage.pass_time(seconds=seconds)
     for _ in range(2):
         stage.report(dispatch_id, *late)
-    assert (stage.status(message_id), stage.events()) == ("failed", told)
+    assert (stage.status(message_id), stage.events()) == ("failed", events)
 
 
 def test_the_late_words_are_kept_in_the_history(stage):
@@ -115,11 +115,11 @@ def test_an_old_negative_delivery_report_does_not_undo_a_retry_that_was_sent(sta
 def test_an_older_request_that_arrives_after_sent_moves_no_status(stage, words):
     message_id, dispatch_id = stage.send()
     stage.report(dispatch_id, "UNSENT", "PENDING", *words)
-    told = stage.events()
+    events = stage.events()
     for late in (["UNSENT"], ["UNSENT", "PENDING"], ["PENDING", "SENT"]):
         stage.pass_time(seconds=10)
         stage.report(dispatch_id, *late)
-    assert (stage.status(message_id), stage.events()) == (words[-1].lower(), told)
+    assert (stage.status(message_id), stage.events()) == (words[-1].lower(), events)
 
 
 def test_words_from_before_a_reset_do_not_lift_what_it_ended(stage):
@@ -152,10 +152,10 @@ def test_an_idle_poll_that_was_let_in_before_a_failure_does_not_make_its_repeat_
     words = ["UNSENT", "PENDING", "FAILED"]
     let_in_then(stage, monkeypatch, {}, lambda: stage.report(dispatch_id, *words))
     flush(stage)
-    told = stage.events()
+    events = stage.events()
     stage.pass_time(minutes=10)
     stage.report(dispatch_id, *words)
-    assert (stage.status(message_id), stage.events()) == ("failed", told)
+    assert (stage.status(message_id), stage.events()) == ("failed", events)
 
 
 def test_a_repeat_whose_answer_was_lost_too_is_still_a_repeat_after_an_idle_poll_in_between(

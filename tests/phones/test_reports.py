@@ -226,7 +226,7 @@ def test_sent_after_failed_is_believed(stage):
 def test_a_later_report_lifts_a_failure_that_was_only_assumed(stage, word):
     message_id, dispatch_id = stage.send(ttl_seconds=130)
     stage.pass_time(seconds=131)
-    stage.keep_house()
+    stage.run_housekeeping()
     assert stage.message(message_id).reason_class == "unconfirmed"
     stage.report(dispatch_id, word)
     message = stage.message(message_id)
@@ -378,7 +378,7 @@ def test_giving_up_and_a_report_at_the_same_moment_leave_the_report_in_force(sta
         message_id, dispatch_id = stage.send(ttl_seconds=130)
         stage.pass_time(seconds=131)
         threads = [
-            threading.Thread(target=stage.keep_house),
+            threading.Thread(target=stage.run_housekeeping),
             threading.Thread(target=stage.report, args=(dispatch_id, "UNSENT")),
         ]
         for thread in threads:
@@ -394,12 +394,12 @@ def test_accepted_for_fourteen_hours_is_stuck_and_never_resent_by_itself(stage):
     message_id, dispatch_id = stage.send()
     stage.report(dispatch_id, "UNSENT")
     stage.pass_time(hours=13, minutes=59)
-    stage.keep_house()
+    stage.run_housekeeping()
     assert stage.message(message_id).stuck_at is None
     stage.pass_time(minutes=1)
-    stage.keep_house()
+    stage.run_housekeeping()
     stage.pass_time(hours=1)
-    stage.keep_house()
+    stage.run_housekeeping()
     assert stage.events() == ["message.dispatched", "message.accepted", "message.stuck"]
     assert stage.message(message_id).status == "accepted"
     assert stage.poll() == []
@@ -409,7 +409,7 @@ def test_sending_for_a_day_is_stuck_and_a_late_report_ends_that(stage):
     message_id, dispatch_id = stage.send()
     stage.report(dispatch_id, "PENDING")
     stage.pass_time(hours=24)
-    stage.keep_house()
+    stage.run_housekeeping()
     assert stage.message(message_id).stuck_at is not None
     stage.report(dispatch_id, "SENT")
     message = stage.message(message_id)
@@ -482,7 +482,7 @@ def test_a_resend_does_not_wait_for_an_old_dispatch_that_is_stuck(stage):
     stage.pass_time(minutes=6)
     assert stage.poll(updates=[update(first, "UNSENT")]) == []
     stage.pass_time(hours=15)
-    stage.keep_house()
+    stage.run_housekeeping()
     assert len(stage.poll()) == 1
 
 

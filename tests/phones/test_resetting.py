@@ -53,7 +53,7 @@ def test_a_stuck_message_is_freed_too(stage):
     message_id, dispatch_id = stage.send()
     stage.report(dispatch_id, "UNSENT")
     stage.pass_time(hours=15)
-    stage.keep_house()
+    stage.run_housekeeping()
     act(stage)
     message = stage.message(message_id)
     assert (message.status, message.reason_class, message.stuck_at) == (

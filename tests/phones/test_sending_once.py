@@ -27,7 +27,7 @@ def test_what_an_older_dispatch_sent_is_not_handed_out_again(stage, word):
     for _ in range(5):
         stage.pass_time(minutes=3)
         assert stage.poll() == []
-        stage.keep_house()
+        stage.run_housekeeping()
     assert stage.status(message_id) == word.lower()
     assert [one.status for one in stage.dispatches(message_id)] == [word.lower(), "failed"]
     assert stage.dispatches(message_id)[1].reason_class == "unconfirmed"
@@ -94,7 +94,7 @@ def test_what_an_older_version_left_open_for_a_message_that_was_sent_is_ended(st
     with stage.world.database.transaction() as session:
         session.execute(sa.update(Message).where(Message.id == message_id).values(status="sent"))
     stage.pass_time(minutes=3)
-    stage.keep_house()
+    stage.run_housekeeping()
     (dispatch,) = stage.dispatches(message_id)
     assert (dispatch.status, dispatch.reason_class) == ("failed", "unconfirmed")
 

@@ -37,7 +37,7 @@ def poll_each_minute(stage, count, headers=None, **body):
     for _ in range(count):
         stage.pass_time(minutes=1)
         handed += stage.poll(headers=headers, **body)
-        stage.keep_house()
+        stage.run_housekeeping()
     return handed
 
 
@@ -282,10 +282,10 @@ def test_what_another_app_of_the_device_was_handed_before_its_secret_changed_fai
     with stage.world.database.transaction() as session:
         registry.get(session, "phone-1").protocol = protocols.MYSMSAPIO
     stage.pass_time(minutes=4)
-    stage.keep_house()
+    stage.run_housekeeping()
     assert stage.status(message_id) == "dispatched"
     stage.pass_time(minutes=1)
-    stage.keep_house()
+    stage.run_housekeeping()
     assert outcome(stage, message_id) == ("failed", "unconfirmed")
 
 

@@ -161,7 +161,7 @@ class Simulation:
 
     def wait(self, **duration):
         self.stage.pass_time(**duration)
-        self.stage.keep_house()
+        self.stage.run_housekeeping()
 
     def resend(self):
         for message_id in self.message_ids:

@@ -18,7 +18,7 @@ HEADER = struct.Struct("<ccIQI")
 PHONES = 2
 
 
-class Told:
+class AnswerLog:
     """Appends to the recorder's log, in the order in which things happen."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Callers:
 
     def __init__(self, rounds: int, seed: int) -> None:
         self.app = create_app()
-        self.told = Told()
+        self.answered = AnswerLog()
         self.rounds, self.seed = rounds, seed
         database = self.app.extensions["smsgw"].database
         with database.transaction() as session:
@@ -65,10 +65,10 @@ class Callers:
             answer = client.post("/api/sms", json=body, headers=self.phones[number])
             if answer.status_code != 200:
                 continue
-            self.told.note("inbound", [sms["id"]])
-            self.told.note("acknowledged", [update["id"] for update in updates])
+            self.answered.note("inbound", [sms["id"]])
+            self.answered.note("acknowledged", [update["id"] for update in updates])
             handed = [one["id"] for one in answer.json["messages"]]
-            self.told.note("dispatches", handed)
+            self.answered.note("dispatches", handed)
             updates = [
                 {"id": one, "status": word} for one in handed for word in ("PENDING", "SENT")
             ]
@@ -82,20 +82,20 @@ class Callers:
                 draft["reference"] = content
             answer = client.post("/api/v1/messages", json=draft, headers=self.crm)
             if answer.status_code == 202:
-                self.told.note("messages", [answer.json["id"]])
+                self.answered.note("messages", [answer.json["id"]])
             else:
-                self.told.note("refused", [content])
+                self.answered.note("refused", [content])
 
     def reader(self) -> None:
         client, after = self.app.test_client(), ""
         for _ in range(2 * self.rounds):
             events = client.get(f"/api/v1/events?after={after}", headers=self.crm)
             if events.status_code == 200:
-                self.told.note("events", [one["id"] for one in events.json["data"]])
+                self.answered.note("events", [one["id"] for one in events.json["data"]])
                 after = events.json["next_cursor"] or ""
             page = client.get("/api/v1/messages?limit=20", headers=self.crm)
             if page.status_code == 200:
-                self.told.note("messages", [one["id"] for one in page.json["data"]])
+                self.answered.note("messages", [one["id"] for one in page.json["data"]])
 
 
 def main() -> None:

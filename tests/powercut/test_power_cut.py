@@ -40,7 +40,7 @@ class Disk:
 
     def __init__(self, folder: Path, chance: random.Random) -> None:
         self.files = {1: File(chance), 2: File(chance)}
-        self.told: dict[str, set[str]] = {name: set() for name in QUERIES}
+        self.answered: dict[str, set[str]] = {name: set() for name in QUERIES}
         self._path = folder / "cut.db"
 
     def faults(self) -> Iterator[str]:
@@ -68,11 +68,13 @@ class Disk:
             yield f"is corrupt: {state}"
         for name, query in QUERIES.items():
             found = (
-                {row[0] for row in database.execute(query)} if any(self.told.values()) else set()
+                {row[0] for row in database.execute(query)}
+                if any(self.answered.values())
+                else set()
             )
-            if name == "refused" and found & self.told[name]:
-                yield f"has {len(found & self.told[name])} messages that were refused"
-            if name != "refused" and self.told[name] - found:
+            if name == "refused" and found & self.answered[name]:
+                yield f"has {len(found & self.answered[name])} messages that were refused"
+            if name != "refused" and self.answered[name] - found:
                 yield f"lacks {name}"
 
 
@@ -129,12 +131,12 @@ def test_nothing_that_was_told_is_lost_and_nothing_refused_is_there_after_a_powe
         kinds[kind, file] += 1
         if kind == "S":
             what, ids = json.loads(data)
-            disk.told[what].update(ids)
+            disk.answered[what].update(ids)
         else:
             disk.files[file].apply(kind, thread, offset, data)
         if number in cuts or (kind == "S" and what == "refused"):
             wrong.update(disk.faults())
     assert kinds["F", 2] > 0, "no sync has failed"
-    assert disk.told["refused"], "nobody was refused"
-    assert all(disk.told.values()), {name: len(ids) for name, ids in disk.told.items()}
+    assert disk.answered["refused"], "nobody was refused"
+    assert all(disk.answered.values()), {name: len(ids) for name, ids in disk.answered.items()}
     assert not wrong

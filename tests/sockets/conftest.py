@@ -75,7 +75,7 @@ class Stage:
             (made,) = queueing.take(session, crm, self.world.settings, [draft], clock.now())
             return made.message.id
 
-    def keep_house(self) -> None:
+    def run_housekeeping(self) -> None:
         """What the worker does each second."""
         for chore in (
             endings.expire_due,
@@ -95,7 +95,7 @@ def said(answer: Any) -> list[Any]:
     return [words.code if isinstance(words, Close) else json.loads(words) for words in answer]
 
 
-def told(answer: Any) -> list[tuple[str, dict[str, Any]]]:
+def frames_of(answer: Any) -> list[tuple[str, dict[str, Any]]]:
     """The events and their data."""
     return [(frame["event"], frame["data"]) for frame in said(answer)]
 

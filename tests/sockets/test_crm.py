@@ -10,7 +10,7 @@ from smsgw.core.events import feed, recording
 from smsgw.store.models import Delivery, Event
 from smsgw.websocket_api import crm_socket as crm_side
 
-from .conftest import INCOMING, OUTGOING, Stage, said, say, told
+from .conftest import INCOMING, OUTGOING, Stage, frames_of, said, say
 
 
 def error_of(answer: list) -> str:
@@ -61,7 +61,7 @@ def test_a_receiver_that_opted_out_or_had_the_text_too_often_is_an_error_frame(s
     assert error_of(say(program, draft)) == "loop_guard"
     say(stage.device(), {**INCOMING, "sender": OUTGOING["receiver"], "content": "stop"})
     assert error_of(say(program, draft)) == "opted_out"
-    failed = [data for event, data in told(program.work()) if data.get("status") == "FAILED"]
+    failed = [data for event, data in frames_of(program.work()) if data.get("status") == "FAILED"]
     assert {data["error"] for data in failed} == {"opted_out"}
 
 
@@ -111,7 +111,7 @@ def test_nothing_is_missed_between_two_sockets(stage: Stage):
     (first,) = said(program.opened())
     receive(stage, "m2", "m3")
     again = stage.crm(after=first["eventId"])
-    assert [data["messageId"] for _, data in told(again.opened())] == ["m2", "m3"]
+    assert [data["messageId"] for _, data in frames_of(again.opened())] == ["m2", "m3"]
     assert again.work() == []
 
 
@@ -122,9 +122,9 @@ def test_a_long_absence_is_told_in_pieces_with_none_left_out(
     ids = [f"m{number}" for number in range(8)]
     receive(stage, *ids)
     program = stage.crm()
-    heard = told(program.opened())
+    heard = frames_of(program.opened())
     while crm_side._find_ready(stage.world.database, [program]):
-        heard += told(program.work())
+        heard += frames_of(program.work())
     assert [data["messageId"] for _, data in heard] == ids
 
 
@@ -149,12 +149,12 @@ def test_a_phone_that_says_no_more_of_an_sms_is_told_once(stage: Stage):
     program, phone = stage.crm(), stage.device()
     program.opened(), phone.opened()
     message_id = stage.queue()
-    ((_, order),) = told(phone.work())
+    ((_, order),) = frames_of(phone.work())
     say(phone, {"messageId": order["messageId"], "status": "QUEUED"})
     assert program.work() == []
     stage.pass_time(hours=15)
-    stage.keep_house()
-    said_of_it = [data for event, data in told(program.work()) if event == "messageStatus"]
+    stage.run_housekeeping()
+    said_of_it = [data for event, data in frames_of(program.work()) if event == "messageStatus"]
     assert [(data["messageId"], data["status"]) for data in said_of_it] == [(message_id, "QUEUED")]
     assert said_of_it[0]["error"].startswith("stuck: ")
     shown = stage.call("GET", f"/messages/{message_id}", key=stage.crm_key).json
@@ -173,9 +173,9 @@ def test_events_these_clients_have_no_word_for_do_not_keep_them_busy(stage: Stag
 def test_it_is_told_which_of_its_devices_are_online_when_it_connects(stage: Stage):
     phone = stage.device()
     phone.opened()
-    stage.keep_house()
+    stage.run_housekeeping()
     program = stage.crm()
-    online, *_ = told(program.opened())
+    online, *_ = frames_of(program.opened())
     assert online == ("deviceConnected", {"deviceId": "12345", "timestamp": "2026-03-01T12:00:00Z"})
     with stage.world.database.transaction() as session:
         crm, key = crms.add(session, "other", [], clock.now())
@@ -196,9 +196,9 @@ def test_many_devices_online_are_told_in_pieces(stage: Stage, monkeypatch: pytes
             clock.now(),
         )
     program = stage.crm()
-    heard = told(program.opened())
+    heard = frames_of(program.opened())
     while crm_side._find_ready(stage.world.database, [program]):
-        heard += told(program.work())
+        heard += frames_of(program.work())
     assert [data["deviceId"] for _, data in heard] == [f"d{number}" for number in range(5)]
 
 
@@ -209,11 +209,14 @@ def test_every_crm_of_a_device_hears_of_an_sms_but_only_the_sender_of_its_status
     program, phone = stage.crm(), stage.device()
     phone.opened()
     stage.queue()
-    ((_, order),) = told(phone.work())
+    ((_, order),) = frames_of(phone.work())
     say(phone, {"messageId": order["messageId"], "status": "SENT"})
     say(phone, INCOMING)
-    assert [event for event, _ in told(program.opened())] == ["messageStatus", "messageReceived"]
-    assert [event for event, _ in told(other.opened())] == ["messageReceived"]
+    assert [event for event, _ in frames_of(program.opened())] == [
+        "messageStatus",
+        "messageReceived",
+    ]
+    assert [event for event, _ in frames_of(other.opened())] == ["messageReceived"]
 
 
 @pytest.mark.parametrize(("word", "text"), [("FAILED", "no signal"), ("ERROR", "failed")])
@@ -221,10 +224,10 @@ def test_a_failure_says_why(stage: Stage, word, text):
     program, phone = stage.crm(), stage.device()
     phone.opened()
     message_id = stage.queue()
-    ((_, order),) = told(phone.work())
+    ((_, order),) = frames_of(phone.work())
     report = {"messageId": order["messageId"], "status": word}
     say(phone, {**report, "error": text} if text != "failed" else report)
-    ((_, data),) = told(program.opened())
+    ((_, data),) = frames_of(program.opened())
     assert (data["status"], data["error"], data["messageId"]) == ("FAILED", text, message_id)
 
 
@@ -232,8 +235,8 @@ def test_a_message_whose_time_has_passed_has_failed_as_expired(stage: Stage):
     program = stage.crm()
     message_id = stage.queue()
     stage.pass_time(hours=49)
-    stage.keep_house()
-    ((_, data),) = told(program.opened())
+    stage.run_housekeeping()
+    ((_, data),) = frames_of(program.opened())
     assert data["messageId"] == message_id
     assert (data["status"], data["error"]) == ("FAILED", "expired")
 
@@ -302,4 +305,4 @@ def test_a_socket_outlives_the_removal_of_old_events(stage: Stage):
         assert one.work() == []
     receive(stage, "m2")
     for one in (program, again):
-        assert [data["messageId"] for _, data in told(one.work())] == ["m2"]
+        assert [data["messageId"] for _, data in frames_of(one.work())] == ["m2"]

@@ -14,7 +14,7 @@ from smsgw.live.device_socket import find_ready
 from smsgw.store.models import Device, Message, QuarantinedItem
 from smsgw.websocket_api import device_socket as device_side
 
-from .conftest import INCOMING, RECEIPT, Stage, said, say, told
+from .conftest import INCOMING, RECEIPT, Stage, frames_of, said, say
 
 
 def inbox(stage: Stage) -> list[Message]:
@@ -31,7 +31,7 @@ def error_of(answer: list) -> str:
 
 
 def order(phone: device_side.DeviceConversation) -> dict:
-    ((event, data),) = told(phone.work())
+    ((event, data),) = frames_of(phone.work())
     assert event == "sendMessage"
     return data
 
@@ -144,7 +144,7 @@ def test_a_repeat_is_acknowledged_and_not_forwarded(stage: Stage):
     first, second = say(phone, INCOMING), say(phone, {**INCOMING, "content": "other"})
     assert first == second
     assert [message.content for message in inbox(stage)] == ["Hello!"]
-    assert [event for event, _ in told(program.opened())] == ["messageReceived"]
+    assert [event for event, _ in frames_of(program.opened())] == ["messageReceived"]
 
 
 def test_two_devices_may_use_the_same_message_id(stage: Stage):
@@ -160,7 +160,7 @@ def test_a_sender_may_be_a_name_and_a_missing_time_is_ours(stage: Stage):
     phone, program = stage.device(), stage.crm()
     phone.opened()
     say(phone, {"messageId": "m1", "sender": "MPESA", "content": "ok\0", "deviceId": "12345"})
-    ((_, data),) = told(program.opened())
+    ((_, data),) = frames_of(program.opened())
     assert (data["sender"], data["content"]) == ("MPESA", "ok\ufffd")
     assert data["timestamp"] == "2026-03-01T12:00:00Z"
 
@@ -193,7 +193,7 @@ def test_what_waited_while_it_was_away_comes_in_order_and_once(stage: Stage):
     for content in ("one", "two", "three"):
         stage.queue(content)
     phone = stage.device()
-    assert [data["content"] for _, data in told(phone.opened())] == ["one", "two", "three"]
+    assert [data["content"] for _, data in frames_of(phone.opened())] == ["one", "two", "three"]
     assert phone.work() == []
     assert find_ready(stage.world.database, [phone]) == []
 
@@ -211,7 +211,7 @@ def test_what_was_never_acknowledged_is_not_handed_out_again_and_fails_after_fiv
     stage.pass_time(minutes=5)
     assert find_ready(stage.world.database, [again]) == []
     assert again.work() == []
-    stage.keep_house()
+    stage.run_housekeeping()
     with stage.world.database.reading() as session:
         assert session.get_one(Message, message_id).reason_class == "unconfirmed"
 
@@ -250,21 +250,21 @@ def test_a_flapping_line_is_not_told_and_one_that_stays_away_is(stage: Stage):
     program.opened()
     phone = stage.device()
     phone.opened()
-    stage.keep_house()
+    stage.run_housekeeping()
     stage.pass_time(seconds=60)
     phone.closed()
     stage.pass_time(seconds=4)
-    stage.keep_house()
+    stage.run_housekeeping()
     phone = stage.device()
     phone.opened()
     stage.pass_time(seconds=4)
-    stage.keep_house()
-    moments = [(event, data["timestamp"]) for event, data in told(program.work())]
+    stage.run_housekeeping()
+    moments = [(event, data["timestamp"]) for event, data in frames_of(program.work())]
     assert moments == [("deviceConnected", "2026-03-01T12:00:00Z")]
     phone.closed()
     stage.pass_time(seconds=5)
-    stage.keep_house()
-    assert told(program.work()) == [
+    stage.run_housekeeping()
+    assert frames_of(program.work()) == [
         ("deviceDisconnected", {"deviceId": "12345", "timestamp": "2026-03-01T12:01:13Z"})
     ]
 
@@ -272,12 +272,12 @@ def test_a_flapping_line_is_not_told_and_one_that_stays_away_is(stage: Stage):
 def test_a_device_whose_process_died_goes_offline_without_a_goodbye(stage: Stage):
     program, phone = stage.crm(), stage.device()
     phone.opened()
-    stage.keep_house()
+    stage.run_housekeeping()
     stage.pass_time(seconds=89)
-    stage.keep_house()
+    stage.run_housekeeping()
     stage.pass_time(seconds=2)
-    stage.keep_house()
-    assert [event for event, _ in told(program.opened())] == [
+    stage.run_housekeeping()
+    assert [event for event, _ in frames_of(program.opened())] == [
         "deviceConnected",
         "deviceDisconnected",
     ]

@@ -14,7 +14,7 @@ from smsgw.store.models import CrmDevice, Device
 from smsgw.websocket_api.device_socket import KIND
 from tests.conftest import NOW
 
-from .conftest import INCOMING, Stage, say, told
+from .conftest import INCOMING, Stage, frames_of, say
 
 SMS = {"id": "7c0c2f0c-30f5-4a3a-8f8b-5a5a10e9a001", "from": "+12025550177", "content": "forged"}
 
@@ -62,7 +62,7 @@ def test_a_crms_own_device_is_handed_no_message_of_another_crm(stage: Stage, evi
     assert send(stage, stage.world.crm_key).status_code == 202
     assert send(stage, stage.world.crm_key, device_id="evil").status_code == 422
     assert poll(stage, "evil", evil).json == {"messages": []}
-    assert told(stage.device(evil).opened()) == []
+    assert frames_of(stage.device(evil).opened()) == []
     own = send(stage, stage.crm_key, device_id="evil").json["id"]
     (handed,) = poll(stage, "evil", evil).json["messages"]
     assert handed["content"] == "code 1234"
@@ -83,7 +83,7 @@ def test_what_a_crms_own_device_received_reaches_that_crm_alone(stage: Stage, ev
 def test_others_are_told_nothing_of_a_crms_own_device(stage: Stage, evil: str):
     poll(stage, "evil", evil)
     stage.device(evil).opened()
-    stage.keep_house()
+    stage.run_housekeeping()
     assert "evil" not in names(stage, stage.world.crm_key)
     assert "evil" in names(stage, stage.crm_key)
     assert stage.call("GET", "/api/v1/devices/evil", key=stage.world.crm_key).status_code == 404
@@ -95,7 +95,7 @@ def test_others_are_told_nothing_of_a_crms_own_device(stage: Stage, evil: str):
 
 def test_a_device_reports_on_nothing_that_another_was_handed(stage: Stage, evil: str):
     message_id = stage.queue()
-    (_, frame), *_ = told(stage.device().opened())
+    (_, frame), *_ = frames_of(stage.device().opened())
     update = {"id": frame["messageId"], "status": "DELIVERED"}
     poll(stage, "evil", evil, updates=[update])
     say(stage.device(evil), {"messageId": frame["messageId"], "status": "DELIVERED"})

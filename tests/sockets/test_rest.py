@@ -14,7 +14,7 @@ from smsgw.http.context import EXTENSION
 from smsgw.websocket_api import keys
 from tests.conftest import NOW
 
-from .conftest import INCOMING, OUTGOING, Stage, say, told
+from .conftest import INCOMING, OUTGOING, Stage, frames_of, say
 
 
 def open_the_door(stage: Stage) -> None:
@@ -188,7 +188,7 @@ def test_the_key_may_stand_in_the_header_and_a_repeat_is_one_sms(stage: Stage):
     )
     assert first.status_code == 202
     assert first.json == second.json
-    assert len(told(stage.device().opened())) == 1
+    assert len(frames_of(stage.device().opened())) == 1
 
 
 def test_a_message_can_be_looked_up_by_either_id(stage: Stage):
@@ -260,7 +260,9 @@ def test_what_is_said_of_an_unknown_position_loses_no_event_there(stage: Stage, 
     (advised,) = re.findall(r"after=(evt_[0-9a-f]{32})", refusal.json["message"])
     refused_handshake = stage.world.client.get(f"{path}{advised}")
     assert refused_handshake.status_code == 400, "the position was let pass"
-    assert [event for event, _ in told(stage.crm(after=advised).opened())] == ["messageReceived"]
+    assert [event for event, _ in frames_of(stage.crm(after=advised).opened())] == [
+        "messageReceived"
+    ]
 
 
 def test_a_token_that_becomes_void_while_its_request_is_under_way_gets_no_new_one(

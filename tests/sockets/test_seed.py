@@ -12,8 +12,8 @@ from .conftest import (
     REGISTER_DEVICE,
     SEED,
     Stage,
+    frames_of,
     say,
-    told,
 )
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "shared/seeds/000_86566ec2f5f1086e.txt"
@@ -41,18 +41,18 @@ def test_the_whole_story_as_printed(stage: Stage):
     program.opened(), phone.opened()
     (ack,) = say(phone, INCOMING)
     assert ack == {"event": "ack", "data": {"messageId": "msg123", "event": "messageReceived"}}
-    assert told(program.work()) == [("messageReceived", INCOMING)]
+    assert frames_of(program.work()) == [("messageReceived", INCOMING)]
 
     (queued,) = say(program, {**OUTGOING, "apiKey": stage.crm_key})
     assert (queued["event"], queued["data"]["status"]) == ("messageStatus", "QUEUED")
-    ((event, order),) = told(phone.work())
+    ((event, order),) = frames_of(phone.work())
     assert event == "sendMessage"
     assert (order["receiver"], order["content"]) == (OUTGOING["receiver"], OUTGOING["content"])
     assert "apiKey" not in order
 
     (ack,) = say(phone, {**RECEIPT, "messageId": order["messageId"]})
     assert ack["data"] == {"messageId": order["messageId"], "event": "messageStatus"}
-    ((event, status),) = told(program.work())
+    ((event, status),) = frames_of(program.work())
     assert (event, status["status"]) == ("messageStatus", "DELIVERED")
     assert status["messageId"] == queued["data"]["messageId"]
 
@@ -73,5 +73,5 @@ def test_an_order_as_printed_is_taken_over_rest(stage: Stage):
         "status": "QUEUED",
     }
     phone = stage.device()
-    ((event, order),) = told(phone.opened())
+    ((event, order),) = frames_of(phone.opened())
     assert (event, order["content"]) == ("sendMessage", "Reply to Hello!")
