@@ -119,7 +119,7 @@ class DispatchSchema(ma.Schema):
     reason_class = nullable("The meaning of the reason.")
     handed_out_at = date_time("The time the message was first handed to the device.")
     hand_out_count = integer(
-        "The number of times it was handed to the device; a device that does not confirm a message gets it again."
+        "The number of times it was handed to the device; a device that does not confirm a message may get it again."
     )
     acknowledged_at = nullable_date_time("The time of the phone's first report about it.")
 
