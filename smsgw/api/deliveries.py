@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import Any
 
 from flask import Response
-from sqlalchemy.orm import Session
 
 from ..core.webhooks import deliveries, endpoints
 from ..http.answers import answer
 from ..http.context import services
 from ..http.guards import crm_or_operator_required, crm_required, this_crm
 from ..http.idempotency import once
+from ..store.db import Session
 from . import readers
 from .openapi.blueprint import DocumentedBlueprint
 from .openapi.examples import webhooks as examples

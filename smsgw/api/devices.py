@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 
 from flask import Response
-from sqlalchemy.orm import Session
 
 from .. import clock
 from ..core.accounts import crms, enrolment, ownership
@@ -14,6 +13,7 @@ from ..http.answers import answer
 from ..http.context import services
 from ..http.guards import crm_or_operator_required, find_crm, operator_required
 from ..http.idempotency import once, once_with_secret
+from ..store.db import Session
 from ..store.models import Device
 from . import readers
 from .openapi.blueprint import DocumentedBlueprint

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import Any
 
 from flask import Response
-from sqlalchemy.orm import Session
 
 from .. import clock
 from ..core.accounts import operator_json
@@ -15,6 +14,7 @@ from ..core.operations import stats
 from ..http.answers import answer, json_answer
 from ..http.context import services
 from ..http.guards import crm_or_operator_required, find_crm
+from ..store.db import Session
 from ..store.models import Event
 from . import readers
 from .openapi.blueprint import DocumentedBlueprint

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 
 from flask import Response
-from sqlalchemy.orm import Session
 
 from .. import clock
 from ..core.accounts import operator_json
@@ -24,6 +23,7 @@ from ..http.guards import (
     this_crm,
 )
 from ..http.idempotency import is_asked_for, once
+from ..store.db import Session
 from ..store.models import Message
 from ..store.rows import MessageRow
 from . import readers

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 
 from flask import Response
-from sqlalchemy.orm import Session
 
 from .. import clock
 from ..core.messages import opt_outs
@@ -16,6 +15,7 @@ from ..http.context import services
 from ..http.guards import crm_or_operator_required, crm_required, find_crm, this_crm
 from ..http.idempotency import once
 from ..sms import numbers
+from ..store.db import Session
 from ..store.models import OptOut
 from . import readers
 from .openapi.blueprint import DocumentedBlueprint

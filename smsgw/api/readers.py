@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from ..core.accounts import crms, operator_json
 from ..core.webhooks import deliveries, endpoints
 from ..errors import Invalid
 from ..http.guards import find_crm
+from ..store.db import Session
 from ..store.models import Delivery, WebhookEndpoint
 from ..store.rows import AnyCrm
 

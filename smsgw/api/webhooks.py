@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any, cast
 
 from flask import Response
-from sqlalchemy.orm import Session
 
 from .. import clock
 from ..addresses import Guard
@@ -14,6 +13,7 @@ from ..http.answers import answer
 from ..http.context import services
 from ..http.guards import crm_or_operator_required, crm_required, this_crm
 from ..http.idempotency import once, once_with_secret
+from ..store.db import Session
 from ..store.models import WebhookEndpoint
 from . import readers
 from .openapi.blueprint import DocumentedBlueprint

@@ -1,7 +1,6 @@
 """Manages CRMs and operators: `crm …` and `operator …`."""
 
 import click
-from sqlalchemy.orm import Session
 
 from .. import clock, program
 from ..addresses import Guard
@@ -11,6 +10,7 @@ from ..core.devices.pairing import CRMS
 from ..core.messages.recipients import HIGHEST_LOOP_GUARD
 from ..core.webhooks import endpoints, urls
 from ..settings import HIGHEST_LIMIT, Settings
+from ..store.db import Session
 from ..store.models import Crm
 from . import options, output
 from .context import opened, phone_base

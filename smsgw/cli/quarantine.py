@@ -1,9 +1,9 @@
 """Shows and removes items from phones that could not be read: `quarantine …`."""
 
 import click
-from sqlalchemy.orm import Session
 
 from ..core.messages import quarantine
+from ..store.db import Session
 from . import output
 from .context import opened
 from .entry import group

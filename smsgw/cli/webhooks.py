@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import datetime
 
 import click
-from sqlalchemy.orm import Session
 
 from .. import clock, program
 from ..addresses import Guard
@@ -13,6 +12,7 @@ from ..core.webhooks import deliveries, urls
 from ..core.webhooks import endpoints as webhook_endpoints
 from ..core.webhooks import secrets as signing_secrets
 from ..core.webhooks.delivery_statuses import STATUSES
+from ..store.db import Session
 from ..store.models import WebhookEndpoint
 from . import options, output
 from .context import opened

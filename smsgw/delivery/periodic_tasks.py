@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy.orm import Session
-
 from ..core.devices import presence
 from ..core.messages import endings, unconfirmed
 from ..core.operations import clock_changes, housekeeping
 from ..settings import Settings
-from ..store.db import Database
+from ..store.db import Database, Session
 from . import steps
 
 TICK_SECONDS = 1.0

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from sqlalchemy.orm import Session
-
 from .. import clock as wall_clock
 from ..addresses import Guard
 from ..core.webhooks import claiming, settling
@@ -22,7 +20,7 @@ from ..core.webhooks.outcomes import RetryRule
 from ..core.webhooks.settling import Finished
 from ..settings import Settings
 from ..store.change_listener import change_listener
-from ..store.db import Database
+from ..store.db import Database, Session
 from . import attempts, steps
 from .attempts import Carriers, OnResult
 from .in_flight import InFlight

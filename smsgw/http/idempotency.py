@@ -7,12 +7,12 @@ from collections.abc import Callable
 from datetime import datetime
 
 from flask import Response, request
-from sqlalchemy.orm import Session
 
 from .. import clock
 from ..core.accounts import idempotency
 from ..core.accounts.idempotency import KeptAnswer, KeyedRequest
 from ..errors import BadRequest
+from ..store.db import Session
 from . import guards
 from .answers import json_answer
 from .context import services

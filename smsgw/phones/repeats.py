@@ -5,11 +5,10 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from ..core.messages import phone_ids
 from ..sms import phone_times
 from ..sms.texts import text_of
+from ..store.db import Session
 
 # A phone's clock that was never set shows an earlier year, the same for many SMS.
 _FIRST_YEAR = 2000

@@ -17,6 +17,8 @@ from .reader import Reader
 from .shared_inserts import Check, SharedInserts
 from .write_lock import WriteLock
 
+__all__ = ["CHANNEL", "NOTIFY_SECONDS", "Database", "Session", "is_postgresql", "wake_up"]
+
 CHANNEL = "smsgw"
 NOTIFY_SECONDS = 0.05
 # The key in `Session.info` that `wake_up` sets.

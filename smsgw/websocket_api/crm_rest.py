@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response, request
-from sqlalchemy.orm import Session
 
 from .. import clock, ids
 from ..addresses import Guard
@@ -22,6 +21,7 @@ from ..http.context import services
 from ..http.guards import crm_required, operator_required, public, this_crm
 from ..http.idempotency import once
 from ..live import upgrade
+from ..store.db import Session
 from ..store.models import Message
 from ..store.rows import AnyCrm, MessageRow
 from . import crm_socket, frames, keys, translation

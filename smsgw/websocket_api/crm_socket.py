@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from .. import clock, ids
 from ..core.accounts import crms, rate_limits
 from ..core.accounts.rate_limits import Limit
@@ -19,7 +17,7 @@ from ..core.messages.drafts import Draft
 from ..errors import Invalid, TooMany
 from ..live.conversation import Answer, Close, Kind
 from ..settings import Settings
-from ..store.db import Database
+from ..store.db import Database, Session
 from ..store.models import Crm
 from . import frames, translation
 from .frames import Frame, FrameError

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Response
-from sqlalchemy.orm import Session
 
 from .. import clock
 from ..core.accounts import enrolment, ownership
@@ -20,6 +19,7 @@ from ..http.context import services
 from ..http.guards import check_admitted, public
 from ..live import upgrade
 from ..sms import numbers
+from ..store.db import Session
 from ..store.models import Device
 from ..store.rows import Caller
 from . import device_socket, frames, keys

@@ -4,10 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from ..core.messages import phone_ids
 from ..sms import statuses
+from ..store.db import Session
 from ..store.models import Event
 from . import frames
 

@@ -10,7 +10,6 @@ import re
 from typing import Any
 
 from flask import Blueprint, Response, request
-from sqlalchemy.orm import Session
 
 from ... import clock
 from ...core.devices import locking
@@ -38,6 +37,7 @@ from ...http.context import current_request, services
 from ...http.guards import device_required, this_device
 from ...sms import statuses
 from ...sms.texts import storable
+from ...store.db import Session
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 UPDATES_IN_A_FULL_POLL = 20

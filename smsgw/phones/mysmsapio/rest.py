@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, Flask, Response, g, request
-from sqlalchemy.orm import Session
 
 from ... import clock, json_reader
 from ...core.accounts import ownership, rate_limits
@@ -22,6 +21,7 @@ from ...http.context import services
 from ...http.guards import crm_required, device_required, public, this_crm, this_device
 from ...http.idempotency import once
 from ...sms.texts import storable
+from ...store.db import Session
 from ...store.models import Device
 from . import translation
 

@@ -5,8 +5,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.orm import Session
-
 from ...core.devices import locking
 from ...core.devices.logins import Login
 from ...core.messages import (
@@ -25,6 +23,7 @@ from ...errors import Invalid, NotFound
 from ...settings import Settings
 from ...sms import phone_times, statuses
 from ...sms.texts import storable, text_of
+from ...store.db import Session
 from .. import repeats
 
 HIGH_PRIORITY_ABOVE = 4
