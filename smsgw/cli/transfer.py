@@ -143,7 +143,7 @@ def import_messages(
         new_count = _queue(context, crm, wanted, done_count)
     known_count = len(sheet.drafts) - new_count
     output.say(
-        f"Queued {new_count} new messages; {known_count} were queued before.",
+        f"{new_count} new, {known_count} already there.",
         {"imported_count": new_count, "already_there_count": known_count},
     )
 

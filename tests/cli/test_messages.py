@@ -256,7 +256,7 @@ def test_a_file_is_imported_once_unless_again_is_said(ask: Ask, run: Run, crm, t
     rows = "".join(f"+12025550123,{number}\n" for number in range(1200))
     path = _file(tmp_path, f"to,content\n{rows}")
     result = run("import", "messages", path, "--crm", crm)
-    assert result.output == "Queued 1200 new messages; 0 were queued before.\n"
+    assert result.output == "1200 new, 0 already there.\n"
     # Saved by another program, it is the same file.
     path = _file(tmp_path, f"\ufeffTo;Content;;\r\n{rows.replace(',', ';')}")
     result = run("import", "messages", path, "--crm", crm)
