@@ -13,7 +13,7 @@ from demo.target import typed_url
 
 # Reports come at once: a phone that waits as a real one does would make each round three seconds longer.
 SPEED = 1e6
-PAUSE_SECONDS = 0.03
+PAUSE_SECONDS = 0.1
 TIMEOUT_SECONDS = 30
 
 

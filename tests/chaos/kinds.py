@@ -25,7 +25,7 @@ class Kind:
     may_be_unconfirmed: bool = False
     names_devices: bool = True
     needs_library: bool = False
-    share: int = 3
+    share: int = 4
 
     @property
     def name(self) -> str:

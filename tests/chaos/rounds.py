@@ -140,8 +140,12 @@ def _with_phones(world: World, mode: Mode, seconds: float) -> None:
 
 
 def _with_phone(world: World, mode: Mode) -> None:
+    """One phone loses its data, if it is handed anything meanwhile; its operator resets the device, as the docs say."""
     phone = world.chance.choice(world.phones)
     phone.behave(mode)
+    time.sleep(0.4)
+    phone.behave(Mode.OK)
+    world.operator.repeat("POST", f"/api/v1/devices/{phone.name}/reset")
     world.after_round(phone.renew)
 
 

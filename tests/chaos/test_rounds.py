@@ -66,10 +66,10 @@ def _play(world: World, kinds: Sequence[Kind]) -> list[Traffic]:
             time.sleep(world.chance.uniform(0, 0.15))
             kind.play(world)
         played.append(traffic)
-        if not traffic.is_settled:
-            print(
-                f"round {traffic.number}, {traffic.kind}, stands still after {traffic.seconds:.0f} s"
-            )
+        if traffic.left:
+            print(f"round {traffic.number} stands still: {sorted(traffic.left)}", flush=True)
+        if len(played) % 100 == 0:
+            print(f"{len(played)} rounds", flush=True)
     return played
 
 

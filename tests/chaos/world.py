@@ -37,13 +37,13 @@ LAST_EVENTS = {"message.received", *(f"message.{status}" for status in FINAL)}
 
 @dataclass
 class Traffic:
-    """What a CRM queues and phones receive in one round, and whether all of it came to an end."""
+    """What a CRM queues and phones receive in one round, and what of it came to no end."""
 
     number: int
     kind: str
     references: list[str] = field(default_factory=list)
     inbound: list[str] = field(default_factory=list)
-    is_settled: bool = False
+    left: set[str] = field(default_factory=set)
     seconds: float = 0.0
 
 
@@ -104,7 +104,7 @@ class World:
         try:
             yield traffic
             threads[0].join()
-            traffic.is_settled = not left_in_the_end(lambda: self._unsettled(traffic))
+            traffic.left = left_in_the_end(lambda: self._unsettled(traffic))
         finally:
             stop.set()
             for thread in threads:
@@ -170,4 +170,4 @@ def left_in_the_end(ask: Callable[[], set[str]]) -> set[str]:
             before, deadline = left, time.monotonic() + PATIENCE_SECONDS
         if not left or time.monotonic() >= deadline:
             return left
-        time.sleep(0.05)
+        time.sleep(0.1)
