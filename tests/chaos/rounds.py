@@ -145,9 +145,17 @@ def _with_phone(world: World, mode: Mode) -> None:
     phone.behave(mode)
     time.sleep(0.4)
     phone.behave(Mode.OK)
-    world.operator.repeat("POST", f"/api/v1/devices/{phone.name}/reset")
+    _reset(world, phone)
     world.after_round(phone.renew)
 
 
 def _type_url(world: World, phone: Phone, url: str) -> None:
-    phone.type_url(url, is_new_phone=world.chance.random() < 0.5)
+    """The same phone gets the URL, or another one, for which the device is reset first, as the docs say."""
+    is_new_phone = world.chance.random() < 0.5
+    if is_new_phone:
+        _reset(world, phone)
+    phone.type_url(url, is_new_phone=is_new_phone)
+
+
+def _reset(world: World, phone: Phone) -> None:
+    world.operator.repeat("POST", f"/api/v1/devices/{phone.name}/reset")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import missing
 from . import kinds as kinds_of_rounds
 from .counting import Tally, judge, table
 from .faults import can_be_made
@@ -45,14 +44,19 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
 @pytest.mark.timeout(PATIENCE_SECONDS)
 def test_no_fault_loses_an_sms_or_an_event_or_sends_an_sms_twice(world: World) -> None:
     print(f"\n{world.database.name}, CHAOS_SEED={SEED}")
-    if not can_be_made():
-        missing("a wrong clock, a full disk and a power cut want Linux and gcc")
+    _tell_what_is_left_out()
     kinds = [kind for kind in kinds_of_rounds.of(world.database.name) if KIND in ("", kind.name)]
     played = _play(world, kinds)
     tallies = judge(world, played, {kind.name for kind in kinds if kind.may_be_unconfirmed})
     print(table(tallies))
     assert not _faults(tallies)
     assert any(tally.messages for tally in tallies.values())
+
+
+def _tell_what_is_left_out() -> None:
+    if not can_be_made():
+        assert not os.environ.get("CI"), "gcc is missing"
+        print("without Linux and gcc: no wrong clocks, full disks and power cuts")
 
 
 def _play(world: World, kinds: Sequence[Kind]) -> list[Traffic]:
