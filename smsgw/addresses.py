@@ -2,7 +2,7 @@
 
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
@@ -68,6 +68,9 @@ SPECIAL_V6 = tuple(
     IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")
 )
 NAT64 = IPv6Network("64:ff9b::/96")
+# Some router may send these to the IPv4 address in their last 32 bits; ISATAP's have this in the 32 bits before.
+WITH_V4 = tuple(IPv6Network(text) for text in ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48"))
+ISATAP = (0x5EFE, 0x0200_5EFE)
 
 
 class AddressRefused(ValueError):
@@ -142,7 +145,7 @@ class Guard:
         return scheme in PLAIN and target is not None and self._allows(target, port, host)
 
     def _allows(self, target: Address, port: int | None, host: str | None) -> bool:
-        return not _is_in(target, NEVER) and any(
+        return not _is_never(target) and any(
             one.includes(target, port, host) if isinstance(one, Narrow) else target in one
             for one in self.allowed
         )
@@ -163,7 +166,7 @@ def check_url(url: str, guard: Guard, resolve: Resolve = socket.getaddrinfo) -> 
 
 def refusal(scheme: str, host: str, addresses: list[str]) -> str:
     """Why none of a host's addresses may be called; never the addresses, which an inside name may hide."""
-    if all(_is_never(address) for address in addresses):
+    if all(_is_never(_canonical(address)) for address in addresses):
         return (
             f"{host} is a link-local or cloud metadata address, which not even {SETTING} can allow."
         )
@@ -218,16 +221,26 @@ def _canonical(address: str) -> Address | None:
 
 
 def _is_public(target: Address) -> bool:
-    if _is_in(target, NEVER):
+    if _is_never(target):
         return False
     if isinstance(target, IPv4Address):
         return not _is_in(target, SPECIAL_V4)
     return target in PUBLIC_V6 and not _is_in(target, SPECIAL_V6)
 
 
-def _is_never(address: str) -> bool:
-    target = _canonical(address)
-    return target is not None and _is_in(target, NEVER)
+def _is_never(target: Address | None) -> bool:
+    return any(_is_in(one, NEVER) for one in _readings(target))
+
+
+def _readings(target: Address | None) -> Iterator[Address]:
+    """Yield the address and the IPv4 addresses that some network takes it for."""
+    if target is None:
+        return
+    yield target
+    if isinstance(target, IPv6Address):
+        yield from target.teredo or ()
+        if _is_in(target, WITH_V4) or int(target) >> 32 & 0xFFFF_FFFF in ISATAP:
+            yield IPv4Address(int(target) & 0xFFFF_FFFF)
 
 
 def _is_in(target: Address, networks: tuple[Network, ...]) -> bool:
