@@ -53,7 +53,7 @@ def show_metrics() -> Response:
 
 def _metrics() -> Response:
     with services().database.reading() as session:
-        read = stored_metrics.read(session, clock.now())
+        read = stored_metrics.read(session, services().settings, clock.now())
     stored = CollectorRegistry()
     stored.register(_Stored(read))
     return Response(_counted() + generate_latest(stored), content_type=CONTENT_TYPE_LATEST)
@@ -141,6 +141,29 @@ class _Stored(Collector):
             "Items dropped from the quarantine for newer ones, since it was cleared.",
             labels,
             [([one.device_id], one.quarantine_dropped_count) for one in devices],
+        )
+        yield from self._limits()
+
+    def _limits(self) -> Iterator[Metric]:
+        read = self._read
+        labels = ["device_id", "limit"]
+        yield _gauge(
+            "smsgw_device_limit",
+            "The limits that apply to the device.",
+            labels,
+            [([one.device_id, one.name], one.limit) for one in read.limits],
+        )
+        yield _gauge(
+            "smsgw_device_limit_used",
+            "What the device was handed of each of its limits.",
+            labels,
+            [([one.device_id, one.name], one.used) for one in read.limits],
+        )
+        yield _gauge(
+            "smsgw_device_paused_seconds",
+            "For how long the device is paused still after failures; 0 when it is not.",
+            ["device_id"],
+            [([device_id], seconds) for device_id, seconds in read.paused_seconds.items()],
         )
 
 

@@ -45,6 +45,9 @@ class Settings:
     operator_key: str | None
     lease_seconds: int
     segments_per_minute: int
+    segments_per_hour: int | None
+    segments_per_day: int | None
+    recipients_per_month: int | None
     in_flight_per_device: int
     default_ttl_seconds: int
     device_offline_seconds: int
@@ -106,6 +109,9 @@ def _read(env: Env) -> Settings:
         operator_key=_operator_key(_text(env, "OPERATOR_KEY")),
         lease_seconds=env.int("LEASE_SECONDS", 120, validate=positive),
         segments_per_minute=env.int("SEGMENTS_PER_MINUTE", 24, validate=positive),
+        segments_per_hour=_limit(env, "SEGMENTS_PER_HOUR"),
+        segments_per_day=_limit(env, "SEGMENTS_PER_DAY"),
+        recipients_per_month=_limit(env, "RECIPIENTS_PER_MONTH"),
         in_flight_per_device=env.int("IN_FLIGHT_PER_DEVICE", 10, validate=positive),
         default_ttl_seconds=env.int("DEFAULT_TTL_SECONDS", 172800, validate=positive),
         device_offline_seconds=env.int("DEVICE_OFFLINE_SECONDS", 300, validate=positive),

@@ -27,7 +27,7 @@ MISSPELT = [
     ("core/webhooks/claiming.py", "row.body.encode", "row.boddy.encode"),
     ("core/webhooks/due.py", "row.in_flight", "row.in_fligt"),
     ("core/devices/queue.py", "row.priority", "row.priorty"),
-    ("core/devices/locking.py", "row.secret_hash", "row.secret_hsh"),
+    ("core/devices/locking.py", "device.secret_hash !=", "device.secret_hsh !="),
 ]
 
 

@@ -7,7 +7,7 @@ from flask import Response
 
 from .. import clock
 from ..core.accounts import crms, enrolment, ownership
-from ..core.devices import registry, routing
+from ..core.devices import breaker, limits, registry, routing
 from ..errors import NotFound
 from ..http.answers import answer
 from ..http.context import services
@@ -86,13 +86,20 @@ def show(device_id: str) -> Response:
 @blueprint.answers(200, schemas.DeviceSchema, "The updated device.", example=examples.OWN_DEVICE)
 @blueprint.fails(404)
 @operator_required
-@blueprint.takes(schemas.DeviceChanges, examples={"off": {"value": {"enabled": False}}})
+@blueprint.takes(
+    schemas.DeviceChanges,
+    examples={
+        "off": {"value": {"enabled": False}},
+        "limits": {"value": {"limits": {"segments_per_hour": 100, "segments_per_minute": None}}},
+    },
+)
 def change(body: dict[str, Any], device_id: str) -> Response:
     """Change a device
 
     Set `crm` to give the device to one CRM, or to `null` to give it to the operators. Messages that were queued for it
     by CRMs that may no longer use it are cancelled. Its secret does not change: rotate it if the previous CRM must no
     longer be able to use it.
+    `limits` changes only the limits that it names. Enabling a device also ends its pause.
     """
     with services().database.transaction() as session:
         device = registry.get(session, device_id)
@@ -101,6 +108,9 @@ def change(body: dict[str, Any], device_id: str) -> Response:
             ownership.assign(session, device, owner, clock.now())
         if "phone" in body:
             enrolment.set_phone(device, body["phone"], services().settings.default_region)
+        limits.change(device, body.get("limits") or {})
+        if body.get("enabled") and not device.enabled:
+            breaker.resume(session, device)
         device.enabled = body.get("enabled", device.enabled)
         session.flush()
         return answer(_shape(session, device))
@@ -140,6 +150,25 @@ def reset(device_id: str) -> Response:
         device = registry.get(session, device_id)
         enrolment.reset(session, device, clock.now())
         return answer(_shape(session, device))
+
+
+@blueprint.on("POST", "/devices/<device_id>/resume")
+@blueprint.answers(200, schemas.DeviceSchema, "The updated device.", example=examples.OWN_DEVICE)
+@blueprint.fails(404)
+@operator_required
+def resume(device_id: str) -> Response:
+    """End the pause of a device
+
+    A device is paused after a message failed because of a limit, or after five failures in a row without a reason.
+    After the pause it is given one message at a time until one is sent. Resume a device once its phone can send again.
+    """
+
+    def act(session: Session, _now: datetime) -> Response:
+        device = registry.get(session, device_id)
+        breaker.resume(session, device)
+        return answer(_shape(session, device))
+
+    return once(act)
 
 
 @blueprint.on("POST", "/devices/<device_id>/approve")
@@ -197,4 +226,4 @@ def _shape(session: Session, device: Device) -> dict[str, Any]:
 
 def _shapes(session: Session, rows: list[Device], is_operator: bool) -> list[dict[str, Any]]:
     shapes = ownership.shapes if is_operator else registry.shapes
-    return shapes(session, rows, clock.now(), services().settings.device_offline_seconds)
+    return shapes(session, rows, services().settings, clock.now())

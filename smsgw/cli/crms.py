@@ -9,7 +9,7 @@ from ..core.accounts import crms, operators
 from ..core.devices.pairing import CRMS
 from ..core.messages.recipients import HIGHEST_LOOP_GUARD
 from ..core.webhooks import endpoints, urls
-from ..settings import HIGHEST_LIMIT, Settings
+from ..settings import Settings
 from ..store.db import Session
 from ..store.models import Crm
 from . import options, output
@@ -20,7 +20,6 @@ crm = group("crm", "Manage CRMs, the programs that send and receive SMS.")
 operator = group("operator", "Manage operators, the people who run this server.")
 
 _NAME = click.argument("name")
-_LIMIT = click.IntRange(0, HIGHEST_LIMIT)
 _DEVICES = click.option(
     "--device",
     "device_ids",
@@ -149,10 +148,14 @@ def route(name: str, device_ids: tuple[str, ...], all_devices: bool) -> None:
 @output.command(crm, "limit")
 @_NAME
 @click.option(
-    "--queue", type=_LIMIT, help="The most messages in its queue; 0 for the server's setting."
+    "--queue",
+    type=options.LIMIT,
+    help="The most messages in its queue; 0 for the server's setting.",
 )
 @click.option(
-    "--requests", type=_LIMIT, help="The most requests per minute; 0 for the server's setting."
+    "--requests",
+    type=options.LIMIT,
+    help="The most requests per minute; 0 for the server's setting.",
 )
 @click.option(
     "--loop-guard",

@@ -1,10 +1,12 @@
 """Manages phones: `device …`."""
 
+from typing import Any
+
 import click
 
 from .. import clock, program
 from ..core.accounts import crms, enrolment, ownership
-from ..core.devices import registry
+from ..core.devices import breaker, limits, registry
 from ..core.devices.pairing import PHONES, pairing_shape
 from ..settings import Settings
 from . import options, output, qr
@@ -48,8 +50,8 @@ def add(device_id: str, phone: str | None, key: bool) -> None:
 def show_all() -> None:
     """List the phones and the CRMs they belong to. Those that are not approved registered themselves and wait."""
     with opened() as context, context.database.reading() as session:
-        limit = context.settings.device_offline_seconds
-        found = ownership.shapes(session, registry.everyone(session), clock.now(), limit)
+        everyone = registry.everyone(session)
+        found = ownership.shapes(session, everyone, context.settings, clock.now())
     output.rows(
         found,
         _COLUMNS,
@@ -137,6 +139,52 @@ def disable(device_id: str) -> None:
     _switch(device_id, False)
 
 
+@output.command(device, "resume")
+@_NAME
+def resume(device_id: str) -> None:
+    """End the pause of a phone after failures, once it can send again."""
+    with opened() as context, context.database.transaction() as session:
+        breaker.resume(session, registry.get(session, device_id))
+    output.say(f"{device_id} is not paused.", {"device_id": device_id, "paused": False})
+
+
+@output.command(device, "limit")
+@_NAME
+@click.option(
+    "--per-minute",
+    "segments_per_minute",
+    type=options.LIMIT,
+    help="Segments in 60 seconds; 0 for the server's setting.",
+)
+@click.option(
+    "--per-hour",
+    "segments_per_hour",
+    type=options.LIMIT,
+    help="Segments in 60 minutes; 0 for the server's setting.",
+)
+@click.option(
+    "--per-day",
+    "segments_per_day",
+    type=options.LIMIT,
+    help="Segments in 24 hours; 0 for the server's setting.",
+)
+@click.option(
+    "--recipients",
+    "recipients_per_month",
+    type=options.LIMIT,
+    help="Numbers in a calendar month (UTC); 0 for the server's setting.",
+)
+def limit(device_id: str, **given: int | None) -> None:
+    """Set how much a phone is given to send, and show how much of that is used. Without options, it only shows."""
+    wanted = {name: value or None for name, value in given.items() if value is not None}
+    with opened() as context, context.database.transaction() as session:
+        found = registry.get(session, device_id)
+        limits.change(found, wanted)
+        session.flush()
+        (shape,) = registry.shapes(session, [found], context.settings, clock.now())
+    _show_usage(shape)
+
+
 @output.command(device, "reset")
 @_NAME
 def reset(device_id: str) -> None:
@@ -161,9 +209,27 @@ def remove(device_id: str) -> None:
     output.say(f"{device_id} was removed.", {"device_id": device_id, "removed": True})
 
 
+def _show_usage(shape: dict[str, Any]) -> None:
+    rows = [
+        {
+            "limit": name,
+            "own": shape["limits"][name],
+            "applies": usage["limit"],
+            "used": usage["used"],
+        }
+        for name, usage in shape["usage"].items()
+    ]
+    output.rows_of(shape, rows, ("limit", "own", "applies", "used"), "")
+    if shape["limited_until"] is not None and not output.wants_json():
+        click.echo(f"It {shape['limited_reason']}; it gets more at {shape['limited_until']}.")
+
+
 def _switch(device_id: str, enabled: bool) -> None:
     with opened() as context, context.database.transaction() as session:
-        registry.get(session, device_id).enabled = enabled
+        found = registry.get(session, device_id)
+        if enabled:
+            breaker.resume(session, found)
+        found.enabled = enabled
     word = "enabled" if enabled else "disabled"
     output.say(f"{device_id} is {word}.", {"device_id": device_id, "enabled": enabled})
 

@@ -2,12 +2,14 @@
 
 import click
 
+from ..settings import HIGHEST_LIMIT
 from .times import TimeParameter
 
 CRM = click.option(
     "--crm", "crm_name", required=True, metavar="NAME", help="The CRM that sends the messages."
 )
 CRM_FILTER = click.option("--crm", "crm_name", metavar="NAME", help="Only those of this CRM.")
+LIMIT = click.IntRange(0, HIGHEST_LIMIT)
 MINUTES = click.option(
     "--minutes",
     type=click.IntRange(0, 24 * 60),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from ..core.devices import presence
+from ..core.devices import monthly_recipients, presence
 from ..core.messages import endings, unconfirmed
 from ..core.operations import clock_changes, housekeeping
 from ..settings import Settings
@@ -81,7 +81,7 @@ def _tasks(settings: Settings, worker_id: str) -> tuple[PeriodicTask, ...]:
         return presence.has_changes(session, now, settings.device_offline_seconds)
 
     def announce_changes(session: Session, now: datetime) -> int:
-        return presence.announce_changes(session, now, settings.device_offline_seconds)
+        return presence.announce_changes(session, settings, now)
 
     def purge(session: Session, now: datetime) -> int:
         return housekeeping.purge(session, settings, now)
@@ -100,5 +100,6 @@ def _tasks(settings: Settings, worker_id: str) -> tuple[PeriodicTask, ...]:
         PeriodicTask("bring forward what a clock put off", 5, bring_forward, has_put_off),
         PeriodicTask("mark stuck messages", 30, housekeeping.mark_stuck),
         PeriodicTask("remove what is too old", 600, purge),
+        PeriodicTask("forget recipients of past months", 600, monthly_recipients.forget),
         PeriodicTask("forget idempotent requests", 600, housekeeping.forget_requests),
     )

@@ -1,5 +1,7 @@
 """Classifies a phone's failure reasons: whether a second try may succeed."""
 
+import re
+
 PERMANENT = "permanent"
 TEMPORARY = "temporary"
 LIMIT = "limit"
@@ -45,10 +47,18 @@ BEGINNINGS = {
     # The phone's own word for a message without content.
     "Exception: java.lang.IllegalArgumentException: Invalid message body": PERMANENT,
 }
+# What apps of other protocols say: Android's own name for a result, or the words of their authors.
+_LIMIT_WORDS = re.compile(
+    r"LIMIT[ _]EXCEEDED|\b(insufficient|no|not enough|out of|low)[ _-]+(credit|balance|funds)\b",
+    re.I,
+)
+_GENERIC_WORDS = re.compile(r"generic(;|[ _]failure|$)|RESULT_ERROR_GENERIC_FAILURE", re.I)
+# Reasons with which Android refuses an SMS before it gives it to the radio.
+_NOT_SENT = ("unknown; resultCode=5", "RESULT_ERROR_LIMIT_EXCEEDED")
 
 
 def classify(reason: str) -> str:
-    """`permanent`, `temporary`, `limit` (Android's own limit on sending) or `unknown`.
+    """`permanent`, `temporary`, `limit` (Android's own limit on sending, or no credit) or `unknown`.
 
     `reason` is what the phone wrote into a FAILED update; a text nobody has seen before is `unknown`.
     """
@@ -58,4 +68,14 @@ def classify(reason: str) -> str:
     for beginning, meaning in BEGINNINGS.items():
         if reason.startswith(beginning):
             return meaning
-    return UNKNOWN
+    return LIMIT if _LIMIT_WORDS.search(reason) else UNKNOWN
+
+
+def is_generic(reason: str) -> bool:
+    """Whether the radio gave no reason: the network refused the SMS, which it does where there is no credit, too."""
+    return _GENERIC_WORDS.match(reason.strip()) is not None
+
+
+def is_refusal(reason: str) -> bool:
+    """Whether this says for sure that an SMS of one segment was not sent: Android did not let the app send it."""
+    return reason.strip() in _NOT_SENT

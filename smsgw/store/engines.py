@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, Connection, Engine
 
 from .group_commit import GroupCommit
 from .members import Member
+from .number_hashes import number_hash
 from .opened_files import OpenedFiles
 from .poolers import is_pooled
 
@@ -113,6 +114,7 @@ def _prepare_sqlite(dbapi: Any, _record: object) -> None:
     # A commit is on the disk before anybody sees it: SQLite syncs the log, and then moves the end that readers go by.
     dbapi.execute("pragma synchronous=full")
     dbapi.execute("pragma foreign_keys=on")
+    dbapi.create_function("number_hash", 1, number_hash, deterministic=True)
 
 
 def _sync_log(dbapi: Any, _record: object) -> None:

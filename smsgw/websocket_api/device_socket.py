@@ -141,8 +141,9 @@ class DeviceConversation:
         report = Report(storable(data["messageId"]).lower(), word.upper(), status, reason)
         with self._services.database.transaction() as session:
             device = locking.admit(session, self.socket.login)
+            settings = self._services.settings
             with writing_history(session, clock.now()) as history:
-                reports.apply(session, device, [report], report_rules.NEVER_BACK, history)
+                reports.apply(session, device, [report], report_rules.NEVER_BACK, settings, history)
         self.socket.ask_again_at = 0.0
 
     def _send_message(self, one: Outgoing, now: datetime) -> str:

@@ -1,7 +1,8 @@
 """/api/v1/devices: a CRM reads its own, an operator changes all."""
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -106,6 +107,7 @@ def test_a_device_is_online_until_it_is_silent_too_long(api: Api):
         ("DELETE", "/devices/phone-1"),
         ("POST", "/devices/phone-1/rotate"),
         ("POST", "/devices/phone-1/reset"),
+        ("POST", "/devices/phone-1/resume"),
     ],
 )
 def test_a_crm_changes_no_device(api: Api, method, path):
@@ -168,3 +170,88 @@ def test_a_reset_device_has_nothing_in_hand_and_the_crm_is_told(api: Api):
     refused = api.post(f"/messages/{message_id}/resend", {})
     assert (refused.status_code, refused.json["code"]) == (409, "may_duplicate")
     assert api.post("/devices/nobody/reset", None, api.operator).status_code == 404
+
+
+def test_limits_of_a_device_are_set_one_by_one_and_given_back_by_null(api: Api):
+    def change(**limits: Any) -> dict[str, Any]:
+        answer = api.call("PATCH", "/devices/phone-1", api.operator, json={"limits": limits})
+        assert answer.status_code == 200, answer.text
+        return answer.json
+
+    own = {"segments_per_hour": 100, "recipients_per_month": 90}
+    shown = change(**own)
+    assert shown["limits"] == {"segments_per_minute": None, "segments_per_day": None, **own}
+    assert change(segments_per_hour=None)["limits"]["recipients_per_month"] == 90
+    shown = api.get("/devices/phone-1").json
+    assert shown["usage"] == {
+        "segments_per_minute": {"limit": 24, "used": 0},
+        "segments_per_hour": {"limit": None, "used": None},
+        "segments_per_day": {"limit": None, "used": None},
+        "recipients_per_month": {"limit": 90, "used": 0},
+    }
+    assert (shown["limited_until"], shown["limited_reason"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"segments_per_hour": 0},
+        {"segments_per_hour": -1},
+        {"segments_per_hour": 10**10},
+        {"segments_per_hour": "3"},
+        {"segments_per_hour": 1.5},
+        {"segments_per_hour": True},
+        {"segments_per_week": 3},
+        None,
+        [],
+        7,
+    ],
+)
+def test_what_is_no_limit_is_refused_and_changes_nothing(api: Api, limits: Any):
+    body = {"limits": limits, "phone": None}
+    assert api.call("PATCH", "/devices/phone-1", api.operator, json=body).status_code == 422
+    assert api.get("/devices/phone-1").json["phone"] is not None
+
+
+def test_a_device_shows_what_it_used_of_its_limits_and_until_when_it_gets_no_more(api: Api):
+    body = {"limits": {"segments_per_hour": 2, "recipients_per_month": 5}}
+    api.call("PATCH", "/devices/phone-1", api.operator, json=body)
+    for _ in range(3):
+        api.send()
+    assert len(api.poll()) == 2
+    shown = api.get("/devices/phone-1").json
+    assert shown["usage"]["segments_per_hour"] == {"limit": 2, "used": 2}
+    assert shown["usage"]["recipients_per_month"] == {"limit": 5, "used": 1}
+    until = datetime.fromisoformat(shown["limited_until"]) - clock.now()
+    assert timedelta(minutes=58) < until <= timedelta(hours=1)
+    assert shown["limited_reason"] == "has used 2 of 2 segments in the last 60 minutes"
+
+
+def test_a_paused_device_is_resumed(api: Api):
+    until = clock.now() + timedelta(minutes=5)
+    paused = {"paused_until": until, "pause_count": 1, "pause_reason": "no credit"}
+    api.set_device(**paused)
+    shown = api.get("/devices/phone-1").json
+    assert "no credit" in shown["limited_reason"]
+    assert api.post("/devices/nobody/resume", None, api.operator).status_code == 404
+    assert api.post("/devices/phone-1/resume", None, api.operator).json["limited_until"] is None
+    for before, expected in ((True, True), (False, False)):
+        api.set_device(**paused, enabled=before)
+        body = {"enabled": True}
+        shown = api.call("PATCH", "/devices/phone-1", api.operator, json=body).json
+        assert (shown["limited_until"] is not None) is expected
+
+
+def test_the_metrics_show_limits_and_pauses(api: Api):
+    until = clock.now() + timedelta(minutes=5)
+    api.set_device(segments_per_hour=7, paused_until=until, pause_count=1)
+    text = api.world.client.get("/metrics", headers=api.operator).text
+    labels = '{device_id="phone-1",limit="segments_per_hour"}'
+    assert f"smsgw_device_limit{labels} 7.0" in text
+    assert f"smsgw_device_limit_used{labels} 0.0" in text
+    (line,) = [
+        one
+        for one in text.splitlines()
+        if one.startswith('smsgw_device_paused_seconds{device_id="phone-1"}')
+    ]
+    assert 200 < float(line.split()[-1]) <= 300

@@ -2,12 +2,13 @@
 
 import json
 import re
+from datetime import timedelta
 
 import pytest
 
 from smsgw import clock
 from smsgw.core.accounts import crms, ownership
-from smsgw.core.devices import pairing
+from smsgw.core.devices import pairing, registry
 from smsgw.core.messages import quarantine
 from smsgw.core.messages.quarantine import Unreadable
 from smsgw.store.db import Database
@@ -211,3 +212,33 @@ def test_a_crm_gets_limits_of_its_own_and_gives_them_back(ask: Ask):
     assert (limited["queue_limit"], limited["requests_per_minute"]) == (100, 60)
     limited = ask("crm", "limit", "clinic", "--requests", "0")
     assert (limited["queue_limit"], limited["requests_per_minute"]) == (100, None)
+
+
+def test_a_phone_gets_limits_of_its_own_and_gives_them_back(run: Run, ask: Ask):
+    ask("device", "add", "front-desk")
+    limited = ask("device", "limit", "front-desk", "--per-hour", "100", "--recipients", "90")
+    assert limited["limits"]["segments_per_hour"] == 100
+    assert limited["usage"]["recipients_per_month"] == {"limit": 90, "used": 0}
+    limited = ask("device", "limit", "front-desk", "--recipients", "0")
+    assert (limited["limits"]["recipients_per_month"], limited["limits"]["segments_per_hour"]) == (
+        None,
+        100,
+    )
+    lines = run("device", "limit", "front-desk").stdout.splitlines()
+    assert "segments_per_hour\t100\t100\t0" in lines
+    assert "segments_per_minute\t-\t24\t0" in lines
+    assert run("device", "limit", "nobody").exit_code == 1
+    assert run("device", "limit", "front-desk", "--per-day", "-1").exit_code == 2
+
+
+@pytest.mark.parametrize("word", ["resume", "enable", "reset"])
+def test_the_pause_of_a_phone_is_ended_by_hand(run: Run, ask: Ask, database: Database, word: str):
+    ask("device", "add", "front-desk")
+    with database.transaction() as session:
+        device = registry.get(session, "front-desk")
+        device.paused_until = clock.now() + timedelta(minutes=5)
+        device.pause_count, device.pause_reason = 1, "no credit"
+    shown = run("device", "limit", "front-desk").stdout
+    assert "It is paused, because a message failed with 'no credit'; it gets more at" in shown
+    ask("device", word, "front-desk")
+    assert ask("device", "limit", "front-desk")["limited_until"] is None

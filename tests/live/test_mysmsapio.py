@@ -124,7 +124,7 @@ def test_a_device_without_heartbeat_is_told_to_be_offline_after_two_minutes(cabl
     for seconds in (119, 1, 1):
         cable.pass_time(seconds=seconds)
         with cable.world.database.transaction() as session:
-            changes.append(presence.announce_changes(session, clock.now(), 300))
+            changes.append(presence.announce_changes(session, cable.world.settings, clock.now()))
     # It comes online with the first look, and goes with the one after two minutes.
     assert changes == [1, 1, 0]
 

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core.devices import locking
+from smsgw.core.devices import locking, pauses
 from smsgw.core.messages import dispatching
 from smsgw.core.messages.history import writing_history
 from smsgw.store.models import Dispatch, Event, Message
@@ -235,8 +235,9 @@ class Rehearsal:
 
 
 @pytest.fixture
-def plenty(stage):
-    """A phone that may have any number in hand."""
+def plenty(stage, monkeypatch):
+    """A phone that may have any number in hand, and that no failures pause."""
+    monkeypatch.setattr(pauses, "after", lambda pause, *_: pause)
     use(stage, segments_per_minute=10**9, in_flight_per_device=10**6, queue_limit=10**6)
     return stage
 

@@ -85,9 +85,7 @@ class Stage:
             with self.world.database.transaction() as session:
                 chore(session, clock.now())
         with self.world.database.transaction() as session:
-            presence.announce_changes(
-                session, clock.now(), self.world.settings.device_offline_seconds
-            )
+            presence.announce_changes(session, self.world.settings, clock.now())
 
 
 def said(answer: Any) -> list[Any]:

@@ -23,6 +23,10 @@ _SUMMARIES = {
     "message.stuck": "A phone has had a message for too long; sent once for each message.",
     "device.online": "A device contacted the server again.",
     "device.offline": "A device has not contacted the server for a while.",
+    "device.limited": (
+        "A device is paused, because a message failed because of a limit, or five in a row without a reason; sent when "
+        "the pause begins."
+    ),
     "opt_out.added": "A number opted out of your messages; `source` says how.",
     "opt_out.removed": "A number was taken off the opt-out list; `source` says how.",
     "webhook.disabled": "An endpoint failed for too long and was disabled; poll for this event.",

@@ -6,10 +6,9 @@ from marshmallow import fields, validate
 from ...core.accounts.crm_words import MOST_WORDS
 from ...core.messages.recipients import DEFAULT_LOOP_GUARD, HIGHEST_LOOP_GUARD
 from ...http.parsing import StrictSchema
-from ...settings import HIGHEST_LIMIT
 from ...sms.opt_out_words import LONGEST
 from .descriptions import boolean, date_time, described, integer, list_of, nullable_names, text
-from .fields import BoundedList, StrictBoolean, StrictInteger
+from .fields import BoundedList, StrictBoolean, StrictInteger, limit_or_setting
 
 _DEVICE_IDS = described(
     "The operators' devices that the CRM may use; `null` means all of them, including those added later. A CRM may "
@@ -38,14 +37,6 @@ class NewCrm(StrictSchema):
     device_ids = BoundedList(_DEVICE_ID, most=MOST_DEVICES, allow_none=True, metadata=_DEVICE_IDS)
 
 
-def _limit(description: str) -> StrictInteger:
-    return StrictInteger(
-        allow_none=True,
-        validate=validate.Range(min=1, max=HIGHEST_LIMIT),
-        metadata=described(f"{description}; `null` applies the server's setting."),
-    )
-
-
 def _words(what: str) -> BoundedList:
     return BoundedList(
         fields.String(validate=validate.Length(min=1, max=LONGEST)),
@@ -66,8 +57,8 @@ class CrmChanges(StrictSchema):
         metadata=described("A unique name for the CRM."),
     )
     enabled = StrictBoolean(metadata=described("Set to `false` to refuse the CRM's key."))
-    queue_limit = _limit("The maximum number of the CRM's messages in the queue")
-    requests_per_minute = _limit("The maximum number of the CRM's requests per minute")
+    queue_limit = limit_or_setting("The maximum number of the CRM's messages in the queue")
+    requests_per_minute = limit_or_setting("The maximum number of the CRM's requests per minute")
     loop_guard = StrictInteger(
         allow_none=True,
         validate=validate.Range(min=0, max=HIGHEST_LOOP_GUARD),

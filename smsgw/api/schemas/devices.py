@@ -5,8 +5,17 @@ from marshmallow import fields, validate
 
 from ...http.parsing import StrictSchema
 from . import descriptions
-from .descriptions import boolean, date_time, described, integer, list_of, text
-from .fields import PhoneNumber, StrictBoolean
+from .descriptions import (
+    boolean,
+    date_time,
+    described,
+    integer,
+    list_of,
+    nullable,
+    nullable_date_time,
+    text,
+)
+from .fields import PhoneNumber, StrictBoolean, limit_or_setting
 
 _PHONE = described(
     "The phone's own number, shown as `to` in the messages that it receives.",
@@ -34,6 +43,17 @@ class NewDevice(StrictSchema):
     )
 
 
+class DeviceLimits(StrictSchema):
+    """Changes to a device's own limits; omitted limits keep their values."""
+
+    segments_per_minute = limit_or_setting("The most segments the device is given in 60 seconds")
+    segments_per_hour = limit_or_setting("The most segments the device is given in 60 minutes")
+    segments_per_day = limit_or_setting("The most segments the device is given in 24 hours")
+    recipients_per_month = limit_or_setting(
+        "The most numbers the device is given messages for in a calendar month (UTC)"
+    )
+
+
 class DeviceChanges(StrictSchema):
     """Changes to a device; omitted fields keep their values."""
 
@@ -48,6 +68,7 @@ class DeviceChanges(StrictSchema):
             "The ID or name of the CRM that the device belongs to; `null` for the operators."
         ),
     )
+    limits = fields.Nested(DeviceLimits)
 
 
 class NewSecret(StrictSchema):
@@ -78,6 +99,40 @@ class DeviceState(ma.Schema):
     in_flight_count = integer("The number of messages that the device was given and has not sent.")
 
 
+def _own_limit() -> fields.Integer:
+    return integer(
+        "The device's own limit; `null` if the server's setting applies.", allow_none=True
+    )
+
+
+class OwnLimits(ma.Schema):
+    """A device's own limits."""
+
+    segments_per_minute = _own_limit()
+    segments_per_hour = _own_limit()
+    segments_per_day = _own_limit()
+    recipients_per_month = _own_limit()
+
+
+class LimitUsage(ma.Schema):
+    """A limit and how much of it is used."""
+
+    limit = integer("The limit that applies; `null` if there is none.", allow_none=True)
+    used = integer(
+        "What the device was given, whether or not it was sent; `null` without a limit.",
+        allow_none=True,
+    )
+
+
+class Usage(ma.Schema):
+    """How much of its limits a device has used."""
+
+    segments_per_minute = fields.Nested(LimitUsage, required=True)
+    segments_per_hour = fields.Nested(LimitUsage, required=True)
+    segments_per_day = fields.Nested(LimitUsage, required=True)
+    recipients_per_month = fields.Nested(LimitUsage, required=True)
+
+
 class DeviceSchema(DeviceState):
     """A phone that sends and receives SMS."""
 
@@ -87,6 +142,12 @@ class DeviceSchema(DeviceState):
     unknown_report_count = integer(
         "The number of its reports about messages that this server does not know."
     )
+    limits = fields.Nested(OwnLimits, required=True)
+    usage = fields.Nested(Usage, required=True)
+    limited_until = nullable_date_time(
+        "The time until which a limit, or a pause after failures, keeps messages from the device."
+    )
+    limited_reason = nullable("The limit that is used up, or the reason for the pause.")
     created_at = date_time("The time the device was added.")
     crm_id = descriptions.crm_id(
         "the ID of the CRM that the device belongs to; `null` if it is the operators'"

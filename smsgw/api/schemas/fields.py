@@ -9,6 +9,7 @@ from typing import Any
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from ...settings import HIGHEST_LIMIT
 from ...sms import numbers
 
 MAX_METADATA_BYTES = 8192
@@ -170,3 +171,12 @@ class StrictBoolean(fields.Boolean):
         if not isinstance(value, bool):
             raise ma.ValidationError("Not true or false.")
         return value
+
+
+def limit_or_setting(description: str) -> StrictInteger:
+    """Return a field of a request that sets a limit, or that leaves it to the server's setting by null."""
+    return StrictInteger(
+        allow_none=True,
+        validate=validate.Range(min=1, max=HIGHEST_LIMIT),
+        metadata={"description": f"{description}; `null` applies the server's setting."},
+    )

@@ -11,7 +11,16 @@ from .descriptions import date_time, described, integer, list_of, nullable, null
 
 DIRECTIONS = ("inbound", "outbound")
 REASON_CLASSES = ("permanent", "temporary", "limit", "unconfirmed", "unknown")
-HOPS = ("schedule", "device", "confirmation", "phone", "radio", "network", "delivery_report")
+HOPS = (
+    "schedule",
+    "device",
+    "limit",
+    "confirmation",
+    "phone",
+    "radio",
+    "network",
+    "delivery_report",
+)
 
 
 def _inbound_date_time(description: str, **more: Any) -> fields.String:
@@ -131,6 +140,12 @@ class WaitingFor(ma.Schema):
     since = nullable_date_time("The time the wait began.")
     device_id = nullable("The device that the message waits for.")
     text = text("The same as a sentence.")
+    until = fields.String(
+        metadata=described(
+            "With the hop `limit`: the time at which the device may be given the message.",
+            format="date-time",
+        )
+    )
 
 
 class WholeMessage(MessageSchema):

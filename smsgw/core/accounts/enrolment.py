@@ -12,7 +12,7 @@ from ...errors import Conflict, Invalid, NotFound
 from ...sms import numbers
 from ...store.inserts import InsertNew
 from ...store.models import CrmDevice, Device
-from ..devices import locking, pairing, protocols
+from ..devices import breaker, locking, pairing, protocols
 from ..devices.locking import Locked
 from ..messages import unconfirmed
 
@@ -104,9 +104,10 @@ def set_phone(device: Device, phone: str | None, region: str | None) -> None:
 def reset(session: Session, device: Device, now: datetime) -> int:
     """Free the device of all it has in hand, because its phone has forgotten everything; return how many it was.
 
-    Those messages fail as `unconfirmed`: the phone may have sent them all the same.
+    Those messages fail as `unconfirmed`: the phone may have sent them all the same. A pause after failures ends.
     """
     locked = _lock(session, device)
+    breaker.resume(session, device)
     count = unconfirmed.forget(session, device.id, now)
     unconfirmed.doubt(session, locked, now)
     return count

@@ -108,7 +108,7 @@ def waiting(session: Session) -> list[Device]:
 
 
 def shapes(
-    session: Session, rows: list[Device], now: datetime, offline_seconds: int
+    session: Session, rows: list[Device], settings: Settings, now: datetime
 ) -> list[dict[str, Any]]:
     """Return the devices as operators see them: with the owner, `None` for the operators', and the approval."""
     owner_ids = {row.owner_crm_id for row in rows}
@@ -121,9 +121,7 @@ def shapes(
             "crm": names.get(row.owner_crm_id),
             "approved": row.approved,
         }
-        for row, shape in zip(
-            rows, registry.shapes(session, rows, now, offline_seconds), strict=True
-        )
+        for row, shape in zip(rows, registry.shapes(session, rows, settings, now), strict=True)
     ]
 
 

@@ -31,6 +31,14 @@ class Locked(NamedTuple):
     setup_revision: int
     approved: bool
     owner_crm_id: str | None
+    paused_until: datetime | None
+    pause_count: int
+    pause_reason: str | None
+    failed_in_a_row: int
+    segments_per_minute: int | None
+    segments_per_hour: int | None
+    segments_per_day: int | None
+    recipients_per_month: int | None
 
 
 _LOCK = Query(
@@ -59,6 +67,14 @@ _LOCK = Query(
         Device.setup_revision,
         Device.approved,
         Device.owner_crm_id,
+        Device.paused_until,
+        Device.pause_count,
+        Device.pause_reason,
+        Device.failed_in_a_row,
+        Device.segments_per_minute,
+        Device.segments_per_hour,
+        Device.segments_per_day,
+        Device.recipients_per_month,
     ),
 )
 _IS_OWNER_ENABLED = Query(

@@ -5,6 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ...settings import Settings
 from ...store.models import Device
 from ...store.queries import Change
 from ...store.rows import AnyCrm
@@ -106,11 +107,12 @@ def has_changes(session: Session, now: datetime, offline_seconds: int) -> bool:
     return session.scalar(sa.select(_changed(now, offline_seconds).exists())) is True
 
 
-def announce_changes(session: Session, now: datetime, offline_seconds: int) -> int:
+def announce_changes(session: Session, settings: Settings, now: datetime) -> int:
     """Announce `device.offline` once for each device that went silent, and `device.online` once when it is back.
 
     Some at a time, because others want to write too; returns how many.
     """
+    offline_seconds = settings.device_offline_seconds
     changed = session.scalars(
         _changed(now, offline_seconds)
         .order_by(Device.id)
@@ -119,7 +121,7 @@ def announce_changes(session: Session, now: datetime, offline_seconds: int) -> i
     ).all()
     for device in changed:
         device.is_online = registry.is_online(device, now, offline_seconds)
-    shapes = registry.shapes(session, list(changed), now, offline_seconds)
+    shapes = registry.shapes(session, list(changed), settings, now)
     new_events = [
         recording.NewEvent(
             "device.online" if device.is_online else "device.offline",

@@ -4,7 +4,7 @@ All statements here use an index, however long the queue is.
 """
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, aliased
@@ -14,10 +14,12 @@ from ...sms import statuses
 from ...store.db import Database
 from ...store.models import Crm, Dispatch, Message
 from ...store.queries import Query, not_null, written_out
-from . import capacity, routing
+from . import capacity, routing, usage
 from .capacity import DEVICE_ID, moment
 
 _PRIORITIES = range(9, -1, -1)
+# More segments than any message has.
+ANY_SIZE = 32_000
 
 IS_QUEUED = Message.status == written_out(statuses.QUEUED)
 _EARLIER = aliased(Dispatch)
@@ -37,9 +39,10 @@ class _Waiting(NamedTuple):
     due_at: datetime
 
 
-_NEXT_IN_QUEUE = Query(
-    _Waiting,
-    sa.union_all(
+def _next_in_queue(
+    *conditions: sa.ColumnElement[bool],
+) -> sa.CompoundSelect[Any]:
+    return sa.union_all(
         *(
             sa.select(
                 sa.select(Message.id, Message.priority, not_null(Message.due_at))
@@ -47,8 +50,10 @@ _NEXT_IN_QUEUE = Query(
                     MAY_BE_SENT,
                     Message.lane == sa.bindparam("queue"),
                     Message.priority == priority,
+                    Message.segments <= sa.bindparam("largest", type_=sa.Integer),
                     # A message may have been queued for the device by name before the device got another owner.
                     routing.is_for_device(DEVICE_ID),
+                    *conditions,
                 )
                 .order_by(Message.due_at, Message.id)
                 .limit(sa.bindparam("most", type_=sa.Integer))
@@ -56,8 +61,11 @@ _NEXT_IN_QUEUE = Query(
             )
             for priority in _PRIORITIES
         )
-    ),
-)
+    )
+
+
+_NEXT_IN_QUEUE = Query(_Waiting, _next_in_queue())
+_NEXT_TO_KNOWN_IN_QUEUE = Query(_Waiting, _next_in_queue(usage.is_known_recipient()))
 
 
 def _queue_of_crm() -> sa.ColumnElement[str]:
@@ -74,7 +82,8 @@ def _has_due(
 
 
 _OWN_QUEUE = sa.literal("d:") + DEVICE_ID
-_DUE_QUEUES = Query(
+# The queues of a device in which something is due.
+DUE_QUEUES = Query(
     str,
     sa.union_all(
         sa.select(_OWN_QUEUE).where(_has_due(_OWN_QUEUE, routing.is_for_device(DEVICE_ID))),
@@ -103,12 +112,50 @@ def read_may_have_work(database: Database, device_id: str, now: datetime) -> boo
     return _MAY_HAVE_WORK.read(database, device_id=device_id, **capacity.moments(now)) is True
 
 
-def next_ids(session: Session, device_id: str, most: int, now: datetime) -> list[str]:
-    """Return the ids of the messages that this device gets next, `most` at most: by priority, due time, and age."""
+def _has_work_for_known() -> sa.ColumnElement[bool]:
+    is_known = usage.is_known_recipient()
+    return sa.or_(
+        _has_due(_OWN_QUEUE, routing.is_for_device(DEVICE_ID), is_known),
+        sa.exists().where(routing.sends_by(DEVICE_ID), _has_due(_queue_of_crm(), is_known)),
+    )
+
+
+_HAS_WORK_FOR_KNOWN = Query(bool, sa.select(_has_work_for_known()))
+
+
+def read_has_work_for_known(database: Database, device_id: str, month: str, now: datetime) -> bool:
+    """Return whether there is something for the device to a number it was handed messages for in the month."""
+    found = _HAS_WORK_FOR_KNOWN.read(database, device_id=device_id, month=month, now=now)
+    return found is True
+
+
+def next_ids(
+    session: Session,
+    device_id: str,
+    most: int,
+    now: datetime,
+    *,
+    largest: int | None = None,
+    month: str | None = None,
+) -> list[str]:
+    """Return the ids of the messages that this device gets next, `most` at most: by priority, due time, and age.
+
+    With `largest`, only messages of at most so many segments; with `month`, only messages to numbers that the device
+    was handed messages for in that month.
+    """
+    values: dict[str, object] = {
+        "device_id": device_id,
+        "most": most,
+        "now": now,
+        "largest": ANY_SIZE if largest is None else largest,
+    }
+    query = _NEXT_IN_QUEUE
+    if month is not None:
+        query, values["month"] = _NEXT_TO_KNOWN_IN_QUEUE, month
     candidates = [
         row
-        for queue in _DUE_QUEUES.all(session, device_id=device_id, now=now)
-        for row in _NEXT_IN_QUEUE.all(session, device_id=device_id, queue=queue, most=most, now=now)
+        for queue in DUE_QUEUES.all(session, device_id=device_id, now=now)
+        for row in query.all(session, queue=queue, **values)
     ]
     candidates.sort(key=_order)
     return [row.id for row in candidates[:most]]

@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session
 
 from ...clock import rfc3339, rfc3339_or_none
 from ...errors import NotFound
+from ...settings import Settings
 from ...store.models import Device, Dispatch, Message
-from . import capacity, protocols
+from . import capacity, limit_states, protocols
 from . import queue as device_queue
 
 _THERE = sa.select(Device).where(Device.removed_at.is_(None)).order_by(Device.id)
@@ -62,9 +63,9 @@ def is_online(device: Device, now: datetime, offline_seconds: int) -> bool:
 
 
 def shapes(
-    session: Session, rows: list[Device], now: datetime, offline_seconds: int
+    session: Session, rows: list[Device], settings: Settings, now: datetime
 ) -> list[dict[str, Any]]:
-    """Return the devices as REST shows them, with what waits for each and what each has in hand."""
+    """Return the devices as REST shows them, with what waits for each, what each has in hand, and its limits."""
     queued = _counts(
         session,
         sa.select(Message.lane, sa.func.count()).where(
@@ -85,15 +86,18 @@ def shapes(
             "device_id": row.id,
             "phone": row.phone,
             "enabled": row.enabled,
-            "online": is_online(row, now, offline_seconds),
+            "online": is_online(row, now, settings.device_offline_seconds),
             "last_seen_at": rfc3339_or_none(row.last_seen_at),
             "app_version": row.app_version,
             "queued_count": queued.get(f"d:{row.id}", 0),
             "in_flight_count": in_flight.get(row.id, 0),
             "unknown_report_count": row.unknown_report_count,
+            **limited,
             "created_at": rfc3339(row.created_at),
         }
-        for row in rows
+        for row, limited in zip(
+            rows, limit_states.shapes(session, rows, settings, now), strict=True
+        )
     ]
 
 

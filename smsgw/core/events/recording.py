@@ -28,6 +28,7 @@ TYPES = (
     "message.stuck",
     "device.online",
     "device.offline",
+    "device.limited",
     "opt_out.added",
     "opt_out.removed",
     "webhook.disabled",

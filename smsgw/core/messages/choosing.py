@@ -1,6 +1,6 @@
 """Chooses what a device is handed, and locks it: queued messages, and dispatches it has not confirmed.
 
-A rule on what may be handed out is a condition of the statements here, or a number of `capacity`, which `has_work` of
+A rule on what may be handed out is a condition of the statements here, or a number of `quotas`, which `has_work` of
 `handing_out` reads too.
 """
 
@@ -14,20 +14,30 @@ from sqlalchemy.orm import Session
 from ...settings import Settings
 from ...sms import statuses
 from ...store.models import Dispatch, Message
+from ...store.number_hashes import number_hash
 from ...store.queries import Query, written_out
-from ..devices import capacity
+from ..devices import capacity, monthly_recipients, quotas, usage
 from ..devices import queue as device_queue
 from ..devices.capacity import DEVICE_ID, moments
+from ..devices.quotas import Quota
 
 MOST_PER_ANSWER = 10
 
 
 class _Sized(Protocol):
-    """A row with the number of segments that its message takes."""
+    """A row with what limits count of its message: its segments, its number, and when it was handed out before."""
 
     @property
     def segments(self) -> int:
         """See `Message`."""
+
+    @property
+    def to_number(self) -> str | None:
+        """See `Message`."""
+
+    @property
+    def last_handed_out_at(self) -> datetime | None:
+        """See `Dispatch`."""
 
 
 S = TypeVar("S", bound=_Sized)
@@ -41,16 +51,26 @@ class Unconfirmed(NamedTuple):
     to_number: str | None
     content: str | None
     priority: int
+    last_handed_out_at: datetime
 
 
 class _Chosen(NamedTuple):
     id: str
     segments: int
+    to_number: str | None
+    last_handed_out_at: datetime | None = None
 
 
 _UNCONFIRMED = Query(
     Unconfirmed,
-    sa.select(Dispatch.id, Message.segments, Message.to_number, Message.content, Message.priority)
+    sa.select(
+        Dispatch.id,
+        Message.segments,
+        Message.to_number,
+        Message.content,
+        Message.priority,
+        Dispatch.last_handed_out_at,
+    )
     .join(Message, Message.id == Dispatch.message_id)
     .where(
         capacity.is_unconfirmed(DEVICE_ID),
@@ -66,7 +86,7 @@ _UNCONFIRMED = Query(
 )
 _LOCK_QUEUED = Query(
     _Chosen,
-    sa.select(Message.id, Message.segments)
+    sa.select(Message.id, Message.segments, Message.to_number)
     .where(
         Message.id.in_(sa.bindparam("wanted", expanding=True)),
         device_queue.MAY_BE_SENT,
@@ -78,42 +98,67 @@ _LOCK_QUEUED = Query(
 def choose_queued(
     session: Session, device_id: str, most: int, settings: Settings, now: datetime
 ) -> list[str]:
-    """Lock and return the ids of at most so many queued messages, as many as the device's capacity allows."""
-    left = capacity.left(session, device_id, settings, now)
-    places = min(most, left.places)
-    if places <= 0 or left.segments <= 0:
+    """Lock and return the ids of at most so many queued messages, as many as the device's quota allows."""
+    quota = _quota(session, device_id, settings, now)
+    places = min(most, quota.places)
+    if places <= 0 or not quota.has_room:
         return []
-    waiting = _lock_next(session, device_id, places, now)
-    return [row.id for row in _fitting(waiting, left.segments, settings)]
+    waiting = _lock_next(session, quota, places, now)
+    return [row.id for row in _fitting(session, waiting, quota)]
 
 
 def choose_unconfirmed(
     session: Session, device_id: str, settings: Settings, now: datetime
 ) -> list[Unconfirmed]:
-    """Lock and return the dispatches the device did not confirm within the lease, as many as the minute allows."""
+    """Lock and return the dispatches the device did not confirm within the lease, as many as its quota allows."""
     unconfirmed = _UNCONFIRMED.all(session, device_id=device_id, **moments(now))
     if not unconfirmed:
         return []
-    left = capacity.left(session, device_id, settings, now)
-    return _fitting(unconfirmed, left.segments, settings)
+    quota = _quota(session, device_id, settings, now)
+    return [] if quota.has_pause else _fitting(session, unconfirmed[: quota.tries], quota)
 
 
-def _lock_next(session: Session, device_id: str, most: int, now: datetime) -> list[_Chosen]:
+def _quota(session: Session, device_id: str, settings: Settings, now: datetime) -> Quota:
+    """Read what the device may be handed, and have its recipients noted from now on if they are limited."""
+    quota = quotas.read(session, device_id, settings, now)
+    if quota.recipients_left is not None and quota.counted_month != quota.month:
+        monthly_recipients.begin_month(session, device_id, now)
+        return quotas.read(session, device_id, settings, now)
+    if quota.recipients_left is None and quota.counted_month is not None:
+        monthly_recipients.end_count(session, device_id)
+    return quota
+
+
+def _lock_next(session: Session, quota: Quota, most: int, now: datetime) -> list[_Chosen]:
     """Lock the messages this device gets next. Those that another device is taking right now are left out."""
-    wanted = device_queue.next_ids(session, device_id, 2 * most, now)
+    wanted = device_queue.next_ids(
+        session,
+        quota.device_id,
+        2 * most,
+        now,
+        largest=quota.limits.largest_message,
+        month=quota.month if quota.takes_known_only else None,
+    )
     if not wanted:
         return []
     free = {row.id: row for row in _LOCK_QUEUED.all(session, wanted=wanted, now=now)}
     return [free[message_id] for message_id in wanted if message_id in free][:most]
 
 
-def _fitting(waiting: Sequence[S], left: int, settings: Settings) -> list[S]:
-    """Return the first rows that fit into the minute's segments, in order: a long message is never passed over."""
+def _fitting(session: Session, waiting: Sequence[S], quota: Quota) -> list[S]:
+    """Return the first rows that fit into the quota, in order: a long message is never passed over.
+
+    Those to another recipient than the month's are passed over once there is no room for one.
+    """
+    if quota.recipients_left is not None:
+        hashes = {number_hash(row.to_number or "") for row in waiting}
+        quota.known |= usage.known(session, quota.device_id, quota.month, hashes)
     chosen: list[S] = []
     for row in waiting:
-        has_whole_minute = not chosen and left == settings.segments_per_minute
-        if row.segments > left and not has_whole_minute:
+        if not quota.has_recipient(row.to_number):
+            continue
+        if not quota.has_segments(row.segments, row.last_handed_out_at):
             break
-        left -= row.segments
+        quota.take(row.to_number, row.segments, row.last_handed_out_at)
         chosen.append(row)
     return chosen

@@ -50,12 +50,21 @@ def expire_due(session: Session, now: datetime) -> int:
 
 def fail_opted_out(session: Session, messages: Sequence[Message], history: HistoryWriter) -> None:
     """Fail these queued messages, which must be locked: their number has opted out, and they never go out."""
+    fail_queued(session, messages, reasons.OPTED_OUT, reasons.PERMANENT, history)
+
+
+def fail_queued(
+    session: Session,
+    messages: Sequence[Message],
+    reason: str,
+    reason_class: str,
+    history: HistoryWriter,
+) -> None:
+    """Fail these queued messages, which must be locked."""
     for message in messages:
-        message.status = statuses.FAILED
-        message.reason = reasons.OPTED_OUT
-        message.reason_class = reasons.PERMANENT
-        message.updated_at = history.now
-        history.note(message, statuses.FAILED, reason=reasons.OPTED_OUT)
+        message.status, message.updated_at = statuses.FAILED, history.now
+        message.reason, message.reason_class = reason, reason_class
+        history.note(message, statuses.FAILED, reason=reason)
         history.announce("message.failed", message, [message.crm_id or ""])
     session.flush()
 

@@ -2,7 +2,7 @@
 
 Rules: protocols of the stock app. A dispatch that is not acknowledged is handed out again to the same device with the
 same id, because the phone sends a known id only once; one that is acknowledged never is. `choosing` says what the
-device is handed, `dispatching` writes it down; `capacity` has the limits, `protocols` the numbers of each app.
+device is handed, `dispatching` writes it down; `quotas` has the limits, `protocols` the numbers of each app.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,13 @@ from sqlalchemy.orm import Session
 from ...settings import Settings
 from ...store.db import Database
 from ...store.queries import Query
-from ..devices import capacity, locking
+from ..devices import capacity, locking, monthly_recipients, quotas
 from ..devices import queue as device_queue
 from ..devices.capacity import DEVICE_ID, moments
 from ..devices.locking import Locked
 from ..devices.logins import Login
-from . import choosing, dispatching
+from ..devices.quotas import Quota
+from . import choosing, dispatching, oversized
 from .choosing import MOST_PER_ANSWER
 from .history import HistoryWriter, writing_history
 
@@ -57,10 +58,10 @@ def has_work(database: Database, device_id: str, settings: Settings, now: dateti
     """Tell whether a poll of this device would be handed anything. Reads only, by index, however long the queue is."""
     if not device_queue.read_may_have_work(database, device_id, now):
         return False
-    left = capacity.read_left(database, device_id, settings, now)
-    if left.segments <= 0:
+    quota = quotas.read(database, device_id, settings, now)
+    if quota.has_pause:
         return False
-    return left.places > 0 or _has(database, _ANY_UNCONFIRMED, device_id, now)
+    return _has_new(database, quota, now) or _has(database, _ANY_UNCONFIRMED, device_id, now)
 
 
 def hand_out(
@@ -90,8 +91,11 @@ def hand_out_new(
     most: int = MOST_PER_ANSWER,
 ) -> list[Outgoing]:
     """Hand the device at most so many queued messages, as many as its capacity allows."""
+    oversized.fail(session, device, settings, history)
     chosen = choosing.choose_queued(session, device.id, most, settings, history.now)
     handed_out = dispatching.dispatch_new(session, chosen, device, settings, history)
+    numbers = [message.to_number for _, message in handed_out]
+    monthly_recipients.note_numbers(session, device, numbers, settings, history.now)
     return [_outgoing(dispatch_id, message) for dispatch_id, message in handed_out]
 
 
@@ -101,7 +105,19 @@ def _hand_out_again(
     """Hand out what was not confirmed within the lease, with the same ids."""
     chosen = choosing.choose_unconfirmed(session, device.id, settings, now)
     dispatching.lease_again(session, [row.id for row in chosen], device, settings, now)
+    monthly_recipients.note_numbers(
+        session, device, [row.to_number for row in chosen], settings, now
+    )
     return [_outgoing(row.id, row) for row in chosen]
+
+
+def _has_new(database: Database, quota: Quota, now: datetime) -> bool:
+    if not quota.has_room or not quota.takes_known_only:
+        return quota.has_room
+    # Until its recipients are noted, nobody knows which messages are to these.
+    if quota.counted_month != quota.month:
+        return True
+    return device_queue.read_has_work_for_known(database, quota.device_id, quota.month, now)
 
 
 def _has(database: Database, question: Query[bool], device_id: str, now: datetime) -> bool:

@@ -5,7 +5,7 @@ Messages that leave the queue are not noted: until the next count there is more 
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -17,8 +17,8 @@ from ...errors import Invalid, TooMany
 from ...settings import Settings
 from ...store.inserts import InsertNew
 from ...store.models import Message, QueueRoom
-from ...store.queries import Query
-from ...store.rows import AnyCrm
+from ...store.queries import Change, Query
+from ...store.rows import AnyCrm, MessageRow
 from ...store.tables import plain
 from ..devices import queue as device_queue
 
@@ -38,6 +38,11 @@ _TAKE = Query(
     )
     .values(room=_ROOMS.c.room - sa.bindparam("wanted", type_=sa.Integer))
     .returning(_ROOMS.c.room),
+)
+_TAKE_ANYWAY = Change(
+    sa.update(_ROOMS)
+    .where(_ROOMS.c.key == sa.bindparam("queue", type_=sa.String))
+    .values(room=_ROOMS.c.room - sa.bindparam("wanted", type_=sa.Integer))
 )
 
 DeviceIds = Collection[str | None]
@@ -81,6 +86,16 @@ def take_room(
     for queue in _queues(crm, settings, device_ids):
         if not _take(session, queue, now):
             _count(session, queue, now)
+
+
+def take_room_anyway(session: Session, messages: Sequence[MessageRow]) -> None:
+    """Take room for messages that come back into their queues, also in a full one: then it has less than none."""
+    counts = Counter(f"crm:{message.crm_id}" for message in messages)
+    counts.update((message.lane or "").replace("d:", "device:", 1) for message in messages)
+    # CRMs first, as everywhere.
+    _TAKE_ANYWAY.run_each(
+        session, [{"queue": key, "wanted": count} for key, count in sorted(counts.items())]
+    )
 
 
 def _limit_of(crm: AnyCrm, settings: Settings) -> int | None:

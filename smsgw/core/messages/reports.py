@@ -9,17 +9,19 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ...settings import Settings
 from ...sms import reasons, statuses
 from ...store.models import Device, Dispatch
 from ...store.queries import Change, RowUpdate
 from ...store.rows import DispatchRow, MessageRow
 from ...store.tables import plain
 from ..devices.locking import Locked
-from . import dispatches
+from . import dispatches, repeated_reports
 from .history import HistoryWriter
+from .outcomes import Outcomes
+from .repeated_reports import Words
 from .report_rules import ReportRule
 
-MAX_REASON = 500
 # How many reports on one dispatch are kept; of more, only those count that bring it further than it ever was.
 MOST_REPORTS = 500
 _LOG = logging.getLogger(__name__)
@@ -38,10 +40,6 @@ _REPORTED = RowUpdate(
 )
 # For so long after a failure an older request may still arrive late, which says once more what was said before.
 LATE_FOR = timedelta(minutes=5)
-
-# A word of the phone's and the reason it gave.
-_Words = tuple[str, str | None]
-
 
 _COUNT_UNKNOWN = Change(
     sa.update(plain(Device))
@@ -73,7 +71,7 @@ class _Reported:
     own: dict[str, DispatchRow]
     messages: dict[str, MessageRow]
     siblings: dict[str, list[DispatchRow]]
-    earlier: dict[str, list[_Words]]
+    earlier: dict[str, list[Words]]
 
     def of(self, dispatch: DispatchRow) -> tuple[MessageRow, list[DispatchRow]]:
         """Return the message of a dispatch, and all dispatches of it."""
@@ -85,12 +83,14 @@ def apply(
     device: Locked,
     batch: Sequence[Report],
     rule: ReportRule,
+    settings: Settings,
     history: HistoryWriter,
 ) -> None:
     """Apply a device's reports, in the order they came; the device's row must be locked.
 
     Each one acknowledges its dispatch, also one we do not understand. A repeat changes nothing and is not kept twice.
-    Reports about dispatches we do not know, or of another device, are counted at the device.
+    Reports about dispatches we do not know, or of another device, are counted at the device. Failures for a limit may
+    pause the device; what it has surely not sent is queued again.
     """
     if not batch:
         return
@@ -100,23 +100,30 @@ def apply(
     stored = _read(session, device, by_dispatch)
     _count_unknown(session, device, by_dispatch, stored)
     quiet_revision = device.quiet_revision if rule.heeds_quiet else None
-    fresh = _without_repeats(by_dispatch, _repeatable(stored, quiet_revision), stored.own)
+    repeatable = repeated_reports.repeatable(stored.earlier, stored.own, quiet_revision)
+    fresh = repeated_reports.without_repeats(by_dispatch, repeatable, stored.own)
     for dispatch in stored.own.values():
         dispatch.reported_revision = device.revision
-    settled, ended = _apply_fresh(fresh, stored, rule, history)
+    outcomes = Outcomes(session, stored.earlier, history)
+    settled, ended = _apply_fresh(fresh, stored, rule, outcomes, history)
     _REPORTED.run(session, (stored.own | ended).values())
     dispatches.SETTLED.run(session, settled.values())
+    outcomes.write(device, settings)
 
 
 def _read(session: Session, device: Locked, dispatch_ids: Collection[str]) -> _Reported:
     messages = dispatches.lock_messages(session, list(dispatch_ids))
     siblings = dispatches.of_messages(session, list(messages))
     own = _own(device, dispatch_ids, siblings)
-    return _Reported(own, messages, siblings, _earlier_words(session, own))
+    return _Reported(own, messages, siblings, repeated_reports.earlier_words(session, own))
 
 
 def _apply_fresh(
-    fresh: Sequence[Report], stored: _Reported, rule: ReportRule, history: HistoryWriter
+    fresh: Sequence[Report],
+    stored: _Reported,
+    rule: ReportRule,
+    outcomes: Outcomes,
+    history: HistoryWriter,
 ) -> tuple[dict[str, MessageRow], dict[str, DispatchRow]]:
     """Apply reports that are no repeats; return the messages that this changed and the dispatches that it ended."""
     settled: dict[str, MessageRow] = {}
@@ -128,7 +135,9 @@ def _apply_fresh(
             continue
         kept[dispatch.id] += 1
         message, siblings = stored.of(dispatch)
-        _apply_one(dispatch, message, report, rule, stored.earlier[dispatch.id], history)
+        earlier = stored.earlier[dispatch.id]
+        has_changed = _apply_one(dispatch, message, report, rule, earlier, history)
+        outcomes.note(dispatch, message, report.word, has_changed=has_changed)
         if dispatches.settle(message, siblings, history):
             settled[message.id] = message
         for one in dispatches.end_unconfirmed(message, siblings, history):
@@ -141,14 +150,16 @@ def _apply_one(
     message: MessageRow,
     report: Report,
     rule: ReportRule,
-    earlier: list[_Words],
+    earlier: list[Words],
     history: HistoryWriter,
-) -> None:
+) -> bool:
+    """Apply one report; return whether its dispatch has another status, or another reason, than before."""
     dispatch.acknowledged_at = dispatch.acknowledged_at or history.now
     if message.purged_at is not None:
         # Its history went with its text, so nobody knows whether this is a repeat.
-        return
-    _, reason = _said(report)
+        return False
+    said = repeated_reports.words_of(report)
+    _, reason = said
     history.note(
         message,
         report.status or report.word,
@@ -156,12 +167,12 @@ def _apply_one(
         reason=reason,
         reported=report.word,
     )
-    if report.status is None or (_said(report) in earlier and _may_be_late(dispatch, history)):
-        return
+    if report.status is None or (said in earlier and _may_be_late(dispatch, history)):
+        return False
     # A failure we only assumed is no word of the phone's: whatever it says now counts.
     current = statuses.DISPATCHED if dispatch.reason_class == "unconfirmed" else dispatch.status
     if not rule.may_move(current, report.status, reason):
-        return
+        return False
     if (current, report.status) == (statuses.SENDING, statuses.ACCEPTED):
         dispatch.retry_count += 1
     # The phone says the rest of this request in its order, so it is newer than this, whatever was said before.
@@ -172,6 +183,7 @@ def _apply_one(
     has_failed = report.status == statuses.FAILED
     dispatch.reason = reason if has_failed else None
     dispatch.reason_class = reasons.classify(reason or "") if has_failed else None
+    return True
 
 
 def _brings_further(dispatch: DispatchRow, report: Report) -> bool:
@@ -210,42 +222,3 @@ def _count_unknown(
     for row in (row for group in stored.siblings.values() for row in group if row.id in unknown):
         _LOG.warning("device %s reports on %s of device %s", device.id, row.id, row.device_id)
     _COUNT_UNKNOWN.run(session, device_id=device.id, count=sum(map(len, unknown.values())))
-
-
-def _earlier_words(session: Session, own: dict[str, DispatchRow]) -> dict[str, list[_Words]]:
-    """Return what the phone has said about each dispatch so far, in its order."""
-    found: dict[str, list[_Words]] = {key: [] for key in own}
-    if own:
-        for row in dispatches.reports_of(session, list(own)):
-            found[row.dispatch_id].append((row.reported, row.reason))
-    return found
-
-
-def _repeatable(stored: _Reported, quiet_revision: int | None) -> dict[str, list[_Words]]:
-    """Return what the phone may be repeating now: nothing that was answered before a poll without reports."""
-    if quiet_revision is None:
-        return stored.earlier
-    return {
-        key: said
-        for key, said in stored.earlier.items()
-        if stored.own[key].reported_revision > quiet_revision
-    }
-
-
-def _without_repeats(
-    by_dispatch: dict[str, list[Report]],
-    earlier: dict[str, list[_Words]],
-    own: dict[str, DispatchRow],
-) -> list[Report]:
-    """Return the reports that are no repeats, dispatch by dispatch."""
-    fresh: list[Report] = []
-    for dispatch_id in own:
-        reports = by_dispatch[dispatch_id]
-        said = [_said(report) for report in reports]
-        count = len(statuses.without_repeat(earlier.get(dispatch_id, []), said))
-        fresh.extend(reports[len(reports) - count :])
-    return fresh
-
-
-def _said(report: Report) -> _Words:
-    return report.word, report.reason[:MAX_REASON] if report.reason else None

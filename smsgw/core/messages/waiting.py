@@ -11,8 +11,11 @@ from ...settings import Settings
 from ...sms import statuses
 from ...sms.statuses import ACTIVE
 from ...store.models import Crm, Device, Dispatch, Message
-from ..devices import capacity, protocols, registry, routing, wording
+from ..devices import limit_states, protocols, quotas, registry, routing, wording
+from ..devices.limit_states import Hold
 
+# How many devices are asked for their limits.
+_MOST_LIMITED = 50
 _DISABLED = (
     "The CRM is disabled on the server; what it has queued waits until an operator enables it."
 )
@@ -27,7 +30,8 @@ def waiting_for(
 ) -> dict[str, Any] | None:
     """`{"hop", "since", "device_id", "text"}`, or `None` when nothing more is to come.
 
-    The hops are `schedule`, `device`, `confirmation`, `phone`, `radio`, `network` and `delivery_report`.
+    The hops are `schedule`, `device`, `limit`, `confirmation`, `phone`, `radio`, `network` and `delivery_report`; with
+    `limit` comes `until`.
     `dispatches` are all of the message's, oldest first.
     """
     if message.status == statuses.QUEUED:
@@ -61,9 +65,36 @@ def _queued(
     candidates = _candidates(session, crm, message)
     if not candidates:
         return _shape("device", due_at, message.device_id, _no_device(message))
+    limited = _limited(session, message, candidates, settings, now)
+    if limited is not None:
+        device, hold = limited
+        text = f"The device {_named(device, len(candidates))} {hold.text}; it gets more at {_time(hold.until)}."
+        return {**_shape("limit", due_at, device.id, text), "until": rfc3339(hold.until)}
     device = _likeliest(candidates)
     text = _why_not_yet(session, message, device, len(candidates), settings, now)
     return _shape("device", due_at, device.id, text)
+
+
+def _limited(
+    session: Session,
+    message: Message,
+    candidates: Sequence[Device],
+    settings: Settings,
+    now: datetime,
+) -> tuple[Device, Hold] | None:
+    """The device that may have it first, and when, where limits keep it from all that are online."""
+    online = [
+        device
+        for device in candidates
+        if device.enabled and registry.is_online(device, now, settings.device_offline_seconds)
+    ]
+    found = []
+    for device in online[:_MOST_LIMITED]:
+        hold = limit_states.find_hold(session, device, settings, now, message)
+        if hold is None:
+            return None
+        found.append((device, hold))
+    return min(found, key=lambda pair: pair[1].until, default=None)
 
 
 def _is_tried_again(dispatch: Dispatch) -> bool:
@@ -117,33 +148,34 @@ def _why_not_yet(
     settings: Settings,
     now: datetime,
 ) -> str:
-    name = device.id if count == 1 else f"{device.id}, the likeliest of {count} devices,"
+    name = _named(device, count)
     if not device.enabled:
         return f"The device {name} is disabled on the server."
     if device.last_seen_at is None:
         return f"The device {name} {wording.of(device).never}."
     if not registry.is_online(device, now, settings.device_offline_seconds):
         return f"The device {name} has been silent since {_time(device.last_seen_at)}."
-    return _limit(session, message, device, settings, now) or (
+    return _full(session, device, settings, now) or (
         f"The device {name} gets it {wording.how_it_gets_more(device)}; "
         f"it {wording.of(device).came} last at {_time(device.last_seen_at)}."
     )
 
 
-def _limit(
-    session: Session, message: Message, device: Device, settings: Settings, now: datetime
-) -> str | None:
-    left = capacity.left(session, device.id, settings, now)
-    if left.places <= 0:
+def _named(device: Device, count: int) -> str:
+    return device.id if count == 1 else f"{device.id}, the likeliest of {count} devices,"
+
+
+def _full(session: Session, device: Device, settings: Settings, now: datetime) -> str | None:
+    quota = quotas.read(session, device.id, settings, now)
+    if quota.tries is not None and quota.places <= 0:
         return (
-            f"The device {device.id} has {left.in_hand} messages in hand that it has not sent yet; "
-            f"it gets no more than {settings.in_flight_per_device} at a time."
+            f"The device {device.id} was paused after a failure ({device.pause_reason}) and has one message in hand to "
+            "try again; it gets more once that is sent."
         )
-    most = settings.segments_per_minute
-    if left.segments < min(message.segments, most):
+    if quota.places <= 0:
         return (
-            f"The device {device.id} was given most of its {most} segments of this minute; "
-            f"the {message.segments} of this message go in the next."
+            f"The device {device.id} has {quota.in_hand} messages in hand that it has not sent yet; "
+            f"it gets no more than {settings.in_flight_per_device} at a time."
         )
     return None
 

@@ -11,7 +11,7 @@ from ... import program
 from ...settings import Settings
 from ...store.models import Crm, Device
 from ..accounts import crms
-from ..devices import capacity, protocols, registry, wording
+from ..devices import capacity, limit_states, limits, pauses, protocols, registry, wording
 from ..devices.capacity import Load
 from . import spans
 from .health import Finding
@@ -40,6 +40,7 @@ def _devices(session: Session, settings: Settings, now: datetime) -> Iterator[Fi
         yield _presence(device, device.id in stopped, settings, now)
         if device.id in loads:
             yield from _in_hand(device, loads[device.id], settings, now)
+        yield from _limited(session, device, settings, now)
         if _has_old_app(device):
             yield Finding(
                 f"device {device.id}",
@@ -68,6 +69,33 @@ def _in_hand(device: Device, load: Load, settings: Settings, now: datetime) -> I
         text = (
             f"has had {load.idle_count} of its {load.in_hand} messages in hand for more than {hours} hours "
             "and has not tried to send them"
+        )
+        yield Finding(check, "warning", text, advice)
+
+
+def _limited(
+    session: Session, device: Device, settings: Settings, now: datetime
+) -> Iterator[Finding]:
+    """A pause after failures, or a limit that keeps messages from a phone for longer than a minute."""
+    check = f"device {device.id}"
+    if device.pause_count:
+        if pauses.is_paused(device.paused_until, now):
+            text = f"is paused until {device.paused_until:%Y-%m-%d %H:%M} UTC"
+        else:
+            text = "was paused and is given one message at a time until one is sent"
+        advice = (
+            "look at the phone: does Android ask whether the app may send more SMS, has its SIM credit? Lower its "
+            f"limits ({program.line(f'device limit {device.id}')}), then {program.line(f'device resume {device.id}')}"
+        )
+        yield Finding(
+            check, "wrong", f"{text}: a message failed with {device.pause_reason!r}", advice
+        )
+        return
+    hold = limit_states.find_hold(session, device, settings, now)
+    if hold is not None and hold.until > now + limits.WINDOWS["segments_per_minute"]:
+        text = f"{hold.text}, and gets more at {hold.until:%Y-%m-%d %H:%M} UTC"
+        advice = (
+            f"wait, route another phone to its CRMs, or {program.line(f'device limit {device.id}')}"
         )
         yield Finding(check, "warning", text, advice)
 

@@ -7,10 +7,10 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ...settings import Settings
-from ...store.models import Delivery, Dispatch, Message, WebhookEndpoint
+from ...store.models import Delivery, Device, Dispatch, Message, WebhookEndpoint
 from ...store.queries import written_out
 from ...store.tables import plain
-from ..devices import capacity, protocols
+from ..devices import capacity, pauses, protocols
 from ..devices import queue as device_queue
 from ..webhooks.retries import LONGEST_PAUSE, longest_delay
 
@@ -69,6 +69,10 @@ def _changes(settings: Settings, now: datetime) -> list[_Change]:
         (
             WebhookEndpoint.paused_until > pause_ends,
             sa.update(plain(WebhookEndpoint)).values({WebhookEndpoint.paused_until: pause_ends}),
+        ),
+        (
+            Device.paused_until > now + pauses.LONGEST_PAUSE,
+            sa.update(plain(Device)).values({Device.paused_until: now}),
         ),
     ]
 

@@ -1,5 +1,6 @@
 """Reads counts and ages for a scrape of the metrics, each from an index alone or a small table."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ...settings import Settings
 from ...sms import statuses
 from ...store.models import (
     Delivery,
@@ -17,7 +19,7 @@ from ...store.models import (
     WebhookEndpoint,
     WorkerHeartbeat,
 )
-from ..devices import capacity
+from ..devices import capacity, limit_states, limits, pauses, registry
 from ..devices import queue as device_queue
 from ..webhooks.delivery_statuses import IS_PENDING
 
@@ -43,12 +45,24 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Limited:
+    """One device with one of its limits: `name` is one of `limits.NAMES`."""
+
+    device_id: str
+    name: str
+    limit: int
+    used: int
+
+
+@dataclass(frozen=True)
 class Figures:
     """All figures at one moment. `worker_silent_seconds` is `None` when no worker was seen."""
 
     messages: dict[tuple[str, str], int]
     queues: list[WaitingQueue]
     devices: list[Seen]
+    limits: list[Limited]
+    paused_seconds: dict[str, float]
     stuck_count: int
     pending_deliveries: int
     overdue_deliveries: int
@@ -57,13 +71,18 @@ class Figures:
     worker_silent_seconds: float | None
 
 
-def read(session: Session, now: datetime) -> Figures:
+def read(session: Session, settings: Settings, now: datetime) -> Figures:
     """Return the figures as they are now."""
+    devices = registry.everyone(session)
     pending, overdue = _deliveries(session, now)
     return Figures(
         messages=_messages(session),
         queues=_queues(session, now),
         devices=_devices(session, now),
+        limits=list(_limits(session, devices, settings, now)),
+        paused_seconds={
+            device.id: pauses.seconds_left(device.paused_until, now) for device in devices
+        },
         stuck_count=_count(session, capacity.is_active(), Dispatch.stuck_at.is_not(None)),
         pending_deliveries=pending,
         overdue_deliveries=overdue,
@@ -123,6 +142,19 @@ def _devices(session: Session, now: datetime) -> list[Seen]:
         Seen(device_id, _age(seen_at, now), in_flight.get(device_id, 0), *counts)
         for device_id, seen_at, *counts in rows
     ]
+
+
+def _limits(
+    session: Session, devices: list[Device], settings: Settings, now: datetime
+) -> Iterator[Limited]:
+    for device, used in zip(
+        devices, limit_states.used(session, devices, settings, now), strict=True
+    ):
+        counts = limits.of(device, settings)
+        for name, count in used.items():
+            limit = counts.find(name)
+            if limit is not None and count is not None:
+                yield Limited(device.id, name, limit, count)
 
 
 def _deliveries(session: Session, now: datetime) -> tuple[int, int]:

@@ -87,7 +87,7 @@ def _shape(
         total[status] += count
         if device_id is not None:
             per_device[device_id][status] += count
-    shapes = registry.shapes(session, rows, now, settings.device_offline_seconds)
+    shapes = registry.shapes(session, rows, settings, now)
     return {
         "since": rfc3339(since),
         "messages": total,

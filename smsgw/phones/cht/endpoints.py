@@ -134,7 +134,7 @@ def _exchange(
         with writing_history(session, clock.now()) as history:
             receiving.receive(session, device, settings.default_region, received, history)
             quarantine.keep(session, device.id, unreadable, history.now)
-            reports.apply(session, device, updates, rule, history)
+            reports.apply(session, device, updates, rule, settings, history)
             outgoing: list[Outgoing] = []
             # A poll from before the device was set up may come from another phone, or from one that has lost its data.
             if login.revision >= device.setup_revision:

@@ -72,7 +72,9 @@ class GatewayChannel:
 
     def _delivery_status(self, _identifier: str, payload: dict[str, Any]) -> Answer:
         with self._services.database.transaction() as session:
-            translation.take_status(session, self._socket.login, payload, clock.now())
+            translation.take_status(
+                session, self._services.settings, self._socket.login, payload, clock.now()
+            )
         self._socket.ask_again_at = 0.0
         return []
 

@@ -131,7 +131,7 @@ def sms_status() -> Response:
     rate = _count(REPORTED, this_device().device_id, now)
     payload = _body()
     with services().database.transaction() as session:
-        translation.take_status(session, this_device(), payload, now)
+        translation.take_status(session, services().settings, this_device(), payload, now)
     return rates.add_headers(answers.answer({"success": True, "message": "Status updated"}), rate)
 
 

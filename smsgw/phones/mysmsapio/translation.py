@@ -78,7 +78,9 @@ def keep_unreadable(
     quarantine.keep(session, login.device_id, [batches.unreadable(payload, reason)], now)
 
 
-def take_status(session: Session, login: Login, payload: dict[str, Any], now: datetime) -> None:
+def take_status(
+    session: Session, settings: Settings, login: Login, payload: dict[str, Any], now: datetime
+) -> None:
     """Apply the app's report about a dispatch: `Invalid` for unknown words, `NotFound` for unknown ids."""
     word = payload.get("status")
     word = word.strip().lower() if isinstance(word, str) else None
@@ -93,7 +95,7 @@ def take_status(session: Session, login: Login, payload: dict[str, Any], now: da
     reason = storable(reason) if isinstance(reason, str) and reason else None
     report = Report(dispatch.id, word, STATUS[word], reason)
     with writing_history(session, now) as history:
-        reports.apply(session, device, [report], report_rules.NEVER_BACK, history)
+        reports.apply(session, device, [report], report_rules.NEVER_BACK, settings, history)
 
 
 def _sms_fault(payload: dict[str, Any]) -> str | None:

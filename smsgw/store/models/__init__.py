@@ -1,7 +1,7 @@
 """Registers all tables when imported; one file per noun."""
 
 from .callers import Crm, CrmDevice, Operator
-from .devices import Device, QuarantinedItem
+from .devices import Device, DeviceRecipient, QuarantinedItem
 from .events import Event, FeedBase
 from .imports import Import
 from .limits import Pairing, QueueRoom, RateLimit
@@ -17,6 +17,7 @@ __all__ = [
     "CrmDevice",
     "Delivery",
     "Device",
+    "DeviceRecipient",
     "Dispatch",
     "Event",
     "FeedBase",

@@ -21,6 +21,10 @@ class Device(Table):
     `quarantine_dropped_count` counts the items that made room in the quarantine for newer ones.
     `owner_crm_id` is the CRM that registered it and uses it alone; `None` for the operators' devices. One that
     registered itself without a key is not `approved` until an operator says so, and is refused until then.
+    `segments_per_…` and `recipients_per_month` are its own limits, `None` for the settings'. `counted_month`: the month
+    of which all recipients are in `device_recipients`. After a failure for a limit the device gets nothing until
+    `paused_until` and then one message at a time; `pause_count` is how many pauses have followed each other, 0 while
+    it gets what it may. `failed_in_a_row` counts failures without a reason since its last success.
     """
 
     __tablename__ = "devices"
@@ -44,6 +48,26 @@ class Device(Table):
     quarantine_dropped_count: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime]
     removed_at: Mapped[datetime | None]
+    segments_per_minute: Mapped[int | None]
+    segments_per_hour: Mapped[int | None]
+    segments_per_day: Mapped[int | None]
+    recipients_per_month: Mapped[int | None]
+    counted_month: Mapped[str | None]
+    paused_until: Mapped[datetime | None]
+    pause_count: Mapped[int] = mapped_column(sa.SmallInteger, default=0, server_default="0")
+    pause_reason: Mapped[str | None]
+    failed_in_a_row: Mapped[int] = mapped_column(sa.SmallInteger, default=0, server_default="0")
+
+
+class DeviceRecipient(Table):
+    """A number that a device was handed a message for in this month (`2026-03`), as a hash: a number may be removed."""
+
+    __tablename__ = "device_recipients"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    device_id: Mapped[str] = mapped_column(sa.ForeignKey("devices.id"), primary_key=True)
+    month: Mapped[str] = mapped_column(primary_key=True)
+    recipient: Mapped[str] = mapped_column(primary_key=True)
 
 
 class QuarantinedItem(Table):

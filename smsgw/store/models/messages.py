@@ -124,7 +124,13 @@ class Dispatch(Table):
             sqlite_where=_IS_ACTIVE,
             postgresql_where=_IS_ACTIVE,
         ),
-        sa.Index("ix_dispatches_device_id_last_handed_out_at", "device_id", "last_handed_out_at"),
+        # With the segments, so that limits are counted from the index alone.
+        sa.Index(
+            "ix_dispatches_device_id_last_handed_out_at",
+            "device_id",
+            "last_handed_out_at",
+            "segments",
+        ),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

@@ -12,6 +12,20 @@ DEVICE: dict[str, Any] = {
     "queued_count": 0,
     "in_flight_count": 1,
     "unknown_report_count": 0,
+    "limits": {
+        "segments_per_minute": None,
+        "segments_per_hour": 100,
+        "segments_per_day": None,
+        "recipients_per_month": None,
+    },
+    "usage": {
+        "segments_per_minute": {"limit": 24, "used": 1},
+        "segments_per_hour": {"limit": 100, "used": 17},
+        "segments_per_day": {"limit": None, "used": None},
+        "recipients_per_month": {"limit": None, "used": None},
+    },
+    "limited_until": None,
+    "limited_reason": None,
     "created_at": "2026-02-01T09:00:00.000Z",
 }
 OWN_DEVICE: dict[str, Any] = {**DEVICE, "crm_id": None, "crm": None, "approved": True}

@@ -41,6 +41,11 @@ EVENT_DATA: dict[str, dict[str, Any]] = {
     "message.stuck": STUCK,
     "device.online": DEVICE,
     "device.offline": {**DEVICE, "online": False},
+    "device.limited": {
+        **DEVICE,
+        "limited_until": "2026-03-01T12:10:00.000Z",
+        "limited_reason": "is paused, because a message failed with 'unknown; resultCode=5'",
+    },
     "opt_out.added": OPT_OUT,
     "opt_out.removed": {**OPT_OUT, "message_id": "msg_019c0b61d2c37e4f8a9b0c1d2e3f4a5b"},
     "webhook.disabled": {**WEBHOOK, "enabled": False, "disabled_reason": "disabled by hand"},

@@ -1,0 +1,124 @@
+"""Shows how much of its limits each device has used, and until when they, or a pause, keep messages from it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy.orm import Session
+
+from ...clock import rfc3339_or_none
+from ...settings import Settings
+from ...store.models import Device, Message
+from . import limits, monthly_recipients, pauses, usage
+from .limits import NAMES, RECIPIENTS, WINDOWS, Limits
+
+_SPANS = {
+    "segments_per_minute": "60 seconds",
+    "segments_per_hour": "60 minutes",
+    "segments_per_day": "24 hours",
+}
+# What a device has used of each limit; `None` where there is none.
+_Used = Mapping[str, int | None]
+
+
+class Hold(NamedTuple):
+    """Until when a device gets no message, and why: words that follow its name."""
+
+    until: datetime
+    text: str
+
+
+def shapes(
+    session: Session, rows: Sequence[Device], settings: Settings, now: datetime
+) -> list[dict[str, Any]]:
+    """`limits`, `usage`, `limited_until` and `limited_reason` of each device, as REST shows them."""
+    return [
+        _shape(session, row, settings, counted, now)
+        for row, counted in zip(rows, used(session, rows, settings, now), strict=True)
+    ]
+
+
+def find_hold(
+    session: Session,
+    device: Device,
+    settings: Settings,
+    now: datetime,
+    message: Message | None = None,
+) -> Hold | None:
+    """The last thing to end of those that keep this message from the device, or any message; `None` if none does."""
+    (counted,) = used(session, [device], settings, now)
+    return _last(_holds(session, device, settings, counted, now, message))
+
+
+def used(
+    session: Session, rows: Sequence[Device], settings: Settings, now: datetime
+) -> list[dict[str, int | None]]:
+    """What each device has used of each of its limits, by name; `None` where there is no limit."""
+    found: dict[str, dict[str, int | None]] = {row.id: dict.fromkeys(NAMES) for row in rows}
+    for name, window in WINDOWS.items():
+        limited = [row.id for row in rows if limits.of(row, settings).find(name) is not None]
+        sums = usage.segments_of(session, limited, window, now)
+        for device_id in limited:
+            found[device_id][name] = sums.get(device_id, 0)
+    for row in rows:
+        if limits.of(row, settings).recipients_per_month is not None:
+            found[row.id][RECIPIENTS] = usage.recipients(session, row.id, row.counted_month, now)
+    return [found[row.id] for row in rows]
+
+
+def _shape(
+    session: Session, device: Device, settings: Settings, counted: _Used, now: datetime
+) -> dict[str, Any]:
+    counts = limits.of(device, settings)
+    hold = _last(_holds(session, device, settings, counted, now))
+    return {
+        "limits": limits.own(device),
+        "usage": {name: {"limit": counts.find(name), "used": counted[name]} for name in NAMES},
+        "limited_until": rfc3339_or_none(hold and hold.until),
+        "limited_reason": hold and hold.text,
+    }
+
+
+def _holds(
+    session: Session,
+    device: Device,
+    settings: Settings,
+    counted: _Used,
+    now: datetime,
+    message: Message | None = None,
+) -> Iterator[Hold]:
+    if pauses.is_paused(device.paused_until, now) and device.paused_until is not None:
+        text = f"is paused, because a message failed with {device.pause_reason or 'a limit'!r}"
+        yield Hold(device.paused_until, text)
+    counts = limits.of(device, settings)
+    yield from _full_windows(session, device, counts, counted, now, message)
+    most, count = counts.recipients_per_month, counted[RECIPIENTS]
+    if most is None or count is None or count < most:
+        return
+    if message is None or not monthly_recipients.is_known(session, device, message.to_number, now):
+        _, ends_at = limits.bounds_of(limits.month_of(now))
+        text = f"has used {count:,} of {most:,} recipients this month"
+        yield Hold(ends_at, text)
+
+
+def _full_windows(
+    session: Session,
+    device: Device,
+    counts: Limits,
+    counted: _Used,
+    now: datetime,
+    message: Message | None,
+) -> Iterator[Hold]:
+    for name, window in WINDOWS.items():
+        most, count = counts.find(name), counted[name]
+        if most is None or count is None:
+            continue
+        wanted = 1 if message is None else min(message.segments, most)
+        if count + wanted > most:
+            until = usage.free_at(session, device.id, window, count + wanted - most, now)
+            text = f"has used {count:,} of {most:,} segments in the last {_SPANS[name]}"
+            yield Hold(until, text)
+
+
+def _last(holds: Iterator[Hold]) -> Hold | None:
+    return max(holds, default=None)

@@ -1,0 +1,154 @@
+"""Counts what a device was handed of its limits: segments in a window, recipients in a calendar month.
+
+Everything that was handed out counts, once, when it was handed out last, whatever came of it: only the phone knows
+what it has sent. The recipients of a month are counted from the dispatches until `monthly_recipients` has noted them.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...errors import NotFound
+from ...store.db import Database
+from ...store.models import DeviceRecipient, Dispatch, Message
+from ...store.number_hashes import NumberHash
+from ...store.queries import Query
+from . import limits
+from .capacity import DEVICE_ID, moment
+
+R = TypeVar("R")
+# A transaction, or the database for those who ask in none.
+Source = Session | Database
+
+_MONTH: sa.BindParameter[str] = sa.bindparam("month", type_=sa.String)
+_OF_MONTH = (DeviceRecipient.device_id == DEVICE_ID, DeviceRecipient.month == _MONTH)
+_NOTED = Query(int, sa.select(sa.func.count()).select_from(DeviceRecipient).where(*_OF_MONTH))
+_KNOWN = Query(
+    str,
+    sa.select(DeviceRecipient.recipient).where(
+        *_OF_MONTH, DeviceRecipient.recipient.in_(sa.bindparam("hashes", expanding=True))
+    ),
+)
+
+
+class _HandedOut(NamedTuple):
+    at: datetime
+    segments: int
+
+
+def _is_in(began_at: str, ends_at: str) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        Dispatch.device_id == DEVICE_ID,
+        Dispatch.last_handed_out_at > moment(began_at),
+        # What lies in the future was written before the clock was set back, or by a server whose clock is ahead.
+        Dispatch.last_handed_out_at <= moment(ends_at),
+    )
+
+
+def segments_in(began_at: str, ends_at: str) -> sa.Select[int]:
+    """How many segments the device was handed between these two moments, which the statement wants."""
+    total = sa.func.coalesce(sa.func.sum(Dispatch.segments), 0).label("segments")
+    return sa.select(total).where(_is_in(began_at, ends_at))
+
+
+_SEGMENTS = Query(int, segments_in("began_at", "ends_at"))
+_OLDEST = Query(
+    _HandedOut,
+    sa.select(Dispatch.last_handed_out_at.label("at"), Dispatch.segments)
+    .where(_is_in("began_at", "ends_at"))
+    .order_by(Dispatch.last_handed_out_at)
+    .limit(sa.bindparam("most", type_=sa.Integer)),
+)
+
+
+def recipients_in(device_id: sa.ColumnElement[str]) -> sa.Select[str]:
+    """The hashes of the numbers that the device was handed messages for between `began_at` and `ends_at`."""
+    return (
+        sa.select(NumberHash(Message.to_number).label("recipient"))
+        .select_from(Dispatch)
+        .join(Message, Message.id == Dispatch.message_id)
+        .where(
+            Dispatch.device_id == device_id,
+            Dispatch.last_handed_out_at >= moment("began_at"),
+            Dispatch.last_handed_out_at < moment("ends_at"),
+            Message.to_number.is_not(None),
+        )
+        .distinct()
+    )
+
+
+_HANDED_OUT = Query(
+    int,
+    sa.select(sa.func.count()).select_from(recipients_in(DEVICE_ID).subquery()),
+)
+
+
+def is_known_recipient() -> sa.ColumnElement[bool]:
+    """A condition on `Message`: its number is noted for the device and the `month`."""
+    return sa.exists().where(*_OF_MONTH, DeviceRecipient.recipient == NumberHash(Message.to_number))
+
+
+def segments(source: Source, device_id: str, window: timedelta, now: datetime) -> int:
+    """How many segments the device was handed in the window that ends now."""
+    return ask(source, _SEGMENTS, **_bounds(device_id, window, now))
+
+
+def segments_of(
+    session: Session, device_ids: Sequence[str], window: timedelta, now: datetime
+) -> dict[str, int]:
+    """The same of each of these devices that was handed anything."""
+    rows = session.execute(
+        sa.select(Dispatch.device_id, sa.func.sum(Dispatch.segments))
+        .where(
+            Dispatch.device_id.in_(device_ids),
+            Dispatch.last_handed_out_at > now - window,
+            Dispatch.last_handed_out_at <= now + window,
+        )
+        .group_by(Dispatch.device_id)
+    )
+    return {device_id: int(count) for device_id, count in rows}
+
+
+def recipients(source: Source, device_id: str, counted_month: str | None, now: datetime) -> int:
+    """How many numbers the device was handed messages for in this month; `counted_month` is what its row says."""
+    month = limits.month_of(now)
+    if counted_month == month:
+        return ask(source, _NOTED, device_id=device_id, month=month)
+    began_at, ends_at = limits.bounds_of(month)
+    return ask(source, _HANDED_OUT, device_id=device_id, began_at=began_at, ends_at=ends_at)
+
+
+def known(session: Session, device_id: str, month: str, hashes: set[str]) -> set[str]:
+    """Those of the hashes that are noted for the device and the month."""
+    if not hashes:
+        return set()
+    return set(_KNOWN.all(session, device_id=device_id, month=month, hashes=sorted(hashes)))
+
+
+def free_at(
+    session: Session, device_id: str, window: timedelta, wanted: int, now: datetime
+) -> datetime:
+    """When so many segments of those that are in the window now will have left it."""
+    rows = _OLDEST.all(session, most=wanted, **_bounds(device_id, window, now))
+    for row in rows:
+        wanted -= row.segments
+        if wanted <= 0:
+            return row.at + window
+    return rows[-1].at + window if rows else now
+
+
+def ask(source: Source, query: Query[R], **values: object) -> R:
+    """The only row of the query, as a transaction sees it, or as it is committed at this moment."""
+    if not isinstance(source, Database):
+        return query.one(source, **values)
+    row = query.read(source, **values)
+    if row is None:
+        raise NotFound("no such device")
+    return row
+
+
+def _bounds(device_id: str, window: timedelta, now: datetime) -> dict[str, object]:
+    return {"device_id": device_id, "began_at": now - window, "ends_at": now + window}

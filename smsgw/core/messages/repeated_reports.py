@@ -1,0 +1,70 @@
+"""Tells which reports of a phone are new: a phone that got no answer says once more what it said before."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from sqlalchemy.orm import Session
+
+from ...sms import statuses
+from ...store.rows import DispatchRow
+from . import dispatches
+
+MAX_REASON = 500
+
+# A word of the phone's and the reason it gave.
+Words = tuple[str, str | None]
+
+
+class _Said(Protocol):
+    """A report, as far as the phone's words go."""
+
+    @property
+    def word(self) -> str:
+        """The phone's own word."""
+
+    @property
+    def reason(self) -> str | None:
+        """The reason it gave."""
+
+
+S = TypeVar("S", bound=_Said)
+
+
+def earlier_words(session: Session, own: dict[str, DispatchRow]) -> dict[str, list[Words]]:
+    """What the phone has said about each dispatch so far, in its order."""
+    found: dict[str, list[Words]] = {key: [] for key in own}
+    if own:
+        for row in dispatches.reports_of(session, list(own)):
+            found[row.dispatch_id].append((row.reported, row.reason))
+    return found
+
+
+def repeatable(
+    earlier: dict[str, list[Words]], own: dict[str, DispatchRow], quiet_revision: int | None
+) -> dict[str, list[Words]]:
+    """What of it the phone may be repeating now: not what was answered before a poll without reports was let in."""
+    if quiet_revision is None:
+        return earlier
+    return {
+        key: said for key, said in earlier.items() if own[key].reported_revision > quiet_revision
+    }
+
+
+def without_repeats(
+    by_dispatch: Mapping[str, Sequence[S]],
+    earlier: Mapping[str, list[Words]],
+    own: Mapping[str, DispatchRow],
+) -> list[S]:
+    """The reports that are no repeats, dispatch by dispatch."""
+    fresh: list[S] = []
+    for dispatch_id in own:
+        reports = by_dispatch[dispatch_id]
+        said = [words_of(report) for report in reports]
+        count = len(statuses.without_repeat(earlier.get(dispatch_id, []), said))
+        fresh.extend(reports[len(reports) - count :])
+    return fresh
+
+
+def words_of(report: _Said) -> Words:
+    """The words of a report as they are kept."""
+    return report.word, report.reason[:MAX_REASON] if report.reason else None
