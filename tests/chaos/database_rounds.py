@@ -46,7 +46,7 @@ def postgresql_killed(world: World) -> None:
     """`kill -9` of PostgreSQL, and another start."""
     node = _postgresql(world).primary
     node.kill()
-    node.start()
+    node.revive()
 
 
 def postgresql_disk_full(world: World) -> None:

@@ -78,7 +78,9 @@ class Node:
             return True
         pid_file = self.data / "postmaster.pid"
         if not pid_file.exists() or not psutil.pid_exists(int(pid_file.read_text().split()[0])):
-            self.start()
+            # What is left of the one that was killed may be in its way for a moment.
+            with suppress(subprocess.CalledProcessError):
+                self.start()
         return False
 
 
