@@ -179,6 +179,18 @@ def limit(name: str, queue: int | None, requests: int | None, loop_guard: int | 
     output.one(answer)
 
 
+@output.command(crm, "sticky")
+@_NAME
+@click.argument("state", type=click.Choice(["on", "off"]))
+def sticky(name: str, state: str) -> None:
+    """Send to each number with the phone that last talked with it, as long as that phone is online."""
+    with opened() as context, context.database.transaction() as session:
+        found = crms.get(session, name)
+        crms.update(session, found, {"sticky_sender": state == "on"}, clock.now())
+        (answer,) = crms.shapes(session, [found])
+    output.one(answer)
+
+
 @output.command(operator, "add")
 @_NAME
 def add_operator(name: str) -> None:

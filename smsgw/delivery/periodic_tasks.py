@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from ..core.devices import monthly_recipients, presence
-from ..core.messages import endings, unconfirmed
+from ..core.messages import endings, sticky_senders, unconfirmed
 from ..core.operations import clock_changes, housekeeping
 from ..settings import Settings
 from ..store.db import Database, Session
@@ -83,6 +83,12 @@ def _tasks(settings: Settings, worker_id: str) -> tuple[PeriodicTask, ...]:
     def announce_changes(session: Session, now: datetime) -> int:
         return presence.announce_changes(session, settings, now)
 
+    def open_sticky(session: Session, now: datetime) -> int:
+        return sticky_senders.open_again(session, settings, now)
+
+    def has_closed_lanes(session: Session, now: datetime) -> bool:
+        return sticky_senders.has_closed_lanes(session, settings, now)
+
     def purge(session: Session, now: datetime) -> int:
         return housekeeping.purge(session, settings, now)
 
@@ -98,6 +104,7 @@ def _tasks(settings: Settings, worker_id: str) -> tuple[PeriodicTask, ...]:
         PeriodicTask("give up unconfirmed messages", 1, unconfirmed.give_up),
         PeriodicTask("announce which devices come and go", 1, announce_changes, has_changes),
         PeriodicTask("bring forward what a clock put off", 5, bring_forward, has_put_off),
+        PeriodicTask("open what is kept for absent devices", 1, open_sticky, has_closed_lanes),
         PeriodicTask("mark stuck messages", 30, housekeeping.mark_stuck),
         PeriodicTask("remove what is too old", 600, purge),
         PeriodicTask("forget recipients of past months", 600, monthly_recipients.forget),

@@ -33,10 +33,9 @@ def queue_unasked(api: Api, number: str = NUMBER) -> str:
     with api.world.database.transaction() as session:
         session.execute(sa.delete(OptOut))
         crm = crms.get(session, api.world.crm_id)
-        (row,) = queueing.queue(
-            session, crm, api.world.settings, [Draft(to=number, content="late")], clock.now()
-        )
-    return row.id
+        draft = Draft(to=number, content="late")
+        taken = queueing.take_one(session, crm, api.world.settings, draft, clock.now())
+    return taken.message.id
 
 
 def events_of(api: Api, *kinds: str) -> list[dict[str, Any]]:

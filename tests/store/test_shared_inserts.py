@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,7 +15,7 @@ import sqlalchemy as sa
 from smsgw.store.db import Database
 from smsgw.store.inserts import Insert
 from smsgw.store.models import Operator
-from smsgw.store.shared_inserts import SharedInserts
+from smsgw.store.shared_inserts import Check, SharedInserts
 
 from ..conftest import NOW
 
@@ -73,6 +74,20 @@ class Writers:
     def start(self, key: int, text: str | None = "hello", answers: int | None = None) -> Future:
         batch = self._insert.batch([Note(key, text, answers)])
         return self._pool.submit(self._shared_inserts.insert, [batch])
+
+    def start_checked(self, key: int, text: str | None = "hello") -> Future:
+        """The same where at most two rows with the same text may be there."""
+        batch = self._insert.batch([Note(key, text, None)])
+        check = Check(self._refusals, text)
+        return self._pool.submit(self._shared_inserts.insert, [batch], check)
+
+    def _refusals(self, connection: sa.Connection, texts: Sequence[str]) -> list[Exception | None]:
+        counts = Counter(connection.scalars(sa.select(self._notes.c.text)))
+        refusals: list[Exception | None] = []
+        for text in texts:
+            counts[text] += 1
+            refusals.append(ValueError("too many") if counts[text] > 2 else None)
+        return refusals
 
     def ids(self) -> list[int]:
         with self._database.reading() as session:
@@ -143,6 +158,28 @@ def test_a_value_the_driver_cannot_take_spoils_nobody_elses(writers: Writers):
     with pytest.raises((UnicodeEncodeError, sa.exc.DBAPIError)):
         bad.result(20)
     assert writers.ids() == [0, 1]
+
+
+def test_rows_that_a_check_refuses_are_left_out_and_their_callers_are_told(writers: Writers):
+    with writers.held_up():
+        started = [writers.start_checked(key, f"text {key % 2}") for key in range(1, 9)]
+        free = writers.start(9, "text 0")
+    free.result(20)
+    outcomes = [one.exception(20) for one in started]
+    assert sum(outcome is None for outcome in outcomes) == 4
+    assert {type(outcome) for outcome in outcomes if outcome} == {ValueError}
+    taken = {key for key, outcome in enumerate(outcomes, start=1) if outcome is None}
+    assert set(writers.ids()) == {0, 9} | taken
+    with pytest.raises(ValueError, match="too many"):
+        writers.start_checked(10, "text 1").result(20)
+
+
+def test_a_check_decides_anew_where_each_writes_alone_after_anothers_error(writers: Writers):
+    with writers.held_up():
+        started = [writers.start_checked(key, "same") for key in (1, 2, 3)]
+        bad = writers.start(4, text=None)
+    assert isinstance(bad.exception(20), sa.exc.IntegrityError)
+    assert sum(one.exception(20) is None for one in started) == 2
 
 
 def test_one_alone_gets_its_own_error(writers: Writers):

@@ -69,6 +69,12 @@ class CrmChanges(StrictSchema):
     )
     stop_words = _words("put a recipient's number on the CRM's opt-out list")
     start_words = _words("take the number off the list")
+    sticky_sender = StrictBoolean(
+        metadata=described(
+            "Set to `true` to send messages without a `device_id` with the device that last talked with the number, as "
+            "long as that device is online."
+        )
+    )
     strict_numbers = StrictBoolean(
         metadata=described(
             "Set to `true` to refuse numbers that are not complete international numbers (E.164)."
@@ -106,6 +112,7 @@ class CrmSchema(ma.Schema):
     loop_guard = integer(
         "How many times the same text can be queued for the same number within 30 minutes; 0 sets no limit."
     )
+    sticky_sender = boolean("`true` if a number is sent to by the device that it last talked with.")
     device_ids = nullable_names(
         "The operators' devices that the CRM may use besides its own; `null` means all of them."
     )

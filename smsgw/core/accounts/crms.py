@@ -23,6 +23,7 @@ from . import crm_names, crm_words, enrolment, ownership
 MOST_WAITING = 100
 _CHANGED_AS_GIVEN = {
     *("enabled", "strict_numbers", "queue_limit", "requests_per_minute", "loop_guard"),
+    "sticky_sender",
 }
 _IS_ENABLED = sa.and_(Crm.enabled, Crm.removed_at.is_(None))
 _IS_WAITING = sa.and_(~Crm.approved, Crm.removed_at.is_(None))
@@ -226,6 +227,7 @@ def shapes(session: Session, rows: Sequence[Crm]) -> list[dict[str, Any]]:
             "requests_per_minute": row.requests_per_minute,
             "stop_words": crm_words.stop_words_of(row),
             "start_words": crm_words.start_words_of(row),
+            "sticky_sender": row.sticky_sender,
             "loop_guard": recipients.loop_guard_of(row),
             "device_ids": None if row.uses_all_devices else routes[row.id],
             "created_at": rfc3339(row.created_at),

@@ -72,6 +72,10 @@ def _queue_of_crm() -> sa.ColumnElement[str]:
     return sa.literal("c:") + Crm.id
 
 
+def _queue_of_sticky_senders(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[str]:
+    return sa.literal("s:") + Crm.id + ":" + device_id
+
+
 def _has_due(
     queue: sa.ColumnElement[str], *conditions: sa.ColumnElement[bool]
 ) -> sa.ColumnElement[bool]:
@@ -91,6 +95,11 @@ DUE_QUEUES = Query(
             routing.sends_by(DEVICE_ID),
             _has_due(_queue_of_crm()),
         ),
+        sa.select(_queue_of_sticky_senders(DEVICE_ID)).where(
+            routing.sends_by(DEVICE_ID),
+            Crm.sticky_sender,
+            _has_due(_queue_of_sticky_senders(DEVICE_ID)),
+        ),
     ),
 )
 
@@ -99,7 +108,13 @@ def may_have_work(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]
     """Return the condition that there may be something for this device. Takes the values of `capacity.moments`."""
     return sa.or_(
         _has_due(sa.literal("d:") + device_id, routing.is_for_device(device_id)),
-        sa.exists().where(routing.sends_by(device_id), _has_due(_queue_of_crm())),
+        sa.exists().where(
+            routing.sends_by(device_id),
+            sa.or_(
+                _has_due(_queue_of_crm()),
+                sa.and_(Crm.sticky_sender, _has_due(_queue_of_sticky_senders(device_id))),
+            ),
+        ),
         sa.exists().where(capacity.is_unconfirmed(device_id)),
     )
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from ... import ids
 from ...store.models import Crm, Device, Message
-from . import locking, routing
+from . import lanes, locking, routing
 from . import queue as device_queue
 from .logins import Login
 
@@ -85,6 +85,8 @@ def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set
         kind, _, name = queue.partition(":")
         if kind == "d":
             found |= {name} & wanted
+        elif lanes.is_sticky(queue):
+            found |= {lanes.parts_of_sticky(queue)[1]} & wanted
         else:
             crm = session.get_one(Crm, name)
             if not crm.enabled:

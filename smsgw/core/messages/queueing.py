@@ -17,7 +17,7 @@ from ...store.queries import Query
 from ...store.rows import MESSAGE_COLUMNS, AnyCrm, Caller, MessageRow
 from ...store.shared_inserts import Check
 from ..devices import routing
-from . import number_locks, queue_limits, recipients
+from . import number_locks, queue_limits, recipients, sticky_senders
 from .drafts import Draft, check, check_form, message_row, without_row
 from .history import HistoryWriter
 
@@ -89,6 +89,9 @@ def draw_up(
             usable = routing.usable(session, crm, {draft.device_id})
     check_form(crm, settings, draft, usable, now)
     message = message_row(crm, settings, draft, now)
+    if crm.sticky_sender:
+        with database.reading() as session:
+            sticky_senders.choose_lanes(session, crm, settings, [message], now)
     history = HistoryWriter(now)
     history.note(message, statuses.QUEUED)
     check = Check(recipients.refusals, (recipients.of_row(crm, message), now))
@@ -136,6 +139,7 @@ def take(
     wanted = [
         new.get(row) or message_row(crm, settings, draft, now) for row, draft in enumerate(drafts)
     ]
+    sticky_senders.choose_lanes(session, crm, settings, new.values(), now)
     made = _insert(session, list(new.values()))
     known |= {message.reference: message for message in made.values()}
     # Another transaction was quicker with these.

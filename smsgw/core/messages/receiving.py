@@ -18,7 +18,7 @@ from ...store.queries import Query, not_null
 from ...store.rows import MessageRow
 from ..devices import routing
 from ..devices.locking import Locked
-from . import opt_out_requests, phone_ids
+from . import opt_out_requests, phone_ids, sticky_senders
 from .history import HistoryWriter
 
 MAX_SENDER = 100
@@ -166,3 +166,4 @@ def _tell(
         history.note(message, statuses.RECEIVED, device_id=device.id)
         history.announce("message.received", message, crm_ids)
     opt_out_requests.follow(session, kept, receivers, history)
+    sticky_senders.note_received(session, kept, receivers, history.now)

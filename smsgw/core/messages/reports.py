@@ -16,7 +16,7 @@ from ...store.queries import Change, RowUpdate
 from ...store.rows import DispatchRow, MessageRow
 from ...store.tables import plain
 from ..devices.locking import Locked
-from . import dispatches, repeated_reports
+from . import dispatches, repeated_reports, sticky_senders
 from .history import HistoryWriter
 from .outcomes import Outcomes
 from .repeated_reports import Words
@@ -109,6 +109,7 @@ def apply(
     _REPORTED.run(session, (stored.own | ended).values())
     dispatches.SETTLED.run(session, settled.values())
     outcomes.write(device, settings)
+    sticky_senders.note_sent(session, settled.values(), history.now)
 
 
 def _read(session: Session, device: Locked, dispatch_ids: Collection[str]) -> _Reported:

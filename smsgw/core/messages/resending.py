@@ -9,8 +9,8 @@ from ...errors import IllegalTransition
 from ...settings import Settings
 from ...sms import statuses, text_hashes
 from ...store.models import Crm, Dispatch, Message
-from ..devices import routing
-from . import queue_limits, recipients
+from ..devices import lanes, routing
+from . import queue_limits, recipients, sticky_senders
 from .history import HistoryWriter
 
 _FINAL_RESENDABLE = (statuses.FAILED, statuses.EXPIRED)
@@ -50,6 +50,7 @@ def queue_anyway(session: Session, message: Message, settings: Settings, now: da
         .values(superseded_at=now)
     )
     _requeue(message, settings, now)
+    sticky_senders.choose_lanes(session, crm, settings, [message], now)
     history = HistoryWriter(now)
     history.note(message, statuses.QUEUED)
     history.write(session)
@@ -79,5 +80,6 @@ def _requeue(message: Message, settings: Settings, now: datetime) -> None:
     message.reason = message.reason_class = message.stuck_at = None
     message.due_at = message.updated_at = now
     message.expires_at = now + lifetime
-    if message.lane is not None and message.lane.startswith("c:"):
+    if lanes.is_open(message.lane):
         message.device_id = message.from_number = None
+        message.lane = lanes.of_crm(message.crm_id or "")

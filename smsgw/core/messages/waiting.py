@@ -11,7 +11,7 @@ from ...settings import Settings
 from ...sms import statuses
 from ...sms.statuses import ACTIVE
 from ...store.models import Crm, Device, Dispatch, Message
-from ..devices import limit_states, protocols, quotas, registry, routing, wording
+from ..devices import lanes, limit_states, protocols, quotas, registry, routing, wording
 from ..devices.limit_states import Hold
 
 # How many devices are asked for their limits.
@@ -72,6 +72,8 @@ def _queued(
         return {**_shape("limit", due_at, device.id, text), "until": rfc3339(hold.until)}
     device = _likeliest(candidates)
     text = _why_not_yet(session, message, device, len(candidates), settings, now)
+    if lanes.is_sticky(message.lane):
+        text += " It is kept for the device that last talked with this number, as long as that one is online."
     return _shape("device", due_at, device.id, text)
 
 
@@ -120,7 +122,8 @@ def _candidates(session: Session, crm: Crm, message: Message) -> list[Device]:
     queue = message.lane or ""
     if queue.startswith("d:"):
         return registry.several(session, list(routing.usable(session, crm, {queue[2:]})))
-    return registry.several(session, routing.device_ids_of(session, crm))
+    found = registry.several(session, routing.device_ids_of(session, crm))
+    return [device for device in found if device.id == lanes.find_sticky_device(queue)] or found
 
 
 def _likeliest(candidates: Sequence[Device]) -> Device:

@@ -19,6 +19,7 @@ from ...store.models import (
 )
 from ..accounts import idempotency, rate_limits
 from ..devices import capacity
+from ..messages import sticky_senders
 from ..messages.history import HistoryWriter
 
 ACCEPTED_IS_STUCK_AFTER = timedelta(hours=14)
@@ -96,6 +97,7 @@ def purge(session: Session, settings: Settings, now: datetime) -> int:
         )
     )
     _purge_events(session, limit)
+    sticky_senders.forget(session, limit)
     return len(old) + _purge_quarantine(session, limit)
 
 

@@ -26,7 +26,7 @@ from ..webhooks.delivery_statuses import IS_PENDING
 
 @dataclass(frozen=True)
 class WaitingQueue:
-    """One queue: `d:<device_id>` or `c:<crm_id>`; the age is that of the message that has been due longest."""
+    """One queue, by the name of its lane; the age is that of the message that has been due longest."""
 
     name: str
     queued_count: int

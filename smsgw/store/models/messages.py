@@ -17,7 +17,8 @@ _IS_HASHED = sa.text("text_hash IS NOT NULL")
 class Message(Table):
     """One SMS, inbound or outbound.
 
-    `lane` is where an outbound message queues: `d:<device_id>` when it names its device, `c:<crm_id>` when any
+    `lane` is where an outbound message queues: `d:<device_id>` when it names its device, `s:<crm_id>:<device_id>` when
+    it is kept for the device that its number last talked with (`core/devices/lanes`), `c:<crm_id>` when any
     device of its CRM may take it; `device_id` is the device that has it or had it last. `due_at` is `send_at`
     or the moment of queueing. `inbound_key` makes an inbound SMS unique for good; it outlives the content,
     which a retention time may blank (`purged_at`). `text_hash` is of CRM, number and text of an outbound message

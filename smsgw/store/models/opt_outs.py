@@ -38,4 +38,4 @@ class LastDevice(Table):
     crm_id: Mapped[str] = mapped_column(sa.ForeignKey("crms.id"), primary_key=True)
     bare_number: Mapped[str] = mapped_column(primary_key=True)
     device_id: Mapped[str] = mapped_column(sa.ForeignKey("devices.id"))
-    talked_at: Mapped[datetime]
+    talked_at: Mapped[datetime] = mapped_column(index=True)

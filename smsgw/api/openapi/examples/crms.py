@@ -14,6 +14,7 @@ CRM: dict[str, Any] = {
     "stop_words": ["STOP", "UNSUBSCRIBE"],
     "start_words": ["START"],
     "loop_guard": 5,
+    "sticky_sender": False,
     "device_ids": None,
     "created_at": "2026-02-01T09:00:00.000Z",
 }

@@ -1,0 +1,16 @@
+"""An index by which a retention time finds who has talked with no device for long"""
+
+from alembic import op
+
+revision = "0012"
+down_revision = "0011"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_index("ix_last_devices_talked_at", "last_devices", ["talked_at"])
+
+
+def downgrade() -> None:
+    op.drop_index("ix_last_devices_talked_at", "last_devices")
