@@ -65,7 +65,8 @@ demo:
 	@exec $(PYTHON) demo/server.py $(PORT)
 
 chaos: .venv/installed-dev
-	@CHAOS_SECONDS=$${CHAOS_SECONDS:-300} $(BIN)/python -m pytest -s tests/chaos $(ARGS)
+	@CHAOS_SECONDS=$${CHAOS_SECONDS:-$$([ "$$CHAOS_ROUNDS" ] && echo inf || echo 300)} \
+		$(BIN)/python -m pytest -s tests/chaos $(ARGS)
 
 # Of each kind of input so many; the reports in all orders are always the same.
 fuzz: .venv/installed-dev

@@ -8,7 +8,7 @@ import time
 from demo.phone import Mode
 
 from .callers import Phone
-from .world import World
+from .world import LEASE_SECONDS, World
 
 HOUR = 3600
 
@@ -140,11 +140,12 @@ def _with_phones(world: World, mode: Mode, seconds: float) -> None:
 
 
 def _with_phone(world: World, mode: Mode) -> None:
-    """One phone loses its data, if it is handed anything meanwhile; its operator resets the device, as the docs say."""
+    """One phone loses its data, if it is handed anything meanwhile; at once or later its operator resets the device."""
     phone = world.chance.choice(world.phones)
     phone.behave(mode)
     time.sleep(0.4)
     phone.behave(Mode.OK)
+    time.sleep(world.chance.choice([0.0, 1.5 * LEASE_SECONDS]))
     _reset(world, phone)
     world.after_round(phone.renew)
 

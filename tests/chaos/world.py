@@ -21,11 +21,12 @@ from .sqlite import Sqlite
 
 OPERATOR_KEY = "op_live_" + "c" * 64
 PHONES = ("phone-1", "phone-2", "phone-3")
+LEASE_SECONDS = 1
 MESSAGES = 8
 INBOUND = 2
 SETTINGS = {
     "SMSGW_OPERATOR_KEY": OPERATOR_KEY,
-    "SMSGW_LEASE_SECONDS": "1",
+    "SMSGW_LEASE_SECONDS": str(LEASE_SECONDS),
     "SMSGW_SEGMENTS_PER_MINUTE": "100000",
     "SMSGW_WEBHOOK_TIMEOUT_SECONDS": "2",
     "SMSGW_WEBHOOK_RETRY_SCHEDULE": ",".join(["0"] + ["1"] * 30),
@@ -86,14 +87,7 @@ class World:
     @contextmanager
     def traffic(self, number: int, kind: str, *, names_devices: bool) -> Iterator[Traffic]:
         """Phones that poll, and a CRM that queues; afterwards all of it has come to an end, or stands still."""
-        traffic = Traffic(number, kind)
-        traffic.references += [f"{kind}-{number}-{place}" for place in range(MESSAGES)]
-        traffic.inbound += [
-            f"{kind}-{number}-{phone.name}-{place}"
-            for phone in self.phones
-            for place in range(INBOUND)
-        ]
-        self._traffic = traffic
+        self._traffic = traffic = _traffic(number, kind)
         began, stop = time.monotonic(), threading.Event()
         threads = [
             threading.Thread(target=self._queue, args=(names_devices,)),
@@ -158,6 +152,12 @@ class World:
             if event["type"] in LAST_EVENTS:
                 self._ended.add(event["data"]["reference"] or event["data"]["content"])
         return {*traffic.references, *traffic.inbound} - self._ended
+
+
+def _traffic(number: int, kind: str) -> Traffic:
+    references = [f"{kind}-{number}-{place}" for place in range(MESSAGES)]
+    inbound = [f"{kind}-{number}-{name}-{place}" for name in PHONES for place in range(INBOUND)]
+    return Traffic(number, kind, references, inbound)
 
 
 def left_in_the_end(ask: Callable[[], set[str]]) -> set[str]:
