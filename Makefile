@@ -71,7 +71,7 @@ chaos: .venv/installed-dev
 # Of each kind of input so many; the reports in all orders are always the same.
 fuzz: .venv/installed-dev
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-2000} FUZZ_EVERY=1 $(BIN)/python -m pytest -s --timeout 0 \
-		tests/fuzz tests/api/test_fuzz.py tests/phones/test_report_model.py $(ARGS)
+		tests/fuzz tests/api/test_fuzz.py tests/phones/test_report_model.py tests/server/test_slow_clients.py $(ARGS)
 
 bench: .venv/installed-dev wrk
 	@$(BIN)/python -m bench.run $(ARGS)

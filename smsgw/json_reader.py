@@ -45,8 +45,12 @@ def read_strictly(text: bytes | str) -> Any:
 
 
 def read_tolerantly(text: bytes | str) -> Any:
-    """The same for phones, which repeat endlessly what is refused: any number will do, a very long one as `None`."""
-    return _read(text, parse_int=lambda digits: int(digits) if len(digits) <= LONGEST_INT else None)
+    """Read the same for phones, which repeat endlessly what is refused.
+
+    A number that no program could use, or that JSON does not have, is read as `None`.
+    """
+    hooks = {"parse_int": _whole_or_none, "parse_float": _finite_or_none}
+    return _read(text, **hooks, parse_constant=lambda _word: None)
 
 
 def kind(value: Any) -> str:
@@ -82,11 +86,12 @@ def _decoded(text: bytes | str) -> str:
             raise InvalidJson(f"invalid JSON at line 1 column 1: this is {name}; send UTF-8")
     if b"\0" in text[:4]:
         raise InvalidJson("invalid JSON at line 1 column 1: this is UTF-16 or UTF-32; send UTF-8")
+    unmarked = text.removeprefix(codecs.BOM_UTF8)
     try:
-        return text.removeprefix(codecs.BOM_UTF8).decode()
+        return unmarked.decode()
     except UnicodeDecodeError as error:
-        before = text[: error.start].removeprefix(codecs.BOM_UTF8).decode()
-        reason = f"the byte 0x{text[error.start]:02x} is not UTF-8"
+        before = unmarked[: error.start].decode()
+        reason = f"the byte 0x{unmarked[error.start]:02x} is not UTF-8"
         raise _fault(before, len(before), reason) from None
 
 
@@ -118,6 +123,15 @@ def _whole(digits: str) -> int:
     if len(digits) > LONGEST_NUMBER:
         raise _Unusable
     return int(digits)
+
+
+def _whole_or_none(digits: str) -> int | None:
+    return int(digits) if len(digits) <= LONGEST_INT else None
+
+
+def _finite_or_none(digits: str) -> float | None:
+    number = float(digits)
+    return None if math.isinf(number) else number
 
 
 def _finite(digits: str) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, ClassVar
 
-from .. import clock
+from .. import clock, json_reader
 from ..core.devices import locking, presence, sockets
 from ..core.devices.locking import NOT_ADMITTED
 from ..core.devices.logins import Login
@@ -83,7 +83,8 @@ class DeviceConversation:
 
     def received(self, message: str | bytes) -> Answer:
         try:
-            return frames.answer(message, self._handle)
+            # A device sends its frame once: an SMS is kept whatever numbers stand beside it.
+            return frames.answer(message, self._handle, json_reader.read_tolerantly)
         except NOT_ADMITTED:
             return [REVOKED]
 

@@ -18,6 +18,7 @@ MESSAGE_RECEIVED = "messageReceived"
 _BARE = {"receiver": SEND_MESSAGE, "status": MESSAGE_STATUS, "sender": MESSAGE_RECEIVED}
 # Our fields and their names in this protocol.
 _FIELDS = {"to": "receiver", "device_id": "deviceId", "phone": "phoneNumber", "url": "callbackUrl"}
+Reader = Callable[[str | bytes], Any]
 CLOSE_REVOKED = 4001
 CLOSE_REPLACED = 4002
 CLOSE_TOO_BIG = 4009
@@ -41,11 +42,13 @@ class Frame:
     frame_id: Any = None
 
 
-def answer(message: str | bytes, handle: Callable[[Frame], Answer]) -> Answer:
+def answer(
+    message: str | bytes, handle: Callable[[Frame], Answer], read_json: Reader = json_reader.read
+) -> Answer:
     """Return the answer of `handle` to the frame in a message, or the error frame that says what is wrong."""
     frame_id = None
     try:
-        said = _object(message)
+        said = _object(message, read_json)
         frame_id = said.get("id") if "event" in said else None
         return handle(_frame(said, frame_id))
     except FrameError as error:
@@ -53,9 +56,9 @@ def answer(message: str | bytes, handle: Callable[[Frame], Answer]) -> Answer:
         return [write("error", data, frame_id=frame_id)]
 
 
-def _object(message: str | bytes) -> dict[str, Any]:
+def _object(message: str | bytes, read_json: Reader) -> dict[str, Any]:
     try:
-        said = json_reader.read(message)
+        said = read_json(message)
     except json_reader.InvalidJson as error:
         raise FrameError("invalid_json", str(error)) from None
     if not isinstance(said, dict):

@@ -17,7 +17,7 @@ METHODS = [
     b"GET",
     b"POST",
     b"PUT",
-    b"HEAD",
+    b"DELETE",
     b"OPTIONS",
     b"CONNECT",
     b"TRACE",

@@ -34,6 +34,8 @@ def test_bytes_and_texts_are_read_with_and_without_a_byte_order_mark(read, text)
         (b'{"a": "\\x"}', "line 1 column 8: invalid \\escape"),
         ('{"ü": "\udcff"}'.encode("utf-8", "surrogateescape"), "column 8: the byte 0xff is not"),
         (b'\n{"a": "gr\xfc\xdfe"}', "line 2 column 10: the byte 0xfc is not UTF-8"),
+        (codecs.BOM_UTF8 + b'{"\xfc": 1}', "line 1 column 3: the byte 0xfc is not UTF-8"),
+        (codecs.BOM_UTF8 + b"\xed\xa0\x80", "line 1 column 1: the byte 0xed is not UTF-8"),
         (b"to=%2B12025550123&content=x", "line 1 column 1: this is a form; send JSON"),
         (
             b'--boundary123\r\nContent-Disposition: form-data; name="to"',
@@ -72,7 +74,8 @@ def test_numbers_that_nobody_can_use_are_told_with_their_place(read, text, said)
 
 
 def test_a_phone_may_send_any_number():
-    assert json_reader.read_tolerantly(b'{"a": 1e999, "b": 12, "c": NaN}')["b"] == 12
+    read = json_reader.read_tolerantly(b'{"a": 1e999, "b": 12, "c": NaN, "d": [-Infinity, 0.5]}')
+    assert read == {"a": None, "b": 12, "c": None, "d": [None, 0.5]}
     assert json_reader.read_tolerantly(f"[{'9' * 5000}]") == [None]
 
 
