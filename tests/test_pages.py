@@ -77,6 +77,20 @@ def test_each_link_leads_to_a_file_and_to_a_heading_in_it(path: Path):
         assert not heading or heading in _heading_ids(target), link
 
 
+@pytest.mark.parametrize("path", CURRENT, ids=_name)
+def test_each_test_that_is_named_exists(path: Path):
+    for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", path.read_text()):
+        assert re.search(rf"^def {name}\(", (ROOT / file).read_text(), re.MULTILINE), name
+
+
+def test_each_threat_has_a_test():
+    page = (ROOT / "docs" / "security.md").read_text()
+    threats = page.partition("## Threats")[2]
+    rows = re.findall(r"^\| (?!Threat|---)(.*?) \|.*?\|(.*)\|$", threats, re.MULTILINE)
+    assert len(rows) > 15
+    assert not [threat for threat, tests in rows if "::test_" not in tests]
+
+
 @pytest.mark.parametrize("name", NAMED_IN)
 def test_each_file_and_folder_that_is_named_exists(name: str):
     starts = (ROOT, ROOT / "smsgw", (ROOT / name).parent)
