@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from . import database_rounds, rounds
@@ -32,6 +33,32 @@ class Kind:
         return self.play.__name__
 
 
+def two_at_once(world: World) -> None:
+    """A fault of the database, and at the same time one of the server, its lines or its phones."""
+    of_database = ON_SQLITE if isinstance(world.database, Sqlite) else ON_POSTGRESQL
+    chosen = world.chance.choice(of_database), world.chance.choice(ANYWHERE)
+    with ThreadPoolExecutor(len(chosen)) as pool:
+        for played in [pool.submit(play, world) for play in chosen]:
+            played.result()
+
+
+ANYWHERE = (
+    rounds.web_killed,
+    rounds.worker_killed,
+    rounds.all_below_killed,
+    rounds.answers_lost,
+    rounds.requests_repeated,
+    rounds.lines_cut,
+    rounds.polls_overlap,
+    rounds.polls_late,
+)
+ON_SQLITE = (database_rounds.database_locked, database_rounds.database_backed_up)
+ON_POSTGRESQL = (
+    database_rounds.postgresql_restarted,
+    database_rounds.postgresql_killed,
+    database_rounds.connections_ended,
+    database_rounds.postgresql_read_only,
+)
 KINDS = (
     Kind(rounds.nothing),
     Kind(rounds.web_killed),
@@ -40,6 +67,7 @@ KINDS = (
     Kind(rounds.killed_again_and_again, share=1),
     Kind(rounds.all_killed, share=1),
     Kind(rounds.server_restarted, share=1),
+    Kind(two_at_once, share=2),
     Kind(rounds.answers_lost),
     Kind(rounds.requests_repeated),
     Kind(rounds.lines_cut),
