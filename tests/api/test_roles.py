@@ -48,6 +48,7 @@ PATCH /api/v1/devices/<device_id>                 ·   ·   ·   ·   ·   ·   
 DELETE /api/v1/devices/<device_id>                ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   204 ·   ·
 POST /api/v1/devices/<device_id>/approve          ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
 POST /api/v1/devices/<device_id>/reset            ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
+POST /api/v1/devices/<device_id>/resume           ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
 POST /api/v1/devices/<device_id>/rotate           ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
 GET /api/v1/events                                ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 ·   ·
 POST /api/v1/gateway/heartbeat                    ·   200 200 200 403 403 403 ·   ·   ·   ·   ·   ·   ·
