@@ -4,6 +4,7 @@ import gc
 
 from . import program
 from .cli import (
+    audit,
     crms,
     devices,
     doctor,
@@ -19,6 +20,7 @@ from .cli.entry import root
 
 # Importing them adds their commands.
 __all__ = [
+    "audit",
     "crms",
     "devices",
     "doctor",

@@ -6,7 +6,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from . import metrics, ops
 from . import settings as settings_module
 from .api.openapi import pages
-from .http import access, answers, parsing, refusals
+from .http import access, actors, answers, parsing, refusals
 from .http.app import App
 from .http.context import EXTENSION, Services
 from .http.last_seen import LastSeenWriter
@@ -31,7 +31,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.secret_key = settings_module.secret_key(settings)
-    database = Database(settings.database_url, pool_size=settings.threads + 4)
+    database = Database(
+        settings.database_url, pool_size=settings.threads + 4, find_actor=actors.find_actor
+    )
     app.extensions[EXTENSION] = Services(settings, database, LastSeenWriter(database))
     metrics.prepare()
     upgrade.register(app, database)

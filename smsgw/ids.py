@@ -59,6 +59,11 @@ def new_opt_out_id() -> str:
     return _ordered("opt")
 
 
+def new_audit_id() -> str:
+    """`aud_` + 32 hex digits; later ids sort after earlier ones."""
+    return _ordered("aud")
+
+
 def new_crm_id() -> str:
     """`crm_` + 32 hex digits."""
     return _ordered("crm")

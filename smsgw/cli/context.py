@@ -1,5 +1,6 @@
 """Loads the settings and opens the database for a command, and finds the server's address."""
 
+import getpass
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from ..errors import GatewayError
 from ..server import address
 from ..settings import Settings
 from ..store import migrations
-from ..store.db import Database
+from ..store.db import Actor, Database
 
 _POOL = 2
 # An address reserved for documentation. Connecting a UDP socket to it sends nothing.
@@ -51,7 +52,7 @@ def opened() -> Iterator[CommandContext]:
 def unchecked() -> Iterator[CommandContext]:
     """Open the database, whatever its tables, with the address at which the server was last started in the settings."""
     settings = address.as_served(settings_module.load())
-    database = Database(settings.database_url, pool_size=_POOL)
+    database = Database(settings.database_url, pool_size=_POOL, find_actor=_find_actor)
     try:
         yield CommandContext(settings, database)
     finally:
@@ -74,3 +75,12 @@ def lan_address() -> str:
         except OSError:
             return "127.0.0.1"
         return str(probe.getsockname()[0])
+
+
+def _find_actor() -> Actor:
+    """Return the user of this machine who runs the command."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):
+        return Actor("cli")
+    return Actor("cli", name, name)

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
-from . import engines, outages
+from . import audit, engines, outages
+from .audit import SERVER, Actor, FindActor
 from .group_commit import GroupCommit
 from .inserts import RowBatch
 from .opened_files import OpenedFiles
@@ -17,7 +18,15 @@ from .reader import Reader
 from .shared_inserts import Check, SharedInserts
 from .write_lock import WriteLock
 
-__all__ = ["CHANNEL", "NOTIFY_SECONDS", "Database", "Session", "is_postgresql", "wake_up"]
+__all__ = [
+    "CHANNEL",
+    "NOTIFY_SECONDS",
+    "Actor",
+    "Database",
+    "Session",
+    "is_postgresql",
+    "wake_up",
+]
 
 CHANNEL = "smsgw"
 NOTIFY_SECONDS = 0.05
@@ -26,9 +35,15 @@ _WAKES_UP = "wakes_up"
 
 
 class Database:
-    """One database and its pool of connections. Make it after a fork, never before."""
+    """One database and its pool of connections. Make it after a fork, never before.
 
-    def __init__(self, url: str, pool_size: int = 20) -> None:
+    `find_actor` is asked who makes a change that is audited; by default it is the server itself.
+    """
+
+    def __init__(
+        self, url: str, pool_size: int = 20, find_actor: FindActor = lambda: SERVER
+    ) -> None:
+        self._find_actor = find_actor
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
@@ -70,6 +85,7 @@ class Database:
             session.begin(),
         ):
             yield session
+            audit.write(session, self._find_actor)
         if session.info.get(_WAKES_UP) and not self.is_sqlite:
             self._notify()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g
 
 from .. import clock
 from ..core.accounts import enrolment, ownership
@@ -48,6 +48,7 @@ def register_device() -> Response:
     """Make a device or renew its token, for operators, CRMs, the device, and anyone while registration is open."""
     key = credentials.bearer()
     who = _Registrant(keys.is_operator(key), keys.find_crm(key), credentials.find_device(key))
+    g.device = who.login
     now = clock.now()
     if not who.is_known:
         keys.check_open(pairing.PHONES, now)

@@ -42,6 +42,7 @@ _IDS = {
     "delete /crms/{crm_id}": "deleteCrm",
     "post /crms/{crm_id}/rotate": "rotateCrm",
     "post /crms/{crm_id}/approve": "approveCrm",
+    "get /audit": "listAuditEntries",
     "get /api/sms": "checkPhone",
     "post /api/sms": "pollPhone",
 }

@@ -8,7 +8,7 @@ from flask import Blueprint, Flask, Response, current_app, send_from_directory
 from ... import __version__
 from ...http.context import services
 from ...http.guards import public
-from .. import crms, deliveries, devices, events, messages, opt_outs, webhooks
+from .. import audit, crms, deliveries, devices, events, messages, opt_outs, webhooks
 from ..schemas.fields import DateTime
 from . import document, guides
 from .blueprint import Api, make_api
@@ -28,6 +28,7 @@ _BLUEPRINTS = (
     devices.blueprint,
     opt_outs.blueprint,
     crms.blueprint,
+    audit.blueprint,
 )
 _DOCUMENT = "smsgw.openapi"
 

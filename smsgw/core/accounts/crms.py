@@ -18,7 +18,7 @@ from ...store.rows import Caller
 from ..devices import registry, routing
 from ..messages import endings, recipients
 from ..webhooks import endpoints
-from . import crm_names, crm_words, enrolment, ownership
+from . import crm_names, crm_words, enrolment, ownership, routes
 
 MOST_WAITING = 100
 _CHANGED_AS_GIVEN = {
@@ -182,7 +182,7 @@ def route(session: Session, crm: Crm, device_ids: Sequence[str] | None, now: dat
     """
     # Two lists that are set at the same moment would else be mixed.
     session.refresh(crm, with_for_update={"key_share": True})
-    session.execute(sa.delete(CrmDevice).where(CrmDevice.crm_id == crm.id))
+    routes.drop_all(session, CrmDevice.crm_id == crm.id)
     crm.uses_all_devices = device_ids is None
     crm.approved = True
     if device_ids is not None:
@@ -207,7 +207,7 @@ def _add_routes(session: Session, crm: Crm, device_ids: Sequence[str]) -> None:
         )
     # Its own need no route, and one would outlast its ownership.
     routed = [device_id for device_id in wanted if owner_ids[device_id] != crm.id]
-    session.add_all(CrmDevice(crm_id=crm.id, device_id=device_id) for device_id in routed)
+    routes.put_all(session, crm.id, routed)
 
 
 def shapes(session: Session, rows: Sequence[Crm]) -> list[dict[str, Any]]:
@@ -215,7 +215,7 @@ def shapes(session: Session, rows: Sequence[Crm]) -> list[dict[str, Any]]:
 
     `device_ids` are the devices routed to it and its own; it is null where it may use all of the operators' too.
     """
-    routes = _routes(session, [row.id for row in rows])
+    usable = _device_ids(session, [row.id for row in rows])
     return [
         {
             "id": row.id,
@@ -229,19 +229,19 @@ def shapes(session: Session, rows: Sequence[Crm]) -> list[dict[str, Any]]:
             "start_words": crm_words.start_words_of(row),
             "sticky_sender": row.sticky_sender,
             "loop_guard": recipients.loop_guard_of(row),
-            "device_ids": None if row.uses_all_devices else routes[row.id],
+            "device_ids": None if row.uses_all_devices else usable[row.id],
             "created_at": rfc3339(row.created_at),
         }
         for row in rows
     ]
 
 
-def _routes(session: Session, crm_ids: Sequence[str]) -> dict[str, list[str]]:
+def _device_ids(session: Session, crm_ids: Sequence[str]) -> dict[str, list[str]]:
     routed = sa.select(CrmDevice.crm_id, CrmDevice.device_id).where(CrmDevice.crm_id.in_(crm_ids))
     owned = sa.select(Device.owner_crm_id, Device.id).where(
         Device.owner_crm_id.in_(crm_ids), Device.removed_at.is_(None)
     )
-    routes: dict[str, list[str]] = defaultdict(list)
+    found: dict[str, list[str]] = defaultdict(list)
     for crm_id, device_id in sorted(tuple(row) for row in session.execute(routed.union(owned))):
-        routes[crm_id].append(device_id)
-    return routes
+        found[crm_id].append(device_id)
+    return found

@@ -10,11 +10,13 @@ from sqlalchemy.orm import Session
 from ... import ids
 from ...errors import Conflict, Invalid, NotFound
 from ...sms import numbers
+from ...store import audit
 from ...store.inserts import InsertNew
 from ...store.models import CrmDevice, Device
 from ..devices import breaker, locking, pairing, protocols
 from ..devices.locking import Locked
 from ..messages import unconfirmed
+from . import routes
 
 _DEVICE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -75,6 +77,7 @@ def add_new(
     if is_taken or not _NEW_DEVICES.new(session, [row]):
         raise _taken(device_id)
     device = session.get_one(Device, device_id)
+    audit.added(session, device)
     set_phone(device, phone, region)
     session.flush()
     return device, key
@@ -110,6 +113,7 @@ def reset(session: Session, device: Device, now: datetime) -> int:
     breaker.resume(session, device)
     count = unconfirmed.forget(session, device.id, now)
     unconfirmed.doubt(session, locked, now)
+    audit.note(session, "device", device.id, "reset", device.id)
     return count
 
 
@@ -120,7 +124,7 @@ def remove(session: Session, device: Device, now: datetime) -> None:
     handed what this one may have sent.
     """
     reset(session, device, now)
-    session.execute(sa.delete(CrmDevice).where(CrmDevice.device_id == device.id))
+    routes.drop_all(session, CrmDevice.device_id == device.id)
     device.removed_at = now
     device.enabled = False
     device.secret_hash = ids.hash_secret(ids.new_device_key())
@@ -151,7 +155,9 @@ def _add(
     device = session.get_one(Device, device_id, with_for_update=True)
     if not is_new and device.removed_at is None:
         raise _taken(device_id, is_waiting=not device.approved)
-    if not is_new:
+    if is_new:
+        audit.added(session, device)
+    else:
         # What it had in hand when an older version removed it.
         unconfirmed.forget(session, device_id, now)
     device.removed_at = device.owner_crm_id = None

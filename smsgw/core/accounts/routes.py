@@ -1,6 +1,6 @@
-"""Maps single devices to a CRM, for protocols that map one at a time."""
+"""Adds and removes routes: which devices a CRM may use besides its own."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ...errors import Conflict
+from ...store import audit
 from ...store.inserts import InsertNew
 from ...store.models import Crm, CrmDevice, Device, Message
 from ...store.rows import AnyCrm
@@ -31,13 +32,28 @@ def put(session: Session, crm: AnyCrm, device: Device) -> None:
     """Let the CRM use the device; nothing to do where it may use it already."""
     is_operators = device.owner_crm_id is None
     if device.owner_crm_id != crm.id and not (crm.uses_all_devices and is_operators):
-        _NEW_ROUTES.new(session, [_Route(crm.id, device.id)])
+        put_all(session, crm.id, [device.id])
+
+
+def put_all(session: Session, crm_id: str, device_ids: Sequence[str]) -> None:
+    """Add the routes of these devices to the CRM that are not there yet."""
+    new = _NEW_ROUTES.new(session, [_Route(crm_id, device_id) for device_id in device_ids])
+    audit.routed(session, crm_id, added=new)
+
+
+def drop_all(session: Session, condition: sa.ColumnElement[bool]) -> None:
+    """Take back all routes for which the condition is true."""
+    statement = sa.delete(CrmDevice).where(condition)
+    for crm_id, device_id in session.execute(
+        statement.returning(CrmDevice.crm_id, CrmDevice.device_id)
+    ).all():
+        audit.routed(session, crm_id, removed=[device_id])
 
 
 def drop(session: Session, device: Device, crm_ids: Collection[str | None]) -> None:
     """Take back the routes of the device to these CRMs: an owner needs none, and who was the owner keeps none."""
     is_theirs = sa.and_(CrmDevice.device_id == device.id, CrmDevice.crm_id.in_(crm_ids))
-    session.execute(sa.delete(CrmDevice).where(is_theirs))
+    drop_all(session, is_theirs)
 
 
 def remove(session: Session, crm: Crm, device: Device, now: datetime) -> None:
@@ -51,9 +67,7 @@ def remove(session: Session, crm: Crm, device: Device, now: datetime) -> None:
     if crm.uses_all_devices and device.owner_crm_id is None:
         text = f"the CRM {crm.name!r} may use all devices; give it a list of devices first"
         raise Conflict(text, code="uses_all_devices")
-    session.execute(
-        sa.delete(CrmDevice).where(CrmDevice.crm_id == crm.id, CrmDevice.device_id == device.id)
-    )
+    drop_all(session, sa.and_(CrmDevice.crm_id == crm.id, CrmDevice.device_id == device.id))
     endings.cancel_queued(session, crm, now, Message.lane == f"d:{device.id}")
 
 

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ...settings import Settings
+from ...store import audit
 from ...store.models import Device
 from ...store.queries import Change
 from ...store.tables import plain
@@ -58,6 +59,7 @@ def note(
 def resume(session: Session, device: Device) -> None:
     """End a pause: the device gets what it may from now on."""
     _write(session, device.id, Pause())
+    audit.note(session, "device", device.id, "resume", device.id)
     session.refresh(device)
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from ...errors import Forbidden
 from ...settings import Settings
+from ...store import audit
 from ...store.inserts import InsertNew
 from ...store.models import Pairing
 
@@ -31,6 +32,7 @@ class Registration:
     """Who may register: with whose `keys` at any time; `command` opens it to all for a while, as its row says."""
 
     row_id: int
+    name: str
     command: str
     keys: str
     is_always_open: Callable[[Settings], bool]
@@ -42,6 +44,9 @@ class Registration:
         session.execute(
             sa.update(Pairing).where(Pairing.id == self.row_id).values(open_until=until)
         )
+        action = "open" if minutes else "close"
+        fields = {"open_until": [None, until]}
+        audit.note(session, "registration", self.name, action, self.name, fields)
         return until
 
     def lock(self, session: Session) -> None:
@@ -67,9 +72,15 @@ class Registration:
 
 
 PHONES = Registration(
-    1, "device pair", "an operator's or a CRM's", lambda settings: settings.open_registration
+    1,
+    "devices",
+    "device pair",
+    "an operator's or a CRM's",
+    lambda settings: settings.open_registration,
 )
-CRMS = Registration(2, "crm pair", "an operator's", lambda settings: settings.open_crm_registration)
+CRMS = Registration(
+    2, "crms", "crm pair", "an operator's", lambda settings: settings.open_crm_registration
+)
 
 
 def pairing_shape(key: str, base_url: str) -> dict[str, str]:

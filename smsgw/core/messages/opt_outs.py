@@ -19,6 +19,7 @@ from ...errors import Invalid, NotFound
 from ...settings import Settings
 from ...sms import numbers, text_hashes
 from ...sms.numbers import without_plus
+from ...store import audit
 from ...store.inserts import InsertNew
 from ...store.models import Message, OptOut
 from ..devices import queue as device_queue
@@ -87,10 +88,13 @@ def add(
     )
     is_new = bool(_NEW_OPT_OUTS.new(session, [row]))
     if is_new:
+        _audit(session, "add", row, cause, {"crm_id": [None, crm_id], "note": [None, note]})
         _announce("opt_out.added", row, cause, history)
         endings.fail_opted_out(session, _lock_queued(session, crm_id, number), history)
     elif note is not None:
-        get(session, crm_id, number).note = note
+        found = get(session, crm_id, number)
+        _audit(session, "change", found, cause, {"note": [found.note, note]})
+        found.note = note
     return is_new
 
 
@@ -102,6 +106,7 @@ def remove(
     found = _find(session, crm_id, number)
     if found is None:
         return False
+    _audit(session, "remove", found, cause, {"crm_id": [crm_id, None]})
     _announce("opt_out.removed", found, cause, history)
     session.delete(found)
     session.flush()
@@ -146,6 +151,18 @@ def shape(row: OptOut | _New) -> dict[str, Any]:
         "message_id": row.message_id,
         "created_at": rfc3339(row.created_at),
     }
+
+
+def _audit(
+    session: Session,
+    action: str,
+    row: OptOut | _New,
+    cause: Cause,
+    fields: dict[str, list[str | None]],
+) -> None:
+    """Note who changes a list; what a recipient wants by SMS is an event alone."""
+    if cause.message_id is None:
+        audit.note(session, "opt_out", row.id, action, row.number, fields)
 
 
 def _announce(event_type: str, row: OptOut | _New, cause: Cause, history: HistoryWriter) -> None:

@@ -17,7 +17,7 @@ from ...store.models import (
     QuarantinedItem,
     WorkerHeartbeat,
 )
-from ..accounts import idempotency, rate_limits
+from ..accounts import audit_log, idempotency, rate_limits
 from ..devices import capacity
 from ..messages import sticky_senders
 from ..messages.history import HistoryWriter
@@ -98,7 +98,8 @@ def purge(session: Session, settings: Settings, now: datetime) -> int:
     )
     _purge_events(session, limit)
     sticky_senders.forget(session, limit)
-    return len(old) + _purge_quarantine(session, limit)
+    audit_count = audit_log.purge(session, settings, now)
+    return len(old) + _purge_quarantine(session, limit) + audit_count
 
 
 def forget_requests(session: Session, now: datetime) -> None:

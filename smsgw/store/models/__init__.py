@@ -1,5 +1,6 @@
 """Registers all tables when imported; one file per noun."""
 
+from .audit import AuditEntry
 from .callers import Crm, CrmDevice, Operator
 from .devices import Device, DeviceRecipient, QuarantinedItem
 from .events import Event, FeedBase
@@ -13,6 +14,7 @@ from .workers import WorkerHeartbeat
 
 __all__ = [
     "Attempt",
+    "AuditEntry",
     "Crm",
     "CrmDevice",
     "Delivery",

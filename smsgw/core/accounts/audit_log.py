@@ -1,0 +1,101 @@
+"""Reads who changed what, and removes old entries."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ...clock import rfc3339
+from ...errors import Invalid
+from ...settings import Settings
+from ...store.models import AuditEntry
+
+# At least as long, so that what happened a year ago can be looked up.
+KEPT_DAYS = 400
+_AT_ONCE = 500
+_ID = re.compile(r"aud_[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which entries to list; `None` for all.
+
+    `actor` and `object` are an ID or a name, `action` is one such as `device.rotate`, or `device` for all of devices.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    actor: str | None = None
+    action: str | None = None
+    object_kind: str | None = None
+    object: str | None = None
+
+
+def page(
+    session: Session, filters: Filters, cursor: str | None, limit: int
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Return at most `limit` entries in JSON, the newest first, and the cursor of the next page.
+
+    The cursor is the id of the last entry of the page before; `Invalid` when it is none.
+    """
+    if cursor is not None and not _ID.fullmatch(cursor):
+        text = "Not a cursor that a page before gave."
+        raise Invalid(f"cursor: {text}", details={"cursor": [text]})
+    statement = sa.select(AuditEntry).where(*_conditions(filters))
+    if cursor is not None:
+        statement = statement.where(AuditEntry.id < cursor)
+    found = session.scalars(statement.order_by(AuditEntry.id.desc()).limit(limit + 1)).all()
+    return list(map(_shape, found[:limit])), found[limit - 1].id if len(found) > limit else None
+
+
+def purge(session: Session, settings: Settings, now: datetime) -> int:
+    """Remove some of the entries that are older than both `KEPT_DAYS` and the retention time; return how many."""
+    limit = now - timedelta(days=max(KEPT_DAYS, settings.retention_days))
+    old = sa.select(AuditEntry.id).where(AuditEntry.at <= limit).order_by(AuditEntry.at)
+    found = session.scalars(old.limit(_AT_ONCE)).all()
+    session.execute(sa.delete(AuditEntry).where(AuditEntry.id.in_(found)))
+    return len(found)
+
+
+def _conditions(filters: Filters) -> list[sa.ColumnElement[bool]]:
+    found = []
+    if filters.since is not None:
+        found.append(AuditEntry.at >= filters.since)
+    if filters.until is not None:
+        found.append(AuditEntry.at < filters.until)
+    if filters.actor is not None:
+        found.append(
+            sa.or_(AuditEntry.actor_id == filters.actor, AuditEntry.actor_name == filters.actor)
+        )
+    if filters.action is not None:
+        found.append(_is_action(filters.action))
+    if filters.object_kind is not None:
+        found.append(AuditEntry.object_kind == filters.object_kind)
+    if filters.object is not None:
+        found.append(
+            sa.or_(AuditEntry.object_id == filters.object, AuditEntry.object_name == filters.object)
+        )
+    return found
+
+
+def _is_action(wanted: str) -> sa.ColumnElement[bool]:
+    return (AuditEntry.action if "." in wanted else AuditEntry.object_kind) == wanted
+
+
+def _shape(row: AuditEntry) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "at": rfc3339(row.at),
+        "actor_kind": row.actor_kind,
+        "actor_id": row.actor_id,
+        "actor_name": row.actor_name,
+        "address": row.address,
+        "action": row.action,
+        "object_kind": row.object_kind,
+        "object_id": row.object_id,
+        "object_name": row.object_name,
+        "changes": row.changes,
+    }
