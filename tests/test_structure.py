@@ -14,6 +14,7 @@ from smsgw import settings as settings_module
 from smsgw.factory import create_app
 from smsgw.settings import Settings
 from smsgw.sms import statuses
+from smsgw.store.audited import AUDITED
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "smsgw").rglob("*.py"))
@@ -82,6 +83,17 @@ ASK = {
     "merge",
     "delete",
     "refresh",
+}
+# Statements that write to tables of things that people set up, and the modules that note by themselves what they write.
+WRITES_TO_AUDITED = re.compile(
+    r"(sa\.)?(?P<kind>update|delete|insert|Insert|InsertNew|RowUpdate)\((plain\()?"
+    r"(?P<table>Device|Crm|CrmDevice|Operator|WebhookEndpoint|OptOut|Pairing)\b(?!\.)"
+)
+NOTE_WHAT_THEIR_STATEMENTS_WRITE = {
+    "core/accounts/enrolment.py",
+    "core/accounts/routes.py",
+    "core/devices/pairing.py",
+    "core/messages/opt_outs.py",
 }
 DATABASE_LIBRARIES = {"sqlalchemy", "alembic", "psycopg", "sqlite3"}
 # What the store offers those above core: transactions, its errors, notifications, and rows to read.
@@ -245,6 +257,33 @@ def test_nobody_above_core_runs_a_statement_or_names_a_column():
 
 def _above_core() -> Iterator[tuple[Path, ast.Module]]:
     return ((path, tree) for path, tree in _trees() if RANKS.get(_name(path), 0) > RANKS["core"])
+
+
+def test_statements_that_write_to_audited_tables_write_no_audited_column_or_note_it_themselves():
+    """What is changed through a row is noted when it is flushed; a statement is not seen there."""
+    places = {
+        str(path.relative_to(ROOT / "smsgw"))
+        for path, tree in _trees()
+        if path.parent.name != "versions"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and _is_to_be_noted(node)
+    }
+    assert places == NOTE_WHAT_THEIR_STATEMENTS_WRITE
+
+
+def _is_to_be_noted(call: ast.Call) -> bool:
+    """Whether the call builds a statement that writes something audited: any but an update of other columns alone."""
+    found = WRITES_TO_AUDITED.match(ast.unparse(call))
+    if found is None or found["kind"] != "update":
+        return found is not None
+    if getattr(call.func, "attr", "") != "values":
+        return False
+    names = {keyword.arg for keyword in call.keywords}
+    for argument in call.args:
+        keys = argument.keys if isinstance(argument, ast.Dict) else [argument]
+        names |= {getattr(key, "attr", None) for key in keys}
+    unaudited = {table.__name__: audited.unaudited for table, audited in AUDITED.items()}
+    return not names <= unaudited.get(found["table"], frozenset())
 
 
 def test_only_statuses_spells_the_statuses():
