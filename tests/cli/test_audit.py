@@ -33,6 +33,7 @@ COMMANDS = {
     "crm enable": ("clinic", "crm.enable"),
     "crm route": ("clinic --device new", "crm.route"),
     "crm limit": ("clinic --queue 5", "crm.limit"),
+    "crm sticky": ("clinic on", "crm.change"),
     "crm pair": ("--minutes 0", "registration.close"),
     "crm approve": ("clinic", None),
     "operator add": ("new", "operator.add"),
