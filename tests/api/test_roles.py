@@ -48,6 +48,7 @@ GET /api/v1/devices/<device_id>                   ·   ·   ·   ·   ·   ·   
 PATCH /api/v1/devices/<device_id>                 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
 DELETE /api/v1/devices/<device_id>                ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   204 ·   ·
 POST /api/v1/devices/<device_id>/approve          ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
+POST /api/v1/devices/<device_id>/resume           ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
 POST /api/v1/devices/<device_id>/reset            ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
 POST /api/v1/devices/<device_id>/resume           ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
 POST /api/v1/devices/<device_id>/rotate           ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
