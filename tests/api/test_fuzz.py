@@ -32,6 +32,7 @@ CHECKS = [
 ]
 OPERATORS = ("/devices", "/crms")
 URL = "http://127.0.0.1:9/hook"
+NUMBER = "+12025550199"
 # The suite sends a few requests of those who are let in, `make fuzz` many, and of everybody.
 MOST = max(EXAMPLES // 100, 4)
 ROLES = ["right", "crm", "operator", "device", "nobody"] if IS_LONG else ["right"]
@@ -52,6 +53,7 @@ def stage(api: Api) -> tuple[Api, dict[str, str]]:
         "crm_id": api.post("/crms", {"name": "other"}, api.operator).json["id"],
         "webhook_id": webhook_id,
         "delivery_id": api.post(f"/webhooks/{webhook_id}/test").json["id"],
+        "number": api.post("/opt-outs", {"number": NUMBER}).json["number"],
     }
     return api, names
 
