@@ -142,6 +142,12 @@ class _Stored(Collector):
             labels,
             [([one.device_id], one.quarantine_dropped_count) for one in devices],
         )
+        yield _gauge(
+            "smsgw_device_silent",
+            "1 while the device does not do what it did: not_sending, not_receiving, no_delivery_reports.",
+            ["device_id", "reason"],
+            [([*key], int(is_silent)) for key, is_silent in self._read.silences.items()],
+        )
         yield from self._limits()
 
     def _limits(self) -> Iterator[Metric]:

@@ -51,6 +51,7 @@ class Settings:
     in_flight_per_device: int
     default_ttl_seconds: int
     device_offline_seconds: int
+    silent_receiving_days: int
     default_region: str | None
     webhook_timeout_seconds: float
     webhook_retry_schedule: tuple[float, ...]
@@ -115,6 +116,7 @@ def _read(env: Env) -> Settings:
         in_flight_per_device=env.int("IN_FLIGHT_PER_DEVICE", 10, validate=positive),
         default_ttl_seconds=env.int("DEFAULT_TTL_SECONDS", 172800, validate=positive),
         device_offline_seconds=env.int("DEVICE_OFFLINE_SECONDS", 300, validate=positive),
+        silent_receiving_days=env.int("SILENT_RECEIVING_DAYS", 7, validate=validate.Range(0, 3650)),
         default_region=_region(_text(env, "DEFAULT_REGION")),
         webhook_timeout_seconds=env.float(
             "WEBHOOK_TIMEOUT_SECONDS", 15.0, validate=validate.Range(min=0.1, max=60)

@@ -30,6 +30,7 @@ _COLUMNS = (
     "in_flight_count",
     "crm",
     "approved",
+    "silent",
 )
 
 
@@ -52,8 +53,9 @@ def show_all() -> None:
     with opened() as context, context.database.reading() as session:
         everyone = registry.everyone(session)
         found = ownership.shapes(session, everyone, context.settings, clock.now())
-    output.rows(
+    output.rows_of(
         found,
+        [{**one, "silent": [silence["reason"] for silence in one["silences"]]} for one in found],
         _COLUMNS,
         f"There are no devices yet. Add one with: {program.line('device add NAME')}",
     )

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
-from ..core.devices import monthly_recipients, presence
+from ..core.devices import monthly_recipients, presence, silence_detection
 from ..core.messages import endings, sticky_senders, unconfirmed
 from ..core.operations import clock_changes, housekeeping
 from ..settings import Settings
@@ -17,6 +18,7 @@ from . import steps
 TICK_SECONDS = 1.0
 # Where there is more to do the next run comes sooner; the pause lets others write in between.
 BUSY_SECONDS = 0.1
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -80,33 +82,36 @@ def _tasks(settings: Settings, worker_id: str) -> tuple[PeriodicTask, ...]:
     def has_changes(session: Session, now: datetime) -> bool:
         return presence.has_changes(session, now, settings.device_offline_seconds)
 
-    def announce_changes(session: Session, now: datetime) -> int:
-        return presence.announce_changes(session, settings, now)
-
-    def open_sticky(session: Session, now: datetime) -> int:
-        return sticky_senders.open_again(session, settings, now)
-
-    def has_closed_lanes(session: Session, now: datetime) -> bool:
-        return sticky_senders.has_closed_lanes(session, settings, now)
-
-    def purge(session: Session, now: datetime) -> int:
-        return housekeeping.purge(session, settings, now)
-
-    def has_put_off(session: Session, now: datetime) -> bool:
-        return clock_changes.has_put_off(session, settings, now)
-
-    def bring_forward(session: Session, now: datetime) -> None:
-        clock_changes.bring_forward(session, settings, now)
+    def bound(work: Callable[[Session, Settings, datetime], T]) -> Callable[[Session, datetime], T]:
+        return lambda session, now: work(session, settings, now)
 
     return (
         PeriodicTask("heartbeat", 5, heartbeat),
         PeriodicTask("expire messages", 1, endings.expire_due),
         PeriodicTask("give up unconfirmed messages", 1, unconfirmed.give_up),
-        PeriodicTask("announce which devices come and go", 1, announce_changes, has_changes),
-        PeriodicTask("bring forward what a clock put off", 5, bring_forward, has_put_off),
-        PeriodicTask("open what is kept for absent devices", 1, open_sticky, has_closed_lanes),
+        PeriodicTask(
+            "announce which devices come and go", 1, bound(presence.announce_changes), has_changes
+        ),
+        PeriodicTask(
+            "announce silent devices",
+            60,
+            bound(silence_detection.announce_changes),
+            bound(silence_detection.has_changes),
+        ),
+        PeriodicTask(
+            "bring forward what a clock put off",
+            5,
+            bound(clock_changes.bring_forward),
+            bound(clock_changes.has_put_off),
+        ),
+        PeriodicTask(
+            "open what is kept for absent devices",
+            1,
+            bound(sticky_senders.open_again),
+            bound(sticky_senders.has_closed_lanes),
+        ),
         PeriodicTask("mark stuck messages", 30, housekeeping.mark_stuck),
-        PeriodicTask("remove what is too old", 600, purge),
+        PeriodicTask("remove what is too old", 600, bound(housekeeping.purge)),
         PeriodicTask("forget recipients of past months", 600, monthly_recipients.forget),
         PeriodicTask("forget idempotent requests", 600, housekeeping.forget_requests),
     )

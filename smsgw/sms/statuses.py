@@ -48,13 +48,19 @@ _RANKS = {DISPATCHED: 0, ACCEPTED: 1, SENDING: 2, FAILED: 3, SENT: 4, DELIVERED:
 _NEGATIVE_DELIVERY_REPORT = "Delivery failed"
 
 
+def has_delivery_report(status: str, reason: str | None) -> bool:
+    """Return whether the network has reported what became of the SMS, for good or ill."""
+    is_negative = status == FAILED and (reason or "").startswith(_NEGATIVE_DELIVERY_REPORT)
+    return status == DELIVERED or is_negative
+
+
 def may_follow(current: str, reported: str, reason: str | None) -> bool:
     """Return whether a report that came in its order moves a dispatch from `current` to `reported`.
 
     After `sent` only a negative delivery report is a failure; everything else that says so is late.
     """
     if current == SENT and reported == FAILED:
-        return (reason or "").startswith(_NEGATIVE_DELIVERY_REPORT)
+        return has_delivery_report(reported, reason)
     return reported in MOVES[current]
 
 

@@ -50,7 +50,6 @@ DELETE /api/v1/devices/<device_id>                ·   ·   ·   ·   ·   ·   
 POST /api/v1/devices/<device_id>/approve          ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
 POST /api/v1/devices/<device_id>/resume           ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
 POST /api/v1/devices/<device_id>/reset            ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
-POST /api/v1/devices/<device_id>/resume           ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
 POST /api/v1/devices/<device_id>/rotate           ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
 GET /api/v1/events                                ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 ·   ·
 POST /api/v1/gateway/heartbeat                    ·   200 200 200 403 403 403 ·   ·   ·   ·   ·   ·   ·

@@ -11,6 +11,7 @@ from flask_smorest.utils import prepare_response
 
 from ...http import bodies
 from ...http.parsing import StrictParser, StrictSchema
+from ..schemas.devices import SilentDevice
 
 View = Callable[..., Any]
 Decorator = Callable[[View], View]
@@ -201,6 +202,8 @@ def make_api(app: Flask, version: str) -> Api:
     )
     for name, scheme in SECURITY_SCHEMES.items():
         api.spec.components.security_scheme(name, scheme)
+    # Only events have it, and no operation.
+    api.spec.components.schema("SilentDevice", schema=SilentDevice)
     return api
 
 

@@ -23,6 +23,11 @@ _SUMMARIES = {
     "message.stuck": "A phone has had a message for too long; sent once for each message.",
     "device.online": "A device contacted the server again.",
     "device.offline": "A device has not contacted the server for a while.",
+    "device.silent": (
+        "A device no longer sends, no longer receives, or gets no delivery reports any more, as `reason` and `text` "
+        "say; sent once for each time that this begins."
+    ),
+    "device.recovered": "A device does again what `reason` says that it did not do.",
     "device.limited": (
         "A device is paused, because a message failed because of a limit, or five in a row without a reason; sent when "
         "the pause begins."
@@ -90,5 +95,7 @@ def _data(event_type: str) -> dict[str, Any]:
     noun = event_type.partition(".")[0]
     if event_type == "webhook.ping":
         return {"type": "object", "properties": {"endpoint_id": {"type": "string"}}}
+    if event_type in ("device.silent", "device.recovered"):
+        return {"$ref": "#/components/schemas/SilentDevice"}
     schemas = {"message": "Message", "device": "Device", "webhook": "Webhook", "opt_out": "OptOut"}
     return {"$ref": f"#/components/schemas/{schemas[noun]}"}

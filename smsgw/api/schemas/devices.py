@@ -3,6 +3,7 @@
 import marshmallow as ma
 from marshmallow import fields, validate
 
+from ...core.devices.silence_rules import REASONS
 from ...http.parsing import StrictSchema
 from . import descriptions
 from .descriptions import (
@@ -133,6 +134,23 @@ class Usage(ma.Schema):
     recipients_per_month = fields.Nested(LimitUsage, required=True)
 
 
+def _silence_reason() -> fields.String:
+    return text(
+        "`not_sending`: it is online and has work, and sends nothing. `not_receiving`: it sends, and has received "
+        "nothing for days while other devices have. `no_delivery_reports`: it had delivery reports, and the last "
+        "messages that it sent have none.",
+        validate=validate.OneOf(REASONS),
+    )
+
+
+class SilenceSchema(ma.Schema):
+    """Something that a device no longer does."""
+
+    reason = _silence_reason()
+    since = date_time("The time since which the device has not done it.")
+    text = descriptions.text("What this means and what to do about it.")
+
+
 class DeviceSchema(DeviceState):
     """A phone that sends and receives SMS."""
 
@@ -142,6 +160,7 @@ class DeviceSchema(DeviceState):
     unknown_report_count = integer(
         "The number of its reports about messages that this server does not know."
     )
+    silences = list_of(SilenceSchema)
     limits = fields.Nested(OwnLimits, required=True)
     usage = fields.Nested(Usage, required=True)
     limited_until = nullable_date_time(
@@ -158,6 +177,14 @@ class DeviceSchema(DeviceState):
             "For operators: `false` while a device that registered itself waits for approval."
         )
     )
+
+
+class SilentDevice(DeviceSchema):
+    """A device in an event about something that it no longer does, or does again."""
+
+    reason = _silence_reason()
+    since = date_time("The time since which the device has not done it, or did not.")
+    text = descriptions.text("What this means and what to do about it.")
 
 
 class Devices(ma.Schema):

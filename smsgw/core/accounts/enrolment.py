@@ -13,7 +13,7 @@ from ...sms import numbers
 from ...store import audit
 from ...store.inserts import InsertNew
 from ...store.models import CrmDevice, Device
-from ..devices import breaker, locking, pairing, protocols
+from ..devices import breaker, locking, pairing, protocols, silences
 from ..devices.locking import Locked
 from ..messages import unconfirmed
 from . import routes
@@ -113,6 +113,7 @@ def reset(session: Session, device: Device, now: datetime) -> int:
     breaker.resume(session, device)
     count = unconfirmed.forget(session, device.id, now)
     unconfirmed.doubt(session, locked, now)
+    device.reset_at = now
     audit.note(session, "device", device.id, "reset", device.id)
     return count
 
@@ -125,6 +126,7 @@ def remove(session: Session, device: Device, now: datetime) -> None:
     """
     reset(session, device, now)
     routes.drop_all(session, CrmDevice.device_id == device.id)
+    silences.forget(session, device.id)
     device.removed_at = now
     device.enabled = False
     device.secret_hash = ids.hash_secret(ids.new_device_key())

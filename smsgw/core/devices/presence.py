@@ -121,6 +121,8 @@ def announce_changes(session: Session, settings: Settings, now: datetime) -> int
     ).all()
     for device in changed:
         device.is_online = registry.is_online(device, now, offline_seconds)
+        if device.is_online:
+            device.online_since = now
     shapes = registry.shapes(session, list(changed), settings, now)
     new_events = [
         recording.NewEvent(

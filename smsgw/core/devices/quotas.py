@@ -179,9 +179,6 @@ def _recipients_left(
 ) -> int | None:
     if counts.recipients_per_month is None:
         return None
-    if counted_month != limits.month_of(now):
-        # Counting them takes long, and whoever hands out has them noted first.
-        return counts.recipients_per_month
     return counts.recipients_per_month - usage.recipients(source, device_id, counted_month, now)
 
 

@@ -11,7 +11,7 @@ from ...clock import rfc3339, rfc3339_or_none
 from ...errors import NotFound
 from ...settings import Settings
 from ...store.models import Device, Dispatch, Message
-from . import capacity, limit_states, protocols
+from . import capacity, limit_states, protocols, silences
 from . import queue as device_queue
 
 _THERE = sa.select(Device).where(Device.removed_at.is_(None)).order_by(Device.id)
@@ -81,6 +81,7 @@ def shapes(
         ),
         Dispatch.device_id,
     )
+    silent = silences.of_devices(session, [row.id for row in rows])
     return [
         {
             "device_id": row.id,
@@ -92,6 +93,7 @@ def shapes(
             "queued_count": queued.get(f"d:{row.id}", 0),
             "in_flight_count": in_flight.get(row.id, 0),
             "unknown_report_count": row.unknown_report_count,
+            "silences": [silences.shape(one.reason, one.since) for one in silent.get(row.id, [])],
             **limited,
             "created_at": rfc3339(row.created_at),
         }

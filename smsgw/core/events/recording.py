@@ -28,6 +28,8 @@ TYPES = (
     "message.stuck",
     "device.online",
     "device.offline",
+    "device.silent",
+    "device.recovered",
     "device.limited",
     "opt_out.added",
     "opt_out.removed",

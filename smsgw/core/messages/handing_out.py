@@ -114,6 +114,9 @@ def _hand_out_again(
 def _has_new(database: Database, quota: Quota, now: datetime) -> bool:
     if not quota.has_room or not quota.takes_known_only:
         return quota.has_room
+    # Until its recipients are noted, nobody knows which messages are to these.
+    if quota.counted_month != quota.month:
+        return True
     return device_queue.read_has_work_for_known(database, quota.device_id, quota.month, now)
 
 

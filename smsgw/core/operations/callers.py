@@ -9,16 +9,26 @@ from sqlalchemy.orm import Session
 
 from ... import program
 from ...settings import Settings
-from ...store.models import Crm, Device
+from ...store.models import Crm, Device, DeviceSilence
 from ..accounts import crms
-from ..devices import capacity, limit_states, limits, pauses, protocols, registry, wording
+from ..devices import (
+    capacity,
+    limit_states,
+    limits,
+    pauses,
+    protocols,
+    registry,
+    silence_rules,
+    silences,
+    wording,
+)
 from ..devices.capacity import Load
 from . import spans
 from .health import Finding
 
-FULL_IS_WRONG_AFTER = timedelta(minutes=10)
 OLDEST_GOOD_APP = (1, 8)
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
+_FORGOTTEN = "If it was reinstalled, replaced or its data cleared:"
 _BATTERY = "open the app, look at its log; switch battery optimisation off for it"
 
 
@@ -33,13 +43,14 @@ def _devices(session: Session, settings: Settings, now: datetime) -> Iterator[Fi
         yield Finding("devices", "wrong", "there is none", program.line("device add NAME"))
     stopped = _with_disabled_crm(session)
     loads = capacity.loads(session, now)
+    silent = silences.of_devices(session, [device.id for device in found])
     for device in found:
         if not device.approved:
             yield _waiting(f"device {device.id}", "device", device.id)
             continue
         yield _presence(device, device.id in stopped, settings, now)
-        if device.id in loads:
-            yield from _in_hand(device, loads[device.id], settings, now)
+        blocked = [*_in_hand(device, loads.get(device.id), settings, now)]
+        yield from _silent(device, silent.get(device.id, []), blocked)
         yield from _limited(session, device, settings, now)
         if _has_old_app(device):
             yield Finding(
@@ -50,15 +61,36 @@ def _devices(session: Session, settings: Settings, now: datetime) -> Iterator[Fi
             )
 
 
-def _in_hand(device: Device, load: Load, settings: Settings, now: datetime) -> Iterator[Finding]:
+def _silent(
+    device: Device, found: list[DeviceSilence], blocked: list[Finding]
+) -> Iterator[Finding]:
+    """What the phone no longer does, and what is wrong with the messages it has: the worse one of the two."""
+    is_mute = any(one.reason == silence_rules.NOT_SENDING for one in found)
+    is_full = any(finding.state == "wrong" for finding in blocked)
+    if is_full or not is_mute:
+        yield from blocked
+    for silence in found:
+        if is_full and silence.reason == silence_rules.NOT_SENDING:
+            continue
+        text, advice = silences.in_words(silence.reason, silence.since)
+        if silence.reason == silence_rules.NOT_SENDING:
+            advice += f" {_FORGOTTEN} {program.line(f'device reset {device.id}')}"
+        yield Finding(f"device {device.id}", "wrong", text, advice)
+
+
+def _in_hand(
+    device: Device, load: Load | None, settings: Settings, now: datetime
+) -> Iterator[Finding]:
     """Yield a finding about messages whose status does not change: the phone may have forgotten them."""
+    if load is None:
+        return
     check = f"device {device.id}"
     advice = (
-        "look at the app: is it sending, has it reception and credit? If it was reinstalled, replaced or its data "
-        f"cleared: {program.line(f'device reset {device.id}')}"
+        f"look at the app: is it sending, has it reception and credit? {_FORGOTTEN} "
+        f"{program.line(f'device reset {device.id}')}"
     )
     is_full = load.in_hand >= settings.in_flight_per_device
-    if is_full and load.moved_at <= now - FULL_IS_WRONG_AFTER:
+    if is_full and load.moved_at <= now - silence_rules.UNMOVED_AFTER:
         text = (
             f"has had {load.in_hand} messages in hand since {load.moved_at:%Y-%m-%d %H:%M} UTC "
             "and gets no more until they move"

@@ -19,7 +19,7 @@ from ...store.models import (
     WebhookEndpoint,
     WorkerHeartbeat,
 )
-from ..devices import capacity, limit_states, limits, pauses, registry
+from ..devices import capacity, limit_states, limits, pauses, registry, silence_rules, silences
 from ..devices import queue as device_queue
 from ..webhooks.delivery_statuses import IS_PENDING
 
@@ -63,6 +63,7 @@ class Figures:
     devices: list[Seen]
     limits: list[Limited]
     paused_seconds: dict[str, float]
+    silences: dict[tuple[str, str], bool]
     stuck_count: int
     pending_deliveries: int
     overdue_deliveries: int
@@ -83,6 +84,7 @@ def read(session: Session, settings: Settings, now: datetime) -> Figures:
         paused_seconds={
             device.id: pauses.seconds_left(device.paused_until, now) for device in devices
         },
+        silences=_silences(session, devices),
         stuck_count=_count(session, capacity.is_active(), Dispatch.stuck_at.is_not(None)),
         pending_deliveries=pending,
         overdue_deliveries=overdue,
@@ -155,6 +157,15 @@ def _limits(
             limit = counts.find(name)
             if limit is not None and count is not None:
                 yield Limited(device.id, name, limit, count)
+
+
+def _silences(session: Session, devices: list[Device]) -> dict[tuple[str, str], bool]:
+    found = silences.of_devices(session, [device.id for device in devices])
+    return {
+        (device.id, reason): any(one.reason == reason for one in found.get(device.id, []))
+        for device in devices
+        for reason in silence_rules.REASONS
+    }
 
 
 def _deliveries(session: Session, now: datetime) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from .audit import AuditEntry
 from .callers import Crm, CrmDevice, Operator
-from .devices import Device, DeviceRecipient, QuarantinedItem
+from .devices import Device, DeviceRecipient, DeviceSilence, QuarantinedItem
 from .events import Event, FeedBase
 from .imports import Import
 from .limits import Pairing, QueueRoom, RateLimit
@@ -20,6 +20,7 @@ __all__ = [
     "Delivery",
     "Device",
     "DeviceRecipient",
+    "DeviceSilence",
     "Dispatch",
     "Event",
     "FeedBase",

@@ -11,7 +11,8 @@ from ..tables import Table
 class Device(Table):
     """An Android phone. `id` is the `device_id` its owner chose; a removed one keeps its row and its history.
 
-    `is_online` is what was last announced to CRMs; whether it is online now follows from `last_seen_at`.
+    `is_online` is what was last announced to CRMs; whether it is online now follows from `last_seen_at`. `online_since`
+    is when it was last announced as online, `reset_at` when an operator last reset it.
     `protocol` is the one it spoke last: `cht`, `mysmsapio` or `socket`. `socket_id` names the socket that gets its
     messages: the one that was opened last, in whatever process. `revision` goes up with every write transaction of
     a poll, so a poll can tell that another one of the same device was committed while it was on its way.
@@ -36,6 +37,7 @@ class Device(Table):
     approved: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
     owner_crm_id: Mapped[str | None] = mapped_column(sa.ForeignKey("crms.id"), index=True)
     is_online: Mapped[bool] = mapped_column(default=False)
+    online_since: Mapped[datetime | None]
     last_seen_at: Mapped[datetime | None]
     app_version: Mapped[str | None]
     name: Mapped[str | None]
@@ -47,6 +49,7 @@ class Device(Table):
     unknown_report_count: Mapped[int] = mapped_column(default=0)
     quarantine_dropped_count: Mapped[int] = mapped_column(default=0, server_default="0")
     created_at: Mapped[datetime]
+    reset_at: Mapped[datetime | None]
     removed_at: Mapped[datetime | None]
     segments_per_minute: Mapped[int | None]
     segments_per_hour: Mapped[int | None]
@@ -68,6 +71,17 @@ class DeviceRecipient(Table):
     device_id: Mapped[str] = mapped_column(sa.ForeignKey("devices.id"), primary_key=True)
     month: Mapped[str] = mapped_column(primary_key=True)
     recipient: Mapped[str] = mapped_column(primary_key=True)
+
+
+class DeviceSilence(Table):
+    """Something that a device no longer does, as it was announced; the row goes when the device does it again."""
+
+    __tablename__ = "device_silences"
+
+    device_id: Mapped[str] = mapped_column(sa.ForeignKey("devices.id"), primary_key=True)
+    reason: Mapped[str] = mapped_column(primary_key=True)
+    since: Mapped[datetime]
+    announced_at: Mapped[datetime]
 
 
 class QuarantinedItem(Table):

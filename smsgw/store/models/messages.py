@@ -11,6 +11,7 @@ from ..tables import Table
 
 _IS_QUEUED = sa.text(f"status = '{statuses.QUEUED}'")
 _IS_ACTIVE = sa.text(f"status IN {statuses.ACTIVE}")
+_IS_INBOUND = sa.text("direction = 'inbound'")
 _IS_HASHED = sa.text("text_hash IS NOT NULL")
 
 
@@ -32,6 +33,13 @@ class Message(Table):
         sa.UniqueConstraint("crm_id", "reference"),
         sa.Index("ix_messages_crm_id_status_id", "crm_id", "status", "id"),
         sa.Index("ix_messages_crm_id_id", "crm_id", "id"),
+        sa.Index(
+            "ix_messages_inbound_device_id_id",
+            "device_id",
+            "id",
+            sqlite_where=_IS_INBOUND,
+            postgresql_where=_IS_INBOUND,
+        ),
         sa.Index(
             "ix_messages_queue_due",
             "lane",

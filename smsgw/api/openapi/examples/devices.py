@@ -12,6 +12,7 @@ DEVICE: dict[str, Any] = {
     "queued_count": 0,
     "in_flight_count": 1,
     "unknown_report_count": 0,
+    "silences": [],
     "limits": {
         "segments_per_minute": None,
         "segments_per_hour": 100,
@@ -27,6 +28,15 @@ DEVICE: dict[str, Any] = {
     "limited_until": None,
     "limited_reason": None,
     "created_at": "2026-02-01T09:00:00.000Z",
+}
+SILENCE: dict[str, Any] = {
+    "reason": "not_receiving",
+    "since": "2026-02-20T08:31:07.000Z",
+    "text": (
+        "The phone sends, and has received nothing since 2026-02-20 08:31 UTC while other phones have: switch RCS "
+        "(chat features) off in the phone's messages app, because it takes SMS away silently; then send it an SMS, "
+        "and look whether the app is still the one that receives them."
+    ),
 }
 OWN_DEVICE: dict[str, Any] = {**DEVICE, "crm_id": None, "crm": None, "approved": True}
 NEW_DEVICE: dict[str, Any] = {"device_id": "phone-1", "phone": "+4930123456", "key": False}

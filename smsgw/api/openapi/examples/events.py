@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .devices import DEVICE
+from .devices import DEVICE, SILENCE
 from .messages import (
     ACCEPTED,
     CANCELLED,
@@ -41,6 +41,8 @@ EVENT_DATA: dict[str, dict[str, Any]] = {
     "message.stuck": STUCK,
     "device.online": DEVICE,
     "device.offline": {**DEVICE, "online": False},
+    "device.silent": {**DEVICE, "silences": [SILENCE], **SILENCE},
+    "device.recovered": {**DEVICE, **SILENCE},
     "device.limited": {
         **DEVICE,
         "limited_until": "2026-03-01T12:10:00.000Z",
