@@ -19,7 +19,6 @@ HEADS = {
     "events": "events missing",
     "seconds": "s/round",
 }
-FAULTS = ("lost", "twice", "wrong", "events")
 
 
 @dataclass
