@@ -40,7 +40,7 @@ class Caller:
             connection.close()
 
     def repeat(self, method: str, path: str, body: Any = None) -> Any:
-        """The same until it is answered; an answer that is no success and no outage is an error, and so is none at all."""
+        """The same until it is answered; an error are five minutes without, and what is no success and no outage."""
         deadline = time.monotonic() + GIVEN_UP_SECONDS
         while True:
             found = self.once(method, path, body)

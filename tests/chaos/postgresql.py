@@ -63,15 +63,16 @@ class Node:
         psutil.wait_procs(processes, PATIENCE_SECONDS)
 
     def revive(self) -> None:
-        """Return when it takes connections again; it is started anew if it has ended or is still away after a while."""
-        deadline = time.monotonic() + AWAY_SECONDS
-        while not self._is_up():
-            if not self._runs() or time.monotonic() > deadline:
-                # A recovery that met a full disk may leave a server that never comes up.
-                with suppress(psutil.Error, OSError):
-                    self.kill()
+        """Return when it takes connections again; it is started anew if it has ended or does not come up."""
+        for _ in range(5):
+            if self._comes_up():
+                return
+            # A recovery that met a full disk may leave a server that never comes up.
+            with suppress(psutil.Error, OSError):
+                self.kill()
+            with suppress(subprocess.CalledProcessError):
                 self.start()
-            time.sleep(0.05)
+        raise AssertionError(f"PostgreSQL does not come up: {self.folder}/log")
 
     def execute(self, *statements: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """Run statements as its superuser, and return the rows of the last one."""
@@ -81,16 +82,19 @@ class Node:
                 cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
-    def _is_up(self) -> bool:
-        try:
-            self.execute("SELECT 1")
-        except psycopg.Error:
-            return False
-        return True
+    def _comes_up(self) -> bool:
+        deadline = time.monotonic() + AWAY_SECONDS
+        while self._runs() and time.monotonic() < deadline:
+            with suppress(psycopg.Error):
+                self.execute("SELECT 1")
+                return True
+            time.sleep(0.05)
+        return False
 
     def _runs(self) -> bool:
         with suppress(OSError):
-            return psutil.pid_exists(int((self.data / "postmaster.pid").read_text().split()[0]))
+            pid = int((self.data / "postmaster.pid").read_text().split()[0])
+            return bool(psutil.pid_exists(pid))
         return False
 
 
