@@ -12,6 +12,7 @@ from smsgw.core.devices import pairing, registry
 from smsgw.core.messages import quarantine
 from smsgw.core.messages.quarantine import Unreadable
 from smsgw.store.db import Database
+from smsgw.store.models import DeviceSilence
 from tests.cli.conftest import Ask, Run
 from tests.conftest import NOW
 
@@ -24,6 +25,22 @@ def test_a_device_is_added_with_what_is_typed_into_the_phone(ask: Ask):
     (listed,) = ask("device", "list")
     assert listed["phone"] == "+4915112345678"
     assert "password" not in listed
+
+
+def test_the_list_and_the_doctor_show_which_phone_is_silent_and_what_to_do(
+    run: Run, ask: Ask, database
+):
+    ask("device", "add", "p")
+    with database.transaction() as session:
+        session.add(
+            DeviceSilence(device_id="p", reason="no_delivery_reports", since=NOW, announced_at=NOW)
+        )
+    (listed,) = ask("device", "list")
+    assert listed["silences"][0]["reason"] == "no_delivery_reports"
+    assert run("device", "list").stdout.endswith("\tno_delivery_reports\n")
+    lines = run("doctor").stdout.splitlines()
+    found = [number for number, line in enumerate(lines) if "has had no delivery report" in line]
+    assert "-> see whether they arrive" in lines[found[0] + 1]
 
 
 def test_a_device_with_a_key(ask: Ask):

@@ -21,8 +21,8 @@ from smsgw.factory import create_app
 from smsgw.settings import Settings
 from smsgw.store import migrations
 from smsgw.store.db import Database
-from smsgw.store.models import WorkerHeartbeat
-from tests.conftest import World
+from smsgw.store.models import DeviceSilence, WorkerHeartbeat
+from tests.conftest import NOW, World
 from tests.running import ROOT, Server, environment, free_port, serving, until
 
 KEY = "op_live_" + "5" * 64
@@ -86,6 +86,9 @@ def test_metrics_tell_queues_devices_deliveries_and_the_worker(world: World):
             Draft(to="+12025550123", content="x"),
         ]
         queueing.take(session, crm, world.settings, drafts, clock.now() - timedelta(seconds=90))
+        session.add(
+            DeviceSilence(device_id="phone-1", reason="not_receiving", since=NOW, announced_at=NOW)
+        )
     _beat(world, seconds_ago=7)
     text = _metrics(world)
     assert _value(text, 'smsgw_messages{direction="outbound",status="queued"}') == 3
@@ -94,6 +97,9 @@ def test_metrics_tell_queues_devices_deliveries_and_the_worker(world: World):
     assert _value(text, 'smsgw_queue_oldest_seconds{lane="d:phone-1"}') >= 90
     assert _value(text, 'smsgw_device_in_flight{device_id="phone-1"}') == 0
     assert 'smsgw_device_silent_seconds{device_id="phone-1"} NaN' in text
+    for reason, value in (("not_sending", 0), ("not_receiving", 1), ("no_delivery_reports", 0)):
+        name = f'smsgw_device_silent{{device_id="phone-1",reason="{reason}"}}'
+        assert _value(text, name) == value
     assert _value(text, "smsgw_worker_silent_seconds") >= 7
     for name in (
         "smsgw_stuck_messages",
