@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from ..core.devices import monthly_recipients, presence, silence_detection
 from ..core.messages import endings, sticky_senders, unconfirmed
-from ..core.operations import clock_changes, housekeeping
+from ..core.operations import clock_changes, housekeeping, retention
 from ..settings import Settings
 from ..store.db import Database, Session
 from . import steps
@@ -79,39 +79,66 @@ def _tasks(settings: Settings, worker_id: str) -> tuple[PeriodicTask, ...]:
     def heartbeat(session: Session, now: datetime) -> None:
         housekeeping.note_heartbeat(session, worker_id, now)
 
-    def has_changes(session: Session, now: datetime) -> bool:
-        return presence.has_changes(session, now, settings.device_offline_seconds)
-
-    def bound(work: Callable[[Session, Settings, datetime], T]) -> Callable[[Session, datetime], T]:
-        return lambda session, now: work(session, settings, now)
-
     return (
         PeriodicTask("heartbeat", 5, heartbeat),
+        *_message_tasks(settings),
+        *_device_tasks(settings),
+        *_removing_tasks(settings),
+    )
+
+
+def _message_tasks(settings: Settings) -> tuple[PeriodicTask, ...]:
+    return (
         PeriodicTask("expire messages", 1, endings.expire_due),
         PeriodicTask("give up unconfirmed messages", 1, unconfirmed.give_up),
         PeriodicTask(
-            "announce which devices come and go", 1, bound(presence.announce_changes), has_changes
-        ),
-        PeriodicTask(
-            "announce silent devices",
-            60,
-            bound(silence_detection.announce_changes),
-            bound(silence_detection.has_changes),
-        ),
-        PeriodicTask(
             "bring forward what a clock put off",
             5,
-            bound(clock_changes.bring_forward),
-            bound(clock_changes.has_put_off),
+            _bound(clock_changes.bring_forward, settings),
+            _bound(clock_changes.has_put_off, settings),
         ),
         PeriodicTask(
             "open what is kept for absent devices",
             1,
-            bound(sticky_senders.open_again),
-            bound(sticky_senders.has_closed_lanes),
+            _bound(sticky_senders.open_again, settings),
+            _bound(sticky_senders.has_closed_lanes, settings),
         ),
         PeriodicTask("mark stuck messages", 30, housekeeping.mark_stuck),
-        PeriodicTask("remove what is too old", 600, bound(housekeeping.purge)),
+    )
+
+
+def _device_tasks(settings: Settings) -> tuple[PeriodicTask, ...]:
+    def has_changes(session: Session, now: datetime) -> bool:
+        return presence.has_changes(session, now, settings.device_offline_seconds)
+
+    return (
+        PeriodicTask(
+            "announce which devices come and go",
+            1,
+            _bound(presence.announce_changes, settings),
+            has_changes,
+        ),
+        PeriodicTask(
+            "announce silent devices",
+            60,
+            _bound(silence_detection.announce_changes, settings),
+            _bound(silence_detection.has_changes, settings),
+        ),
+    )
+
+
+def _removing_tasks(settings: Settings) -> tuple[PeriodicTask, ...]:
+    old_messages = retention.OldMessages(settings)
+    return (
+        PeriodicTask("empty old messages", 600, old_messages.empty, old_messages.find),
+        PeriodicTask("remove old events", 600, _bound(retention.remove_events, settings)),
+        PeriodicTask("remove other old data", 600, _bound(retention.remove_rest, settings)),
         PeriodicTask("forget recipients of past months", 600, monthly_recipients.forget),
         PeriodicTask("forget idempotent requests", 600, housekeeping.forget_requests),
     )
+
+
+def _bound(
+    work: Callable[[Session, Settings, datetime], T], settings: Settings
+) -> Callable[[Session, datetime], T]:
+    return lambda session, now: work(session, settings, now)

@@ -13,11 +13,11 @@ from werkzeug.routing import Rule
 from smsgw import clock
 from smsgw.core.accounts import audit_log, enrolment, ownership
 from smsgw.core.devices import pairing
-from smsgw.core.operations import housekeeping
 from smsgw.core.webhooks import endpoints
 from smsgw.store.models import AuditEntry, WebhookEndpoint
 
 from ..conftest import NOW
+from ..purging import purge
 from .conftest import Api
 from .test_roles import Things, _routes
 
@@ -288,7 +288,7 @@ def test_entries_are_kept_for_400_days_or_for_the_longer_retention_time(api: Api
         kept = len(entries(api))
         object.__setattr__(settings, "retention_days", retention_days)
         with api.world.database.transaction() as session:
-            housekeeping.purge(session, settings, made + timedelta(days=days))
+            purge(session, settings, made + timedelta(days=days))
         return len(entries(api)) < kept
 
     assert not purged(audit_log.KEPT_DAYS - 1, 90)

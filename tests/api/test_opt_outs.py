@@ -9,10 +9,10 @@ from smsgw import clock
 from smsgw.core.accounts import crms
 from smsgw.core.messages import queueing
 from smsgw.core.messages.drafts import Draft
-from smsgw.core.operations import housekeeping
 from smsgw.store.models import Crm, OptOut
 
 from ..conftest import NOW
+from ..purging import purge
 from .conftest import DRAFT, NUMBER, Api
 
 OTHER = "+12025550188"
@@ -335,7 +335,7 @@ def test_retention_keeps_opt_outs(api: Api):
         settings = api.world.settings
         object.__setattr__(settings, "retention_days", 1)
         later = NOW.replace(year=2090)
-        while housekeeping.purge(session, settings, later):
+        while purge(session, settings, later):
             pass
     assert listed(api) == [NUMBER]
     assert api.get("/messages", direction="inbound").json["data"][0]["content"] is None

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from smsgw import clock
 from smsgw.core.devices import presence
 from smsgw.core.messages import endings
-from smsgw.core.operations import housekeeping
+from smsgw.core.operations import housekeeping, retention
 from smsgw.core.webhooks import endpoints as webhook_endpoints
 from smsgw.delivery.http_sender import Transport
 from smsgw.delivery.periodic_tasks import PeriodicTasks
@@ -258,15 +258,15 @@ class Clock:
     def __init__(self, delivery_world, monkeypatch, finds=0):
         self.done = []
         self.finds = finds
-        monkeypatch.setattr(housekeeping, "purge", self.purge)
+        monkeypatch.setattr(retention, "remove_events", self.remove)
         monkeypatch.setattr(endings, "expire_due", self.broken)
         monkeypatch.setattr(housekeeping, "forget_requests", self.forget)
         self.tasks = PeriodicTasks(
             delivery_world.settings, delivery_world.database, "w", lambda: NOW
         )
 
-    def purge(self, *_):
-        self.done.append("purge")
+    def remove(self, *_):
+        self.done.append("remove")
         return self.finds
 
     def forget(self, *_):
@@ -282,19 +282,19 @@ class Clock:
 
 
 def test_a_chore_that_fails_stops_no_other_and_is_logged(delivery_world, monkeypatch, caplog):
-    assert Clock(delivery_world, monkeypatch).tick(1000.0) == ["purge", "forget"]
+    assert Clock(delivery_world, monkeypatch).tick(1000.0) == ["remove", "forget"]
     assert "could not expire messages" in caplog.text
 
 
-@pytest.mark.parametrize(("finds", "after_a_second"), [(0, []), (500, ["purge"])])
+@pytest.mark.parametrize(("finds", "after_a_second"), [(0, []), (500, ["remove"])])
 def test_removing_what_is_old_is_rare_unless_there_is_more(
     delivery_world, monkeypatch, finds, after_a_second
 ):
     hand = Clock(delivery_world, monkeypatch, finds)
-    assert hand.tick(1000.0) == ["purge", "forget"]
+    assert hand.tick(1000.0) == ["remove", "forget"]
     assert hand.has_more == bool(finds)
     assert hand.tick(1001.0) == after_a_second
-    assert hand.tick(1700.0) == ["purge", "forget"]
+    assert hand.tick(1700.0) == ["remove", "forget"]
 
 
 def test_many_devices_that_come_at_once_are_told_some_at_a_time_and_each_once(

@@ -10,10 +10,10 @@ import pytest
 
 from smsgw.core.accounts import enrolment
 from smsgw.core.devices import registry
-from smsgw.core.operations import housekeeping
 from smsgw.store.db import Database
 
 from ..conftest import NOW
+from ..purging import purge
 from .conftest import sms
 
 
@@ -153,7 +153,7 @@ def test_the_quarantine_is_emptied_of_what_is_older_than_the_retention_time(stag
     stage.poll([{"id": "new", "content": 2}])
     for days, left in ((9, 2), (11, 1), (60, 0)):
         with stage.world.database.transaction() as session:
-            housekeeping.purge(session, settings, NOW + timedelta(days=20 + days))
+            purge(session, settings, NOW + timedelta(days=20 + days))
         assert len(stage.quarantined()) == left
 
 

@@ -9,9 +9,9 @@ import sqlalchemy as sa
 from smsgw import clock
 from smsgw.core.accounts import crms
 from smsgw.core.messages import sticky_senders
-from smsgw.core.operations import housekeeping
 from smsgw.store.models import Device, LastDevice, Message
 
+from ..purging import purge
 from .conftest import Stage, update
 
 NUMBER = "+12025550123"
@@ -211,5 +211,5 @@ def test_retention_forgets_who_talked_with_whom(phones: Phones):
     object.__setattr__(settings, "retention_days", 1)
     phones.stage.pass_time(days=2)
     with phones.stage.world.database.transaction() as session:
-        housekeeping.purge(session, settings, clock.now())
+        purge(session, settings, clock.now())
         assert session.scalar(sa.select(sa.func.count()).select_from(LastDevice)) == 0
