@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from .. import clock, ids
-from .audited import ACTIONS, AUDITED, ROUTES, SECRET, SWITCH
+from .audited import ACTIONS, AUDITED, ROUTES, SECRET, SWITCH, fields_of
 from .models import AuditEntry, Crm
 from .tables import Table, plain
 
@@ -116,9 +116,9 @@ def _collect(session: Session, _context: Any) -> None:
             _compare(session, row)
 
 
-def _compare(session: Session, row: Any) -> None:
-    state = sa.inspect(row)
-    for column, name in AUDITED[type(row)].fields(type(row)).items():
+def _compare(session: Session, row: Table) -> None:
+    state: Any = sa.inspect(row)
+    for column, name in fields_of(type(row)).items():
         history = state.attrs[column].history
         if not history.has_changes():
             continue
@@ -151,7 +151,8 @@ def _entry(session: Session, changes: _ChangedObject) -> dict[str, Any] | None:
     if action is None:
         return None
     is_rotated = SECRET in fields and action not in ("add", "remove")
-    shown = {name: list(map(_shown, pair)) for name, pair in fields.items() if name != SECRET}
+    shown = {name: [_shown(name, value) for value in pair] for name, pair in fields.items()}
+    shown.pop(SECRET, None)
     if changes.name is None and changes.kind == "crm":
         changes.name = session.get_one(Crm, changes.id).name
     return {
@@ -165,7 +166,7 @@ def _entry(session: Session, changes: _ChangedObject) -> dict[str, Any] | None:
 
 def _initial(row: Table) -> dict[str, list[Any]]:
     """Return what a new row has in its audited columns."""
-    fields = AUDITED[type(row)].fields(type(row))
+    fields = fields_of(type(row))
     return {name: [None, getattr(row, column)] for column, name in fields.items()}
 
 
@@ -179,12 +180,10 @@ def _action(kind: str, fields: Mapping[str, list[Any]]) -> str | None:
     return "change" if fields and kind in ACTIONS else None
 
 
-def _shown(value: Any) -> Any:
+def _shown(name: str, value: Any) -> Any:
     if isinstance(value, datetime):
         return clock.rfc3339(value)
-    if isinstance(value, str) and "://" in value:
-        return _without_secrets(value)
-    return value
+    return _without_secrets(value) if name == "url" and value is not None else value
 
 
 def _without_secrets(url: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import sqlalchemy as sa
 
@@ -28,14 +29,6 @@ class AuditedTable:
     secret: str
     unaudited: frozenset[str]
     actions: Mapping[str, str]
-
-    def fields(self, table: type[Table]) -> dict[str, str]:
-        """Return the audited columns, with the name that each has in an entry."""
-        names = sa.inspect(table).column_attrs.keys()
-        hidden = self.unaudited | {self.id, "created_at"}
-        return {
-            name: SECRET if name == self.secret else name for name in names if name not in hidden
-        }
 
 
 AUDITED: dict[type[Table], AuditedTable] = {
@@ -103,3 +96,14 @@ AUDITED: dict[type[Table], AuditedTable] = {
     ),
 }
 ACTIONS = {audited.kind: audited.actions for audited in AUDITED.values()}
+
+
+@cache
+def fields_of(table: type[Table]) -> Mapping[str, str]:
+    """Return the audited columns of an audited table, with the name that each has in an entry."""
+    audited = AUDITED[table]
+    hidden = audited.unaudited | {audited.id, "created_at"}
+    names = sa.inspect(table).column_attrs.keys()
+    return {
+        name: SECRET if name == audited.secret else name for name in names if name not in hidden
+    }
