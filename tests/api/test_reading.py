@@ -330,7 +330,10 @@ def test_the_minutes_segments_are_what_the_next_message_waits_for(api: Api):
     messages = [api.send(content=long) for _ in range(4)]
     assert len(api.poll()) == 3
     api.see_device(clock.now())
-    assert "24 segments of this minute" in _waits(api, messages[-1])[2]
+    waiting = api.get(f"/messages/{messages[-1]}").json["waiting_for"]
+    assert set(waiting) == {"hop", "since", "device_id", "text", "until"}
+    assert (waiting["hop"], waiting["device_id"]) == ("limit", "phone-1")
+    assert "24 of 24 segments in the last 60 seconds" in waiting["text"]
 
 
 @pytest.mark.parametrize(
