@@ -333,7 +333,7 @@ def test_the_minutes_segments_are_what_the_next_message_waits_for(api: Api):
     waiting = api.get(f"/messages/{messages[-1]}").json["waiting_for"]
     assert set(waiting) == {"hop", "since", "device_id", "text", "until"}
     assert (waiting["hop"], waiting["device_id"]) == ("limit", "phone-1")
-    assert "24 of 24 segments in the last 60 seconds" in waiting["text"]
+    assert "21 of 24 segments in the last 60 seconds and the message needs 7" in waiting["text"]
 
 
 @pytest.mark.parametrize(

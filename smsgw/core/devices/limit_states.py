@@ -117,6 +117,8 @@ def _full_windows(
         if count + wanted > most:
             until = usage.free_at(session, device.id, window, count + wanted - most, now)
             text = f"has used {count:,} of {most:,} segments in the last {_SPANS[name]}"
+            if message is not None and count < most:
+                text += f" and the message needs {message.segments}"
             yield Hold(until, text)
 
 
