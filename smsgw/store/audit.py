@@ -147,7 +147,7 @@ def _entry(session: Session, changes: _ChangedObject) -> dict[str, Any] | None:
     if any(changes.routes.values()):
         counts = sorted(changes.routes.items())
         fields[ROUTES] = [[name for name, count in counts if count == way] for way in (-1, 1)]
-    action = "add" if changes.row is not None else _action(changes.kind, fields) or changes.action
+    action = "add" if changes.row is not None else _action(changes, fields)
     if action is None:
         return None
     is_rotated = SECRET in fields and action not in ("add", "remove")
@@ -170,14 +170,14 @@ def _initial(row: Table) -> dict[str, list[Any]]:
     return {name: [None, getattr(row, column)] for column, name in fields.items()}
 
 
-def _action(kind: str, fields: Mapping[str, list[Any]]) -> str | None:
+def _action(changes: _ChangedObject, fields: Mapping[str, list[Any]]) -> str | None:
     if "removed_at" in fields:
         return "add" if fields["removed_at"][1] is None else "remove"
-    for name, action in ACTIONS.get(kind, {}).items():
+    for name, action in ACTIONS.get(changes.kind, {}).items():
         if name in fields:
             switch = "enable" if fields[name][1] else "disable"
             return switch if action == SWITCH else action
-    return "change" if fields and kind in ACTIONS else None
+    return changes.action or ("change" if fields else None)
 
 
 def _shown(name: str, value: Any) -> Any:

@@ -12,7 +12,7 @@ from werkzeug.routing import Rule
 
 from smsgw import clock
 from smsgw.core.accounts import audit_log, enrolment, ownership
-from smsgw.core.devices import pairing
+from smsgw.core.devices import pairing, presence
 from smsgw.core.webhooks import endpoints
 from smsgw.store.models import AuditEntry, WebhookEndpoint
 
@@ -230,6 +230,16 @@ def test_a_device_that_renews_its_token_and_one_that_registers_itself_are_told_a
     ]
     assert found[-1]["actor_kind"] == "server"
     assert "registration.open" in [one["action"] for one in found]
+
+
+def test_what_a_device_does_by_itself_is_not_audited(api: Api):
+    count = len(entries(api))
+    api.poll([{"id": "1", "from": "+12025550123", "content": "hi"}])
+    for seen_at in (clock.now(), NOW):
+        api.see_device(seen_at)
+        with api.world.database.transaction() as session:
+            assert presence.announce_changes(session, api.world.settings, clock.now())
+    assert len(entries(api)) == count
 
 
 def test_a_removed_device_that_comes_back_is_added(api: Api):
