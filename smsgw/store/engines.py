@@ -52,11 +52,22 @@ def postgresql(url: URL, pool_size: int) -> Engine:
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         connect_args={**_patience(url), "prepare_threshold": None},
+        poolclass=_ServerPool,
         **_pool(pool_size),
     )
     sa.event.listen(engine, "connect", _prepare_postgresql)
     sa.event.listen(engine, "checkout", _refuse_dead)
     return engine
+
+
+class _ServerPool(sa.pool.QueuePool):
+    """A pool that reports a server that ends each new connection at once as an outage, not as a misuse."""
+
+    def connect(self) -> sa.pool.PoolProxiedConnection:
+        try:
+            return super().connect()
+        except sa.exc.InvalidRequestError as error:
+            raise sa.exc.DisconnectionError(str(error)) from error
 
 
 class Servers:

@@ -123,6 +123,18 @@ def test_every_endpoint_says_503_while_postgresql_is_stopped_and_works_when_it_i
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_postgresql_that_ends_each_connection_as_it_is_made_is_an_outage(stoppable: World):
+    def end(*_: object) -> None:
+        raise sa.exc.DisconnectionError("ended")
+
+    engine = stoppable.database.engine
+    sa.event.listen(engine, "checkout", end)
+    assert _status(stoppable) == 503
+    sa.event.remove(engine, "checkout", end)
+    assert _status(stoppable) == 202
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_worker_and_wake_ups_carry_on_after_postgresql_was_away(
     stoppable: World, postgresql: Any, caplog: pytest.LogCaptureFixture
 ):
