@@ -63,6 +63,9 @@ def postgresql(url: URL, pool_size: int) -> Engine:
 class _ServerPool(sa.pool.QueuePool):
     """A pool that reports a server that ends each new connection at once as an outage, not as a misuse."""
 
+    # Its log lines stay SQLAlchemy's, which are shown from WARNING on.
+    __module__ = sa.pool.__name__
+
     def connect(self) -> sa.pool.PoolProxiedConnection:
         try:
             return super().connect()

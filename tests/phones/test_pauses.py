@@ -177,7 +177,7 @@ def test_what_failed_once_and_was_tried_again_by_a_person_fails(stage):
 def test_what_the_crm_was_told_has_failed_is_not_queued_again(stage):
     message_id, dispatch_id = stage.send()
     stage.pass_time(days=4)
-    stage.keep_house()
+    stage.run_housekeeping()
     assert stage.message(message_id).reason_class == "unconfirmed"
     stage.poll(updates=[update(dispatch_id, "FAILED", LIMIT)])
     assert (stage.status(message_id), stage.message(message_id).reason_class) == ("failed", "limit")

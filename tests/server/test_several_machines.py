@@ -288,7 +288,7 @@ def test_the_same_request_to_both_machines_at_once_makes_one_message(site: Site)
     crm = site.add_crm("hasty", ["sleeper"])
 
     def by_key(machine: int, number: int) -> tuple[int, dict[str, Any]]:
-        body = {"to": "+12025550123", "content": "keyed"}
+        body = {"to": "+12025550123", "content": f"keyed {number}"}
         return crm.ask(machine, "POST", "messages", body, **{"Idempotency-Key": f"k-{number}"})
 
     for number in range(ROUNDS):

@@ -4,7 +4,7 @@ from smsgw import clock
 from smsgw.core.devices import limits, registry
 from smsgw.store.models import Dispatch
 
-from .conftest import Stage, say, told
+from .conftest import Stage, frames_of, say
 
 
 def _limit(stage: Stage, **wanted: int) -> None:
@@ -13,7 +13,7 @@ def _limit(stage: Stage, **wanted: int) -> None:
 
 
 def _ordered(phone) -> list[dict]:
-    return [data for event, data in told(phone.work()) if event == "sendMessage"]
+    return [data for event, data in frames_of(phone.work()) if event == "sendMessage"]
 
 
 def _report(phone, message_id: str, status: str, **more: str) -> None:
@@ -73,7 +73,7 @@ def test_a_crm_is_sent_no_frame_for_a_limited_device_and_reads_it_in_the_feed(st
     (data,) = _ordered(phone)
     _report(phone, data["messageId"], "FAILED", error="insufficient credit")
     crm = stage.crm(after="evt_" + 32 * "0")
-    events = [event for event, _ in told(crm.opened()) + told(crm.work())]
+    events = [event for event, _ in frames_of(crm.opened()) + frames_of(crm.work())]
     assert "messageStatus" in events
     with stage.world.database.reading() as session:
         device = registry.get(session, "12345")
