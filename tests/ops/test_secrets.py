@@ -296,7 +296,10 @@ def lose_the_database(plant: Plant) -> None:
     """It is away until the end: whatever is asked is refused, and the log says why."""
     url = sa.make_url(plant.settings["SMSGW_DATABASE_URL"])
     if url.get_backend_name() == "sqlite":
-        Path(url.database).rename(f"{url.database}.away")
+        path = Path(url.database)
+        path.rename(f"{path}.away")
+        # Or a process that is just starting would make an empty file there.
+        path.mkdir()
     else:
         admin = url.set(database="postgres").render_as_string(False)
         _execute(admin, f"ALTER DATABASE {url.database} ALLOW_CONNECTIONS false")

@@ -1,28 +1,15 @@
 """Each payload of the document works as it is printed there."""
 
-from pathlib import Path
-
-import pytest
-
 from .conftest import (
     INCOMING,
     OUTGOING,
     RECEIPT,
     REGISTER_CRM,
     REGISTER_DEVICE,
-    SEED,
     Stage,
     frames_of,
     say,
 )
-
-DOCUMENT = Path(__file__).resolve().parents[3] / "shared/seeds/000_86566ec2f5f1086e.txt"
-
-
-@pytest.mark.skipif(not DOCUMENT.exists(), reason="the document is not beside this checkout")
-def test_the_quotes_are_the_documents_own():
-    text = DOCUMENT.read_text(encoding="utf-8")
-    assert all(block in text for block in SEED.strip().split("\n\n"))
 
 
 def test_the_whole_story_as_printed(stage: Stage):
