@@ -149,6 +149,7 @@ def _queued(taking_part: people.People, now: datetime, count: int) -> Iterator[d
             yield row | {
                 "lane": f"c:{taking_part.crm_id}",
                 "priority": 9,
+                "send_at": due,
                 "due_at": due,
                 "expires_at": late,
             }
@@ -174,6 +175,7 @@ def _row(taking_part: people.People, number: int, at: datetime) -> dict[str, Any
         "segments": 1,
         "request_hash": "0" * 64,
         "priority": 4,
+        "send_at": None,
         "due_at": at,
         "expires_at": at,
         "created_at": at,
