@@ -1,6 +1,7 @@
 """A phone and a CRM for the tests of the stock app's protocol, with the clock handed in."""
 
 import json
+import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -75,6 +76,22 @@ class Stage:
                 session, crm, self.world.settings, [Draft(**wanted)] * count, clock.now()
             )
             return [one.message.id for one in made]
+
+    def poll_at_once(self, count: int) -> list[Any]:
+        """Polls from so many threads at the same moment and returns all that was handed out."""
+        handed: list[Any] = []
+        start = threading.Barrier(count)
+
+        def poll() -> None:
+            start.wait()
+            handed.extend(self.poll())
+
+        threads = [threading.Thread(target=poll) for _ in range(count)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return handed
 
     def send(self, **draft: Any) -> tuple[str, str]:
         """Queues one SMS and has the phone take it; returns the message's and the dispatch's id."""

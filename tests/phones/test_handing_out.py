@@ -369,18 +369,7 @@ def test_two_phones_that_poll_at_once_never_get_the_same_message(stage):
 def test_two_overlapping_polls_of_one_phone_stay_within_its_window(stage):
     use(stage, segments_per_minute=1000)
     stage.queue(40)
-    barrier = threading.Barrier(4)
-    handed = []
-
-    def poll():
-        barrier.wait()
-        handed.extend(stage.poll())
-
-    threads = [threading.Thread(target=poll) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    handed = stage.poll_at_once(4)
     assert len(handed) == len({one["id"] for one in handed}) == 10
 
 

@@ -1,6 +1,5 @@
 """How much a phone is handed: segments per minute, hour and day, and recipients per calendar month."""
 
-import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -343,17 +342,7 @@ def test_two_polls_at_once_together_get_no_more_than_the_limit(stage):
     use(stage, **FAST)
     limit(stage, segments_per_hour=5, recipients_per_month=5)
     queue_to(stage, *range(20))
-    handed, start = [], threading.Barrier(4)
-
-    def poll():
-        start.wait()
-        handed.extend(stage.poll())
-
-    threads = [threading.Thread(target=poll) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    handed = stage.poll_at_once(4)
     assert len(handed) == 5
     assert used(stage, "recipients_per_month") == 5
 

@@ -8,16 +8,15 @@ from sqlalchemy.orm import Session
 
 from ...settings import Settings
 from ...store.models import Delivery, Device, Dispatch, Message, WebhookEndpoint
-from ...store.queries import written_out
 from ...store.tables import plain
 from ..devices import capacity, pauses, protocols
 from ..devices import queue as device_queue
+from ..webhooks.delivery_statuses import IS_PENDING
 from ..webhooks.retries import LONGEST_PAUSE, longest_delay
 
 # The longest timeout that can be set, and the margin for the database.
 LONGEST_CLAIM = timedelta(seconds=90)
 
-_IS_PENDING = Delivery.status == written_out("pending")
 _Change = tuple[sa.ColumnElement[bool], sa.Update]
 
 
@@ -54,16 +53,14 @@ def _changes(settings: Settings, now: datetime) -> list[_Change]:
         *(_lease(protocol, settings, now) for protocol in protocols.TERMS),
         (
             sa.and_(
-                _IS_PENDING,
+                IS_PENDING,
                 Delivery.claim.is_(None),
                 Delivery.next_attempt_at > _latest_attempt(settings.webhook_retry_schedule, now),
             ),
             sa.update(plain(Delivery)).values({Delivery.next_attempt_at: now}),
         ),
         (
-            sa.and_(
-                _IS_PENDING, Delivery.claim.is_not(None), Delivery.next_attempt_at > claim_ends
-            ),
+            sa.and_(IS_PENDING, Delivery.claim.is_not(None), Delivery.next_attempt_at > claim_ends),
             sa.update(plain(Delivery)).values({Delivery.next_attempt_at: claim_ends}),
         ),
         (
