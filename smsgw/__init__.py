@@ -1,3 +1,3 @@
-"""A self-hosted SMS gateway: phones on one side, programs on the other."""
+"""Connects phones that send SMS with programs: a self-hosted SMS gateway."""
 
 __version__ = "0.2.0"

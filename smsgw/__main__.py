@@ -1,4 +1,4 @@
-"""`python -m smsgw …`."""
+"""Runs `python -m smsgw …`."""
 
 import gc
 

@@ -89,7 +89,7 @@ class Narrow:
     port: int | None = None
 
     def includes(self, target: Address, port: int | None, host: str | None) -> bool:
-        """Whether it is about this address and port, of a URL with this host."""
+        """Return whether it is about this address and port, of a URL with this host."""
         if self.port not in (None, port):
             return False
         if isinstance(self.host, str):
@@ -98,7 +98,7 @@ class Narrow:
 
 
 def parse_allowed(text: str) -> Network | Narrow:
-    """What an operator allows: `10.0.0.0/8`, `10.0.0.5:8080`, `[::1]:9000`, `crm.internal:8080`; else `ValueError`."""
+    """Read an allowed network: `10.0.0.0/8`, `10.0.0.5:8080`, `[::1]:9000`, `crm.internal:8080`; else `ValueError`."""
     bracketed = _BRACKETED.fullmatch(text)
     if bracketed:
         host, port = bracketed[1], bracketed[2]
@@ -131,14 +131,14 @@ class Guard:
     allowed: tuple[Network | Narrow, ...] = ()
 
     def permits(self, address: str, port: int | None = None, host: str | None = None) -> bool:
-        """Whether this resolved address of `host` may be reached over `https`; with no port given, at every port."""
+        """Return whether this resolved address of `host` may be reached over `https`; without a port, at every port."""
         target = _canonical(address)
         return target is not None and (self._allows(target, port, host) or _is_public(target))
 
     def permits_over(
         self, scheme: str, address: str, port: int | None = None, host: str | None = None
     ) -> bool:
-        """The same for any scheme: one without TLS stays inside the allowed networks."""
+        """Return the same for any scheme: one without TLS stays inside the allowed networks."""
         if scheme in ENCRYPTED:
             return self.permits(address, port, host)
         target = _canonical(address)
@@ -165,7 +165,7 @@ def check_url(url: str, guard: Guard, resolve: Resolve = socket.getaddrinfo) -> 
 
 
 def refusal(scheme: str, host: str, addresses: list[str]) -> str:
-    """Why none of a host's addresses may be called; never the addresses, which an inside name may hide."""
+    """Say why none of a host's addresses may be called; never name the addresses, which an inside name may hide."""
     if all(_is_never(_canonical(address)) for address in addresses):
         return (
             f"{host} is a link-local or cloud metadata address, which not even {SETTING} can allow."
@@ -208,7 +208,7 @@ def _resolved(host: str, port: int, resolve: Resolve) -> list[str]:
 
 
 def _canonical(address: str) -> Address | None:
-    """The address that packets end up at: IPv4 written or wrapped as IPv6 comes out as IPv4."""
+    """Return the address that packets end up at: IPv4 written or wrapped as IPv6 comes out as IPv4."""
     try:
         target = ip_address(address.partition("%")[0])
     except ValueError:

@@ -28,7 +28,7 @@ class Broker:
 
 
 def is_broker(url: str) -> bool:
-    """Whether this URL is meant for RabbitMQ."""
+    """Return whether this URL is meant for RabbitMQ."""
     return url.lower().startswith(("amqp://", "amqps://"))
 
 
@@ -40,7 +40,7 @@ def check(url: str) -> None:
 
 
 def read(url: str) -> Broker:
-    """The parts of the URL, percent-decoded; raises `BrokerRefused`.
+    """Return the parts of the URL, percent-decoded; raise `BrokerRefused` if they are unusable.
 
     By RabbitMQ's URI specification, with its usual defaults: the user guest and the virtual host `/`.
     """

@@ -5,23 +5,23 @@ from functools import lru_cache
 
 
 def now() -> datetime:
-    """The present moment, aware, in UTC."""
+    """Return the present moment, aware, in UTC."""
     return datetime.now(UTC)
 
 
 @lru_cache(maxsize=256)  # a poll's events tell the same few moments again and again
 def rfc3339(moment: datetime) -> str:
-    """`2026-01-31T12:00:00.000Z`: RFC 3339, UTC, milliseconds."""
+    """Write a moment by RFC 3339, in UTC, with milliseconds: `2026-01-31T12:00:00.000Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def rfc3339_or_none(moment: datetime | None) -> str | None:
-    """The same for a moment that may not have come yet."""
+    """Write a moment that may not have come yet by RFC 3339; `None` stays `None`."""
     return None if moment is None else rfc3339(moment)
 
 
 def from_epoch_ms(value: object) -> datetime | None:
-    """A phone's milliseconds since 1970 as a moment; `None` for 0, nonsense and what no clock can show."""
+    """Return a phone's milliseconds since 1970 as a moment; `None` for 0, nonsense and what no clock can show."""
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)

@@ -20,7 +20,7 @@ class BadDatabaseUrl(ValueError):
 
 
 def postgresql(url: str) -> str:
-    """The URL as SQLAlchemy and libpq both take it: `host=a,b&port=1,2` where there are several hosts."""
+    """Write the URL as SQLAlchemy and libpq both take it: `host=a,b&port=1,2` where there are several hosts."""
     found = _POSTGRESQL.fullmatch(url)
     if found is None:
         raise BadDatabaseUrl(_fault(url))
@@ -50,7 +50,7 @@ def _host(text: str) -> tuple[str, str]:
 
 
 def _hosts_of(query: Pairs) -> list[tuple[str, str]]:
-    """The hosts of `host=a&host=b`, of `host=a:1&host=b:2` and of `host=a,b&port=1,2`."""
+    """Return the hosts of `host=a&host=b`, of `host=a:1&host=b:2` and of `host=a,b&port=1,2`."""
     hosts = [text for name, value in query if name == "host" for text in value.split(",")]
     ports = [text for name, value in query if name == "port" for text in value.split(",")]
     if not ports:

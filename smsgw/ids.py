@@ -25,95 +25,95 @@ def _ordered(prefix: str) -> str:
 
 
 def new_message_id() -> str:
-    """`msg_` + 32 hex digits; later ids sort after earlier ones."""
+    """Return `msg_` + 32 hex digits; later ids sort after earlier ones."""
     return _ordered("msg")
 
 
 def new_event_id() -> str:
-    """`evt_` + 32 hex digits, never with a dot (Standard Webhooks signs `id.timestamp.body`)."""
+    """Return `evt_` + 32 hex digits, never with a dot (Standard Webhooks signs `id.timestamp.body`)."""
     return _ordered("evt")
 
 
 def is_event_id(text: str) -> bool:
-    """Whether `text` is written like one of these."""
+    """Return whether `text` is written like the id of an event."""
     return _EVENT_ID.fullmatch(text) is not None
 
 
 def new_delivery_id() -> str:
-    """`dlv_` + 32 hex digits."""
+    """Return `dlv_` + 32 hex digits."""
     return _ordered("dlv")
 
 
 def new_attempt_id() -> str:
-    """`att_` + 32 hex digits."""
+    """Return `att_` + 32 hex digits."""
     return _ordered("att")
 
 
 def new_endpoint_id() -> str:
-    """`whe_` + 32 hex digits: a webhook endpoint."""
+    """Return `whe_` + 32 hex digits: a webhook endpoint."""
     return _ordered("whe")
 
 
 def new_opt_out_id() -> str:
-    """`opt_` + 32 hex digits; later ids sort after earlier ones."""
+    """Return `opt_` + 32 hex digits; later ids sort after earlier ones."""
     return _ordered("opt")
 
 
 def new_audit_id() -> str:
-    """`aud_` + 32 hex digits; later ids sort after earlier ones."""
+    """Return `aud_` + 32 hex digits; later ids sort after earlier ones."""
     return _ordered("aud")
 
 
 def new_crm_id() -> str:
-    """`crm_` + 32 hex digits."""
+    """Return `crm_` + 32 hex digits."""
     return _ordered("crm")
 
 
 def is_crm_id(text: str) -> bool:
-    """Whether `text` is written like one of these."""
+    """Return whether `text` is written like the id of a CRM."""
     return _CRM_ID.fullmatch(text) is not None
 
 
 def new_dispatch_id() -> str:
-    """A random UUID: the phone keys its intents by the id's hash code, so it must not be guessable or alike."""
+    """Return a random UUID: the phone keys its intents by the id's hash code, so ids must not be guessable or alike."""
     return str(uuid.uuid4())
 
 
 def is_uuid(text: str) -> bool:
-    """Whether `text` is a UUID in the usual writing, in either case."""
+    """Return whether `text` is a UUID in the usual writing, in either case."""
     return _UUID.fullmatch(text) is not None
 
 
 def new_password() -> str:
-    """20 lower-case letters and digits without look-alikes (99 bits): easy to type, the same in every encoding."""
+    """Return 20 lower-case letters and digits without look-alikes (99 bits): easy to type, equal in every encoding."""
     return "".join(secrets.choice(_PASSWORD_LETTERS) for _ in range(20))
 
 
 def new_device_key() -> str:
-    """`gw_live_` + 64 hex digits."""
+    """Return `gw_live_` + 64 hex digits."""
     return f"gw_live_{secrets.token_hex(32)}"
 
 
 def new_crm_key() -> str:
-    """`crm_live_` + 64 hex digits."""
+    """Return `crm_live_` + 64 hex digits."""
     return f"crm_live_{secrets.token_hex(32)}"
 
 
 def new_operator_key() -> str:
-    """`op_live_` + 64 hex digits."""
+    """Return `op_live_` + 64 hex digits."""
     return f"op_live_{secrets.token_hex(32)}"
 
 
 def new_webhook_secret() -> str:
-    """`whsec_` + 32 random bytes in base64, as Standard Webhooks writes secrets."""
+    """Return `whsec_` + 32 random bytes in base64, as Standard Webhooks writes secrets."""
     return f"whsec_{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 def hash_secret(secret: str) -> str:
-    """SHA-256 in hex. Enough for a secret of 99 bits or more, and it costs a microsecond per poll."""
+    """Return the SHA-256 in hex. Enough for a secret of 99 bits or more, and it costs a microsecond per poll."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def is_secret(candidate: str, hashed: str) -> bool:
-    """Whether `candidate` is the secret that was hashed, in constant time."""
+    """Return whether `candidate` is the secret that was hashed, in constant time."""
     return hmac.compare_digest(hash_secret(candidate), hashed)

@@ -31,7 +31,7 @@ class InvalidJson(ValueError):
 
 
 def read(text: bytes | str) -> Any:
-    """The value in a JSON text in UTF-8, with or without a byte order mark; raises `InvalidJson`.
+    """Return the value in a JSON text in UTF-8, with or without a byte order mark; raise `InvalidJson` if it is none.
 
     Numbers that no program could use are refused. Where a key stands twice in an object, the last one counts.
     """
@@ -39,7 +39,7 @@ def read(text: bytes | str) -> Any:
 
 
 def read_strictly(text: bytes | str) -> Any:
-    """The same; a key that stands twice in an object is refused too."""
+    """Return the same, but refuse a key that stands twice in an object."""
     hooks = {"parse_int": _whole, "parse_float": _finite, "parse_constant": _refuse}
     return _read(text, **hooks, object_pairs_hook=_object)
 
@@ -54,7 +54,7 @@ def read_tolerantly(text: bytes | str) -> Any:
 
 
 def kind(value: Any) -> str:
-    """What a JSON value is, for a message: `a list`."""
+    """Say what a JSON value is, for a message: `a list`."""
     kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
     return "null" if value is None else kinds.get(type(value), "a number")
 

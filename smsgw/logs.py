@@ -96,7 +96,7 @@ def configure(log_format: str, log_level: str) -> None:
 
 
 def redact(text: str) -> str:
-    """The text with keys and passwords replaced by `…` and only the ends of telephone numbers left."""
+    """Return the text with keys and passwords replaced by `…` and only the ends of telephone numbers left."""
     text = _SECRETS.sub(
         lambda found: f"{found.group(1) or found.group(2) or found.group(3)}…", text
     )
@@ -105,7 +105,7 @@ def redact(text: str) -> str:
 
 
 def shorten(text: str, most: int = MOST_CHARACTERS) -> str:
-    """The beginning of a long text, and how long it was; never half of a word, which `redact` might not know."""
+    """Return the beginning of a long text, and how long it was; never half of a word, which `redact` might not know."""
     if len(text) <= most:
         return text
     return f"{_LAST_WORD.sub('', text[:most])}… ({len(text):,} characters)"
@@ -121,7 +121,7 @@ def _second(epoch_second: int) -> str:
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    """What the caller gave as `extra={"fields": {…}}`, and the request's id; absent values are left out."""
+    """Return what the caller gave as `extra={"fields": {…}}`, and the request's id, without absent values."""
     fields = {
         name: redact(shorten(value, MOST_FIELD_CHARACTERS)) if isinstance(value, str) else value
         for name, value in getattr(record, "fields", {}).items()
@@ -143,7 +143,7 @@ def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def _one_line(text: str) -> str:
-    """The text without line breaks and control characters, so that nobody can forge log lines."""
+    """Return the text without line breaks and control characters, so that nobody can forge log lines."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -25,7 +25,7 @@ _RESULTS = {"4": "refused", "5": "failed"}
 
 
 def registry() -> CollectorRegistry:
-    """What was counted by all processes of this server, or by this one where it runs alone."""
+    """Return what was counted by all processes of this server, or by this one where it runs alone."""
     if not is_multiprocess():
         return REGISTRY
     collected = CollectorRegistry()
@@ -34,7 +34,7 @@ def registry() -> CollectorRegistry:
 
 
 def is_multiprocess() -> bool:
-    """Whether several processes count together; the variable is the Prometheus client's own."""
+    """Return whether several processes count together; the variable is the Prometheus client's own."""
     return "PROMETHEUS_MULTIPROC_DIR" in os.environ
 
 

@@ -26,14 +26,14 @@ _LOG = logging.getLogger("smsgw.metrics")
 @blueprint.get("/healthz")
 @public
 def live() -> Response:
-    """The process answers: `{"status": "ok"}`."""
+    """Answer `{"status": "ok"}`: the process runs."""
     return _json({"status": "ok"}, 200)
 
 
 @blueprint.get("/readyz")
 @public
 def ready() -> Response:
-    """200 when database, tables and worker are as they should be, 503 otherwise, with a word on each."""
+    """Answer 200 when database, tables and worker are as they should be, 503 otherwise, with a word on each."""
     findings = health.examine(services().database, clock.now())
     is_ready = all(finding.state == "ok" for finding in findings)
     # Without the details, which are the operator's: `doctor` shows them.
@@ -44,7 +44,7 @@ def ready() -> Response:
 @blueprint.get("/metrics")
 @public
 def show_metrics() -> Response:
-    """Prometheus' text format; for operators, unless SMSGW_METRICS_PUBLIC."""
+    """Show the metrics in Prometheus' text format; to operators, unless SMSGW_METRICS_PUBLIC."""
     if services().settings.metrics_public:
         return _metrics()
     answer: Response = operator_required(_metrics)()
@@ -60,7 +60,7 @@ def _metrics() -> Response:
 
 
 def _counted() -> bytes:
-    """What was counted by all processes; one process of several would show its own share, another one at each call."""
+    """Return what all processes counted; one process of several would show its own share, another one at each call."""
     if request.environ["wsgi.multiprocess"] and not metrics.is_multiprocess():
         _LOG.warning(_NOT_COUNTED)
         return f"# {_NOT_COUNTED}\n".encode()

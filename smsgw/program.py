@@ -11,18 +11,18 @@ _SCRIPT = "smsgw"
 
 
 def line(command: str = "") -> str:
-    """A command of this program: `.venv/bin/python -m smsgw db upgrade`, or `smsgw db upgrade` once installed."""
+    """Spell a command of this program: `.venv/bin/python -m smsgw db upgrade`, or `smsgw db upgrade` once installed."""
     start = _installed_script() or f"{shlex.quote(_python())} -m smsgw"
     return f"{start} {command}".rstrip()
 
 
 def server_line() -> str:
-    """The command that starts the server."""
+    """Spell the command that starts the server."""
     return line("serve") if _installed_script() else f"{shlex.quote(_python())} app.py"
 
 
 def _installed_script() -> str | None:
-    """The console script this process was started by, by its name alone where the shell would find the same one."""
+    """Return the console script that started this process, by its name alone where the shell finds the same one."""
     started = Path(sys.argv[0])
     if started.name != _SCRIPT:
         return None
@@ -39,6 +39,6 @@ def tell_served(descriptor: int | None) -> None:
 
 
 def _python() -> str:
-    """The Python that runs, by its path from here where it lies below; a link to another one stays what it is."""
+    """Return the Python that runs, by its path from here where it lies below; do not follow a link to another one."""
     python, here = Path(sys.executable), Path.cwd()
     return str(python.relative_to(here) if python.is_relative_to(here) else python)

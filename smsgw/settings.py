@@ -16,7 +16,7 @@ from .database_urls import BadDatabaseUrl
 
 
 def _project_folder() -> Path:
-    """The folder that relative paths start from: the checkout, or the user's data folder where pip installed us."""
+    """Return the folder where relative paths start: the checkout, or the user's data folder where pip installed us."""
     above = Path(__file__).resolve().parent.parent
     return above if (above / "app.py").is_file() else platformdirs.user_data_path("smsgw")
 
@@ -71,22 +71,22 @@ class Settings:
 
     @property
     def base_url(self) -> str:
-        """Where people and phones reach us, without a slash at the end."""
+        """Return where people and phones reach us, without a slash at the end."""
         return self.public_url or f"http://127.0.0.1:{self.port}"
 
 
 def environment_names() -> list[str]:
-    """The environment variables that are read, in the order of the table in docs/settings.md."""
+    """Return the environment variables that are read, in the order of the table in docs/settings.md."""
     return [f"SMSGW_{field.name.upper()}" for field in fields(Settings)]
 
 
 def names_address() -> bool:
-    """Whether the environment says at which address the server is."""
+    """Return whether the environment says at which address the server is."""
     return any(os.environ.get(name) for name in ("SMSGW_PORT", "SMSGW_PUBLIC_URL"))
 
 
 def load() -> Settings:
-    """The settings from the environment.
+    """Read the settings from the environment.
 
     Raises `SettingsError` with one line that names the variable when a value cannot be used.
     """
@@ -214,7 +214,7 @@ def _log_level(level: str) -> str:
 
 
 def secret_key(settings: Settings, folder: Path = DATA_FOLDER) -> str:
-    """The key that signs cookies: the setting, or the one made under `data/` on the first start."""
+    """Return the key that signs cookies: the setting, or the one made under `data/` on the first start."""
     if settings.secret_key is not None:
         return settings.secret_key
     path = folder / "secret_key"

@@ -97,6 +97,11 @@ NOTE_WHAT_THEIR_STATEMENTS_WRITE = {
     "core/devices/pairing.py",
     "core/messages/opt_outs.py",
 }
+# How a docstring begins that names a thing instead of saying what a function or a module does.
+NO_VERB = re.compile(
+    r"(A|An|All|As|At|By|Each|Every|For|From|How|If|In|It|Its|No|On|One|Only|Some|That|The|This|Those|What|When|Where"
+    r"|Whether|Which|Who|Whose|Why)\b|\W|\d"
+)
 DATABASE_LIBRARIES = {"sqlalchemy", "alembic", "psycopg", "sqlite3"}
 # What the store offers those above core: transactions, its errors, notifications, and rows to read.
 STORE_ABOVE_CORE = {"db", "outages", "change_listener", "migrations", "models", "rows"}
@@ -415,3 +420,15 @@ def test_the_table_of_settings_lists_all_of_them_in_their_order():
 def test_a_module_starts_with_a_line_on_what_lives_there(path: Path):
     text = path.read_text()
     assert not text or ast.get_docstring(ast.parse(text)), path
+
+
+def test_docstrings_of_functions_and_modules_begin_with_a_verb():
+    wrong = [
+        f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)} {text.splitlines()[0]}"
+        for path, tree in _trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef)
+        for text in [ast.get_docstring(node) or ""]
+        if NO_VERB.match(text)
+    ]
+    assert not wrong

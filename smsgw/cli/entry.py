@@ -26,7 +26,7 @@ class Cli(click.Group):
 @click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="smsgw %(version)s")
 def root() -> None:
-    """An SMS gateway server for Android phones. Settings are environment variables, see docs/settings.md."""
+    """Operate an SMS gateway server for Android phones. Settings are environment variables, see docs/settings.md."""
 
 
 def group(name: str, help_text: str) -> click.Group:

@@ -18,12 +18,12 @@ class Line:
 
     @property
     def is_live(self) -> bool:
-        """Whether the client was heard within the last five seconds."""
+        """Return whether anything came from the client within the last five seconds."""
         return self._heard_at > time.monotonic() - LIVE_SECONDS
 
     @property
     def is_dead(self) -> bool:
-        """Whether the client has left a ping unanswered for twenty seconds."""
+        """Return whether the client has left a ping unanswered for twenty seconds."""
         return self._pinged_at is not None and self._pinged_at <= time.monotonic() - PONG_SECONDS
 
     def note_heard(self) -> None:

@@ -48,23 +48,23 @@ def normalise(number: str, region: str | None) -> str:
 
 
 def refusal(number: str, region: str | None) -> str | None:
-    """Why nothing can be sent to this number, in a short sentence; `None` when a phone will dial `normalise` of it."""
+    """Say in a short text why nothing can be sent to this number; `None` if a phone will dial `normalise` of it."""
     return _read(number, region).fault
 
 
 def normalise_sender(sender: str, region: str | None) -> str:
-    """The same for who sent a message; a name such as `MPESA` or an empty sender stays to the letter."""
+    """Return who sent a message in the same way; a name such as `MPESA` or an empty sender stays to the letter."""
     normalised = normalise(sender, region)
     return normalised if is_e164(normalised) else sender
 
 
 def without_plus(number: str) -> str:
-    """The number as it is compared: some networks and clients leave the `+` of an international number out."""
+    """Return the number as it is compared: some networks and clients leave the `+` of international numbers out."""
     return number.removeprefix("+")
 
 
 def is_subscriber(number: str) -> bool:
-    """Whether a normalised number is a person's: no name, and no code of a service (these have six digits at most)."""
+    """Return whether a normalised number is a person's: no name, and no code of a service (six digits at most)."""
     return is_dialable(number) and len(re.sub("[^0-9]", "", number)) > _LONGEST_SHORT_CODE
 
 
@@ -135,7 +135,7 @@ def _has_trunk_zero(written: str) -> bool:
 
 
 def _without_unclear_zero(digits: str, without_zero: str) -> str:
-    """E.164 of a number written as `+49 (0)30 …`: in Italy the zero is dialled, in most countries it is not."""
+    """Return E.164 of a number written as `+49 (0)30 …`: in Italy the zero is dialled, in most countries it is not."""
     spoken = {_international(digits), _international(re.sub("[ ()/.-]", "", without_zero))}
     valid = {one for one in spoken if one and phonenumbers.is_valid_number(phonenumbers.parse(one))}
     if len(valid) != 1:
@@ -144,7 +144,7 @@ def _without_unclear_zero(digits: str, without_zero: str) -> str:
 
 
 def _international(digits: str) -> str | None:
-    """E.164 of a number with `+`, or with `00` where that makes a number some country could have.
+    """Return E.164 of a number with `+`, or with `00` where that makes a number some country could have.
 
     `00` is tried before the region's own rules: with region KE the library reads `00254…` as a Kenyan number.
     """
@@ -163,7 +163,7 @@ def _international(digits: str) -> str | None:
 
 
 def _national(digits: str, region: str | None) -> str | None:
-    """E.164 of a number dialled inside the region, if it is surely one.
+    """Return E.164 of a number dialled inside the region, if it is surely one.
 
     Of the right length is not enough: in Germany a five-digit short code has the length of a number.
     """

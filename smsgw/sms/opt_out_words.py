@@ -72,7 +72,7 @@ LONGEST = 100
 
 
 def folded(text: str) -> str:
-    """The text without what does not matter: capitals, accents, width, blanks, and punctuation around it.
+    """Return the text without what does not matter: capitals, accents, width, blanks, and punctuation around it.
 
     `" Arrêt. "` and `ARRET` are the same; `STOP please` stays a text of two words.
     """
@@ -88,7 +88,7 @@ def folded(text: str) -> str:
 
 
 def is_one_of(text: str, words: Collection[str] | None, defaults: tuple[str, ...]) -> bool:
-    """Whether the whole text is one of the words; `None` stands for the defaults."""
+    """Return whether the whole text is one of the words; `None` stands for the defaults."""
     if len(text) > 2 * LONGEST:
         return False
     wanted = _folded_words(defaults if words is None else tuple(words))

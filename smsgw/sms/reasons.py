@@ -58,7 +58,7 @@ _NOT_SENT = ("unknown; resultCode=5", "RESULT_ERROR_LIMIT_EXCEEDED")
 
 
 def classify(reason: str) -> str:
-    """`permanent`, `temporary`, `limit` (Android's own limit on sending, or no credit) or `unknown`.
+    """Return `permanent`, `temporary`, `limit` (Android's own limit on sending, or no credit) or `unknown`.
 
     `reason` is what the phone wrote into a FAILED update; a text nobody has seen before is `unknown`.
     """
@@ -72,10 +72,10 @@ def classify(reason: str) -> str:
 
 
 def is_generic(reason: str) -> bool:
-    """Whether the radio gave no reason: the network refused the SMS, which it does where there is no credit, too."""
+    """Return whether the radio gave no reason: the network refused the SMS, which it also does without credit."""
     return _GENERIC_WORDS.match(reason.strip()) is not None
 
 
 def is_refusal(reason: str) -> bool:
-    """Whether this says for sure that an SMS of one segment was not sent: Android did not let the app send it."""
+    """Return whether this surely means that an SMS of one segment was not sent: Android did not let the app send it."""
     return reason.strip() in _NOT_SENT

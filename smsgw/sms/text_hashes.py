@@ -17,18 +17,18 @@ class Range(NamedTuple):
 
 
 def of_text(crm_id: str, number: str, content: str) -> int:
-    """Equal where this CRM sends the same text to the same number; it fits into a signed 64-bit integer."""
+    """Return an integer of 64 bits, signed, that is equal where this CRM sends the same text to the same number."""
     return _of_number(crm_id, number) << _TEXT_BITS | _hash(content) >> 1
 
 
 def of_number(crm_id: str, number: str) -> Range:
-    """What the hashes of all texts of this CRM to this number lie in; another number's may do so too."""
+    """Return the range of the hashes of all texts of this CRM to this number; another number's may lie in it too."""
     first = _of_number(crm_id, number) << _TEXT_BITS
     return Range(first, first | (1 << _TEXT_BITS) - 1)
 
 
 def bucket(crm_id: str, number: str, count: int) -> int:
-    """Which of so many buckets the number falls into."""
+    """Return which of so many buckets the number falls into."""
     return _of_number(crm_id, number) % count
 
 

@@ -75,7 +75,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
-        """One write transaction: commits at the end, rolls back on any exception. After it all is on the disk.
+        """Open a write transaction: it commits at the end and rolls back on any exception. After it all is on the disk.
 
         After a transaction that left work for workers or sockets (`wake_up`), PostgreSQL's listeners are notified.
         """
@@ -116,7 +116,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session that only reads. On PostgreSQL each statement sees what is committed by then."""
+        """Open a session that only reads. On PostgreSQL each statement sees what is committed by then."""
         with Session(self._readers, expire_on_commit=False, autoflush=False) as session:
             yield session
 

@@ -24,7 +24,7 @@ PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "20000"}
 
 
 def sqlite(url: URL, pool_size: int, files: OpenedFiles) -> Engine:
-    """For a database in a file. Its transactions write, unless `reading` is an option."""
+    """Make an engine for a database in a file. Its transactions write, unless `reading` is an option."""
 
     def begin(connection: Connection) -> None:
         with _errors_of_begin():
@@ -41,14 +41,14 @@ def sqlite(url: URL, pool_size: int, files: OpenedFiles) -> Engine:
 
 
 def sqlite_writers(url: URL, pool_size: int, group_commit: GroupCommit) -> Engine:
-    """For the same file: its transactions are committed in groups."""
+    """Make an engine for the same file whose transactions are committed in groups."""
     engine = sa.create_engine(url, creator=lambda: Member(group_commit), **_pool(pool_size))
     sa.event.listen(engine, "begin", _begin_member)
     return engine
 
 
 def postgresql(url: URL, pool_size: int) -> Engine:
-    """For a database of a server. Connections that the server has ended are made anew before they are used."""
+    """Make an engine for a server's database; connections that the server has ended are made anew before use."""
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         connect_args={**_patience(url), "prepare_threshold": None},

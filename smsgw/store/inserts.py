@@ -33,11 +33,11 @@ class _InsertText:
 
     @property
     def single(self) -> str:
-        """For one row, or for many given one after the other."""
+        """Return the text for one row, or for many given one after the other."""
         return self.start + self.group + self.end
 
     def grouped(self, rows: Sequence[Values]) -> Iterator[tuple[str, Values]]:
-        """As few statements as hold all rows, with their values."""
+        """Yield as few statements as hold all rows, with their values."""
         most = _MOST_VALUES // self.width
         for first in range(0, len(rows), most):
             some = rows[first : first + most]

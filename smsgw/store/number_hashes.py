@@ -18,13 +18,13 @@ class NumberHash(FunctionElement[str]):
 
 
 def number_hash(number: str) -> str:
-    """The first 64 bits of the number's SHA-256, in hex."""
+    """Return the first 64 bits of the number's SHA-256, in hex."""
     return hashlib.sha256(number.encode()).hexdigest()[:_LENGTH]
 
 
 @compiles(NumberHash, "sqlite")
 def _on_sqlite(element: NumberHash, compiler: Any, **options: Any) -> str:
-    """By the function that each connection is given."""
+    """Call the function that each connection is given."""
     return f"number_hash({compiler.process(element.clauses, **options)})"
 
 

@@ -31,7 +31,7 @@ class OpenedFiles:
         self._beside = {}
 
     def check_all(self) -> None:
-        """The same, and for the log and its index where they are known."""
+        """Check the same, and the log and its index where they are known."""
         self.check()
         for name, number in self._beside.items():
             _check(name, number)

@@ -86,7 +86,7 @@ class Query(_Prepared, Generic[R]):
         return self.rows(session.connection(), **values)
 
     def rows(self, connection: Connection, **values: object) -> list[R]:
-        """The same in a transaction without a session."""
+        """Return the same in a transaction without a session."""
         return [
             self._make(compiled.read(row))
             for compiled, part in self.compiled_parts(connection.dialect, values)

@@ -81,7 +81,7 @@ def _sqlite(connection: Any) -> Run:
 
 
 def _psycopg(connection: Any) -> Run:
-    """One cursor for all statements: to make one takes a quarter of the time of a statement."""
+    """Make one cursor for all statements: to make one takes a quarter of the time of a statement."""
     connection.autocommit = True
     # The engine lets nothing be prepared where a pooler answers.
     prepare = connection.prepare_threshold is not None

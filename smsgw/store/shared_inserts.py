@@ -75,7 +75,7 @@ class SharedInserts:
                 caller.signal.release()
 
     def _hand_over(self) -> None:
-        """The first who came meanwhile is woken to lead the next group."""
+        """Wake the first who came meanwhile to lead the next group."""
         with self._gate:
             self._is_led = bool(self._waiting)
             if self._waiting:

@@ -35,12 +35,12 @@ def change(crm: Crm, changes: Mapping[str, Any]) -> None:
 
 
 def stop_words_of(crm: Crm) -> list[str]:
-    """The words that put a number on the CRM's list."""
+    """Return the words that put a number on the CRM's list."""
     return list(_effective(crm.stop_words, DEFAULT_STOP_WORDS))
 
 
 def start_words_of(crm: Crm) -> list[str]:
-    """The words that take it off."""
+    """Return the words that take a number off the CRM's list."""
     return list(_effective(crm.start_words, DEFAULT_START_WORDS))
 
 

@@ -46,7 +46,7 @@ def add_with_password(
 def add_with_key(
     session: Session, device_id: str, phone: str | None, region: str | None, now: datetime
 ) -> tuple[Device, str]:
-    """The same with a `gw_live_…` key, for the apps that ask for one."""
+    """Add a device as `add` does, with a `gw_live_…` key, for the apps that ask for one."""
     secret = ids.new_device_key()
     device = _add(session, device_id, phone, region, secret, now)
     # Until it speaks: the app that scans a key.
@@ -92,7 +92,7 @@ def rotate(session: Session, device: Device, now: datetime) -> str:
 
 
 def rotate_key(session: Session, device: Device, now: datetime) -> str:
-    """The same with a `gw_live_…` key, for the apps that ask for one."""
+    """Change the secret as `rotate` does, to a `gw_live_…` key, for the apps that ask for one."""
     return _with_secret(session, device, ids.new_device_key(), now)
 
 

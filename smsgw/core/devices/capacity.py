@@ -27,7 +27,7 @@ def takes_a_place(
     sending_since: datetime | SQLColumnExpression[datetime],
     sending_until: datetime | SQLColumnExpression[datetime],
 ) -> sa.ColumnElement[bool]:
-    """The condition of `is_in_flight`, between moments that are given."""
+    """Return the condition of `is_in_flight`, between moments that are given."""
     return sa.and_(
         is_active(),
         Dispatch.stuck_at.is_(None),

@@ -8,31 +8,31 @@ RANGE_OF_STICKY = ("s:", "s;")
 
 
 def of_crm(crm_id: str) -> str:
-    """The lane of messages that the next device of the CRM sends."""
+    """Name the lane of messages that the next device of the CRM sends."""
     return f"c:{crm_id}"
 
 
 def sticky(crm_id: str, device_id: str) -> str:
-    """The lane of messages that this device sends as long as it can."""
+    """Name the lane of messages that this device sends as long as it can."""
     return f"s:{crm_id}:{device_id}"
 
 
 def is_open(lane: str | None) -> bool:
-    """Whether the messages in it name no device."""
+    """Return whether the messages in the lane name no device."""
     return lane is not None and lane[:2] in ("c:", "s:")
 
 
 def is_sticky(lane: str | None) -> bool:
-    """Whether they are for the device that their numbers last talked with."""
+    """Return whether its messages are for the device that their numbers last exchanged messages with."""
     return lane is not None and lane.startswith("s:")
 
 
 def find_sticky_device(lane: str) -> str | None:
-    """The device of a sticky lane, `None` for other lanes."""
+    """Return the device of a sticky lane, `None` for other lanes."""
     return parts_of_sticky(lane)[1] if is_sticky(lane) else None
 
 
 def parts_of_sticky(lane: str) -> tuple[str, str]:
-    """The ids of the CRM and of the device of a sticky lane."""
+    """Return the ids of the CRM and of the device of a sticky lane."""
     _, crm_id, device_id = lane.split(":", 2)
     return crm_id, device_id

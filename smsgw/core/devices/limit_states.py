@@ -31,7 +31,7 @@ class Hold(NamedTuple):
 def shapes(
     session: Session, rows: Sequence[Device], settings: Settings, now: datetime
 ) -> list[dict[str, Any]]:
-    """`limits`, `usage`, `limited_until` and `limited_reason` of each device, as REST shows them."""
+    """Return `limits`, `usage`, `limited_until` and `limited_reason` of each device, as REST shows them."""
     return [
         _shape(session, row, settings, counted, now)
         for row, counted in zip(rows, used(session, rows, settings, now), strict=True)
@@ -45,7 +45,7 @@ def find_hold(
     now: datetime,
     message: Message | None = None,
 ) -> Hold | None:
-    """The last thing to end of those that keep this message from the device, or any message; `None` if none does."""
+    """Return the last hold to end that keeps this message, or any message, from the device; `None` if there is none."""
     (counted,) = used(session, [device], settings, now)
     return _last(_holds(session, device, settings, counted, now, message))
 
@@ -53,7 +53,7 @@ def find_hold(
 def used(
     session: Session, rows: Sequence[Device], settings: Settings, now: datetime
 ) -> list[dict[str, int | None]]:
-    """What each device has used of each of its limits, by name; `None` where there is no limit."""
+    """Return what each device has used of each of its limits, by name; `None` where there is no limit."""
     found: dict[str, dict[str, int | None]] = {row.id: dict.fromkeys(NAMES) for row in rows}
     for name, window in WINDOWS.items():
         limited = [row.id for row in rows if limits.of(row, settings).find(name) is not None]

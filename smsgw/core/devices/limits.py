@@ -48,13 +48,13 @@ class Limits:
     recipients_per_month: int | None = None
 
     def find(self, name: str) -> int | None:
-        """The limit of one of `NAMES`."""
+        """Return the limit of one of `NAMES`."""
         found: int | None = getattr(self, name)
         return found
 
     @property
     def largest_message(self) -> int | None:
-        """How many segments a message may have at most: one that is larger would never fit.
+        """Return how many segments a message may have at most: one that is larger would never fit.
 
         The minute only sets a pace: a message that is larger is handed out alone.
         """
@@ -63,7 +63,7 @@ class Limits:
 
 
 def of(device: HasLimits, settings: Settings) -> Limits:
-    """The limits that count for the device."""
+    """Return the limits that count for the device."""
     minute = device.segments_per_minute
     return Limits(
         settings.segments_per_minute if minute is None else minute,
@@ -74,7 +74,7 @@ def of(device: HasLimits, settings: Settings) -> Limits:
 
 
 def own(device: HasLimits) -> dict[str, int | None]:
-    """The device's own limits; `None` where the setting counts."""
+    """Return the device's own limits; `None` where the setting counts."""
     return {name: getattr(device, name) for name in NAMES}
 
 
@@ -85,12 +85,12 @@ def change(device: Device, wanted: Mapping[str, int | None]) -> None:
 
 
 def month_of(now: datetime) -> str:
-    """The calendar month in UTC, such as `2026-03`."""
+    """Return the calendar month in UTC, such as `2026-03`."""
     return f"{now.astimezone(UTC):%Y-%m}"
 
 
 def bounds_of(month: str) -> tuple[datetime, datetime]:
-    """When the month begins and when the next one does."""
+    """Return when the month begins and when the next one does."""
     began_at = datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC)
     return began_at, (began_at + timedelta(days=31)).replace(day=1)
 

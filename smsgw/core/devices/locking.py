@@ -94,7 +94,7 @@ def lock(session: Session, device_id: str, protocol: str | None = None) -> Locke
 
 
 def admit(session: Session, login: Login, protocol: str | None = None) -> Locked:
-    """The same for a request that came in with this login, which may have been refused since.
+    """Lock the device for a request that came in with this login, which may have been refused since.
 
     Raises `Unauthorized` where the device was removed or has another secret by now, and what `check_admitted` raises.
     """

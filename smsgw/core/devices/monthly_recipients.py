@@ -58,7 +58,7 @@ def begin_month(session: Session, device_id: str, now: datetime) -> None:
 
 
 def is_known(session: Session, device: Device, number: str | None, now: datetime) -> bool:
-    """Whether the number is among the device's recipients of this month."""
+    """Return whether the number is among the device's recipients of this month."""
     wanted, month = number_hash(number or ""), limits.month_of(now)
     if device.counted_month == month:
         return bool(usage.known(session, device.id, month, {wanted}))
@@ -106,7 +106,7 @@ def forget(session: Session, now: datetime) -> int:
 
 
 def _so_far(session: Session, device_id: str, month: str) -> list[str]:
-    """The month's recipients as the dispatches tell them."""
+    """Return the month's recipients, as the dispatches name them."""
     began_at, ends_at = limits.bounds_of(month)
     found = usage.recipients_in(sa.literal(device_id))
     return list(session.scalars(found, {"began_at": began_at, "ends_at": ends_at}))

@@ -39,19 +39,19 @@ class Pause:
 
 
 def is_paused(paused_until: datetime | None, now: datetime) -> bool:
-    """Whether the pause lasts still; one that lies far ahead was written before the clock was set back."""
+    """Return whether the pause still lasts; one that lies far ahead was written before the clock was set back."""
     return paused_until is not None and now < paused_until <= now + LONGEST_PAUSE
 
 
 def seconds_left(paused_until: datetime | None, now: datetime) -> float:
-    """For how long the pause lasts still; 0 without one."""
+    """Return for how long the pause still lasts; 0 without one."""
     if paused_until is None or not is_paused(paused_until, now):
         return 0.0
     return (paused_until - now).total_seconds()
 
 
 def after(pause: Pause, outcome: Outcome, now: datetime) -> Pause:
-    """The state of the device after this outcome.
+    """Return the state of the device after this outcome.
 
     Only what was handed out after a pause says how the phone is now.
     """
@@ -69,7 +69,7 @@ def after(pause: Pause, outcome: Outcome, now: datetime) -> Pause:
 
 
 def has_begun(before: Pause, steps: Iterable[Pause]) -> bool:
-    """Whether a pause begins in these states that does not follow another one."""
+    """Return whether a pause begins in these states that does not follow another one."""
     counts = [before.pause_count, *[step.pause_count for step in steps]]
     return any(count > 0 and last == 0 for last, count in pairwise(counts))
 

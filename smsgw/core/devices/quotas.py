@@ -52,26 +52,26 @@ class Quota:
 
     @property
     def has_pause(self) -> bool:
-        """Whether nothing may be handed out at all, also not once more: a pause, or the minute's segments."""
+        """Return whether nothing may be handed out at all, not even once more: a pause, or the minute's segments."""
         return self.tries == 0 or self.minute.left <= 0
 
     @property
     def has_room(self) -> bool:
-        """Whether a new message may be handed out, if it is to a number that counts already."""
+        """Return whether a new message may be handed out, if it is to a number that counts already."""
         has_segments = all(window.left > 0 for window in self.longer)
         return self.places > 0 and has_segments and not self.has_pause
 
     @property
     def takes_known_only(self) -> bool:
-        """Whether there is no room for another recipient."""
+        """Return whether there is no room for another recipient."""
         return self.recipients_left is not None and self.recipients_left <= 0
 
     def has_recipient(self, number: str | None) -> bool:
-        """Whether a message may be handed out to this number."""
+        """Return whether a message may be handed out to this number."""
         return not self.takes_known_only or number_hash(number or "") in self.known
 
     def has_segments(self, count: int, handed_out_at: datetime | None = None) -> bool:
-        """Whether a message of so many segments may be handed out; the second is for one that was before.
+        """Return whether a message of so many segments may be handed out, perhaps again after `handed_out_at`.
 
         One that is larger than a minute's segments goes out alone.
         """
@@ -132,7 +132,7 @@ _IN_USE = Query(
 
 
 def read(source: usage.Source, device_id: str, settings: Settings, now: datetime) -> Quota:
-    """How much this device may be handed now, as a transaction sees it, or as it is committed at this moment."""
+    """Return how much this device may be handed now, as a transaction sees it, or as it is committed at this moment."""
     row = usage.ask(source, _IN_USE, device_id=device_id, **_bounds(now))
     counts, month = limits.of(row, settings), limits.month_of(now)
     tries = _tries(row, now)

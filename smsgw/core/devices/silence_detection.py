@@ -164,7 +164,7 @@ def _not_receiving(
 
 
 def _has_ended(silence: DeviceSilence, activity: _Activity, settings: Settings) -> bool:
-    """Whether the device has done it again; that it is offline or has nothing more to do does not end a silence."""
+    """Return whether the device has done it again; being offline or without work does not end a silence."""
     if silence.reason == rules.NOT_SENDING:
         reset_at = activity.device.reset_at
         if reset_at is not None and reset_at >= silence.announced_at:

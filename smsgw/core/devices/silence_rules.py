@@ -111,7 +111,7 @@ def last_reported(handed: Sequence[Handed]) -> datetime | None:
 
 
 def _sign(handed: Handed) -> datetime | None:
-    """When the phone last moved this one; that we gave it up is no sign of the phone."""
+    """Return when the phone last moved this one; that we gave it up is no sign of the phone."""
     is_given_up = handed.reason_class == _UNCONFIRMED
     return handed.acknowledged_at if is_given_up else handed.acknowledged_at and handed.status_at
 
@@ -130,7 +130,7 @@ def _is_untaken(handed: Handed, sign: datetime | None, online_since: datetime) -
 
 
 def _is_taken(handed: Handed) -> bool:
-    """Whether the phone has it and may still send it. Those that are stuck are announced one by one."""
+    """Return whether the phone has it and may still send it. Those that are stuck are announced one by one."""
     return (
         handed.status in statuses.ACTIVE
         and handed.acknowledged_at is not None

@@ -49,7 +49,7 @@ def _is_in(began_at: str, ends_at: str) -> sa.ColumnElement[bool]:
 
 
 def segments_in(began_at: str, ends_at: str) -> sa.Select[int]:
-    """How many segments the device was handed between these two moments, which the statement wants."""
+    """Select how many segments the device was handed between two moments, which are parameters of the statement."""
     total = sa.func.coalesce(sa.func.sum(Dispatch.segments), 0).label("segments")
     return sa.select(total).where(_is_in(began_at, ends_at))
 
@@ -65,7 +65,7 @@ _OLDEST = Query(
 
 
 def recipients_in(device_id: sa.ColumnElement[str]) -> sa.Select[str]:
-    """The hashes of the numbers that the device was handed messages for between `began_at` and `ends_at`."""
+    """Select the hashes of the numbers that the device was handed messages for between `began_at` and `ends_at`."""
     return (
         sa.select(NumberHash(Message.to_number).label("recipient"))
         .select_from(Dispatch)
@@ -87,19 +87,19 @@ _HANDED_OUT = Query(
 
 
 def is_known_recipient() -> sa.ColumnElement[bool]:
-    """A condition on `Message`: its number is noted for the device and the `month`."""
+    """Return a condition on `Message`: its number is noted for the device and the `month`."""
     return sa.exists().where(*_OF_MONTH, DeviceRecipient.recipient == NumberHash(Message.to_number))
 
 
 def segments(source: Source, device_id: str, window: timedelta, now: datetime) -> int:
-    """How many segments the device was handed in the window that ends now."""
+    """Return how many segments the device was handed in the window that ends now."""
     return ask(source, _SEGMENTS, **_bounds(device_id, window, now))
 
 
 def segments_of(
     session: Session, device_ids: Sequence[str], window: timedelta, now: datetime
 ) -> dict[str, int]:
-    """The same of each of these devices that was handed anything."""
+    """Return the same for each of these devices that was handed anything."""
     rows = session.execute(
         sa.select(Dispatch.device_id, sa.func.sum(Dispatch.segments))
         .where(
@@ -113,7 +113,7 @@ def segments_of(
 
 
 def recipients(source: Source, device_id: str, counted_month: str | None, now: datetime) -> int:
-    """How many numbers the device was handed messages for in this month; `counted_month` is what its row says."""
+    """Count the numbers the device was handed messages for in this month; `counted_month` is what its row says."""
     month = limits.month_of(now)
     if counted_month == month:
         return ask(source, _NOTED, device_id=device_id, month=month)
@@ -122,7 +122,7 @@ def recipients(source: Source, device_id: str, counted_month: str | None, now: d
 
 
 def known(session: Session, device_id: str, month: str, hashes: set[str]) -> set[str]:
-    """Those of the hashes that are noted for the device and the month."""
+    """Return those of the hashes that are noted for the device and the month."""
     if not hashes:
         return set()
     return set(_KNOWN.all(session, device_id=device_id, month=month, hashes=sorted(hashes)))
@@ -131,7 +131,7 @@ def known(session: Session, device_id: str, month: str, hashes: set[str]) -> set
 def free_at(
     session: Session, device_id: str, window: timedelta, wanted: int, now: datetime
 ) -> datetime:
-    """When so many segments of those that are in the window now will have left it."""
+    """Return when so many segments of those that are in the window now will have left it."""
     rows = _OLDEST.all(session, most=wanted, **_bounds(device_id, window, now))
     for row in rows:
         wanted -= row.segments
@@ -141,7 +141,7 @@ def free_at(
 
 
 def ask(source: Source, query: Query[R], **values: object) -> R:
-    """The only row of the query, as a transaction sees it, or as it is committed at this moment."""
+    """Return the only row of the query, as a transaction sees it, or as it is committed at this moment."""
     if not isinstance(source, Database):
         return query.one(source, **values)
     row = query.read(source, **values)

@@ -31,7 +31,7 @@ def page(session: Session, crm_id: str, after: str | None, limit: int) -> list[E
 
 
 def page_of_all(session: Session, after: str | None, limit: int) -> list[Event]:
-    """The same for the events of all CRMs, read by each CRM's index."""
+    """Return a page of the events of all CRMs, read by each CRM's index."""
     # One bound for all: a transaction that ends meanwhile is in the feed of none of them yet.
     shown = (
         [Event.tx < session.scalars(sa.select(_oldest_running())).one()]
@@ -58,7 +58,7 @@ def is_shown(session: Session) -> sa.ColumnElement[bool]:
 
 
 def withheld_since(session: Session) -> datetime | None:
-    """When the oldest event happened that the feed does not show yet, `None` where it shows them all."""
+    """Return when the oldest event happened that the feed does not show yet, `None` if it shows them all."""
     return session.scalar(sa.select(sa.func.min(Event.created_at)).where(~is_shown(session)))
 
 

@@ -90,7 +90,7 @@ def of_message(session: Session, message_id: str) -> Sequence[Dispatch]:
 
 
 def of_messages(session: Session, message_ids: Sequence[str]) -> dict[str, list[DispatchRow]]:
-    """The same of each of these messages, as plain rows."""
+    """Return the dispatches of each of these messages, as plain rows."""
     siblings: dict[str, list[DispatchRow]] = defaultdict(list)
     if message_ids:
         for row in _OF_MESSAGES.all(session, message_ids=message_ids):

@@ -68,14 +68,14 @@ def check_one(
 def check_form(
     crm: AnyCrm, settings: Settings, draft: Draft, usable: Collection[str], now: datetime
 ) -> None:
-    """The same without a look at its recipient, where it is known whether the device it names is `usable`."""
+    """Check a draft, except its recipient, where it is known whether the device it names is `usable`."""
     faults = _faults(crm, settings, draft, usable, now)
     if faults:
         raise without_row(_error({0: faults}, 1))
 
 
 def without_row(error: Invalid) -> Invalid:
-    """The same error for the only draft of a request: its faults stand in `details[field]`."""
+    """Return the same error for the only draft of a request: its faults are in `details[field]`."""
     return Invalid(error.message, code=error.code, details=error.details["messages"][0])
 
 
@@ -116,7 +116,7 @@ def _usable(session: Session, crm: AnyCrm, drafts: Collection[Draft]) -> set[str
 
 
 def _error(faults: Faults, count: int, code: str = Invalid.code) -> Invalid:
-    """What is wrong with some of so many drafts."""
+    """Return an error that says what is wrong with some of so many drafts."""
     row, fields = next(iter(faults.items()))
     name, texts = next(iter(fields.items()))
     where = f"messages.{row}.{name}" if count > 1 else name

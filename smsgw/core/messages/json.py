@@ -40,7 +40,7 @@ def message(row: Message | MessageRow) -> dict[str, Any]:
 
 
 def history_entry(row: HistoryEntry) -> dict[str, Any]:
-    """One line of a message's history."""
+    """Return one line of a message's history."""
     return {
         "status": row.status,
         "reason": row.reason,
@@ -51,7 +51,7 @@ def history_entry(row: HistoryEntry) -> dict[str, Any]:
 
 
 def dispatch(row: Dispatch) -> dict[str, Any]:
-    """One handing of a message to a device; `id` is what the phone sees."""
+    """Return one handing of a message to a device; `id` is what the phone sees."""
     return {
         "id": row.id,
         "device_id": row.device_id,

@@ -46,7 +46,7 @@ def _locked(request: _Request) -> tuple[str, str]:
 
 
 def _asks_to_stop(text: str, receiver: RoutedCrm) -> bool | None:
-    """Whether the text says stop (true) or start (false) to this CRM; `None` where it is any other text."""
+    """Return whether the text says stop (true) or start (false) to this CRM; `None` where it is any other text."""
     if opt_out_words.is_one_of(text, receiver.stop_words, opt_out_words.DEFAULT_STOP_WORDS):
         return True
     if opt_out_words.is_one_of(text, receiver.start_words, opt_out_words.DEFAULT_START_WORDS):

@@ -114,7 +114,7 @@ def remove(
 
 
 def get(session: Session, crm_id: str, number: str) -> OptOut:
-    """The row of a normalised number; `NotFound` when it is not on the list."""
+    """Return the row of a normalised number; raise `NotFound` if it is not on the list."""
     found = _find(session, crm_id, number)
     if found is None:
         raise NotFound(f"the number {number[:80]!r} is not on the list")
@@ -124,7 +124,7 @@ def get(session: Session, crm_id: str, number: str) -> OptOut:
 def page(
     session: Session, crm_id: str | None, number: str | None, cursor: str | None, limit: int
 ) -> tuple[list[OptOut], str | None]:
-    """At most `limit` rows of the CRM, or of all CRMs, the newest first, and the cursor of the next page.
+    """Return at most `limit` rows of the CRM, or of all CRMs, newest first, and the cursor of the next page.
 
     The cursor is the id of the last row of the page before; `Invalid` when it is none.
     """
@@ -143,7 +143,7 @@ def page(
 
 
 def shape(row: OptOut | _New) -> dict[str, Any]:
-    """A row in JSON."""
+    """Return a row in JSON."""
     return {
         "number": row.number,
         "note": row.note,
@@ -178,7 +178,7 @@ def _find(session: Session, crm_id: str, number: str) -> OptOut | None:
 
 
 def _lock_queued(session: Session, crm_id: str, number: str) -> Sequence[Message]:
-    """What the CRM has queued for the number, in either spelling; waits for a hand-out that is taking one of them."""
+    """Lock what the CRM has queued for the number, in either spelling, after any hand-out that takes one of them."""
     first, last = text_hashes.of_number(crm_id, number)
     bare = without_plus(number)
     return session.scalars(

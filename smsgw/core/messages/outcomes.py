@@ -71,7 +71,7 @@ class Outcomes:
         breaker.note(self._session, device, self._outcomes, settings, self._history.now)
 
     def _may_be_sent(self, message: MessageRow) -> bool:
-        """Whether its time has not passed, and its CRM may use the device it is for."""
+        """Return whether its time has not passed, and its CRM may use the device it is for."""
         crm = self._session.get(Crm, message.crm_id)
         if crm is None or crm.removed_at is not None or message.expires_at is None:
             return False
@@ -91,7 +91,7 @@ class Outcomes:
 
 
 def _is_unsent(dispatch: DispatchRow, message: MessageRow) -> bool:
-    """Whether the phone has surely not sent it, and nobody was told of a failure before."""
+    """Return whether the phone has surely not sent it, and no failure was reported to anybody before."""
     is_handed_out_once = dispatch.hand_out_count == 1 or dispatch.protocol == protocols.CHT
     return (
         dispatch.status == statuses.FAILED
@@ -106,6 +106,6 @@ def _is_unsent(dispatch: DispatchRow, message: MessageRow) -> bool:
 
 
 def _device_of(message: MessageRow) -> str | None:
-    """The device it is for alone, `None` where any of its CRM's may have it."""
+    """Return the only device it is for, `None` where any of its CRM's may have it."""
     lane = message.lane or ""
     return lane[2:] if lane.startswith("d:") else None

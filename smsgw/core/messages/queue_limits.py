@@ -103,7 +103,7 @@ def _limit_of(crm: AnyCrm, settings: Settings) -> int | None:
 
 
 def _queues(crm: AnyCrm, settings: Settings, device_ids: DeviceIds) -> Iterator[_LimitedQueue]:
-    """In one order everywhere, so that two transactions wait for each other and do not deadlock."""
+    """Yield the queues in one order everywhere, so that two transactions wait for each other and do not deadlock."""
     most = _limit_of(crm, settings)
     if most is not None and device_ids:
         name = "of this CRM"

@@ -45,7 +45,7 @@ def page(
     cursor: str | None,
     limit: int,
 ) -> tuple[list[Message], str | None]:
-    """At most `limit` messages of the CRM, newest first, and the cursor of the next page (`None` on the last).
+    """Return at most `limit` messages of the CRM, newest first, and the cursor of the next page (`None` on the last).
 
     Without a CRM it is those of all.
 
@@ -109,7 +109,7 @@ def _may_be_outbound(filters: MessageFilters) -> bool:
 
 
 def _may_be_inbound(filters: MessageFilters) -> bool:
-    """Looked at first, or a search for what no inbound message has would walk through all of them."""
+    """Return whether an inbound message can match; a search for what none has would walk through all of them."""
     is_inbound_status = filters.status is None or filters.status in statuses.INBOUND
     return filters.direction != "outbound" and is_inbound_status and filters.reference is None
 

@@ -83,7 +83,7 @@ _NEW_MESSAGES = InsertNew(
 def fault(
     sender: str | None, content: str | None, *, sender_name: str, content_name: str
 ) -> str | None:
-    """Why an SMS cannot be stored, in one line with the names of its fields; `None` where it can.
+    """Say why an SMS cannot be stored, in one line with the names of its fields; `None` where it can.
 
     A `sender` or `content` that is `None` was no text.
     """
@@ -143,7 +143,7 @@ def _row(device: Locked, region: str | None, key: str, item: Received, now: date
 
 
 def _warn_of_other_content(session: Session, device: Locked, repeats: Sequence[MessageRow]) -> None:
-    """What came under a known id with another text is not kept; the log says so."""
+    """Log that another text came under a known id and was not kept."""
     if not repeats:
         return
     known = _KNOWN.all(session, keys=[row.inbound_key for row in repeats])

@@ -43,7 +43,7 @@ class RecipientFault(NamedTuple):
     text: str
 
     def error(self) -> Invalid:
-        """The same as the error of a request with one message."""
+        """Return the fault as the error of a request with one message."""
         text = f"{self.field}: {self.text}"
         return Invalid(text, code=self.code, details={self.field: [self.text]})
 
@@ -92,21 +92,21 @@ _FOUND = Query(
 
 
 def of_row(crm: AnyCrm, row: MessageRow) -> Recipient:
-    """The recipient of a message that this CRM is about to queue."""
+    """Return the recipient of a message that this CRM is about to queue."""
     return Recipient(
         crm.id, without_plus(row.to_number or ""), row.text_hash or 0, loop_guard_of(crm)
     )
 
 
 def loop_guard_of(crm: AnyCrm) -> int:
-    """How often the same text may go to the same number in half an hour; 0 is any number of times."""
+    """Return how often the same text may go to the same number in half an hour; 0 is any number of times."""
     return DEFAULT_LOOP_GUARD if crm.loop_guard is None else crm.loop_guard
 
 
 def faults(
     session: Session, recipients: Mapping[int, Recipient], now: datetime
 ) -> dict[int, RecipientFault]:
-    """Which of these rows, in their order, are refused; the earlier ones count for the later ones."""
+    """Find which of these rows, in their order, are refused; the earlier ones count for the later ones."""
     counts: Counter[int] = Counter()
     found: dict[int, RecipientFault] = {}
     rows = list(recipients)
@@ -141,7 +141,7 @@ def check_opt_out(session: Session, crm: AnyCrm, number: str, now: datetime) -> 
 def _decide(
     connection: Connection, wanted: Sequence[Recipient], now: datetime, counts: Counter[int]
 ) -> list[RecipientFault | None]:
-    """`counts` is how often each text is queued already, of earlier rows too; what is found and passes is added."""
+    """Decide on each row by `counts`, how often each text is queued already, and add to it each row that passes."""
     hashes = {one.text_hash for one in wanted if one.most} - counts.keys()
     found = _FOUND.rows(
         connection,

@@ -20,18 +20,18 @@ class _Said(Protocol):
 
     @property
     def word(self) -> str:
-        """The phone's own word."""
+        """Return the phone's own word."""
 
     @property
     def reason(self) -> str | None:
-        """The reason it gave."""
+        """Return the reason the phone gave."""
 
 
 S = TypeVar("S", bound=_Said)
 
 
 def earlier_words(session: Session, own: dict[str, DispatchRow]) -> dict[str, list[Words]]:
-    """What the phone has said about each dispatch so far, in its order."""
+    """Return what the phone has said about each dispatch so far, in its order."""
     found: dict[str, list[Words]] = {key: [] for key in own}
     if own:
         for row in dispatches.reports_of(session, list(own)):
@@ -42,7 +42,7 @@ def earlier_words(session: Session, own: dict[str, DispatchRow]) -> dict[str, li
 def repeatable(
     earlier: dict[str, list[Words]], own: dict[str, DispatchRow], quiet_revision: int | None
 ) -> dict[str, list[Words]]:
-    """What of it the phone may be repeating now: not what was answered before a poll without reports was let in."""
+    """Return what of it the phone may be repeating: not what was answered before a poll without reports was let in."""
     if quiet_revision is None:
         return earlier
     return {
@@ -55,7 +55,7 @@ def without_repeats(
     earlier: Mapping[str, list[Words]],
     own: Mapping[str, DispatchRow],
 ) -> list[S]:
-    """The reports that are no repeats, dispatch by dispatch."""
+    """Return the reports that are no repeats, dispatch by dispatch."""
     fresh: list[S] = []
     for dispatch_id in own:
         reports = by_dispatch[dispatch_id]
@@ -66,5 +66,5 @@ def without_repeats(
 
 
 def words_of(report: _Said) -> Words:
-    """The words of a report as they are kept."""
+    """Return the words of a report as they are kept."""
     return report.word, report.reason[:MAX_REASON] if report.reason else None

@@ -31,7 +31,7 @@ def queue(session: Session, message: Message, settings: Settings, now: datetime)
 
 
 def queue_anyway(session: Session, message: Message, settings: Settings, now: datetime) -> None:
-    """The same, also where the SMS may then arrive twice."""
+    """Queue it again, also where the SMS may then arrive twice."""
     is_resendable = message.stuck_at is not None or message.status in _FINAL_RESENDABLE
     if message.direction != "outbound" or not is_resendable:
         raise IllegalTransition(

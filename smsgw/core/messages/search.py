@@ -48,7 +48,7 @@ def _has(text: str | None, wanted: str) -> bool:
 
 
 def _may_match(session: Session, wanted: str) -> sa.ColumnElement[bool]:
-    """True for all rows that match and few others: of ASCII texts alone databases agree which letters are the same."""
+    """Match all rows that may match and few others: only for ASCII do databases agree which letters are the same."""
     is_pg = is_postgresql(session)
     conditions = [_is_beyond_ascii(column, is_pg) for column in SEARCHED]
     if wanted.isascii():

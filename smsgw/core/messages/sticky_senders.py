@@ -156,12 +156,12 @@ def open_again(session: Session, settings: Settings, now: datetime) -> int:
 
 
 def has_closed_lanes(session: Session, settings: Settings, now: datetime) -> bool:
-    """Whether `open_again` would find a message."""
+    """Return whether `open_again` would find a message."""
     return bool(_closed_lanes(session, settings, now))
 
 
 def _closed_lanes(session: Session, settings: Settings, now: datetime) -> list[str]:
-    """The sticky lanes in which something waits for a device that cannot take it."""
+    """Return the sticky lanes in which something waits for a device that cannot take it."""
     by_crm: dict[str, dict[str, str]] = {}
     for lane in _sticky_lanes(session):
         crm_id, device_id = lanes.parts_of_sticky(lane)
@@ -175,7 +175,7 @@ def _closed_lanes(session: Session, settings: Settings, now: datetime) -> list[s
 
 
 def _sticky_lanes(session: Session) -> Iterator[str]:
-    """The sticky lanes in which something waits, found by stepping from lane to lane by their index."""
+    """Yield the sticky lanes in which something waits, found by stepping from lane to lane by their index."""
     first, after_last = lanes.RANGE_OF_STICKY
     lane = session.scalar(_first_lane().where(Message.lane >= first, Message.lane < after_last))
     while lane is not None:
@@ -194,7 +194,7 @@ def _fit(
     settings: Settings,
     now: datetime,
 ) -> set[str]:
-    """Which of these devices the CRM may use, are enabled and online, and are not kept from sending for long."""
+    """Return those of these devices that the CRM may use, are enabled and online, and are not held back for long."""
     usable = routing.usable(session, crm, device_ids)
     return {
         device.id
@@ -206,7 +206,7 @@ def _fit(
 
 
 def _is_held(session: Session, device: Device, settings: Settings, now: datetime) -> bool:
-    """Whether a pause or a limit keeps messages from the device for longer than a minute."""
+    """Return whether a pause or a limit keeps messages from the device for longer than a minute."""
     hold = limit_states.find_hold(session, device, settings, now)
     return hold is not None and hold.until > now + _SHORT_HOLD
 

@@ -28,7 +28,7 @@ def waiting_for(
     settings: Settings,
     now: datetime,
 ) -> dict[str, Any] | None:
-    """`{"hop", "since", "device_id", "text"}`, or `None` when nothing more is to come.
+    """Return `{"hop", "since", "device_id", "text"}`, or `None` when nothing more is to come.
 
     The hops are `schedule`, `device`, `limit`, `confirmation`, `phone`, `radio`, `network` and `delivery_report`; with
     `limit` comes `until`.
@@ -84,7 +84,7 @@ def _limited(
     settings: Settings,
     now: datetime,
 ) -> tuple[Device, Hold] | None:
-    """The device that may have it first, and when, where limits keep it from all that are online."""
+    """Return the device that may have it first, and when, where limits keep it from all that are online."""
     online = [
         device
         for device in candidates

@@ -33,7 +33,7 @@ _BATTERY = "open the app, look at its log; switch battery optimisation off for i
 
 
 def findings(session: Session, settings: Settings, now: datetime) -> list[Finding]:
-    """Findings about each device, and about CRMs that wait for approval."""
+    """Return findings about each device, and about CRMs that wait for approval."""
     return [*_devices(session, settings, now), *_crms(session)]
 
 
@@ -64,7 +64,7 @@ def _devices(session: Session, settings: Settings, now: datetime) -> Iterator[Fi
 def _silent(
     device: Device, found: list[DeviceSilence], blocked: list[Finding]
 ) -> Iterator[Finding]:
-    """What the phone no longer does, and what is wrong with the messages it has: the worse one of the two."""
+    """Yield what the phone no longer does, and what is wrong with the messages it has: the worse one of the two."""
     is_mute = any(one.reason == silence_rules.NOT_SENDING for one in found)
     is_full = any(finding.state == "wrong" for finding in blocked)
     if is_full or not is_mute:
@@ -108,7 +108,7 @@ def _in_hand(
 def _limited(
     session: Session, device: Device, settings: Settings, now: datetime
 ) -> Iterator[Finding]:
-    """A pause after failures, or a limit that keeps messages from a phone for longer than a minute."""
+    """Yield a pause after failures, or a limit that keeps messages from a phone for longer than a minute."""
     check = f"device {device.id}"
     if device.pause_count:
         if pauses.is_paused(device.paused_until, now):
@@ -148,7 +148,7 @@ def _with_disabled_crm(session: Session) -> set[str]:
 
 
 def _has_old_app(device: Device) -> bool:
-    """Only cht-gateway's versions mean anything here; other apps count their own."""
+    """Return whether the app is too old. Only cht-gateway's versions mean anything here; other apps count their own."""
     version = _VERSION.match(device.app_version or "")
     if device.protocol != protocols.CHT or version is None:
         return False

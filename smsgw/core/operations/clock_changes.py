@@ -85,7 +85,7 @@ def _lease(protocol: str, settings: Settings, now: datetime) -> _Change:
 
 
 def _latest_attempt(schedule: Sequence[float], now: datetime) -> sa.ColumnElement[datetime]:
-    """When a delivery's next attempt can be at the latest: the first one is due at once."""
+    """Return when a delivery's next attempt can be at the latest: the first one is due at once."""
     latest = {
         step: sa.literal(now + longest_delay(schedule, step), Delivery.next_attempt_at.type)
         for step in range(1, len(schedule))

@@ -156,7 +156,7 @@ def shape(session: Session, endpoint: WebhookEndpoint) -> dict[str, Any]:
 
 
 def shapes(session: Session, endpoints: Sequence[WebhookEndpoint]) -> list[dict[str, Any]]:
-    """The same for many, with one query for `pending_count`, the deliveries that wait or are on their way."""
+    """Return many in JSON, with one query for `pending_count`, the deliveries that wait or are on their way."""
     pending = sa.select(Delivery.endpoint_id, sa.func.count()).where(
         Delivery.endpoint_id.in_([endpoint.id for endpoint in endpoints]),
         delivery_statuses.IS_PENDING,

@@ -43,7 +43,7 @@ def delivery(row: Delivery, event_type: str) -> dict[str, Any]:
 
 
 def attempt(row: Attempt) -> dict[str, Any]:
-    """One HTTP request of a delivery."""
+    """Return one HTTP request of a delivery."""
     return {
         "id": row.id,
         "started_at": rfc3339(row.started_at),

@@ -156,7 +156,7 @@ def _write_down(
 
 
 def _take_as_delivered(session: Session, everyday: Sequence[Finished], now: datetime) -> None:
-    """The everyday case, all at once: first attempts that got through to endpoints without a failure."""
+    """Settle the everyday case, all at once: first attempts that got through to endpoints without a failure."""
     if not everyday:
         return
     _DELIVERED.run(session, chosen=[one.delivery_id for one in everyday], now=now)

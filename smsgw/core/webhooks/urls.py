@@ -29,7 +29,7 @@ def checked(url: str, guard: Guard) -> Checked:
 
 
 def checked_callback(url: str, guard: Guard) -> Checked:
-    """The same for a `callbackUrl`: no broker, but a name that the DNS will know later.
+    """Check a `callbackUrl` in the same way: no broker, but a name that the DNS will know later.
 
     This permits nothing more: the guard checks again at each delivery.
     """

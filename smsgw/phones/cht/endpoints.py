@@ -203,7 +203,7 @@ def _message_fault(item: Any) -> str | None:
 
 
 def _text_of(value: Any) -> str | None:
-    """A text as the app sends it, where null is an empty one; `None` for what is no text."""
+    """Return a text as the app sends it, where null is an empty one; `None` for what is no text."""
     return value or "" if isinstance(value, str | None) else None
 
 

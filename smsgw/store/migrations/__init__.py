@@ -1,4 +1,4 @@
-"""Alembic's migrations: `upgrade(database)` brings any database to the newest tables."""
+"""Brings any database to the newest tables with Alembic's migrations."""
 
 from pathlib import Path
 
@@ -44,13 +44,13 @@ def upgrade(database: Database, revision: str = "head") -> str:
 
 
 def current(database: Database) -> str | None:
-    """The revision the database is at, `None` when it is new."""
+    """Return the revision the database is at, `None` when it is new."""
     with database.engine.connect() as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
 def head() -> str:
-    """The newest revision there is."""
+    """Return the newest revision there is."""
     return str(ScriptDirectory.from_config(_config()).get_current_head())
 
 

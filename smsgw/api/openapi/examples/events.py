@@ -20,7 +20,7 @@ from .webhooks import DELIVERY, WEBHOOK
 
 
 def event(event_type: str, data: dict[str, Any]) -> dict[str, Any]:
-    """An event as it is polled and sent."""
+    """Return an event as it is polled and sent."""
     return {
         "id": DELIVERY["event_id"],
         "type": event_type,

@@ -1,4 +1,4 @@
-"""Which protocol a device speaks, which socket is its own, rates, and registration for a while"""
+"""Adds which protocol a device speaks, which socket is its own, rates, and registration for a while"""
 
 import sqlalchemy as sa
 from alembic import op

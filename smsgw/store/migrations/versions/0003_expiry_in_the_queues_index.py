@@ -1,4 +1,4 @@
-"""Which messages of a lane are due and not expired, answered by the index alone"""
+"""Lets the index alone answer which messages of a lane are due and not expired"""
 
 from collections.abc import Sequence
 

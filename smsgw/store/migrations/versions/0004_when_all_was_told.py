@@ -1,4 +1,4 @@
-"""When each device last polled and had nothing left to report"""
+"""Adds when each device last polled and had nothing left to report"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""How large each item of the quarantine is, and how many of a device were dropped"""
+"""Adds how large each item of the quarantine is, and how many of a device were dropped"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Which files were imported on behalf of each CRM, and how far"""
+"""Adds which files were imported on behalf of each CRM, and how far"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""How much a CRM may queue and ask, and how much room its queue and each device's has"""
+"""Adds how much a CRM may queue and ask, and how much room its queue and each device's has"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Whose each device is, and which devices and CRMs an operator has approved
+"""Adds whose each device is, and which devices and CRMs an operator has approved
 
 A device becomes its CRM's own where nobody else ever used it. All others stay the operators', so that nobody who works
 now is cut off; the log names those that a CRM may have registered and others used as well.

@@ -1,4 +1,4 @@
-"""When a phone was set up, what is in doubt since, and up to which revision all reports were answered"""
+"""Adds when a phone was set up, what is in doubt since, and up to which revision all reports were answered"""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Who wants no more messages, how often a text may be repeated, and which device last talked with a number"""
+"""Adds who wants no more messages, how often a text may be repeated, and which device a number last wrote with"""
 
 import sqlalchemy as sa
 from alembic import op

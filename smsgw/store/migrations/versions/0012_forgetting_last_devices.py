@@ -1,4 +1,4 @@
-"""An index by which a retention time finds who has talked with no device for long"""
+"""Adds an index by which a retention time finds who has exchanged messages with no device for long"""
 
 from alembic import op
 

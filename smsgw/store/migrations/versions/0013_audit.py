@@ -1,4 +1,4 @@
-"""Who changed what"""
+"""Adds who changed what"""
 
 import sqlalchemy as sa
 from alembic import op

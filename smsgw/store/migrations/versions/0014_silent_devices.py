@@ -1,4 +1,4 @@
-"""What devices no longer do, since when each has been online, and when it was reset"""
+"""Adds what devices no longer do, since when each has been online, and when it was reset"""
 
 import sqlalchemy as sa
 from alembic import op
