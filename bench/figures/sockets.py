@@ -107,11 +107,11 @@ def _welcomed(port: int, key: str, number: int) -> socket.socket:
     raw.connect((places.HOST, port))
     request = f"GET /cable?api_key={key} HTTP/1.1\r\nHost: bench\r\n{HANDSHAKE}\r\n"
     raw.sendall(request.encode())
-    heard = b""
-    while WELCOME not in heard:
+    received = b""
+    while WELCOME not in received:
         part = raw.recv(4096)
-        require(bool(part), f"a socket was answered {heard!r}")
-        heard += part
+        require(bool(part), f"a socket was answered {received!r}")
+        received += part
     return raw
 
 
@@ -133,7 +133,7 @@ def _check(opened: list[socket.socket]) -> None:
     """Each is open, and got pings while it idled."""
     for one in opened:
         try:
-            heard = one.recv(65536)
+            received = one.recv(65536)
         except BlockingIOError:
-            heard = b""
-        require(PING in heard, f"an idle socket got no ping: {heard[-200:]!r}")
+            received = b""
+        require(PING in received, f"an idle socket got no ping: {received[-200:]!r}")

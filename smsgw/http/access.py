@@ -47,9 +47,9 @@ def _end(answer: Response) -> Response:
     endpoint = rule.endpoint if rule else "none"
     metrics.count_request(endpoint, status, seconds)
     answer.headers.add("X-Request-ID", given.request_id)
-    standing = given.get("standing")
-    if standing is not None:
-        rates.add_headers(answer, standing)
+    rate_state = given.get("rate_state")
+    if rate_state is not None:
+        rates.add_headers(answer, rate_state)
     # Refusals of a slowed address are only counted, so that nobody can fill the log by guessing.
     is_quiet = (endpoint in _PROBES and status < 400) or given.get("is_slowed", False)
     level = logging.DEBUG if is_quiet else logging.INFO

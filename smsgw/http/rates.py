@@ -19,19 +19,19 @@ def count(crm: Caller, *, may_repeat: bool = False) -> Caller:
     if crm.requests_per_minute is None and settings.requests_per_minute is None:
         return crm
     with services().database.transaction() as session:
-        standing = rate_limits.count_request(session, crm, settings, clock.now())
-    g.standing = standing
-    if standing is None or standing.is_allowed:
+        rate_state = rate_limits.count_request(session, crm, settings, clock.now())
+    g.rate_state = rate_state
+    if rate_state is None or rate_state.is_allowed:
         return crm
-    refusal = rate_limits.refusal(standing)
+    refusal = rate_limits.refusal(rate_state)
     if not may_repeat:
         raise refusal
     return crm._replace(refusal=refusal)
 
 
-def add_headers(answer: Response, standing: RateState) -> Response:
+def add_headers(answer: Response, rate_state: RateState) -> Response:
     """Add the headers that show the state of the rate."""
-    answer.headers["X-RateLimit-Limit"] = str(standing.limit)
-    answer.headers["X-RateLimit-Remaining"] = str(standing.remaining)
-    answer.headers["X-RateLimit-Reset"] = str(standing.reset_at)
+    answer.headers["X-RateLimit-Limit"] = str(rate_state.limit)
+    answer.headers["X-RateLimit-Remaining"] = str(rate_state.remaining)
+    answer.headers["X-RateLimit-Reset"] = str(rate_state.reset_at)
     return answer

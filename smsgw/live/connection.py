@@ -50,7 +50,7 @@ class SocketConnection(asyncio.Protocol):
         "_pieces",
         "_steps",
         "_transport",
-        "_works_when_heard",
+        "_works_when_live",
         "_ws",
         "conversation",
     )
@@ -64,7 +64,7 @@ class SocketConnection(asyncio.Protocol):
         self._steps: deque[tuple[Step, After, Answer]] = deque()
         self._pieces = Pieces()
         self._is_open = self._is_closing = self._is_lost = False
-        self._is_busy = self._is_paused = self._has_work = self._works_when_heard = False
+        self._is_busy = self._is_paused = self._has_work = self._works_when_live = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin the conversation; the answer to the handshake is sent already."""
@@ -77,12 +77,12 @@ class SocketConnection(asyncio.Protocol):
         """Handle bytes of the client."""
         if self._is_lost or self._ws.state is ConnectionState.CLOSED:
             return
-        self._line.note_heard()
+        self._line.note_received()
         self._ws.receive_data(data)
         for event in self._ws.events():
             self._handle(event)
-        if self._works_when_heard:
-            self._works_when_heard = False
+        if self._works_when_live:
+            self._works_when_live = False
             self._ask_for_work()
 
     def pause_writing(self) -> None:
@@ -99,7 +99,7 @@ class SocketConnection(asyncio.Protocol):
     def work(self) -> None:
         """Call the conversation's `work()`, unless that is queued already; first ping a client that was silent."""
         if self.conversation.kind.needs_live_line and not self._line.is_live:
-            self._works_when_heard = True
+            self._works_when_live = True
             self._ping()
         else:
             self._ask_for_work()

@@ -69,7 +69,7 @@ class Kind:
     `inspect` is called in the same way every five seconds, for less urgent checks (a revoked key, a newer socket).
     `heartbeat` returns a text that is sent to all of them every `heartbeat_seconds`, at the same moment.
     `most` limits the sockets of one key in this process; with `None`, a newer socket replaces an older one.
-    `needs_live_line` has the client pinged before `work()` is called, unless it was heard within the last five seconds,
+    `needs_live_line` has the client pinged before `work()` is called, unless it sent anything in the last five seconds,
     because what is handed to a dead line is lost.
     `too_big` is the answer to a message above 64 KiB.
     """

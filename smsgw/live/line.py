@@ -1,4 +1,4 @@
-"""Knows whether a client's line is live: when it was heard last, and whether it has yet to answer a ping."""
+"""Knows whether a client's line is live: when it was last heard from, and whether it has yet to answer a ping."""
 
 import time
 
@@ -8,27 +8,27 @@ PONG_SECONDS = 20.0
 
 
 class Line:
-    """The signs of life of one client, by this process's clock. A new line counts as heard just now."""
+    """The signs of life of one client, by this process's clock. A new line counts as live."""
 
-    __slots__ = ("_heard_at", "_pinged_at")
+    __slots__ = ("_pinged_at", "_received_at")
 
     def __init__(self) -> None:
-        self._heard_at = time.monotonic()
+        self._received_at = time.monotonic()
         self._pinged_at: float | None = None
 
     @property
     def is_live(self) -> bool:
         """Return whether anything came from the client within the last five seconds."""
-        return self._heard_at > time.monotonic() - LIVE_SECONDS
+        return self._received_at > time.monotonic() - LIVE_SECONDS
 
     @property
     def is_dead(self) -> bool:
         """Return whether the client has left a ping unanswered for twenty seconds."""
         return self._pinged_at is not None and self._pinged_at <= time.monotonic() - PONG_SECONDS
 
-    def note_heard(self) -> None:
+    def note_received(self) -> None:
         """Note that bytes came from the client."""
-        self._heard_at = time.monotonic()
+        self._received_at = time.monotonic()
 
     def note_pong(self) -> None:
         """Note that the client answered our ping."""

@@ -108,7 +108,7 @@ def _judge_outbound(
     if is_unconfirmed and may_be_unconfirmed:
         tally.unconfirmed += 1
     elif row["status"] != "delivered" or not times:
-        tally.fault("wrong", f"{reference} was sent {times} times and is {_told(row)}")
+        tally.fault("wrong", f"{reference} was sent {times} times and is {_describe(row)}")
     _judge_events(tally, reference, row, answers)
 
 
@@ -130,7 +130,7 @@ def _judge_events(tally: Tally, name: str, row: dict[str, Any], answers: Answers
         tally.fault("events", f"{event} of {name} has not reached the receiver")
 
 
-def _told(row: dict[str, Any]) -> str:
+def _describe(row: dict[str, Any]) -> str:
     return " ".join(str(row[name]) for name in ("status", "reason_class", "reason") if row[name])
 
 

@@ -100,9 +100,9 @@ class DeliveryWorld:
         taken = self.take(now, threads)
         for claimed in taken:
             seconds = self.settings.webhook_timeout_seconds
-            told: SimpleQueue[AttemptResult | Unsent | None] = SimpleQueue()
-            attempts.begin(claimed, self.carriers, seconds, now, told.put)
-            result = told.get(timeout=seconds + 10)
+            results: SimpleQueue[AttemptResult | Unsent | None] = SimpleQueue()
+            attempts.begin(claimed, self.carriers, seconds, now, results.put)
+            result = results.get(timeout=seconds + 10)
             assert result is not None
             assert self._settle(claimed, result, now)
         return len(taken)

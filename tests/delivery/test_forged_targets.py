@@ -220,11 +220,11 @@ def test_no_url_that_names_this_machine_makes_a_connection(transport, listener):
     numeric = [host for host in hosts if not set(host) & set("%。\u200b") and ".." not in host]
     urls = [f"{scheme}://{host}:{port}/" for host in numeric for scheme in ("http", "https")]
     urls += [url.replace("127.0.0.1", f"127.0.0.1:{port}") for url in disguises("127.0.0.1")[:17]]
-    told = SimpleQueue()
+    results = SimpleQueue()
     for url in urls:
         # An address for documentation instead of a public one: no test leaves this machine.
-        transport.post(url.replace("8.8.8.8", "192.0.2.1"), b"{}", {}, 20.0, told.put)
-    outcomes = [told.get(timeout=60) for _ in urls]
+        transport.post(url.replace("8.8.8.8", "192.0.2.1"), b"{}", {}, 20.0, results.put)
+    outcomes = [results.get(timeout=60) for _ in urls]
     assert {outcome.error for outcome in outcomes} <= {"address_refused", "dns", "invalid_url"}
     assert connections(listener) == 0
 
@@ -272,7 +272,7 @@ def test_one_open_port_opens_no_other_in_any_spelling(listener):
         open_port = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
         transport = Transport(Guard((parse_allowed(f"127.0.0.1:{open_port}"),)))
         stack.callback(transport.close)
-        port, told = listener.getsockname()[1], SimpleQueue()
+        port, results = listener.getsockname()[1], SimpleQueue()
         hosts = ["127.0.0.1", "127.1", "2130706433", "localhost", "[::ffff:127.0.0.1]", "[::1]"]
         urls = [f"http://{host}:{port}/" for host in hosts]
         urls += [
@@ -280,6 +280,6 @@ def test_one_open_port_opens_no_other_in_any_spelling(listener):
             f"http://127.0.0.2:{open_port}/",
         ]
         for url in urls:
-            transport.post(url, b"{}", {}, 20.0, told.put)
-        assert {told.get(timeout=60).error for _ in urls} == {"address_refused"}
+            transport.post(url, b"{}", {}, 20.0, results.put)
+        assert {results.get(timeout=60).error for _ in urls} == {"address_refused"}
     assert connections(listener) == 0

@@ -105,7 +105,7 @@ def test_a_broker_that_is_away_loses_nothing(
     broker.bind("all")
     endpoint_id = delivery_world.add_endpoint(broker.url(gate.port))
     gate.shut()
-    told = delivery_world.record(3)
+    recorded = delivery_world.record(3)
     delivery_world.round()
     assert {row.status for row in delivery_world.deliveries(endpoint_id)} == {"pending"}
     (attempt,) = delivery_world.attempts(delivery_world.deliveries(endpoint_id)[0])
@@ -113,7 +113,7 @@ def test_a_broker_that_is_away_loses_nothing(
     gate.open()
     delivery_world.round(NOW + timedelta(minutes=1))
     assert {row.status for row in delivery_world.deliveries(endpoint_id)} == {"delivered"}
-    assert {entry[1].message_id for entry in broker.messages("all")} == set(told)
+    assert {entry[1].message_id for entry in broker.messages("all")} == set(recorded)
 
 
 def test_a_bug_in_publishing_is_logged_and_leaves_the_delivery_to_its_lease(
@@ -237,11 +237,11 @@ def test_the_order_stays_while_the_broker_is_away(
 ):
     broker.bind("all")
     endpoint_id = delivery_world.add_endpoint(broker.url(gate.port))
-    told: list[str] = []
+    recorded: list[str] = []
     now = NOW
     for second in range(40):
         now = NOW + timedelta(seconds=second)
-        told += delivery_world.record(7, now=now)
+        recorded += delivery_world.record(7, now=now)
         if second == 5:
             gate.shut()
         if second == 25:
@@ -251,7 +251,7 @@ def test_the_order_stays_while_the_broker_is_away(
         now += timedelta(seconds=1)
         assert now < NOW + timedelta(minutes=20)
         _work(delivery_world, now)
-    assert _bodies(broker) == told
+    assert _bodies(broker) == recorded
 
 
 def test_one_event_that_no_queue_wants_holds_up_no_other(
@@ -270,11 +270,11 @@ def test_one_event_that_no_queue_wants_holds_up_no_other(
 def test_the_order_stays_while_a_queue_is_full(delivery_world: DeliveryWorld, broker: Broker):
     broker.bind("all", **{"x-max-length": 2, "x-overflow": "reject-publish"})
     delivery_world.add_endpoint(broker.url())
-    told, taken = delivery_world.record(6), []
+    recorded, taken = delivery_world.record(6), []
     for minute in range(4):
         _work(delivery_world, NOW + timedelta(minutes=minute))
         taken += _bodies(broker)
-    assert taken == told
+    assert taken == recorded
 
 
 def test_an_event_that_the_broker_refuses_holds_up_no_other_for_ever():
@@ -294,14 +294,14 @@ def test_what_a_dead_worker_had_claimed_goes_out_first(
 ):
     broker.bind("all")
     delivery_world.add_endpoint(broker.url())
-    told = delivery_world.record(3)
+    recorded = delivery_world.record(3)
     assert len(delivery_world.take()) == 3
-    told += delivery_world.record(3, now=NOW + timedelta(seconds=1))
+    recorded += delivery_world.record(3, now=NOW + timedelta(seconds=1))
     assert delivery_world.take(NOW + timedelta(seconds=2)) == [], (
         "nothing overtakes what is in flight"
     )
     _work(delivery_world, NOW + LEASE + timedelta(seconds=1))
-    assert _bodies(broker) == told
+    assert _bodies(broker) == recorded
 
 
 def test_an_event_is_given_up_after_the_time_of_the_whole_schedule(delivery_world: DeliveryWorld):

@@ -106,9 +106,9 @@ def server_tls(certificate):
 
 def post(transport, url, seconds=10.0, body=BODY, headers=None):
     """The outcome, which has to come soon after the deadline."""
-    told = SimpleQueue()
-    transport.post(url, body, headers or {}, seconds, told.put)
-    return told.get(timeout=seconds + SLOW_MACHINE_SECONDS)
+    results = SimpleQueue()
+    transport.post(url, body, headers or {}, seconds, results.put)
+    return results.get(timeout=seconds + SLOW_MACHINE_SECONDS)
 
 
 def free_port():
@@ -424,10 +424,10 @@ def test_one_attempt_is_one_request_wherever_the_connection_dies(made, death, is
     # Six kept connections: libcurl would use up one after the other.
     transport, come = made(), threading.Barrier(6)
     with Misbehaving(behave) as server:
-        told = SimpleQueue()
+        results = SimpleQueue()
         for _ in range(6 * is_kept):
-            transport.post(server.url, BODY, {}, 10.0, told.put)
-        assert all(told.get(timeout=15).is_success for _ in range(6 * is_kept))
+            transport.post(server.url, BODY, {}, 10.0, results.put)
+        assert all(results.get(timeout=15).is_success for _ in range(6 * is_kept))
         outcome = post(transport, server.url, body=body)
     assert outcome.error == "connection_lost", outcome
     assert len(heads) == 1
@@ -637,9 +637,9 @@ def test_no_failure_tells_the_query_or_the_password(transport, caplog, behaviour
     with Misbehaving(behaviour) as server:
         url = f"http://user:hunter2@127.0.0.1:{server.port}/p4th?token=t0ps3cret"
         outcome = post(transport, url, DEADLINE_SECONDS)
-    told = f"{outcome}{caplog.text}"
+    shown = f"{outcome}{caplog.text}"
     assert outcome.error is not None
-    assert not any(secret in told for secret in ("hunter2", "t0ps3cret", "p4th"))
+    assert not any(secret in shown for secret in ("hunter2", "t0ps3cret", "p4th"))
 
 
 def test_environment_and_cookies_are_ignored(transport, monkeypatch, tmp_path):

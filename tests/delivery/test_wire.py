@@ -32,7 +32,7 @@ def broken(*_):
 
 
 def test_many_requests_run_at_the_same_time_in_one_thread():
-    come, told = threading.Barrier(MANY), SimpleQueue()
+    come, results = threading.Barrier(MANY), SimpleQueue()
 
     def answers_when_all_have_come(line, server):
         server.read_request(line)
@@ -40,7 +40,7 @@ def test_many_requests_run_at_the_same_time_in_one_thread():
         line.sendall(answer("200 OK", b"ok"))
 
     def tell(outcome):
-        told.put((outcome.response_text, threading.get_ident()))
+        results.put((outcome.response_text, threading.get_ident()))
 
     bodies = [f"body {number}".encode() for number in range(MANY)]
     with Misbehaving(answers_when_all_have_come) as server, ExitStack() as stack:
@@ -48,23 +48,25 @@ def test_many_requests_run_at_the_same_time_in_one_thread():
         stack.callback(transport.close)
         for body in bodies:
             transport.post(server.url, body, {}, PATIENCE_SECONDS, tell)
-        outcomes = Counter(told.get(timeout=PATIENCE_SECONDS) for _ in bodies)
+        outcomes = Counter(results.get(timeout=PATIENCE_SECONDS) for _ in bodies)
     assert [(text, count) for (text, _), count in outcomes.items()] == [("ok", MANY)]
     assert sorted(r.partition(b"\r\n\r\n")[2] for r in server.requests) == sorted(bodies)
 
 
 def test_many_threads_share_one_transport(transport):
-    told = SimpleQueue()
+    results = SimpleQueue()
 
     def send(number):
-        for turn in range(20):
-            transport.post(server.url, f"{number} {turn}".encode(), {}, PATIENCE_SECONDS, told.put)
+        for repeat in range(20):
+            transport.post(
+                server.url, f"{number} {repeat}".encode(), {}, PATIENCE_SECONDS, results.put
+            )
 
     with Misbehaving(answers(answer())) as server:
         threads = [threading.Thread(target=send, args=(number,)) for number in range(8)]
         for thread in threads:
             thread.start()
-        assert all(told.get(timeout=PATIENCE_SECONDS).is_success for _ in range(8 * 20))
+        assert all(results.get(timeout=PATIENCE_SECONDS).is_success for _ in range(8 * 20))
         for thread in threads:
             thread.join()
     assert len(set(server.requests)) == 8 * 20
@@ -85,20 +87,20 @@ def test_descriptors_may_have_any_number(transport):
 
 
 def test_a_bug_before_a_request_is_logged_and_told_and_stops_no_other(transport, caplog):
-    told = SimpleQueue()
+    results = SimpleQueue()
     with Misbehaving(answers(answer())) as server:
-        transport.post(server.url, BODY, {"X-Odd": "\ud800"}, PATIENCE_SECONDS, told.put)
-        assert told.get(timeout=PATIENCE_SECONDS) is None
+        transport.post(server.url, BODY, {"X-Odd": "\ud800"}, PATIENCE_SECONDS, results.put)
+        assert results.get(timeout=PATIENCE_SECONDS) is None
         assert post(transport, server.url).is_success
     assert "could not begin a request" in caplog.text
 
 
 def test_a_bug_after_an_answer_is_logged_and_told_and_stops_no_other(caplog):
-    turns, told = iter([lambda: NOW, broken, lambda: NOW, lambda: NOW]), SimpleQueue()
-    transport = Transport(LOOPBACK, now=lambda: next(turns)())
+    clocks, results = iter([lambda: NOW, broken, lambda: NOW, lambda: NOW]), SimpleQueue()
+    transport = Transport(LOOPBACK, now=lambda: next(clocks)())
     with Misbehaving(answers(answer())) as server:
-        transport.post(server.url, BODY, {}, PATIENCE_SECONDS, told.put)
-        assert told.get(timeout=PATIENCE_SECONDS) is None
+        transport.post(server.url, BODY, {}, PATIENCE_SECONDS, results.put)
+        assert results.get(timeout=PATIENCE_SECONDS) is None
         assert post(transport, server.url).is_success
     transport.close()
     assert "a bug" in caplog.text
@@ -121,7 +123,7 @@ def test_a_bug_in_the_guard_lets_nothing_through(transport, monkeypatch, caplog)
 
 
 def test_nothing_outlives_the_end():
-    told, has_ended = SimpleQueue(), threading.Event()
+    results, has_ended = SimpleQueue(), threading.Event()
 
     def waits_for_the_end(line, server):
         server.read_request(line)
@@ -132,10 +134,10 @@ def test_nothing_outlives_the_end():
     has_come = threading.Event()
     transport = Transport(LOOPBACK)
     with Misbehaving(waits_for_the_end) as server:
-        transport.post(server.url, BODY, {}, PATIENCE_SECONDS, told.put)
+        transport.post(server.url, BODY, {}, PATIENCE_SECONDS, results.put)
         assert has_come.wait(PATIENCE_SECONDS)
         transport.close()
         transport.close()
         assert has_ended.wait(PATIENCE_SECONDS)
     with pytest.raises(Empty):
-        told.get_nowait()
+        results.get_nowait()

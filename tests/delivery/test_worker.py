@@ -240,16 +240,16 @@ def test_a_bug_in_one_attempt_stops_no_other(delivery_world, caplog):
     assert "a bug" in caplog.text
 
 
-def test_a_worker_beats(delivery_world):
+def test_a_worker_writes_heartbeats(delivery_world):
     worker = Worker(delivery_world.settings, delivery_world.database)
 
-    def beats():
+    def heartbeats():
         with delivery_world.database.reading() as session:
             return list(session.scalars(sa.select(WorkerHeartbeat.id)))
 
     with running(worker):
-        wait_until(beats)
-    assert beats() == [worker.id]
+        wait_until(heartbeats)
+    assert heartbeats() == [worker.id]
 
 
 class Clock:
@@ -307,9 +307,9 @@ def test_many_devices_that_come_at_once_are_told_some_at_a_time_and_each_once(
             session.add(Device(id=name, secret_hash=name, last_seen_at=NOW, created_at=NOW))
         session.get_one(Device, "phone-1").last_seen_at = NOW
     hand = Clock(delivery_world, monkeypatch)
-    told = []
+    pending_counts = []
     for moment in (1000.0, 1000.1, 1000.2):
         hand.tick(moment)
-        told.append(statuses(delivery_world, endpoint_id).get("pending", 0))
-    assert told == [100, 101, 101]
+        pending_counts.append(statuses(delivery_world, endpoint_id).get("pending", 0))
+    assert pending_counts == [100, 101, 101]
     assert not hand.has_more

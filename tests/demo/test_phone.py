@@ -347,8 +347,8 @@ def test_a_message_goes_unsent_pending_sent_delivered_and_each_is_told_once(serv
     clock.pass_by(5)
     phone.wake()
     phone.wake()
-    told = [request.statuses("m1") for request in server.requests]
-    assert told == [[], ["UNSENT", "PENDING", "SENT"], ["DELIVERED"], []]
+    reported = [request.statuses("m1") for request in server.requests]
+    assert reported == [[], ["UNSENT", "PENDING", "SENT"], ["DELIVERED"], []]
     assert phone.ledger.messages["m1"].sent == 1
     assert phone.ledger.messages["m1"].last_status == "DELIVERED"
 
@@ -491,8 +491,8 @@ def test_a_radio_that_stays_off_gives_43_updates_over_almost_13_hours(server, cl
             clock.seconds = phone.handset.retry_at(row) / 1000 + 0.001
             phone.wake()
         phone.wake()
-        told = [status for request in server.requests for status in request.statuses()]
-    assert told == ["UNSENT", "PENDING"] * 21 + ["FAILED"]
+        reported = [status for request in server.requests for status in request.statuses()]
+    assert reported == ["UNSENT", "PENDING"] * 21 + ["FAILED"]
     assert server.requests[-1].json["updates"][-1]["reason"] == "radio-off"
     assert waits[:3] == [1.0, 2.83, 5.2]
     assert 12.6 < (clock() - began) / 3600 < 12.8
@@ -509,7 +509,7 @@ def test_speed_shortens_the_retry_wait(server, clock):
 
 
 @pytest.mark.parametrize(
-    ("reports", "told"),
+    ("reports", "reported"),
     [
         ([Report(0, "sent"), Report(1, "undelivered", "Congestion")], ["SENT"]),
         ([Report(0, "undelivered", "Congestion"), Report(1, "sent")], ["FAILED"]),
@@ -518,13 +518,13 @@ def test_speed_shortens_the_retry_wait(server, clock):
         ([], []),
     ],
 )
-def test_reports_change_the_status_as_in_the_app(server, clock, reports, told):
+def test_reports_change_the_status_as_in_the_app(server, clock, reports, reported):
     with PhoneInHand(server.url, clock=clock, network=lambda message: reports) as phone:
         server.script.append(hand_out("m1"))
         phone.wake()
         clock.pass_by(1)
         phone.wake()
-    assert server.requests[1].statuses() == ["UNSENT", "PENDING", *told]
+    assert server.requests[1].statuses() == ["UNSENT", "PENDING", *reported]
 
 
 def test_the_retry_button_sends_a_pending_message_a_second_time(server, clock):

@@ -27,8 +27,8 @@ class CarefulServer:
         for message in request.json["messages"]:
             self.repeats += message["id"] in self.received
             self.received[message["id"]] = message
-        told = {update["id"] for update in request.json["updates"]}
-        self.waiting = [id_ for id_ in self.waiting if id_ not in told]
+        reported = {update["id"] for update in request.json["updates"]}
+        self.waiting = [id_ for id_ in self.waiting if id_ not in reported]
         return hand_out(*self.waiting[:10])
 
 

@@ -29,7 +29,7 @@ class Talk:
     def __init__(self, kind: Kind, key: str = "one") -> None:
         self.key = key
         self.kind = kind
-        self.heard: list[str | bytes] = []
+        self.messages: list[str | bytes] = []
         self.to_say: list[str] = []
         self.is_closed = threading.Event()
         self.first_words = threading.Event()
@@ -45,10 +45,10 @@ class Talk:
         return ['"welcome"']
 
     def received(self, message):
-        self.heard.append(message)
+        self.messages.append(message)
         text = message if isinstance(message, str) else message.hex()
         if text == "bye":
-            return ['"so long"', Close(4001, "enough"), '"never heard"']
+            return ['"so long"', Close(4001, "enough"), '"never received"']
         if text == "drop":
             return [Drop()]
         if text == "fail":
@@ -106,7 +106,7 @@ def test_messages_are_answered_in_the_order_they_came(hub, kind):
     assert [client.receive() for _ in words] == words
 
 
-def test_what_was_said_before_the_connection_broke_is_still_heard(hub, kind):
+def test_what_was_said_before_the_connection_broke_still_arrives(hub, kind):
     talk = Talk(kind)
     talk.first_words.clear()
     client = join(hub, talk, is_welcomed=False)
@@ -117,7 +117,7 @@ def test_what_was_said_before_the_connection_broke_is_still_heard(hub, kind):
     client.raw.close()
     talk.first_words.set()
     assert talk.is_closed.wait(30)
-    assert talk.heard == [f"m{number}" for number in range(20)]
+    assert talk.messages == [f"m{number}" for number in range(20)]
 
 
 def test_a_message_in_several_frames_is_one_message(hub, kind):
@@ -125,7 +125,7 @@ def test_a_message_in_several_frames_is_one_message(hub, kind):
     client = join(hub, talk)
     client.send_parts("a", "b", "c")
     assert client.receive() == "abc"
-    assert talk.heard == ["abc"]
+    assert talk.messages == ["abc"]
 
 
 def test_a_binary_message_is_passed_on_as_its_bytes(hub, kind):
@@ -137,10 +137,10 @@ def test_a_binary_message_is_passed_on_as_its_bytes(hub, kind):
     client.send("")
     client.send("text")
     assert [client.receive() for _ in range(5)][-1] == "text"
-    assert talk.heard == [b"\xff\xfe", "é".encode(), b"", "", "text"]
+    assert talk.messages == [b"\xff\xfe", "é".encode(), b"", "", "text"]
 
 
-def test_a_message_of_64_KiB_is_heard(hub, kind):
+def test_a_message_of_64_KiB_arrives(hub, kind):
     talk = Talk(kind)
     client = join(hub, talk)
     client.send("x" * BIG)
@@ -155,7 +155,7 @@ def test_a_message_above_64_KiB_ends_the_connection(hub, kind, parts):
     assert client.receive() is None
     assert client.close_code is None
     assert talk.is_closed.wait(30)
-    assert talk.heard == []
+    assert talk.messages == []
 
 
 def test_a_kind_may_say_goodbye_to_a_message_that_is_too_big(hub, monkeypatch):
@@ -184,7 +184,7 @@ def test_nothing_is_said_after_goodbye(hub, kind):
     assert client.receive() is None
     assert client.close_code == 4001
     assert talk.is_closed.wait(30)
-    assert talk.heard == ["bye"]
+    assert talk.messages == ["bye"]
 
 
 def test_one_who_does_not_answer_our_goodbye_is_let_go(hub, kind, monkeypatch):
@@ -219,7 +219,7 @@ def test_words_that_came_to_nothing_drop_the_line_so_that_the_client_comes_back(
     assert client.receive() is None
     assert client.close_code is None
     assert talk.is_closed.wait(30)
-    assert talk.heard == ["fail", "next"], "what was said behind it is still heard"
+    assert talk.messages == ["fail", "next"], "what was said behind it still arrives"
     assert "a step of talk one failed" in caplog.text
 
 
@@ -274,7 +274,7 @@ def test_nothing_is_handed_to_a_line_that_does_not_answer_a_ping(hub, monkeypatc
     assert client.receive() == "1"
 
 
-def test_a_line_that_was_just_heard_is_handed_its_messages_without_a_ping(hub):
+def test_a_line_that_was_just_live_is_handed_its_messages_without_a_ping(hub):
     talk = Talk(Kind("talk", find_ready=has_something_to_say, needs_live_line=True))
     client = join(hub, talk)
     talk.to_say = ["1"]
@@ -306,18 +306,21 @@ def test_what_is_not_urgent_is_inspected_now_and_then(hub, monkeypatch):
     until(lambda: talk.works, "an inspection")
 
 
-def test_a_beat_comes_after_the_first_words_and_again(hub):
+def test_a_heartbeat_comes_after_the_first_words_and_again(hub):
     kind = Kind(
-        "talk", find_ready=has_something_to_say, heartbeat=lambda: '"beat"', heartbeat_seconds=0.05
+        "talk",
+        find_ready=has_something_to_say,
+        heartbeat=lambda: '"heartbeat"',
+        heartbeat_seconds=0.05,
     )
     talk = Talk(kind)
     talk.first_words.clear()
-    beating = join(hub, Talk(kind))
-    assert [beating.receive(), beating.receive()] == ["beat", "beat"]
+    early = join(hub, Talk(kind))
+    assert [early.receive(), early.receive()] == ["heartbeat", "heartbeat"]
     late = join(hub, talk, is_welcomed=False)
-    assert [beating.receive(), beating.receive()] == ["beat", "beat"]
+    assert [early.receive(), early.receive()] == ["heartbeat", "heartbeat"]
     talk.first_words.set()
-    assert [late.receive(), late.receive()] == ["welcome", "beat"]
+    assert [late.receive(), late.receive()] == ["welcome", "heartbeat"]
 
 
 def test_one_who_answers_pings_stays_and_one_who_does_not_is_let_go(hub, kind, monkeypatch):
@@ -366,7 +369,7 @@ def test_one_who_sends_faster_than_we_work_is_made_to_wait(hub, kind):
     client.raw.settimeout(0.5)
     with pytest.raises(TimeoutError):
         send_much(client)
-    assert talk.heard == []
+    assert talk.messages == []
     talk.first_words.set()
 
 
@@ -384,7 +387,7 @@ def test_all_hear_the_farewell_and_lose_the_connection_without_a_close_frame(hub
         assert client.close_code is None
 
 
-def test_what_was_heard_before_the_end_is_done(hub, kind):
+def test_what_was_received_before_the_end_is_done(hub, kind):
     talk = Talk(kind)
     talk.first_words.clear()
     client = join(hub, talk, is_welcomed=False)
@@ -395,7 +398,7 @@ def test_what_was_heard_before_the_end_is_done(hub, kind):
     hub.stop()
     talk.first_words.set()
     hub.close()
-    assert talk.heard == ["important"]
+    assert talk.messages == ["important"]
 
 
 def test_a_socket_that_comes_after_the_end_is_closed(hub, kind):

@@ -28,7 +28,7 @@ class Socket:
         self.raw.settimeout(PATIENCE_SECONDS)
         self.headers = headers or {}
         self._wire = Connection(ConnectionType.CLIENT, trailing_data=rest)
-        self._heard: deque[Any] = deque()
+        self._received: deque[Any] = deque()
         self._parts: list[str] = []
         self.close_code: int | None = None
 
@@ -65,7 +65,7 @@ class Socket:
         self.raw.sendall(self._wire.send(Pong()))
 
     def close(self, code: int = 1000) -> None:
-        """Says goodbye; the server's goodbye is heard with `receive`."""
+        """Says goodbye; the server's goodbye comes from `receive`."""
         self.raw.sendall(self._wire.send(CloseConnection(code)))
 
     def receive(self, answering: bool = True) -> Any:
@@ -73,12 +73,12 @@ class Socket:
 
         Without `answering`, pings and a goodbye are left unanswered.
         """
-        while not self._heard:
+        while not self._received:
             for event in self._wire.events():
                 self._hear(event, answering)
-            if not self._heard:
+            if not self._received:
                 self._read()
-        return self._heard.popleft()
+        return self._received.popleft()
 
     def receive_but(self, *types: str) -> Any:
         """The next message that is not of these types, such as `ping`."""
@@ -91,14 +91,14 @@ class Socket:
         if isinstance(event, TextMessage):
             self._parts.append(event.data)
             if event.message_finished:
-                self._heard.append(json.loads("".join(self._parts)))
+                self._received.append(json.loads("".join(self._parts)))
                 self._parts.clear()
         elif isinstance(event, Ping) and answering:
             # The server may be gone already, with its last words still to be read.
             with suppress(OSError):
                 self.raw.sendall(self._wire.send(event.response()))
         elif isinstance(event, Pong):
-            self._heard.append(event)
+            self._received.append(event)
         elif isinstance(event, CloseConnection) and self.close_code is None:
             self.close_code = event.code
             if answering and self._wire.state is ConnectionState.REMOTE_CLOSING:
@@ -113,7 +113,7 @@ class Socket:
         if data:
             self._wire.receive_data(data)
         else:
-            self._heard.append(None)
+            self._received.append(None)
 
 
 def connect(

@@ -33,9 +33,9 @@ def test_it_is_alive_whatever_the_database_does(world: World):
     assert world.client.get("/healthz").json == {"status": "ok"}
 
 
-def test_it_is_ready_while_a_worker_beats(world: World):
+def test_it_is_ready_while_a_worker_writes_heartbeats(world: World):
     assert world.client.get("/readyz").status_code == 503
-    _beat(world, seconds_ago=0)
+    _heartbeat(world, seconds_ago=0)
     answer = world.client.get("/readyz")
     assert answer.status_code == 200
     assert answer.json == {
@@ -45,14 +45,14 @@ def test_it_is_ready_while_a_worker_beats(world: World):
 
 
 def test_it_is_not_ready_when_the_worker_has_fallen_silent(world: World):
-    _beat(world, seconds_ago=WORKER_IS_GONE_AFTER_SECONDS + 5)
+    _heartbeat(world, seconds_ago=WORKER_IS_GONE_AFTER_SECONDS + 5)
     answer = world.client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json["checks"]["worker"] == "wrong"
 
 
 def test_it_is_not_ready_with_tables_of_another_version(world: World):
-    _beat(world, seconds_ago=0)
+    _heartbeat(world, seconds_ago=0)
     with world.database.transaction() as session:
         session.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
     answer = world.client.get("/readyz")
@@ -89,7 +89,7 @@ def test_metrics_tell_queues_devices_deliveries_and_the_worker(world: World):
         session.add(
             DeviceSilence(device_id="phone-1", reason="not_receiving", since=NOW, announced_at=NOW)
         )
-    _beat(world, seconds_ago=7)
+    _heartbeat(world, seconds_ago=7)
     text = _metrics(world)
     assert _value(text, 'smsgw_messages{direction="outbound",status="queued"}') == 3
     assert _value(text, 'smsgw_queue_length{lane="d:phone-1"}') == 1
@@ -148,7 +148,7 @@ def test_counts_are_right_across_processes(tmp_path: Path):
         assert {counted() for _ in range(10)} == {40}
 
 
-def _beat(world: World, seconds_ago: float) -> None:
+def _heartbeat(world: World, seconds_ago: float) -> None:
     with world.database.transaction() as session:
         session.execute(sa.delete(WorkerHeartbeat))
         housekeeping.note_heartbeat(session, "host:1", clock.now() - timedelta(seconds=seconds_ago))

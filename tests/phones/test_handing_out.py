@@ -167,7 +167,7 @@ def test_send_at_is_honoured_to_the_moment(stage):
     assert len(stage.poll()) == 1
 
 
-def test_expires_at_is_honoured_to_the_moment_also_before_the_house_is_kept(stage):
+def test_expires_at_is_honoured_to_the_moment_also_before_housekeeping_runs(stage):
     (message_id,) = stage.queue(expires_at=NOW + timedelta(minutes=5))
     stage.pass_time(minutes=5)
     assert stage.poll() == []

@@ -222,14 +222,14 @@ class Rehearsal:
                 .join(Message, Message.id == Dispatch.message_id)
                 .where(Message.id.in_(ids))
             ).all()
-            told = session.execute(
+            announced = session.execute(
                 sa.select(Event.message_id, Event.type)
                 .where(Event.message_id.in_(ids), Event.type != "message.dispatched")
                 .order_by(Event.seq)
             ).all()
         assert all(dispatch == message for _, dispatch, message in rows)
         events = defaultdict(list)
-        for message_id, event_type in told:
+        for message_id, event_type in announced:
             events[message_id].append(event_type)
         return {row[0]: row[1] for row in rows}, events
 

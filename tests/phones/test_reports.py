@@ -130,9 +130,9 @@ def test_a_repeat_about_a_message_whose_text_was_removed_changes_and_tells_nothi
     settings = dataclasses.replace(stage.world.settings, retention_days=30)
     with stage.world.database.transaction() as session:
         assert purge(session, settings, clock.now()) > 0
-    told = stage.events()
+    reported = stage.events()
     stage.report(dispatch_id, "UNSENT", "PENDING", "FAILED")
-    assert (stage.status(message_id), stage.events()) == ("failed", told)
+    assert (stage.status(message_id), stage.events()) == ("failed", reported)
 
 
 def test_a_person_presses_retry_after_a_failure(stage):
@@ -164,11 +164,11 @@ def test_a_repeated_batch_fires_no_event_twice_and_is_no_retry(stage):
     message_id, dispatch_id = stage.send()
     batch = ["UNSENT", "PENDING", "FAILED"]
     stage.report(dispatch_id, *batch)
-    told, history = stage.events(), stage.history(message_id)
+    reported, history = stage.events(), stage.history(message_id)
     for _ in range(3):
         stage.pass_time(minutes=1)
         stage.report(dispatch_id, *batch)
-    assert (stage.events(), stage.history(message_id)) == (told, history)
+    assert (stage.events(), stage.history(message_id)) == (reported, history)
     assert stage.status(message_id) == "failed"
 
 
@@ -201,10 +201,10 @@ def test_the_same_status_twice_in_two_polls_is_one_history_entry(stage):
 def test_a_late_report_takes_nothing_back_but_stays_in_the_history(stage, said, late, stays):
     message_id, dispatch_id = stage.send()
     stage.report(dispatch_id, *said)
-    told = stage.events()
+    reported = stage.events()
     stage.report(dispatch_id, late)
     assert stage.status(message_id) == stays
-    assert stage.events() == told
+    assert stage.events() == reported
     assert len(stage.history(message_id)) == 2 + len(said) + 1
 
 

@@ -228,7 +228,7 @@ def test_no_sms_goes_out_twice_and_no_message_stands_still(stage, monkeypatch, s
         times[dispatch.message_id] += fate.sent if fate else 0
     assert [message_id for message_id, count in times.items() if count > 1] == []
     assert sum(times.values()) > 10
-    told = {"UNSENT": "accepted", "PENDING": "sending", "SENT": "sent", "FAILED": "failed"}
+    expected = {"UNSENT": "accepted", "PENDING": "sending", "SENT": "sent", "FAILED": "failed"}
     for phone in simulation.phones:
         known = phone.handset.outgoing
         for dispatch in dispatches:
@@ -236,7 +236,7 @@ def test_no_sms_goes_out_twice_and_no_message_stands_still(stage, monkeypatch, s
                 continue
             if dispatch.id in known and not phone.is_old:
                 status = known[dispatch.id].status
-                assert dispatch.status == told.get(status, status.lower())
+                assert dispatch.status == expected.get(status, status.lower())
             assert dispatch.status != "dispatched"
     for phone in simulation.phones:
         with stage.world.database.transaction() as session:

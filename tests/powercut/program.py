@@ -53,9 +53,9 @@ class Callers:
 
     def phone(self, number: int) -> None:
         client, updates = self.app.test_client(), []
-        for turn in range(self.rounds):
+        for round_number in range(self.rounds):
             sms = {
-                "id": f"{self.seed}-{number}-{turn}",
+                "id": f"{self.seed}-{number}-{round_number}",
                 "from": "+491511",
                 "content": "hello",
                 "sms_sent": 0,
@@ -75,8 +75,8 @@ class Callers:
 
     def sender(self, number: int) -> None:
         client = self.app.test_client()
-        for turn in range(self.rounds):
-            content = f"{self.seed}.{number}.{turn}"
+        for round_number in range(self.rounds):
+            content = f"{self.seed}.{number}.{round_number}"
             draft = {"to": "+4915112345678", "content": content}
             if number % 2:
                 draft["reference"] = content

@@ -88,7 +88,7 @@ class Phone:
 
     def __init__(self, site: Site, login: str, mode: Mode, options: dict[str, Any]) -> None:
         self._site = site
-        self._turns = count(1)
+        self._requests = count(1)
         self.visited: set[int] = set()
         url = f"http://{login}@127.0.0.1:{site.machines[0].port}/api/sms"
         self.hand = PhoneInHand(url, mode, timeout=20, speed=10, watch=self._move_on, **options)
@@ -97,7 +97,7 @@ class Phone:
         phone, machines = self.hand.phone, self._site.machines
         if poll.ok:
             self.visited.add(phone.target.port)
-        port = machines[next(self._turns) % len(machines)].port
+        port = machines[next(self._requests) % len(machines)].port
         phone.target = replace(phone.target, port=port)
 
     def sent(self) -> list[int]:

@@ -122,10 +122,10 @@ def test_a_long_absence_is_told_in_pieces_with_none_left_out(
     ids = [f"m{number}" for number in range(8)]
     receive(stage, *ids)
     program = stage.crm()
-    heard = frames_of(program.opened())
+    received = frames_of(program.opened())
     while crm_side._find_ready(stage.world.database, [program]):
-        heard += frames_of(program.work())
-    assert [data["messageId"] for _, data in heard] == ids
+        received += frames_of(program.work())
+    assert [data["messageId"] for _, data in received] == ids
 
 
 def test_only_who_has_something_to_hear_is_asked_to_work(stage: Stage):
@@ -196,10 +196,10 @@ def test_many_devices_online_are_told_in_pieces(stage: Stage, monkeypatch: pytes
             clock.now(),
         )
     program = stage.crm()
-    heard = frames_of(program.opened())
+    received = frames_of(program.opened())
     while crm_side._find_ready(stage.world.database, [program]):
-        heard += frames_of(program.work())
-    assert [data["deviceId"] for _, data in heard] == [f"d{number}" for number in range(5)]
+        received += frames_of(program.work())
+    assert [data["deviceId"] for _, data in received] == [f"d{number}" for number in range(5)]
 
 
 def test_every_crm_of_a_device_hears_of_an_sms_but_only_the_sender_of_its_status(stage: Stage):

@@ -47,8 +47,8 @@ def test_an_sms_each_way_between_a_device_and_a_crm(server: Server, crm: dict[st
         incoming = {**INCOMING, "deviceId": "67890"}
         phone.send(incoming)
         assert phone.receive()["event"] == "ack"
-        heard = listener.receive()
-        assert (heard["event"], heard["data"]) == ("messageReceived", incoming)
+        received = listener.receive()
+        assert (received["event"], received["data"]) == ("messageReceived", incoming)
         listener.send({**OUTGOING, "deviceId": "67890", "apiKey": crm["apiKey"]})
         queued = listener.receive()
         assert queued["data"]["status"] == "QUEUED"
@@ -61,7 +61,7 @@ def test_an_sms_each_way_between_a_device_and_a_crm(server: Server, crm: dict[st
             "SENT",
             queued["data"]["messageId"],
         )
-    with program(server, crm, f"&after={heard['eventId']}") as again:
+    with program(server, crm, f"&after={received['eventId']}") as again:
         assert again.receive()["event"] == "deviceConnected"
         assert again.receive()["eventId"] == sent["eventId"]
 

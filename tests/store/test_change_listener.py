@@ -54,12 +54,12 @@ def test_it_reports_a_commit_of_another_process(database, listener, database_url
 
 def test_it_wakes_a_waiting_thread(database, listener):
     drain(listener)
-    heard = []
-    thread = threading.Thread(target=lambda: heard.append(listener.wait(PATIENCE_SECONDS)))
+    notified = []
+    thread = threading.Thread(target=lambda: notified.append(listener.wait(PATIENCE_SECONDS)))
     thread.start()
     write(database, "a", wakes_up=True)
     thread.join(PATIENCE_SECONDS)
-    assert heard == [True]
+    assert notified == [True]
 
 
 def test_nobody_waits_for_it_after_the_end(listener, stop):

@@ -172,13 +172,13 @@ def test_a_reader_beside_many_writers_skips_nothing(feed: Feed, postgresql_serve
     written: list[str] = []
 
     def write(number: int) -> None:
-        for turn in range(15):
+        for step in range(15):
             with feed.database.transaction() as session:
                 session.execute(sa.text("select pg_current_xact_id()"))
-                time.sleep(0.001 * ((number + turn) % 5))
+                time.sleep(0.001 * ((number + step) % 5))
                 event_id = feed.record(session)
-                time.sleep(0.001 * ((number * turn) % 4))
-                if turn % 5 == 4:
+                time.sleep(0.001 * ((number * step) % 4))
+                if step % 5 == 4:
                     session.rollback()
                 else:
                     written.append(event_id)
