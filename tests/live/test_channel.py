@@ -11,6 +11,7 @@ from smsgw.core.accounts import enrolment
 from smsgw.core.devices import protocols, registry, sockets
 from smsgw.core.messages import handing_out
 from smsgw.live.conversation import Close, Drop
+from tests.void_logins import LOSSES
 
 from ..conftest import NOW
 from .conftest import IDENTIFIER, command, perform, said, sent
@@ -470,19 +471,7 @@ def test_a_dispatch_of_a_poll_is_not_handed_out_again_by_a_socket(cable):
     assert sent(command(cable.conversation(), "subscribe")) == []
 
 
-def remove(session, device):
-    enrolment.remove(session, device, clock.now())
-
-
-def disable(_session, device):
-    device.enabled = False
-
-
-def rotate(session, device):
-    enrolment.rotate_key(session, device, clock.now())
-
-
-@pytest.mark.parametrize("loss", [remove, disable, rotate])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize(
     ("action", "payload"),
     [
@@ -504,7 +493,7 @@ def test_a_socket_whose_key_is_void_is_sent_away_by_what_it_says_and_nothing_is_
     assert (cable.inbox(), cable.quarantined()) == ([], [])
 
 
-@pytest.mark.parametrize("loss", [remove, disable, rotate])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_a_key_that_became_void_before_the_subscription_gets_none(cable, loss):
     socket = cable.conversation()
     cable.queue()
@@ -515,7 +504,7 @@ def test_a_key_that_became_void_before_the_subscription_gets_none(cable, loss):
     assert cable.device().socket_id is None
 
 
-@pytest.mark.parametrize("loss", [remove, disable, rotate])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_a_key_that_becomes_void_between_the_look_and_the_hand_out_is_handed_nothing(
     cable, monkeypatch, loss
 ):

@@ -13,6 +13,7 @@ from smsgw.live.conversation import Drop
 from smsgw.live.device_socket import find_ready
 from smsgw.store.models import Device, Message, QuarantinedItem
 from smsgw.websocket_api import device_socket as device_side
+from tests.void_logins import LOSSES
 
 from .conftest import INCOMING, RECEIPT, Stage, frames_of, said, say
 
@@ -307,19 +308,7 @@ def test_the_error_says_where_a_frame_stops_being_json(stage: Stage):
     }
 
 
-def remove(session, device):
-    enrolment.remove(session, device, clock.now())
-
-
-def disable(_session, device):
-    device.enabled = False
-
-
-def rotate(session, device):
-    enrolment.rotate_key(session, device, clock.now())
-
-
-@pytest.mark.parametrize("loss", [remove, disable, rotate])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("body", [INCOMING, {**INCOMING, "content": []}, RECEIPT])
 def test_a_socket_whose_token_is_void_is_closed_by_what_it_says_and_nothing_is_taken(
     stage, loss, body
