@@ -33,7 +33,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What can be set. The environment variable of a field is `SMSGW_` and its name in capitals."""
+    """The values that can be set. The environment variable of a field is `SMSGW_` and its name in capitals."""
 
     database_url: str
     host: str

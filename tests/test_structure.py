@@ -102,6 +102,8 @@ NO_VERB = re.compile(
     r"(A|An|All|As|At|By|Each|Every|For|From|How|If|In|It|Its|No|On|One|Only|Some|That|The|This|Those|What|When|Where"
     r"|Whether|Which|Who|Whose|Why)\b|\W|\d"
 )
+# How a docstring begins that is a clause and no name of a thing.
+CLAUSE = re.compile(r"(How|If|What|When|Where|Whether|Which|Who|Whose|Why)\b")
 DATABASE_LIBRARIES = {"sqlalchemy", "alembic", "psycopg", "sqlite3"}
 # What the store offers those above core: transactions, its errors, notifications, and rows to read.
 STORE_ABOVE_CORE = {"db", "outages", "change_listener", "migrations", "models", "rows"}
@@ -422,13 +424,13 @@ def test_a_module_starts_with_a_line_on_what_lives_there(path: Path):
     assert not text or ast.get_docstring(ast.parse(text)), path
 
 
-def test_docstrings_of_functions_and_modules_begin_with_a_verb():
+def test_docstrings_of_functions_and_modules_begin_with_a_verb_and_those_of_classes_name_a_thing():
     wrong = [
         f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 1)} {text.splitlines()[0]}"
         for path, tree in _trees()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef)
+        if isinstance(node, ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         for text in [ast.get_docstring(node) or ""]
-        if NO_VERB.match(text)
+        if (CLAUSE if isinstance(node, ast.ClassDef) else NO_VERB).match(text)
     ]
     assert not wrong

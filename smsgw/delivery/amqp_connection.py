@@ -32,7 +32,7 @@ NO_SUCH_EXCHANGE = 404
 
 @dataclass(frozen=True)
 class OutgoingEvent:
-    """What is published: the event's bytes, id and type, the attempt's Unix second, and the signature's headers."""
+    """An event to publish: its bytes, id and type, the attempt's Unix second, and the signature's headers."""
 
     event_id: str
     event_type: str

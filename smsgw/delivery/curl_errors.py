@@ -37,7 +37,7 @@ _REASON = re.compile(r"(?:.*(?:: |routines::))?(.+?)(?: \(\d+\))?$")
 
 @dataclass(frozen=True)
 class Way:
-    """Where a request went: `refused` are the addresses it may not use, `is_open` says that another was allowed."""
+    """The way of a request: `refused` are the addresses it may not use, `is_open` says that another was allowed."""
 
     scheme: str
     host: str

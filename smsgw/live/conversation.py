@@ -62,7 +62,7 @@ class Conversation(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Kind:
-    """What all conversations of one protocol have in common; one constant per protocol.
+    """The common part of all conversations of one protocol; one constant per protocol.
 
     `find_ready` gets the database and all open conversations of the kind in this process and returns those that may
     have work. It uses one query for all of them, because it is called at each change notification and once a second.

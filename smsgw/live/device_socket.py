@@ -20,7 +20,7 @@ ASK_AGAIN_SECONDS = 1.0
 
 
 class SocketState(Enum):
-    """What its device's row says about a socket."""
+    """The state of a socket by its device's row."""
 
     OWN = "it is the device's current socket"
     VOID = "its key is no longer valid"

@@ -34,7 +34,7 @@ _LOG = logging.getLogger("smsgw.web")
 
 @dataclass(frozen=True)
 class Times:
-    """How long a client may take for each stage. A body or an answer gets more: a second per `bytes_per_second`."""
+    """The seconds a client may take for each stage. A body or an answer gets more: a second per `bytes_per_second`."""
 
     head_seconds: float = 30.0
     body_seconds: float = 30.0

@@ -39,7 +39,7 @@ FLAG_LETTERS = range(0x1F1E6, 0x1F200)
 
 @dataclass(frozen=True)
 class Measure:
-    """How many segments and units a text takes.
+    """The segments and units that a text takes.
 
     A unit is a septet in `gsm7` and a UTF-16 code unit in `ucs2`. `units_per_segment` is the room in each of
     `segments`, `units_left` what still fits before another segment begins, and `offending` the characters that

@@ -26,7 +26,7 @@ _ROTATED = "rotated"
 
 @dataclass(frozen=True)
 class Actor:
-    """Who changes something: `operator`, `crm`, `device`, `anonymous` (without a key), `cli` or `server`."""
+    """The author of a change: `operator`, `crm`, `device`, `anonymous` (without a key), `cli` or `server`."""
 
     kind: str
     id: str | None = None
@@ -40,7 +40,7 @@ FindActor = Callable[[], Actor]
 
 @dataclass
 class _ChangedObject:
-    """What this transaction has changed of one object so far. `row` is one that it has made.
+    """The changes of one object in this transaction so far. `row` is one that it has made.
 
     `routes` counts by device: 1 where it was added, -1 where it was removed, 0 where both.
     """

@@ -74,7 +74,7 @@ class _ServerPool(sa.pool.QueuePool):
 
 
 class Servers:
-    """Whether the servers that connections lead to are still good: another server may take changes."""
+    """The servers that connections lead to, which are no longer good when another server may take changes."""
 
     def __init__(self, engine: Engine) -> None:
         self._left_at = -math.inf

@@ -110,7 +110,7 @@ class SharedInserts:
 
 
 class _WaitingCaller:
-    """Who waits, until `signal` is released: then it is done, or it is theirs to lead."""
+    """A caller that waits until `signal` is released: then it is done, or it is theirs to lead."""
 
     __slots__ = ("batches", "check", "error", "is_done", "is_written", "signal")
 

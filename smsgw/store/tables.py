@@ -27,7 +27,7 @@ class UtcMoment(TypeDecorator[datetime]):
 
 
 class Table(DeclarativeBase):
-    """Where all tables are registered; constraint names follow one rule, so that migrations can name them."""
+    """The base class of all tables; constraint names follow one rule, so that migrations can name them."""
 
     metadata = sa.MetaData(
         naming_convention={

@@ -40,7 +40,7 @@ class AuditQuery(StrictSchema):
 
 
 class AuditEntrySchema(ma.Schema):
-    """What one request or command changed of one object."""
+    """The changes that one request or command made to one object."""
 
     id = text("The ID of the entry, `aud_…`.")
     at = date_time("The time of the change.")

@@ -126,7 +126,7 @@ class LimitUsage(ma.Schema):
 
 
 class Usage(ma.Schema):
-    """How much of its limits a device has used."""
+    """The used part of each of a device's limits."""
 
     segments_per_minute = fields.Nested(LimitUsage, required=True)
     segments_per_hour = fields.Nested(LimitUsage, required=True)

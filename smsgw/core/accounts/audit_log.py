@@ -21,7 +21,7 @@ _ID = re.compile(r"aud_[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Filters:
-    """Which entries to list; `None` for all.
+    """A choice of entries to list; `None` for all.
 
     `actor` and `object` are an ID or a name, `action` is one such as `device.rotate`, or `device` for all of devices.
     """

@@ -70,7 +70,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class RateState:
-    """Where a caller stands after a request. `reset_at` is in seconds since 1970: when all of the rate is free again.
+    """The state of a caller's rate after a request. From `reset_at` (seconds since 1970) all of the rate is free again.
 
     `retry_after_seconds` is how long to wait after a request that was not allowed, 0 after one that was.
     """

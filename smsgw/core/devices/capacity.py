@@ -50,7 +50,7 @@ def moment(name: str) -> sa.BindParameter[datetime]:
 
 @dataclass(frozen=True)
 class Load:
-    """How many messages a device has in hand, when the status of one last changed, and how many are idle."""
+    """The messages that a device has in hand: their number, the last change of a status, and how many are idle."""
 
     in_hand: int
     moved_at: datetime

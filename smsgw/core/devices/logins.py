@@ -14,7 +14,7 @@ from . import queue as device_queue
 
 
 class Login(NamedTuple):
-    """What a request needs to know of its device. `revision` tells later whether another poll was faster.
+    """A device's data as a request needs them. `revision` tells later whether another poll was faster.
 
     `may_have_work` and `has_doubts` are asked along with the rest, because most requests are polls that find nothing:
     whether there may be something to hand out, and whether a poll says something about what was handed out. A device

@@ -29,7 +29,7 @@ _NEW_OPENINGS = InsertNew(Pairing, _Opening, conflict_on=[Pairing.id], returning
 
 @dataclass(frozen=True)
 class Registration:
-    """Who may register: with whose `keys` at any time; `command` opens it to all for a while, as its row says."""
+    """The terms of registration: with one of `keys` at any time; `command` opens it to all for a time (see its row)."""
 
     row_id: int
     name: str

@@ -21,7 +21,7 @@ _LONGEST_AFTER = 6
 
 
 class Outcome(NamedTuple):
-    """What a device said came of a message that was handed out at that time: `sent`, `delivered` or `failed`."""
+    """The outcome a device reported of a message that was handed out at that time: `sent`, `delivered` or `failed`."""
 
     status: str
     reason: str | None

@@ -43,7 +43,7 @@ _SEEN = Change(
 
 
 class Sightings:
-    """What polls were seen since the last write, in memory, so that an idle poll writes nothing to the database."""
+    """The polls that came since the last write, in memory, so that an idle poll writes nothing to the database."""
 
     def __init__(self) -> None:
         self._seen: dict[_Key, tuple[datetime, str | None, str]] = {}

@@ -32,7 +32,7 @@ class Window:
 
 @dataclass
 class Quota:
-    """How much a device may be handed now; `take` makes it less.
+    """The amount that a device may be handed now; `take` makes it less.
 
     `places` are for new messages, `tries` for messages of any kind, `None` where the device is not paused.
     `recipients_left` is for numbers that are not in `known`, `None` where there is no limit on them.

@@ -49,7 +49,7 @@ class Transition:
 
 @dataclass(frozen=True)
 class _Activity:
-    """What a device did lately, newest first."""
+    """The latest acts of a device, newest first."""
 
     device: Device
     handed: list[Handed]

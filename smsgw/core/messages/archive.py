@@ -19,7 +19,7 @@ _ID_SLACK = timedelta(hours=1)
 
 @dataclass(frozen=True, kw_only=True)
 class ArchiveFilters:
-    """What to show; `crm_id` means what this CRM queued or was routed, `since` is included."""
+    """A choice of messages; `crm_id` means those that this CRM queued or was routed, `since` is included."""
 
     crm_id: str | None = None
     device_id: str | None = None

@@ -34,7 +34,7 @@ _OLDEST_FIRST = (Dispatch.handed_out_at, Dispatch.id)
 
 
 class Earlier(NamedTuple):
-    """What the phone has said about a dispatch."""
+    """The earlier reports of a phone about a dispatch."""
 
     dispatch_id: str
     reported: str

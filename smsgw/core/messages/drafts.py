@@ -28,7 +28,7 @@ Faults = Mapping[int, Mapping[str, list[str]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
-    """What a CRM asks to be sent. `ttl_seconds` counts from `send_at` or now, instead of `expires_at`."""
+    """A message that a CRM asks to be sent. `ttl_seconds` counts from `send_at` or now, instead of `expires_at`."""
 
     to: str
     content: str

@@ -29,7 +29,7 @@ _HISTORY = Insert(HistoryEntry, _Entry)
 
 
 class HistoryWriter:
-    """What happened to messages in one transaction, at one moment. Call `write`, or use `writing_history`."""
+    """The history of messages in one transaction, at one moment. Call `write`, or use `writing_history`."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now

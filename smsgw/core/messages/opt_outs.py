@@ -32,7 +32,7 @@ _ID = re.compile(r"opt_[0-9a-f]{32}")
 
 
 class Cause(NamedTuple):
-    """What changes a list: `sms`, with the message that said so and its device, or `api` or `cli`."""
+    """The cause of a change of a list: `sms`, with the message that said so and its device, or `api` or `cli`."""
 
     source: str
     message_id: str | None = None

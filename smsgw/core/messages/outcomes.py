@@ -35,7 +35,7 @@ _SUPERSEDE = Change(
 
 
 class Outcomes:
-    """What came of the dispatches of one batch of reports. `earlier` is what the phone said of each before."""
+    """The outcomes of the dispatches of one batch of reports. `earlier` is what the phone said of each before."""
 
     def __init__(
         self, session: Session, earlier: Mapping[str, Sequence[Words]], history: HistoryWriter

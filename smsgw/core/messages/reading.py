@@ -24,7 +24,7 @@ _ID_SLACK = timedelta(hours=1)
 
 @dataclass(frozen=True, kw_only=True)
 class MessageFilters:
-    """What to show. `q` is looked for in content, numbers and reference; `since` is included, `until` is not."""
+    """A choice of messages. `q` is searched in content, numbers and reference; `since` is included, `until` is not."""
 
     direction: str | None = None
     status: str | None = None

@@ -27,7 +27,7 @@ _ASKED_AT_ONCE = 500
 
 
 class Recipient(NamedTuple):
-    """Who is to get which text, at most so many times in the window; 0 is any number of times."""
+    """The recipient of a text, which may get it at most so many times in the window; 0 is any number of times."""
 
     crm_id: str
     number: str
@@ -36,7 +36,7 @@ class Recipient(NamedTuple):
 
 
 class RecipientFault(NamedTuple):
-    """Why a message is not queued: the field that is wrong, a code for programs and a sentence."""
+    """The reason why a message is not queued: the field that is wrong, a code for programs and a sentence."""
 
     field: str
     code: str

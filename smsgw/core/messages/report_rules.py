@@ -8,7 +8,7 @@ from ...sms import statuses
 
 @dataclass(frozen=True)
 class ReportRule:
-    """How to read reports: which status may follow which, and whether a poll without reports says that all before were
+    """The rule for reports: which status may follow which, and whether a poll without reports says that all before were
     answered. After such a poll the same words are no repeat: the radio, or a person, has tried again."""
 
     may_move: Callable[[str, str, str | None], bool]

@@ -65,7 +65,7 @@ class Report:
 
 @dataclass(frozen=True)
 class _Reported:
-    """What is stored about the reported dispatches: the device's own ones, their messages, all dispatches of those, and
+    """The rows of the reported dispatches: the device's own ones, their messages, all dispatches of those, and
     what the device has said about its own so far."""
 
     own: dict[str, DispatchRow]

@@ -14,7 +14,7 @@ OPERATOR, DEVICE, CRM = "admin", "phone-1", "default"
 
 @dataclass(frozen=True)
 class Made:
-    """What was made, with the secrets that are shown this once."""
+    """The things that were made, with the secrets that are shown this once."""
 
     operator_name: str
     operator_key: str

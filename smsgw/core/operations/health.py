@@ -18,7 +18,7 @@ WORKER_IS_GONE_AFTER_SECONDS = 60
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found: `state` is `ok`, `warning` or `wrong`; `advice` says what to do about the last two."""
+    """The result of a check: `state` is `ok`, `warning` or `wrong`; `advice` says what to do about the last two."""
 
     check: str
     state: str

@@ -40,7 +40,7 @@ class Claimed:
 
 
 class _ToSend(NamedTuple):
-    """What a request needs."""
+    """The rows that a request needs."""
 
     delivery_id: str
     endpoint_id: str

@@ -20,7 +20,7 @@ BY_HAND = "disabled by hand"
 
 
 class Changes(TypedDict, total=False):
-    """What may be changed of an endpoint; what is left out stays as it is. `None` means all."""
+    """Changes to an endpoint; what is left out stays as it is. `None` means all."""
 
     url: urls.Checked
     events: list[str] | None

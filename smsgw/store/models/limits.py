@@ -19,7 +19,7 @@ class RateLimit(Table):
 
 
 class QueueRoom(Table):
-    """How many messages still fit into a queue with a limit, of `most` in all, as counted then less what came since.
+    """The room in a queue with a limit of `most` messages in all, as counted then less what came since.
 
     `key` is `crm:<id>` or `device:<id>`.
     """

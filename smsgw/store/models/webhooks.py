@@ -13,7 +13,7 @@ _IS_SINGLE = sa.text("status = 'pending' AND retry_step IS NULL")
 
 
 class WebhookEndpoint(Table):
-    """Where a CRM wants its events. `events` and `device_ids` are lists, or null for all.
+    """The place where a CRM wants its events. `events` and `device_ids` are lists, or null for all.
 
     `secrets` is `[{"secret": "whsec_…", "expires_at": "…Z" | null}]`, newest first; every live one signs.
     `paused_until` is the breaker: no claim before it. `failing_since` starts with the first failure after a success,
