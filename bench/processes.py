@@ -49,5 +49,5 @@ def _memory_kib(pid: int) -> int:
 
 
 def _cpu_seconds(pid: int) -> float:
-    stat = _stat(pid)
-    return (int(stat[11]) + int(stat[12])) / TICKS if stat else 0.0
+    """Of the process itself, and of those below it that have ended."""
+    return sum(map(int, _stat(pid)[11:15])) / TICKS

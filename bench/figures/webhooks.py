@@ -45,7 +45,7 @@ class Receiver:
 
 
 @contextmanager
-def _receiver(folder: Path, name: str) -> Iterator[Receiver]:
+def receiving(folder: Path, name: str) -> Iterator[Receiver]:
     listener = supervisor.listen(places.HOST, 0)
     file = folder / f"received_{name}.txt"
     with listener, file.open("w") as output:
@@ -76,7 +76,7 @@ def measure(scope: Scope) -> list[Figure]:
 def _speed(scope: Scope, number: int) -> tuple[float, float]:
     url = scope.new_database("sqlite", f"webhooks_{number}")
     database, count = Database(url), 20 if scope.is_quick else 300
-    with _receiver(scope.folder, f"speed_{number}") as receiver:
+    with receiving(scope.folder, f"speed_{number}") as receiver:
         crm_id = _endpoints(database, url, receiver, [f"/{n}" for n in range(ENDPOINTS)])
         for _ in range(count):
             _happen(database, crm_id)
@@ -110,7 +110,7 @@ def _latencies(scope: Scope, name: str, paths: list[str], seconds: int) -> list[
     """From the event to its receipt, in ms, at the healthy endpoints."""
     url = scope.new_database("sqlite", f"webhooks_{name}")
     database = Database(url)
-    with _receiver(scope.folder, name) as receiver:
+    with receiving(scope.folder, name) as receiver:
         crm_id = _endpoints(database, url, receiver, paths)
         with places.worker(scope.folder, url):
             _happen(database, crm_id)
