@@ -6,13 +6,18 @@ import tempfile
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-
-import platformdirs
-from environs import Env, EnvError, validate
+from typing import TYPE_CHECKING
 
 from . import database_urls
 from .addresses import Narrow, Network, parse_allowed
 from .database_urls import BadDatabaseUrl
+from .environment import Env, EnvError
+from .lazy_imports import lazy
+
+if TYPE_CHECKING:
+    import platformdirs
+else:
+    platformdirs = lazy("platformdirs")
 
 
 def _project_folder() -> Path:
@@ -94,58 +99,55 @@ def load() -> Settings:
     try:
         return _read(env)
     except EnvError as error:
-        raise SettingsError(" ".join(str(error).split())) from None
+        raise SettingsError(str(error)) from None
 
 
 def _read(env: Env) -> Settings:
-    positive = validate.Range(min=1)
     return Settings(
         database_url=_database_url(_text(env, "DATABASE_URL") or "sqlite:///data/smsgw.db"),
-        host=env.str("HOST", "0.0.0.0"),
-        port=env.int("PORT", 8000, validate=validate.Range(min=0, max=65535)),
-        workers=env.int("WORKERS", 2, validate=positive),
-        threads=env.int("THREADS", 16, validate=positive),
+        host=env.text("HOST", "0.0.0.0"),
+        port=env.whole("PORT", 8000, least=0, most=65535),
+        workers=env.whole("WORKERS", 2, least=1),
+        threads=env.whole("THREADS", 16, least=1),
         public_url=_public_url(_text(env, "PUBLIC_URL")),
         secret_key=_text(env, "SECRET_KEY"),
         operator_key=_operator_key(_text(env, "OPERATOR_KEY")),
-        lease_seconds=env.int("LEASE_SECONDS", 120, validate=positive),
-        segments_per_minute=env.int("SEGMENTS_PER_MINUTE", 24, validate=positive),
+        lease_seconds=env.whole("LEASE_SECONDS", 120, least=1),
+        segments_per_minute=env.whole("SEGMENTS_PER_MINUTE", 24, least=1),
         segments_per_hour=_limit(env, "SEGMENTS_PER_HOUR"),
         segments_per_day=_limit(env, "SEGMENTS_PER_DAY"),
         recipients_per_month=_limit(env, "RECIPIENTS_PER_MONTH"),
-        in_flight_per_device=env.int("IN_FLIGHT_PER_DEVICE", 10, validate=positive),
-        default_ttl_seconds=env.int("DEFAULT_TTL_SECONDS", 172800, validate=positive),
-        device_offline_seconds=env.int("DEVICE_OFFLINE_SECONDS", 300, validate=positive),
-        silent_receiving_days=env.int("SILENT_RECEIVING_DAYS", 7, validate=validate.Range(0, 3650)),
+        in_flight_per_device=env.whole("IN_FLIGHT_PER_DEVICE", 10, least=1),
+        default_ttl_seconds=env.whole("DEFAULT_TTL_SECONDS", 172800, least=1),
+        device_offline_seconds=env.whole("DEVICE_OFFLINE_SECONDS", 300, least=1),
+        silent_receiving_days=env.whole("SILENT_RECEIVING_DAYS", 7, least=0, most=3650),
         default_region=_region(_text(env, "DEFAULT_REGION")),
-        webhook_timeout_seconds=env.float(
-            "WEBHOOK_TIMEOUT_SECONDS", 15.0, validate=validate.Range(min=0.1, max=60)
-        ),
+        webhook_timeout_seconds=env.number("WEBHOOK_TIMEOUT_SECONDS", 15.0, least=0.1, most=60),
         webhook_retry_schedule=_retry_schedule(env),
-        webhook_allowed_networks=_networks(env.list("WEBHOOK_ALLOWED_NETWORKS", [])),
-        retention_days=env.int("RETENTION_DAYS", 0, validate=validate.Range(min=0)),
+        webhook_allowed_networks=_networks(env.texts("WEBHOOK_ALLOWED_NETWORKS")),
+        retention_days=env.whole("RETENTION_DAYS", 0, least=0),
         queue_limit=_limit(env, "QUEUE_LIMIT"),
         device_queue_limit=_limit(env, "DEVICE_QUEUE_LIMIT"),
         requests_per_minute=_limit(env, "REQUESTS_PER_MINUTE"),
-        webhooks_per_crm=env.int("WEBHOOKS_PER_CRM", 50, validate=positive),
-        open_registration=env.bool("OPEN_REGISTRATION", False),
-        open_crm_registration=env.bool("OPEN_CRM_REGISTRATION", False),
-        devices_per_crm=env.int("DEVICES_PER_CRM", 100, validate=validate.Range(min=0)),
-        metrics_public=env.bool("METRICS_PUBLIC", False),
-        log_format=env.str("LOG_FORMAT", "text", validate=validate.OneOf(["text", "json"])),
-        log_level=_log_level(env.str("LOG_LEVEL", "INFO")),
-        trusted_proxies=env.int("TRUSTED_PROXIES", 0, validate=validate.Range(min=0)),
+        webhooks_per_crm=env.whole("WEBHOOKS_PER_CRM", 50, least=1),
+        open_registration=env.flag("OPEN_REGISTRATION", False),
+        open_crm_registration=env.flag("OPEN_CRM_REGISTRATION", False),
+        devices_per_crm=env.whole("DEVICES_PER_CRM", 100, least=0),
+        metrics_public=env.flag("METRICS_PUBLIC", False),
+        log_format=env.text("LOG_FORMAT", "text", one_of=("text", "json")),
+        log_level=_log_level(env.text("LOG_LEVEL", "INFO")),
+        trusted_proxies=env.whole("TRUSTED_PROXIES", 0, least=0),
     )
 
 
 def _limit(env: Env, name: str) -> int | None:
     if _text(env, name) is None:
         return None
-    return env.int(name, validate=validate.Range(min=1, max=HIGHEST_LIMIT))
+    return env.whole(name, 1, least=1, most=HIGHEST_LIMIT)
 
 
 def _text(env: Env, name: str) -> str | None:
-    return env.str(name, "").strip() or None
+    return env.text(name, "").strip() or None
 
 
 def _database_url(url: str) -> str:
@@ -191,7 +193,12 @@ def _region(region: str | None) -> str | None:
 
 
 def _retry_schedule(env: Env) -> tuple[float, ...]:
-    schedule = tuple(env.list("WEBHOOK_RETRY_SCHEDULE", list(RETRY_SCHEDULE), subcast=float))
+    if "SMSGW_WEBHOOK_RETRY_SCHEDULE" not in os.environ:
+        return RETRY_SCHEDULE
+    try:
+        schedule = tuple(map(float, env.texts("WEBHOOK_RETRY_SCHEDULE")))
+    except ValueError:
+        schedule = ()
     if not schedule or any(not 0 <= seconds < 10**7 for seconds in schedule):
         raise SettingsError(
             "SMSGW_WEBHOOK_RETRY_SCHEDULE must be seconds with commas, such as 0,5,30"

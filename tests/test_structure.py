@@ -23,12 +23,14 @@ RANKS = {
         [
             "settings",
             "clock",
+            "environment",
             "errors",
             "json_reader",
             "ids",
             "addresses",
             "brokers",
             "database_urls",
+            "lazy_imports",
             "program",
             "sms",
             "logs",
@@ -58,6 +60,8 @@ NEIGHBOURS = {
     ("__main__", "cli"),
     ("logs", "clock"),
     ("settings", "addresses"),
+    ("settings", "environment"),
+    ("settings", "lazy_imports"),
 }
 KNOW_FLASK = range(3, 6)
 MOST_LINES_OF_A_FUNCTION = 40
@@ -175,6 +179,18 @@ def test_imports_stand_at_the_top():
         if isinstance(node, ast.Import | ast.ImportFrom)
     ]
     assert not inside
+
+
+def test_only_one_module_imports_by_name():
+    """Which libraries are imported late is seen there, and where `lazy` and `load` are called."""
+    others = {
+        str(path.relative_to(ROOT / "smsgw"))
+        for path, tree in _trees()
+        for node in ast.walk(tree)
+        if getattr(node, "id", getattr(node, "attr", getattr(node, "name", "")))
+        in ("import_module", "__import__", "importlib")
+    }
+    assert others == {"lazy_imports.py"}
 
 
 def test_only_endpoints_know_flask_and_only_delivery_calls_out():
@@ -345,7 +361,13 @@ def test_modules_fit_on_a_few_screens():
 
 
 def test_only_settings_read_the_environment():
-    allowed = {"settings.py", "metrics.py", "server/supervisor.py", "cli/serve.py"}
+    allowed = {
+        "environment.py",
+        "settings.py",
+        "metrics.py",
+        "server/supervisor.py",
+        "cli/serve.py",
+    }
     readers = {
         str(path.relative_to(ROOT / "smsgw"))
         for path, tree in _trees()

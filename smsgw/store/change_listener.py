@@ -5,15 +5,20 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import psycopg
 from sqlalchemy.engine import Engine
 
+from ..lazy_imports import lazy
 from . import outages
 from .db import CHANNEL, NOTIFY_SECONDS, Database
 from .engines import postgresql_options
 from .poolers import is_pooled
+
+if TYPE_CHECKING:
+    import psycopg
+else:
+    psycopg = lazy("psycopg")
 
 POLL_SECONDS = 0.05
 # How often to look for work where a pooler takes the notifications away.
@@ -21,24 +26,23 @@ POOLED_SECONDS = 0.25
 # How long the end of the process may wait for a thread that listens to PostgreSQL.
 STEP_SECONDS = 0.2
 
-_Connection = TypeVar("_Connection", sqlite3.Connection, psycopg.Connection[Any])
+_Connection = TypeVar("_Connection", sqlite3.Connection, "psycopg.Connection[Any]")
 
 
 class _Listener(ABC, Generic[_Connection]):
     """Waits for changes of the database, for one thread, and reconnects by itself after the database was away."""
 
-    # What the driver raises where the database cannot be used.
-    error: ClassVar[type[Exception]]
-
-    def __init__(self, stop: threading.Event) -> None:
+    def __init__(self, stop: threading.Event, error: type[Exception]) -> None:
+        """Make a listener whose driver raises `error` where the database cannot be used."""
         self._stop = stop
+        self._error = error
         self._connection: _Connection | None = None
 
     def wait(self, timeout_seconds: float) -> bool:
         """Wait until something may have been written, and return whether it was; `timeout_seconds` at most."""
         try:
             return self._has_changed(timeout_seconds)
-        except self.error as error:
+        except self._error as error:
             outages.log.note(error)
             self.close()
             self._stop.wait(timeout_seconds)
@@ -60,10 +64,8 @@ class SqliteChangeListener(_Listener[sqlite3.Connection]):
     `data_version` reads a counter in shared memory: it takes no lock and costs some microseconds.
     """
 
-    error = sqlite3.Error
-
     def __init__(self, path: str, stop: threading.Event) -> None:
-        super().__init__(stop)
+        super().__init__(stop, sqlite3.Error)
         self._path = path
         self._seen = 0
         with suppress(sqlite3.Error):
@@ -89,17 +91,15 @@ class SqliteChangeListener(_Listener[sqlite3.Connection]):
         return int(version)
 
 
-class PostgresChangeListener(_Listener[psycopg.Connection[Any]]):
+class PostgresChangeListener(_Listener["psycopg.Connection[Any]"]):
     """Notices `NOTIFY`.
 
     Behind a pooler it would listen on a connection that another client is given next, so it reports a change at fixed
     intervals there.
     """
 
-    error = psycopg.Error
-
     def __init__(self, engine: Engine, stop: threading.Event) -> None:
-        super().__init__(stop)
+        super().__init__(stop, psycopg.Error)
         self._engine = engine
         self._has_echo = False
         self._is_pooled = False
@@ -125,7 +125,7 @@ class PostgresChangeListener(_Listener[psycopg.Connection[Any]]):
         self._has_echo = was_notified
         return has_changed
 
-    def _is_notified(self, connection: psycopg.Connection[Any], timeout_seconds: float) -> bool:
+    def _is_notified(self, connection: "psycopg.Connection[Any]", timeout_seconds: float) -> bool:
         deadline = time.monotonic() + timeout_seconds
         while not self._stop.is_set() and (left := deadline - time.monotonic()) > 0:
             if list(connection.notifies(timeout=min(left, STEP_SECONDS), stop_after=1)):

@@ -2,10 +2,16 @@
 
 import ipaddress
 import os
+from typing import TYPE_CHECKING
 
-from psycopg import ProgrammingError
-from psycopg.conninfo import conninfo_to_dict
-from psycopg.pq import Conninfo
+from ..lazy_imports import lazy
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg import conninfo
+else:
+    psycopg = lazy("psycopg")
+    conninfo = lazy("psycopg.conninfo")
 
 _VERIFYING = ("verify-ca", "verify-full")
 
@@ -16,8 +22,8 @@ def unverified_hosts(url: str) -> list[str]:
     libpq itself reads the URL, several hosts and its environment variables (`PGSSLMODE`, `PGHOST`) included.
     """
     try:
-        given = conninfo_to_dict(url.replace("postgresql+psycopg://", "postgresql://", 1))
-    except ProgrammingError:
+        given = conninfo.conninfo_to_dict(url.replace("postgresql+psycopg://", "postgresql://", 1))
+    except psycopg.ProgrammingError:
         return []
     settings = {**_defaults(), **given}
     # With the system's certificates libpq takes no weaker mode.
@@ -31,7 +37,7 @@ def _defaults() -> dict[str, str]:
     """Return libpq's defaults, with its environment variables."""
     return {
         option.keyword.decode(): os.fsdecode(option.val)
-        for option in Conninfo.get_defaults()
+        for option in psycopg.pq.Conninfo.get_defaults()
         if option.val
     }
 

@@ -4,11 +4,17 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import psycopg
 import sqlalchemy as sa
 
+from ..lazy_imports import is_loaded, lazy
 from ..logs import redact
+
+if TYPE_CHECKING:
+    import psycopg
+else:
+    psycopg = lazy("psycopg")
 
 # What any statement may raise, whichever driver it came from.
 DatabaseError = sa.exc.SQLAlchemyError
@@ -18,9 +24,6 @@ MOST_CHARACTERS = 1000
 _POOL_MODE = "set pool_mode = transaction or session in PgBouncer"
 # SQLite's code for a wrong statement (SQLITE_ERROR). Disks, locks and files have others.
 _OUR_FAULT = 1
-_READ_ONLY = psycopg.errors.ReadOnlySqlTransaction
-# The server ends the session, for which psycopg raises PEP 249's `InternalError`.
-_ENDED = psycopg.errors.IdleInTransactionSessionTimeout, psycopg.errors.TransactionTimeout
 
 
 def is_outage(error: BaseException) -> bool:
@@ -32,14 +35,13 @@ def is_outage(error: BaseException) -> bool:
         code = getattr(cause, "sqlite_errorcode", None)
         is_own = isinstance(cause, sqlite3.IntegrityError | sqlite3.ProgrammingError)
         return not is_own and (code is None or code & 0xFF != _OUR_FAULT)
-    return isinstance(
-        cause, (psycopg.OperationalError, psycopg.InterfaceError, _READ_ONLY, *_ENDED)
-    )
+    return is_loaded("psycopg") and _is_outage_of_postgresql(cause)
 
 
 def is_read_only(error: BaseException) -> bool:
     """Return whether PostgreSQL accepts connections but no changes: another server may accept them."""
-    return isinstance(getattr(error, "orig", error), _READ_ONLY)
+    cause = getattr(error, "orig", error)
+    return is_loaded("psycopg") and isinstance(cause, psycopg.errors.ReadOnlySqlTransaction)
 
 
 def reason(error: BaseException) -> str:
@@ -75,3 +77,11 @@ def log_failure(error: BaseException, logger: logging.Logger, what: str) -> None
         log.note(error)
     else:
         logger.error("%s", what, exc_info=error)
+
+
+def _is_outage_of_postgresql(cause: BaseException) -> bool:
+    errors = psycopg.errors
+    # The server ends the session, for which psycopg raises PEP 249's `InternalError`.
+    ended = errors.IdleInTransactionSessionTimeout, errors.TransactionTimeout
+    away = psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction
+    return isinstance(cause, (*away, *ended))

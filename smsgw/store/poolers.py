@@ -4,12 +4,13 @@ A pooler may hand each transaction to another server connection. What belongs to
 somebody else: prepared statements (whose names are the same in each of our processes), `SET`, `LISTEN`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import psycopg
+if TYPE_CHECKING:
+    import psycopg
 
 
-def is_pooled(connection: psycopg.Connection[Any]) -> bool:
+def is_pooled(connection: "psycopg.Connection[Any]") -> bool:
     """Return whether a pooler answers on this connection, which must be idle.
 
     The process of the server that answers is then not the one that was named when we connected: by that name a client

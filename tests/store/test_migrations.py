@@ -1,16 +1,19 @@
 """Migrations: the same tables everywhere, safe when several start at once, and never a row lost."""
 
 import multiprocessing
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from alembic.script import ScriptDirectory
 
 from smsgw.sms import text_hashes
 from smsgw.store import migrations
 from smsgw.store.db import Database
+from smsgw.store.migrations import alembic_runs
 from smsgw.store.tables import Table
 
 
@@ -87,7 +90,7 @@ def test_a_rebuilt_table_on_sqlite_keeps_the_rows_of_its_children(tmp_path, monk
         ) as batch:
             batch.add_column(sa.Column("age", sa.Integer))
 
-    monkeypatch.setattr(migrations, "_run", rebuild)
+    monkeypatch.setattr(alembic_runs, "_run", rebuild)
     migrations.upgrade(database)
     with database.engine.connect() as connection:
         assert connection.exec_driver_sql("select count(*) from child").scalar() == 2
@@ -96,19 +99,24 @@ def test_a_rebuilt_table_on_sqlite_keeps_the_rows_of_its_children(tmp_path, monk
 
 def test_a_migration_that_breaks_references_on_sqlite_is_rolled_back(tmp_path, monkeypatch):
     database = Database(f"sqlite:///{tmp_path}/broken.db")
-    migrations.upgrade(database)
+    migrations.upgrade(database, "0001")
 
     def break_it(connection, _revision):
         connection.exec_driver_sql(
             "insert into crm_devices (crm_id, device_id) values ('nobody', 'nothing')"
         )
 
-    monkeypatch.setattr(migrations, "_run", break_it)
+    monkeypatch.setattr(alembic_runs, "_run", break_it)
     with pytest.raises(migrations.BrokenReferences):
         migrations.upgrade(database)
     with database.engine.connect() as connection:
         assert connection.exec_driver_sql("select count(*) from crm_devices").scalar() == 0
     database.close()
+
+
+def test_the_newest_revision_is_the_one_that_alembic_finds():
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    assert migrations.head() == scripts.get_current_head()
 
 
 def test_what_was_there_before_sockets_is_of_the_stock_app(new_url):

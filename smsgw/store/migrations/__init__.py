@@ -1,19 +1,22 @@
 """Brings any database to the newest tables with Alembic's migrations."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
-from sqlalchemy.engine import Connection
 
 from ...errors import GatewayError
+from ...lazy_imports import lazy
 from ..db import Database
 
-_ADVISORY_LOCK = 0x736D736777  # "smsgw": one migration at a time
+if TYPE_CHECKING:
+    from . import alembic_runs as runs
+else:
+    runs = lazy(f"{__name__}.alembic_runs")
+
+_VERSIONS = Path(__file__).parent / "versions"
+_VERSION_TABLE = "alembic_version"
+_REVISION = sa.text(f"SELECT version_num FROM {_VERSION_TABLE}")
 
 
 class BrokenReferences(GatewayError):
@@ -33,58 +36,28 @@ def upgrade(database: Database, revision: str = "head") -> str:
 
     Safe when several processes start at once: one works, the others wait and find nothing to do. On SQLite
     foreign keys are off meanwhile, because a rebuilt table would otherwise cascade into its children. Raises
-    `NewerTables`.
+    `NewerTables`. Where there is nothing to do, that needs no alembic, whose import takes longer than all the rest.
     """
+    found = current(database)
+    if found is not None and found == (head() if revision == "head" else revision):
+        return found
     with database.engine.connect() as connection:
         if database.is_sqlite:
-            _upgrade_sqlite(connection, revision)
+            runs.upgrade_sqlite(connection, revision)
         else:
-            _upgrade_postgresql(connection, revision)
+            runs.upgrade_postgresql(connection, revision)
     return current(database) or ""
 
 
 def current(database: Database) -> str | None:
     """Return the revision the database is at, `None` when it is new."""
-    with database.engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
+    with database.reading() as session:
+        if not sa.inspect(session.connection()).has_table(_VERSION_TABLE):
+            return None
+        revision: str | None = session.scalar(_REVISION)
+        return revision
 
 
 def head() -> str:
-    """Return the newest revision there is."""
-    return str(ScriptDirectory.from_config(_config()).get_current_head())
-
-
-def _upgrade_sqlite(connection: Connection, revision: str) -> None:
-    raw = connection.connection.dbapi_connection
-    assert raw is not None
-    raw.execute("pragma foreign_keys=off")
-    raw.execute("pragma busy_timeout=60000")
-    try:
-        with connection.begin():
-            _run(connection, revision)
-            broken = connection.exec_driver_sql("pragma foreign_key_check").all()
-            if broken:
-                raise BrokenReferences(f"the migration would break {len(broken)} references")
-    finally:
-        connection.invalidate()  # the pragmas go with the connection
-
-
-def _upgrade_postgresql(connection: Connection, revision: str) -> None:
-    with connection.begin():
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
-        _run(connection, revision)
-
-
-def _run(connection: Connection, revision: str) -> None:
-    config = _config()
-    config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, revision)
-    except CommandError as error:
-        raise NewerTables(f"the database is newer than this version: {error}") from None
-
-
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
-    return config
+    """Return the newest revision there is: the number that its file's name begins with."""
+    return max(path.name.partition("_")[0] for path in _VERSIONS.glob("[0-9]*_*.py"))
