@@ -11,7 +11,8 @@ import click
 import pytest
 
 from smsgw import settings
-from smsgw.__main__ import root
+from smsgw.cli.entry import root
+from tests.commands import every_command, first_words
 from tests.running import ROOT
 
 PAGES = sorted(
@@ -38,6 +39,7 @@ NAMED_IN = (
     "bench/README.md",
 )
 IN_A_CHECKOUT = ".venv/bin/python -m smsgw "
+COMMANDS = first_words()
 
 
 def _name(path: Path) -> str:
@@ -53,7 +55,7 @@ def code_of(path: Path) -> Iterator[str]:
 def commands_of(path: Path, is_written_out: bool = False) -> Iterator[list[str]]:
     """The words of each command of ours that the page shows: those written out for a checkout, and with
     `is_written_out` false also those that begin with their group."""
-    groups = {name for name, command in root.commands.items() if isinstance(command, click.Group)}
+    groups = {name for name in COMMANDS if _is_group(name)}
     for code in code_of(path):
         if IN_A_CHECKOUT in code:
             yield shlex.split(code.partition(IN_A_CHECKOUT)[2], comments=True)
@@ -151,19 +153,11 @@ def test_the_table_of_commands_lists_all_of_them():
             group, _, rest = code.replace("\\|", "|").partition(" ")
             names = rest.split("|") if "|" in rest or _is_group(group) else [""]
             shown |= {f"{group} {name.split(' ')[0]}".strip() for name in names}
-    assert shown == set(_all_commands())
+    assert shown == set(every_command())
 
 
 def _is_group(name: str) -> bool:
-    return isinstance(root.commands.get(name), click.Group)
-
-
-def _all_commands() -> Iterator[str]:
-    for name, command in root.commands.items():
-        if isinstance(command, click.Group):
-            yield from (f"{name} {inner}" for inner in command.commands)
-        else:
-            yield name
+    return isinstance(COMMANDS.get(name), click.Group)
 
 
 def test_the_change_log_has_each_kind_of_change_once_in_a_version():

@@ -3,7 +3,7 @@
 import getpass
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from .. import program
@@ -11,7 +11,7 @@ from .. import settings as settings_module
 from ..errors import GatewayError
 from ..server import address
 from ..settings import Settings
-from ..store import migrations
+from ..store import migrations, outages
 from ..store.db import Actor, Database
 
 _POOL = 2
@@ -23,6 +23,12 @@ class NotReady(GatewayError):
     """The tables of the database are not those of this version."""
 
     code = "not_ready"
+
+
+class DatabaseUnusable(GatewayError):
+    """The database cannot be used; the message says why in one line."""
+
+    code = "database_unusable"
 
 
 @dataclass(frozen=True)
@@ -52,11 +58,22 @@ def opened() -> Iterator[CommandContext]:
 def unchecked() -> Iterator[CommandContext]:
     """Open the database, whatever its tables, with the address at which the server was last started in the settings."""
     settings = address.as_served(settings_module.load())
-    database = Database(settings.database_url, pool_size=_POOL, find_actor=_find_actor)
-    try:
+    with (
+        database_errors(),
+        closing(
+            Database(settings.database_url, pool_size=_POOL, find_actor=_find_actor)
+        ) as database,
+    ):
         yield CommandContext(settings, database)
-    finally:
-        database.close()
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Raise `DatabaseUnusable` in place of what the database raises."""
+    try:
+        yield
+    except outages.DatabaseError as error:
+        raise DatabaseUnusable(f"the database: {outages.reason(error)}") from None
 
 
 def phone_base(settings: Settings) -> str:

@@ -16,8 +16,8 @@ from . import options, output
 from .context import opened, phone_base
 from .entry import group
 
-crm = group("crm", "Manage CRMs, the programs that send and receive SMS.")
-operator = group("operator", "Manage operators, the people who run this server.")
+crm = group("crm")
+operator = group("operator")
 
 _NAME = click.argument("name")
 _DEVICES = click.option(

@@ -13,7 +13,7 @@ from . import options, output, qr
 from .context import opened, phone_base
 from .entry import group
 
-device = group("device", "Manage phones and their logins.")
+device = group("device")
 
 _NAME = click.argument("device_id")
 _KEY = click.option(

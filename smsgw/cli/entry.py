@@ -1,13 +1,52 @@
 """Groups the commands, and ends them with a message and an exit code after errors."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from .. import __version__, logs
 from ..errors import GatewayError
+from ..lazy_imports import load
 from ..settings import SettingsError
-from ..store import outages
+
+
+class Listed(NamedTuple):
+    """The module of this package with a command or a group, and what `smsgw --help` says about it."""
+
+    module: str
+    help: str
+
+
+# Imported one by one, when they run: all together they take three times as long as most commands.
+COMMANDS = {
+    "audit": Listed(
+        "audit",
+        "Show who changed what, newest first: phones, CRMs, routes, keys, webhooks, limits, operators, opt-outs.",
+    ),
+    "cancel": Listed("messages", "Cancel a message that no phone has yet."),
+    "crm": Listed("crms", "Manage CRMs, the programs that send and receive SMS."),
+    "db": Listed("setup", "Manage the tables of the database."),
+    "device": Listed("devices", "Manage phones and their logins."),
+    "doctor": Listed("doctor", "Check the server for problems."),
+    "export": Listed("transfer", "Export data to a file."),
+    "import": Listed("transfer", "Import data from a file."),
+    "init": Listed(
+        "setup",
+        "Create or upgrade the database. A new database gets an operator, a phone and a CRM.",
+    ),
+    "message": Listed("messages", "Show a message, its history and what it waits for."),
+    "messages": Listed("messages", "List messages of all CRMs, newest first."),
+    "operator": Listed("crms", "Manage operators, the people who run this server."),
+    "opt-out": Listed("opt_outs", "Numbers to which a CRM can send no messages."),
+    "quarantine": Listed("quarantine", "Inspect the items from phones that could not be read."),
+    "resend": Listed("messages", "Resend a message that failed, expired or is stuck."),
+    "send": Listed("messages", "Queue an SMS."),
+    "serve": Listed(
+        "serve", "Run the server and the worker, as app.py does. The worker delivers webhooks."
+    ),
+    "webhook": Listed("webhooks", "Manage the webhooks of CRMs and their deliveries."),
+    "worker": Listed("serve", "Run only the worker."),
+}
 
 
 class Cli(click.Group):
@@ -19,8 +58,20 @@ class Cli(click.Group):
             return super().invoke(ctx)
         except (GatewayError, SettingsError) as error:
             raise click.ClickException(_one_line(str(error))) from None
-        except outages.DatabaseError as error:
-            raise click.ClickException(f"the database: {outages.reason(error)}") from None
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            load(f"{__package__}.{COMMANDS[cmd_name].module}")
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        listed = click.Group(
+            commands=[click.Command(name, help=command.help) for name, command in COMMANDS.items()]
+        )
+        listed.format_commands(ctx, formatter)
 
 
 @click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,9 +80,9 @@ def root() -> None:
     """Operate an SMS gateway server for Android phones. Settings are environment variables, see docs/settings.md."""
 
 
-def group(name: str, help_text: str) -> click.Group:
-    """Add a group of commands to the command line and return it."""
-    made = click.Group(name, help=help_text)
+def group(name: str) -> click.Group:
+    """Add a group of commands, which is among `COMMANDS`, to the command line and return it."""
+    made = click.Group(name, help=COMMANDS[name].help)
     root.add_command(made)
     return made
 

@@ -12,7 +12,7 @@ from . import output
 from .context import opened
 from .entry import group
 
-opt_out = group("opt-out", "Numbers to which a CRM can send no messages.")
+opt_out = group("opt-out")
 
 _BY_CLI = Cause("cli")
 _CRM = click.option("--crm", "crm_name", required=True, metavar="NAME", help="On this CRM's list.")

@@ -3,11 +3,16 @@
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from rich.console import Console
-from rich.table import Table
+
+from ..lazy_imports import lazy
+
+if TYPE_CHECKING:
+    from . import tables
+else:
+    tables = lazy(f"{__package__}.tables")
 
 Row = Mapping[str, Any]
 _JSON = "smsgw.json"
@@ -42,7 +47,7 @@ def rows_of(answer: Any, found: Sequence[Row], columns: Sequence[str], nothing: 
     elif not found:
         click.echo(nothing, err=True)
     elif sys.stdout.isatty():
-        _print_table(found, columns)
+        tables.show([[_cell(row.get(column)) for column in columns] for row in found], columns)
     else:
         for row in found:
             click.echo("\t".join(_cell(row.get(column)) for column in columns))
@@ -78,15 +83,6 @@ def wants_json() -> bool:
 
 def _remember(context: click.Context, _option: click.Parameter, value: bool) -> None:
     context.meta[_JSON] = value
-
-
-def _print_table(found: Sequence[Row], columns: Sequence[str]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column.replace("_", " "), overflow="fold")
-    for row in found:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
-    Console(markup=False, highlight=False).print(table)
 
 
 def _cell(value: Any) -> str:

@@ -3,9 +3,16 @@
 import io
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
-import segno
+
+from ..lazy_imports import lazy
+
+if TYPE_CHECKING:
+    import segno
+else:
+    segno = lazy("segno")
 
 _LINES = (
     ("API Base URL", "api_base_url"),

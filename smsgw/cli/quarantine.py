@@ -8,7 +8,7 @@ from . import output
 from .context import opened
 from .entry import group
 
-items = group("quarantine", "Inspect the items from phones that could not be read.")
+items = group("quarantine")
 
 _COLUMNS = ("id", "device_id", "received_at", "reason")
 

@@ -8,6 +8,7 @@ from .. import logs, program
 from .. import settings as settings_module
 from ..delivery import worker as delivery_worker
 from ..server import supervisor
+from .context import database_errors
 from .entry import root
 
 
@@ -34,4 +35,5 @@ def worker(served_descriptor: int | None) -> None:
     """Run only the worker. It delivers webhooks and removes old data, for servers that run with --no-worker."""
     settings = settings_module.load()
     logs.configure(settings.log_format, settings.log_level)
-    delivery_worker.run(settings, lambda: program.tell_served(served_descriptor))
+    with database_errors():
+        delivery_worker.run(settings, lambda: program.tell_served(served_descriptor))

@@ -19,7 +19,7 @@ from .entry import group, root
 # A number that the North American Numbering Plan reserves for fiction.
 NOBODY = "+12025550123"
 
-db = group("db", "Manage the tables of the database.")
+db = group("db")
 
 
 @output.command(root, "init")

@@ -52,8 +52,8 @@ COLUMNS = [
     "sms_sent_at",
 ]
 
-export = group("export", "Export data to a file.")
-take_in = group("import", "Import data from a file.")
+export = group("export")
+take_in = group("import")
 
 
 @output.command(export, "messages")

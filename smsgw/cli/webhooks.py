@@ -19,7 +19,7 @@ from .context import opened
 from .entry import group
 from .times import TimeParameter
 
-webhook = group("webhook", "Manage the webhooks of CRMs and their deliveries.")
+webhook = group("webhook")
 
 _ID = click.argument("endpoint_id")
 _COLUMNS = ("id", "crm_id", "url", "enabled", "disabled_reason", "pending_count")

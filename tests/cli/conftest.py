@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from smsgw.__main__ import root
+from smsgw.cli.entry import root
 
 Run = Callable[..., Result]
 Ask = Callable[..., Any]

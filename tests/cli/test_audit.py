@@ -2,12 +2,10 @@
 
 import getpass
 import re
-from collections.abc import Iterator
 
-import click
 import pytest
 
-from smsgw.__main__ import root
+from tests.commands import every_command
 
 from .conftest import Ask, Run
 
@@ -69,16 +67,8 @@ OTHERS = {
 }
 
 
-def commands(group: click.Group, *names: str) -> Iterator[str]:
-    for name, command in group.commands.items():
-        if isinstance(command, click.Group):
-            yield from commands(command, *names, name)
-        else:
-            yield " ".join([*names, name])
-
-
 def test_every_command_that_changes_something_is_among_these():
-    assert set(commands(root)) == COMMANDS.keys() | OTHERS
+    assert set(every_command()) == COMMANDS.keys() | OTHERS
     assert not COMMANDS.keys() & OTHERS
 
 

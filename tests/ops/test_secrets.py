@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from click.testing import CliRunner
 
-from smsgw.__main__ import root
+from smsgw.cli.entry import root
 
 from ..conftest import _execute, new_database
 from ..delivery.receiver import Answer, Receiver

@@ -1,0 +1,24 @@
+"""`smsgw --help` and the commands import what they need and no more."""
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from smsgw.cli.entry import COMMANDS, root
+from tests.commands import first_words
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_lists_each_command_with_its_own_help(name: str):
+    found = first_words()[name]
+    listed = click.Command(name, help=COMMANDS[name].help)
+    assert listed.get_short_help_str(200) == found.get_short_help_str(200)
+
+
+def test_every_command_of_a_module_is_listed():
+    assert set(first_words()) == set(root.commands) == set(COMMANDS)
+
+
+def test_the_help_shows_all_commands():
+    shown = CliRunner().invoke(root, ["--help"]).stdout
+    assert all(f"\n  {name} " in shown for name in COMMANDS)
