@@ -45,13 +45,13 @@ def test_what_is_no_number_in_the_range_is_refused_by_name_without_its_value(
 @pytest.mark.parametrize("text", ["", "abc", "-1", "inf", "nan", "60.5"])
 def test_so_is_what_is_no_fraction_in_the_range(env: Env, monkeypatch, text: str):
     monkeypatch.setenv("T_X", text)
-    with pytest.raises(EnvError, match="^T_X must be a number, at least 0.1 and at most 60$"):
+    with pytest.raises(EnvError, match=r"^T_X must be a number, at least 0.1 and at most 60$"):
         env.number("X", 1.0, least=0.1, most=60)
 
 
 def test_so_are_other_words(env: Env, monkeypatch):
     monkeypatch.setenv("T_X", "maybe")
-    with pytest.raises(EnvError, match="^T_X must be true or false$"):
+    with pytest.raises(EnvError, match=r"^T_X must be true or false$"):
         env.flag("X", False)
-    with pytest.raises(EnvError, match="^T_X must be text or json$"):
+    with pytest.raises(EnvError, match=r"^T_X must be text or json$"):
         env.text("X", "text", one_of=("text", "json"))
