@@ -59,7 +59,8 @@ class Database:
         files = OpenedFiles(path)
         self.engine = engines.sqlite(self.url, pool_size, files)
         self._readers = self.engine.execution_options(reading=True)
-        self._group_commit = GroupCommit(self._own_sqlite, WriteLock(path), files)
+        self._write_lock = WriteLock(path)
+        self._group_commit = GroupCommit(self._own_sqlite, self._write_lock, files)
         self._writers = engines.sqlite_writers(self.url, pool_size, self._group_commit)
 
     def _own_sqlite(self) -> Any:
@@ -142,6 +143,7 @@ class Database:
         self.reader.close()
         if self.is_sqlite:
             self._group_commit.close()
+            self._write_lock.close()
             self._writers.dispose()
         self.engine.dispose()
 

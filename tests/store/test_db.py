@@ -3,7 +3,6 @@
 import itertools
 import re
 import threading
-import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from typing import NamedTuple
@@ -21,7 +20,6 @@ from smsgw.store.db import Database
 from smsgw.store.inserts import InsertNew
 from smsgw.store.models import Device, Dispatch, Message, Operator
 from smsgw.store.queries import Query
-from smsgw.store.write_lock import WriteLock
 
 from ..conftest import NOW
 from ..noting import noted
@@ -63,16 +61,6 @@ def test_no_update_is_lost_when_many_write_at_once(database):
         thread.join()
     with database.reading() as session:
         assert session.get_one(Device, "phone-1").revision == 200
-
-
-def test_a_process_that_hangs_with_the_write_lock_is_not_waited_for_for_ever(tmp_path):
-    path = str(tmp_path / "smsgw.db")
-    hanging, other = WriteLock(path), WriteLock(path)
-    hanging.acquire(time.monotonic() + 60)
-    other.acquire(time.monotonic() + 0.2)
-    other.acquire(time.monotonic() + 0.2)
-    hanging.close()
-    other.close()
 
 
 def test_a_failed_transaction_leaves_nothing(database):
