@@ -90,6 +90,11 @@ def names_address() -> bool:
     return any(os.environ.get(name) for name in ("SMSGW_PORT", "SMSGW_PUBLIC_URL"))
 
 
+def wants_colour() -> bool:
+    """Return whether terminals may be sent colours: NO_COLOR is no-color.org's, and a dumb terminal shows codes."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def load() -> Settings:
     """Read the settings from the environment.
 

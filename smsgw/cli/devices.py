@@ -20,18 +20,10 @@ _KEY = click.option(
     "--key", is_flag=True, help="Create a gw_live_ key, for apps that ask for a key."
 )
 _COLUMNS = (
-    "device_id",
-    "phone",
-    "enabled",
-    "online",
-    "last_seen_at",
-    "app_version",
-    "queued_count",
-    "in_flight_count",
-    "crm",
-    "approved",
-    "silent",
+    *("device_id", "phone", "enabled", "online", "last_seen_at", "app_version", "queued_count"),
+    *("in_flight_count", "crm", "approved", "silent"),
 )
+_LEAST = ("app_version", "crm", "enabled", "approved", "in_flight_count", "phone")
 
 
 @output.command(device, "add")
@@ -58,6 +50,7 @@ def show_all() -> None:
         [{**one, "silent": [silence["reason"] for silence in one["silences"]]} for one in found],
         _COLUMNS,
         f"There are no devices yet. Add one with: {program.line('device add NAME')}",
+        least=_LEAST,
     )
 
 

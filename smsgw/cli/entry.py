@@ -7,7 +7,7 @@ import click
 from .. import __version__, logs
 from ..errors import GatewayError
 from ..lazy_imports import load
-from ..settings import SettingsError
+from ..settings import SettingsError, wants_colour
 
 
 class Listed(NamedTuple):
@@ -34,7 +34,10 @@ COMMANDS = {
         "setup",
         "Create or upgrade the database. A new database gets an operator, a phone and a CRM.",
     ),
-    "message": Listed("messages", "Show a message, its history and what it waits for."),
+    "message": Listed(
+        "messages",
+        "Show a message: what it waits for, its history, its dispatches and the webhook requests about it.",
+    ),
     "messages": Listed("messages", "List messages of all CRMs, newest first."),
     "operator": Listed("crms", "Manage operators, the people who run this server."),
     "opt-out": Listed("opt_outs", "Numbers to which a CRM can send no messages."),
@@ -54,6 +57,8 @@ class Cli(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         logs.configure("text", "WARNING")
+        # Otherwise click decides: colours for terminals only.
+        ctx.color = None if wants_colour() else False
         try:
             return super().invoke(ctx)
         except (GatewayError, SettingsError) as error:

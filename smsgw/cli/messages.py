@@ -9,13 +9,15 @@ from ..core.accounts import crms
 from ..core.messages import archive, endings, queueing, reading, resending
 from ..core.messages import json as message_json
 from ..core.messages.drafts import Draft
+from ..core.webhooks import message_attempts
 from ..errors import IllegalTransition
 from ..sms import statuses
-from . import options, output
+from . import message_view, options, output
 from .context import opened
 from .entry import root
 
 _COLUMNS = ("id", "direction", "status", "device_id", "from", "to", "content", "created_at")
+_LEAST = ("direction", "device_id", "from")
 _ID = click.argument("message_id")
 
 
@@ -83,7 +85,7 @@ def show_all(
         )
         page = archive.page(session, filters, before, limit)
         found = [message_json.message(row) for row in page]
-    output.rows(found, _COLUMNS, "No messages found.")
+    output.rows(found, _COLUMNS, "No messages found.", least=_LEAST, block=message_view.block)
     if len(found) == limit and not output.wants_json():
         click.echo(f"For older messages, add: --before {found[-1]['id']}", err=True)
 
@@ -91,11 +93,15 @@ def show_all(
 @output.command(root, "message")
 @_ID
 def show(message_id: str) -> None:
-    """Show a message, its history and what it waits for."""
+    """Show a message: what it waits for, its history, its dispatches and the webhook requests about it."""
     with opened() as context, context.database.reading() as session:
         row = archive.get(session, message_id)
         answer = reading.whole_shape(session, row, context.settings, clock.now())
-    output.one(answer)
+        attempts = message_attempts.of_message(session, row.id)
+    if output.wants_json():
+        output.print_json(answer)
+    else:
+        message_view.show(answer, attempts)
 
 
 @output.command(root, "cancel")

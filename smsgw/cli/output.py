@@ -1,6 +1,7 @@
-"""Prints results: JSON with `--json`, a table on a terminal, tab-separated columns otherwise."""
+"""Prints results: JSON with `--json`, for people on a terminal, and tab-separated columns otherwise."""
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..lazy_imports import lazy
+from . import cells
 
 if TYPE_CHECKING:
     from . import tables
@@ -15,7 +17,11 @@ else:
     tables = lazy(f"{__package__}.tables")
 
 Row = Mapping[str, Any]
+# A row as lines, for terminals that are too narrow for a table of such rows.
+Block = Callable[[Row], list[str]]
+NARROW = 100
 _JSON = "smsgw.json"
+_NO_TERMINAL = 1_000_000
 
 
 def command(group: click.Group, name: str) -> Callable[[Callable[..., None]], click.Command]:
@@ -35,22 +41,52 @@ def command(group: click.Group, name: str) -> Callable[[Callable[..., None]], cl
     return make
 
 
-def rows(found: Sequence[Row], columns: Sequence[str], nothing: str) -> None:
+def rows(
+    found: Sequence[Row],
+    columns: Sequence[str],
+    nothing: str,
+    *,
+    least: Sequence[str] = (),
+    block: Block | None = None,
+) -> None:
     """Print a list: complete as JSON, otherwise these columns, or `nothing` if the list is empty."""
-    rows_of(found, found, columns, nothing)
+    rows_of(found, found, columns, nothing, least=least, block=block)
 
 
-def rows_of(answer: Any, found: Sequence[Row], columns: Sequence[str], nothing: str) -> None:
-    """Print a list; as JSON, print `answer` instead."""
+def rows_of(
+    answer: Any,
+    found: Sequence[Row],
+    columns: Sequence[str],
+    nothing: str,
+    *,
+    least: Sequence[str] = (),
+    block: Block | None = None,
+) -> None:
+    """Print a list; as JSON, print `answer` instead.
+
+    A terminal shows what fits: without the columns of `least` first, and with a `block`, below 100 columns, that
+    instead of a table.
+    """
     if wants_json():
         print_json(answer)
     elif not found:
         click.echo(nothing, err=True)
-    elif sys.stdout.isatty():
-        tables.show([[_cell(row.get(column)) for column in columns] for row in found], columns)
-    else:
+    elif not is_terminal():
+        click.echo("\t".join(columns))
         for row in found:
-            click.echo("\t".join(_cell(row.get(column)) for column in columns))
+            click.echo("\t".join(cells.whole(row.get(column)) for column in columns))
+    elif block is not None and width() < NARROW:
+        click.echo("\n\n".join("\n".join(block(row)) for row in found))
+    else:
+        table(found, columns, least)
+
+
+def table(found: Sequence[Row], columns: Sequence[str], least: Sequence[str] = ()) -> None:
+    """Print rows as a table with titles that fits the terminal."""
+    titles, *lines = tables.lines(found, columns, least, width())
+    click.secho(titles, bold=True)
+    for line in lines:
+        click.echo(line)
 
 
 def one(answer: Row) -> None:
@@ -58,9 +94,23 @@ def one(answer: Row) -> None:
     if wants_json():
         print_json(answer)
         return
-    width = max(map(len, answer), default=0)
-    for name, value in answer.items():
-        click.echo(f"{name:<{width}}  {_cell(value)}")
+    shown = {
+        name: value for name, value in answer.items() if value is not None or not is_terminal()
+    }
+    longest = max(map(len, shown), default=0)
+    for name, value in shown.items():
+        paragraph(cells.whole(value), f"{name:<{longest}}  ")
+
+
+def paragraph(text: str, start: str = "") -> None:
+    """Print a text behind `start`, in as many lines as the terminal needs; words, ids and URLs stay whole."""
+    lines = tables.wrapped(text, start, width()) if is_terminal() else [start + text]
+    click.echo("\n".join(lines))
+
+
+def shortened(text: str) -> str:
+    """Return the beginning of a text, as much as fits into a line of the terminal."""
+    return tables.shortened(text, width())
 
 
 def say(text: str, answer: Row) -> None:
@@ -81,18 +131,15 @@ def wants_json() -> bool:
     return bool(click.get_current_context().meta.get(_JSON))
 
 
+def is_terminal() -> bool:
+    """Return whether people read standard output."""
+    return sys.stdout.isatty()
+
+
+def width() -> int:
+    """Return the columns of the terminal, which COLUMNS can say; as many as wanted where there is none."""
+    return shutil.get_terminal_size().columns if is_terminal() else _NO_TERMINAL
+
+
 def _remember(context: click.Context, _option: click.Parameter, value: bool) -> None:
     context.meta[_JSON] = value
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_cell, value)) or "-"
-    if isinstance(value, dict):
-        return json.dumps(value, ensure_ascii=False)
-    # Texts come from anybody, and a terminal would act on their control characters.
-    return "".join(c if c.isprintable() else " " for c in str(value))

@@ -23,6 +23,7 @@ webhook = group("webhook")
 
 _ID = click.argument("endpoint_id")
 _COLUMNS = ("id", "crm_id", "url", "enabled", "disabled_reason", "pending_count")
+_LEAST = ("crm_id", "pending_count")
 _DELIVERY_COLUMNS = ("id", "event_type", "status", "attempt_count", "next_attempt_at", "created_at")
 
 
@@ -69,7 +70,7 @@ def show_all(crm_name: str | None) -> None:
     nothing = (
         f"There are no webhooks yet. Add one with: {program.line('webhook add --crm NAME URL')}"
     )
-    output.rows_of({"data": found}, found, _COLUMNS, nothing)
+    output.rows_of({"data": found}, found, _COLUMNS, nothing, least=_LEAST)
 
 
 @output.command(webhook, "enable")

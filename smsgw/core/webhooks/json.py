@@ -7,12 +7,20 @@ from ...clock import rfc3339, rfc3339_or_none
 from ...store.models import Attempt, Delivery, WebhookEndpoint
 
 
+def masked(url: str) -> str:
+    """Return the URL with placeholders for the user's name and password."""
+    parts = urlsplit(url)
+    if "@" not in parts.netloc:
+        return url
+    return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl()
+
+
 def endpoint(row: WebhookEndpoint, pending_count: int) -> dict[str, Any]:
     """Return a webhook endpoint, without its secrets."""
     return {
         "id": row.id,
         "crm_id": row.crm_id,
-        "url": _masked(row.url),
+        "url": masked(row.url),
         "events": row.events,
         "device_ids": row.device_ids,
         "enabled": row.enabled,
@@ -54,11 +62,3 @@ def attempt(row: Attempt) -> dict[str, Any]:
         "response_text": row.response_text,
         "manual": row.is_manual,
     }
-
-
-def _masked(url: str) -> str:
-    """Return the URL with placeholders for the user's name and password."""
-    parts = urlsplit(url)
-    if "@" not in parts.netloc:
-        return url
-    return parts._replace(netloc=f"***@{parts.netloc.rpartition('@')[2]}").geturl()

@@ -1,0 +1,93 @@
+"""Shows a message to people: where it waits, in words, and what happened to it, in tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from ..sms import statuses
+from . import cells, output
+
+_HOPS = {
+    "schedule": "its time",
+    "device": "a phone",
+    "limit": "the limits of its phone",
+    "confirmation": "the confirmation of its phone",
+    "phone": "its phone",
+    "radio": "the radio of its phone",
+    "network": "the mobile network",
+    "delivery_report": "a delivery report",
+}
+_FIELDS = (
+    *("id", "direction", "from", "to", "device_id", "content", "encoding", "segments"),
+    *("reference", "metadata", "priority", "send_at", "expires_at", "device_received_at"),
+)
+_DISPATCHES = (
+    "id",
+    "device_id",
+    "status",
+    "reason",
+    "handed_out_at",
+    "hand_out_count",
+    "acknowledged_at",
+)
+_LEAST = ("acknowledged_at", "hand_out_count", "reason")
+
+
+def show(message: Mapping[str, Any], attempts: Sequence[Mapping[str, Any]]) -> None:
+    """Print a message as `reading.whole_shape` returns it, with the webhook requests about it."""
+    output.paragraph(_state(message))
+    click.echo()
+    output.one({name: message[name] for name in _FIELDS if message.get(name) is not None})
+    timeline = [
+        {**entry, "time (UTC)": cells.time_of_day(entry["at"])} for entry in message["history"]
+    ]
+    _table("Timeline", timeline, ("time (UTC)", "status", "device_id", "reason"))
+    _table("Dispatches", message["dispatches"], _DISPATCHES, _LEAST)
+    requests = [{**attempt, "result": _result(attempt)} for attempt in attempts]
+    _table("Webhook attempts", requests, ("at", "event_type", "result", "url", "delivery_id"))
+
+
+def block(message: Mapping[str, Any]) -> list[str]:
+    """Return a message in three lines, for a list on a narrow terminal."""
+    if message["direction"] == "inbound":
+        parties = f"from {message['from'] or '-'}, by {message['device_id']}"
+    else:
+        parties = f"to {message['to']}, by {message['device_id'] or 'any phone'}"
+    head = f"{message['id']}  {message['status']}, {cells.ago(message['created_at'])}"
+    texts = [parties, message["content"] or "(removed)"]
+    return [head, *(output.shortened(f"  {cells.whole(text)}") for text in texts)]
+
+
+def _state(message: Mapping[str, Any]) -> str:
+    waiting = message["waiting_for"]
+    if waiting is not None:
+        since = "" if waiting["since"] is None else f", since {_time(waiting['since'])}"
+        return f"Waits for {_HOPS[waiting['hop']]}{since}. {waiting['text']}"
+    if message["direction"] == "inbound":
+        return f"Received at {_time(message['created_at'])}."
+    at = message["history"][-1]["at"] if message["history"] else message["updated_at"]
+    reason = f" {cells.whole(message['reason'])}." if message["reason"] else ""
+    more = "" if message["status"] in statuses.UNFINISHED else " Nothing more is to come."
+    return f"{message['status'].capitalize()} at {_time(at)}.{reason}{more}"
+
+
+def _time(text: str) -> str:
+    return f"{cells.time_of_day(text)} UTC ({cells.ago(text)})"
+
+
+def _result(attempt: Mapping[str, Any]) -> str:
+    if attempt["at"] is None:
+        return "not sent yet"
+    return str(attempt["error"] or f"HTTP {attempt['status_code']}")
+
+
+def _table(
+    title: str,
+    found: Sequence[Mapping[str, Any]],
+    columns: Sequence[str],
+    least: Sequence[str] = (),
+) -> None:
+    if found:
+        click.echo(f"\n{title}")
+        output.table(found, columns, least)
