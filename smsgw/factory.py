@@ -6,6 +6,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from . import metrics, ops
 from . import settings as settings_module
 from .api.openapi import pages
+from .dashboard import site as dashboard
 from .http import access, actors, answers, parsing, refusals
 from .http.app import App
 from .http.context import EXTENSION, Services
@@ -49,6 +50,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     endpoint.register(app, [device_socket.open_socket, crm_socket.open_socket])
     app.register_blueprint(ops.blueprint)
     pages.register(app)
+    dashboard.register(app)
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]

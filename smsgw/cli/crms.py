@@ -1,11 +1,10 @@
-"""Manages CRMs and operators: `crm …` and `operator …`."""
+"""Manages CRMs: `crm …`."""
 
 import click
 
 from .. import clock, program
 from ..addresses import Guard
-from ..clock import rfc3339
-from ..core.accounts import crms, operators
+from ..core.accounts import crms
 from ..core.devices.pairing import CRMS
 from ..core.messages.recipients import HIGHEST_LOOP_GUARD
 from ..core.webhooks import endpoints, urls
@@ -17,7 +16,6 @@ from .context import opened, phone_base
 from .entry import group
 
 crm = group("crm")
-operator = group("operator")
 
 _NAME = click.argument("name")
 _DEVICES = click.option(
@@ -189,35 +187,6 @@ def sticky(name: str, state: str) -> None:
         crms.update(session, found, {"sticky_sender": state == "on"}, clock.now())
         (answer,) = crms.shapes(session, [found])
     output.one(answer)
-
-
-@output.command(operator, "add")
-@_NAME
-def add_operator(name: str) -> None:
-    """Add an operator and print the operator's key."""
-    with opened() as context, context.database.transaction() as session:
-        key = operators.add(session, name, clock.now())
-    output.one({"name": name, "key": key})
-
-
-@output.command(operator, "list")
-def show_operators() -> None:
-    """List the operators."""
-    with opened() as context, context.database.reading() as session:
-        found = [
-            {"name": one.name, "created_at": rfc3339(one.created_at)}
-            for one in operators.everyone(session)
-        ]
-    output.rows(found, ("name", "created_at"), "There are no operators yet.")
-
-
-@output.command(operator, "remove")
-@_NAME
-def remove_operator(name: str) -> None:
-    """Remove an operator. The key stops working at once."""
-    with opened() as context, context.database.transaction() as session:
-        operators.remove(session, name)
-    output.say(f"{name} was removed.", {"name": name, "removed": True})
 
 
 def _switch(name: str, enabled: bool) -> None:

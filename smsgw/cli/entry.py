@@ -39,7 +39,9 @@ COMMANDS = {
         "Show a message: what it waits for, its history, its dispatches and the webhook requests about it.",
     ),
     "messages": Listed("messages", "List messages of all CRMs, newest first."),
-    "operator": Listed("crms", "Manage operators, the people who run this server."),
+    "operator": Listed(
+        "operators", "Manage the people who use this server: viewers, clerks, operators."
+    ),
     "opt-out": Listed("opt_outs", "Numbers to which a CRM can send no messages."),
     "quarantine": Listed("quarantine", "Inspect the items from phones that could not be read."),
     "resend": Listed("messages", "Resend a message that failed, expired or is stuck."),

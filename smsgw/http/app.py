@@ -8,9 +8,22 @@ from flask import Flask, Request, Response
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from werkzeug.routing import MapAdapter
 
+from .context import services
+
+HTTPS_COOKIE = "__Host-smsgw"
+HTTP_COOKIE = "smsgw"
+
 
 class CookieSessions(SecureCookieSessionInterface):
     """Flask's sessions; callers without a cookie (phones and CRMs) get an empty one without any cryptography."""
+
+    def get_cookie_name(self, app: Flask) -> str:
+        """Return a name that browsers take over HTTPS only, from this host only; over plain HTTP another one."""
+        return HTTPS_COOKIE if self.get_cookie_secure(app) else HTTP_COOKIE
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        """Return whether people reach the server over HTTPS."""
+        return services().is_https
 
     def open_session(self, app: Flask, request: Request) -> Any:
         if "HTTP_COOKIE" in request.environ:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flask import Request, Response, request
+from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import LengthRequired, RequestEntityTooLarge, UnsupportedMediaType
 
 from .. import json_reader
@@ -30,6 +31,14 @@ def read(limit_bytes: int) -> bytes:
     if encoding not in ("gzip", "x-gzip"):
         raise UnsupportedMediaType(f"unsupported content encoding {encoding[:40]!r}")
     return _unpack(body, limit_bytes)
+
+
+def form(limit_bytes: int) -> MultiDict[str, str]:
+    """Return the fields of an HTML form; raise an error if the body is longer than `limit_bytes`."""
+    asking = current_request()
+    asking.max_content_length = asking.max_form_memory_size = limit_bytes
+    found: MultiDict[str, str] = asking.form
+    return found
 
 
 def parse(body: bytes, read_json: Reader = json_reader.read) -> Any:

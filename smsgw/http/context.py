@@ -19,6 +19,11 @@ class Services:
     database: Database
     last_seen_writer: LastSeenWriter
 
+    @property
+    def is_https(self) -> bool:
+        """Whether people reach the server over HTTPS: by its public URL, or by what a trusted proxy says."""
+        return current_request().is_secure or self.settings.base_url.startswith("https://")
+
 
 def services() -> Services:
     """Return the services of the application that serves this request."""

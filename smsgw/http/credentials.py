@@ -2,6 +2,8 @@
 
 from .. import clock
 from ..core.accounts import crms, operators
+from ..core.accounts.operators import Identity
+from ..core.accounts.roles import OPERATOR
 from ..core.devices import logins
 from ..core.devices.logins import Login
 from ..store.rows import Caller
@@ -26,9 +28,15 @@ def find_crm(key: str) -> Caller | None:
     return crms.find_caller(services().database, key) if key.startswith("crm_live_") else None
 
 
-def find_operator(key: str) -> str | None:
-    """Return the name of the operator who owns the key."""
+def find_person(key: str) -> Identity | None:
+    """Return who owns the key, with any role."""
     if not key:
         return None
     with services().database.reading() as session:
         return operators.find_by_key(session, services().settings, key)
+
+
+def find_operator(key: str) -> str | None:
+    """Return the name of the operator who owns the key; `None` for a clerk's or a viewer's."""
+    found = find_person(key)
+    return None if found is None or found.role != OPERATOR else found.name

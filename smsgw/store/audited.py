@@ -12,6 +12,7 @@ from .tables import Table
 # The fields of entries that are not columns.
 SECRET = "secret"
 ROUTES = "device_ids"
+CRMS = "crms"
 # The action is `enable` or `disable`.
 SWITCH = "switch"
 
@@ -78,8 +79,9 @@ AUDITED: dict[type[Table], AuditedTable] = {
         id="name",
         name="name",
         secret="key_hash",
-        unaudited=frozenset(),
-        actions={SECRET: "rotate"},
+        # `operators` notes a new password or a new source of codes, without the secrets.
+        unaudited=frozenset({"password_hash", "totp_secret", "totp_step"}),
+        actions={SECRET: "rotate", "role": "role", CRMS: "assign", "uses_all_crms": "assign"},
     ),
     WebhookEndpoint: AuditedTable(
         "webhook",

@@ -1,11 +1,24 @@
-"""Debian's Chromium, driven by Playwright."""
+"""Debian's Chromium, driven by Playwright, and a server in this process for the pages of the dashboard."""
 
 import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import sync_playwright
+from werkzeug.serving import make_server
 
-from ..conftest import missing
+from ..conftest import World, missing
+from ..dashboard.conftest import Office, office
+from ..live import node
+from .looking import look_at
+
+__all__ = ["office"]
+
+HERE = Path(__file__).parent
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -43,3 +56,63 @@ def page(browser):
     )
     yield opened
     context.close()
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The program that checks pages for accessibility."""
+    folder = tmp_path_factory.mktemp("axe")
+    node.install(HERE, folder)
+    return (folder / "node_modules/axe-core/axe.min.js").read_text()
+
+
+@pytest.fixture(params=["sqlite"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> str:
+    """SQLite alone: what is seen is no matter of the database."""
+    path = tmp_path / "smsgw.db"
+    path.write_bytes(sqlite_template.read_bytes())
+    return f"sqlite:///{path}"
+
+
+@dataclass
+class Site:
+    """A running server, its people, and a page of Chromium."""
+
+    url: str
+    office: Office
+    page: Any
+    axe: str
+
+    @property
+    def world(self) -> World:
+        return self.office.world
+
+    def open(self, path: str, role: str | None = None) -> Any:
+        """Opens a page; with a role, as the person who has it, who is signed in from then on."""
+        if role is not None:
+            self.sign_in(role)
+        self.page.goto(f"{self.url}{path}")
+        return self.page
+
+    def sign_in(self, role: str) -> None:
+        """Gives the browser the cookie of a person who has signed in."""
+        client = self.office.browser(role)._client
+        cookie = client.get_cookie("smsgw")
+        self.page.context.clear_cookies()
+        self.page.context.add_cookies(
+            [{"name": "smsgw", "value": cookie.value, "url": self.url, "sameSite": "Strict"}]
+        )
+
+    def look(self, name: str) -> None:
+        """Checks the present page in both themes and at both widths, and writes pictures of it."""
+        look_at(self.page, name, self.axe)
+
+
+@pytest.fixture
+def site(office: Office, page: Any, axe: str) -> Iterator[Site]:
+    server = make_server("127.0.0.1", 0, office.world.app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield Site(f"http://127.0.0.1:{server.server_port}", office, page, axe)
+    server.shutdown()
+    thread.join()

@@ -1,6 +1,10 @@
-"""Manages operators, the people who run the server, and their keys."""
+"""Manages operators, clerks and viewers, the people who use the server, and their keys."""
 
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -8,20 +12,53 @@ from sqlalchemy.orm import Session
 from ... import ids
 from ...errors import Conflict, Invalid, NotFound
 from ...settings import Settings
-from ...store.models import Operator
+from ...store import audit
+from ...store.audited import CRMS
+from ...store.models import BrowserSession, Crm, Operator, OperatorCrm
+from . import crms
+from .roles import CLERK, OPERATOR, ROLES
 
 FIXED = "SMSGW_OPERATOR_KEY"
+# All CRMs, future ones too.
+ALL_CRMS: Sequence[str] | None = None
 
 
-def add(session: Session, name: str, now: datetime) -> str:
-    """Make an operator and return the key, which is not kept."""
-    if not 1 <= len(name) <= 100 or not name.isprintable():
-        raise Invalid("an operator's name has 1 to 100 printable characters")
+class Identity(NamedTuple):
+    """Who somebody is, by a secret that was right; `key_hash` is that of the person's key."""
+
+    name: str
+    role: str
+    key_hash: str
+
+
+@dataclass(frozen=True)
+class Access:
+    """The CRMs for which a person sends and reads: `crms` by id and name, `None` for all."""
+
+    crms: dict[str, str] | None
+
+
+def add(
+    session: Session,
+    name: str,
+    now: datetime,
+    role: str = OPERATOR,
+    crm_names: Sequence[str] | None = ALL_CRMS,
+) -> str:
+    """Make an operator and return the key, which is not kept. `crm_names` are those of a clerk, `None` for all."""
+    if not 1 <= len(name) <= 100 or not name.isprintable() or name == FIXED:
+        text = "Must have 1 to 100 printable characters."
+        raise Invalid(f"name: {text}", details={"name": [text]})
     if session.get(Operator, name) is not None:
-        raise Conflict(f"there is an operator {name!r} already", code="name_taken")
+        text = f"There is {name!r} already."
+        raise Conflict(f"name: {text}", code="name_taken", details={"name": [text]})
     key = ids.new_operator_key()
-    session.add(Operator(name=name, key_hash=ids.hash_secret(key), created_at=now))
+    operator = Operator(
+        name=name, role=_checked(role), key_hash=ids.hash_secret(key), created_at=now
+    )
+    session.add(operator)
     session.flush()
+    assign(session, operator, crm_names)
     return key
 
 
@@ -30,18 +67,120 @@ def everyone(session: Session) -> list[Operator]:
     return list(session.scalars(sa.select(Operator).order_by(Operator.name)))
 
 
-def remove(session: Session, name: str) -> None:
-    """Take the operator away; the key is void at once."""
-    operator = session.get(Operator, name)
+def get(session: Session, name: str) -> Operator:
+    """Return the operator with this name. Raises `NotFound` when there is none."""
+    operator = None if "\0" in name else session.get(Operator, name)
     if operator is None:
         raise NotFound(f"no operator {name[:80]!r}")
+    return operator
+
+
+def set_role(session: Session, operator: Operator, role: str) -> None:
+    """Set what the person may do from now on."""
+    operator.role = _checked(role)
+    if operator.role != CLERK:
+        assign(session, operator, ALL_CRMS)
+    session.flush()
+
+
+def assign(session: Session, operator: Operator, crm_names: Sequence[str] | None) -> None:
+    """Set the CRMs for which a clerk sends and reads; `None` for all, future ones too."""
+    if crm_names is not None and operator.role != CLERK:
+        text = "Only a clerk has some of the CRMs; a viewer and an operator have all."
+        raise Invalid(f"crms: {text}", details={"crms": [text]})
+    wanted = {} if crm_names is None else {crm.id: crm.name for crm in _crms(session, crm_names)}
+    before = accesses(session, [operator])[operator.name].crms or {}
+    session.execute(sa.delete(OperatorCrm).where(OperatorCrm.operator_name == operator.name))
+    session.add_all(OperatorCrm(operator_name=operator.name, crm_id=crm_id) for crm_id in wanted)
+    operator.uses_all_crms = crm_names is None
+    session.flush()
+    if before != wanted:
+        fields = {CRMS: [sorted(before.values()), sorted(wanted.values())]}
+        audit.note(session, "operator", operator.name, "assign", operator.name, fields)
+
+
+def accesses(session: Session, operators: Sequence[Operator]) -> dict[str, Access]:
+    """Return the CRMs of each of these people, by name."""
+    rows = session.execute(
+        sa.select(OperatorCrm.operator_name, Crm.id, Crm.name)
+        .join(Crm, Crm.id == OperatorCrm.crm_id)
+        .where(OperatorCrm.operator_name.in_([each.name for each in operators]))
+        .where(Crm.removed_at.is_(None))
+        .order_by(Crm.name)
+    )
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for operator_name, crm_id, crm_name in rows:
+        found[operator_name][crm_id] = crm_name
+    return {
+        each.name: Access(None if each.uses_all_crms else dict(found[each.name]))
+        for each in operators
+    }
+
+
+def access_of(session: Session, name: str) -> Access:
+    """Return the CRMs of the person; of the fixed key, all."""
+    return Access(None) if name == FIXED else accesses(session, [get(session, name)])[name]
+
+
+def reset(session: Session, operator: Operator) -> str:
+    """Give the person a new key and return it. The old one, the password and the codes are void; all sessions end."""
+    key = ids.new_operator_key()
+    operator.key_hash = ids.hash_secret(key)
+    operator.password_hash = operator.totp_secret = operator.totp_step = None
+    _end_sessions(session, operator.name)
+    session.flush()
+    return key
+
+
+def remove(session: Session, name: str) -> None:
+    """Take the operator away; the key is void and the sessions end at once."""
+    operator = get(session, name)
+    assign(session, operator, ALL_CRMS)
+    _end_sessions(session, name)
     session.delete(operator)
 
 
-def find_by_key(session: Session, settings: Settings, key: str) -> str | None:
-    """Return the name of the operator this key belongs to; the fixed key of the settings has the setting's name."""
-    if settings.operator_key is not None and ids.is_secret(
-        key, ids.hash_secret(settings.operator_key)
-    ):
-        return FIXED
-    return session.scalar(sa.select(Operator.name).where(Operator.key_hash == ids.hash_secret(key)))
+def check_another_operator(session: Session, operator: Operator, settings: Settings) -> None:
+    """Raise `Conflict` where this is the only one who may do everything."""
+    others = sa.select(Operator.name).where(
+        Operator.role == OPERATOR, Operator.name != operator.name
+    )
+    is_last = operator.role == OPERATOR and session.scalar(others.limit(1)) is None
+    if is_last and settings.operator_key is None:
+        text = f"{operator.name} is the only operator; add another one first"
+        raise Conflict(text, code="last_operator")
+
+
+def find_by_key(session: Session, settings: Settings, key: str) -> Identity | None:
+    """Return whose key this is; the fixed key of the settings has the setting's name and may do everything."""
+    key_hash = ids.hash_secret(key)
+    if is_fixed(settings, key_hash):
+        return Identity(FIXED, OPERATOR, key_hash)
+    row = session.execute(
+        sa.select(Operator.name, Operator.role).where(Operator.key_hash == key_hash)
+    ).first()
+    return None if row is None else Identity(row.name, row.role, key_hash)
+
+
+def is_fixed(settings: Settings, key_hash: str) -> bool:
+    """Return whether this is the hash of the key in the settings."""
+    fixed = settings.operator_key
+    return fixed is not None and ids.is_secret(fixed, key_hash)
+
+
+def _crms(session: Session, names: Sequence[str]) -> list[Crm]:
+    try:
+        return [crms.get(session, name) for name in names]
+    except NotFound as error:
+        raise Invalid(f"crms: {error.message}", details={"crms": [error.message]}) from None
+
+
+def _checked(role: str) -> str:
+    if role not in ROLES:
+        text = f"Must be one of {', '.join(ROLES)}."
+        raise Invalid(f"role: {text}", details={"role": [text]})
+    return role
+
+
+def _end_sessions(session: Session, name: str) -> None:
+    session.execute(sa.delete(BrowserSession).where(BrowserSession.operator_name == name))

@@ -1,7 +1,7 @@
 """Registers all tables when imported; one file per noun."""
 
 from .audit import AuditEntry
-from .callers import Crm, CrmDevice, Operator
+from .callers import BrowserSession, Crm, CrmDevice, Operator, OperatorCrm
 from .devices import Device, DeviceRecipient, DeviceSilence, QuarantinedItem
 from .events import Event, FeedBase
 from .imports import Import
@@ -15,6 +15,7 @@ from .workers import WorkerHeartbeat
 __all__ = [
     "Attempt",
     "AuditEntry",
+    "BrowserSession",
     "Crm",
     "CrmDevice",
     "Delivery",
@@ -31,6 +32,7 @@ __all__ = [
     "LastDevice",
     "Message",
     "Operator",
+    "OperatorCrm",
     "OptOut",
     "Pairing",
     "QuarantinedItem",

@@ -1,4 +1,4 @@
-"""Stores CRMs, the devices they may use, and operators."""
+"""Stores CRMs, the devices they may use, operators, and the browsers in which they are signed in."""
 
 from datetime import datetime
 
@@ -57,10 +57,47 @@ class CrmDevice(Table):
 
 
 class Operator(Table):
-    """A person who runs the server."""
+    """A person, with the role `viewer`, `clerk` or `operator`.
+
+    A clerk sends and reads for all CRMs, or for those of `operator_crms`. `password_hash` (argon2id) and `totp_secret`
+    are optional; `totp_step` is the time step of the last code that was accepted, because each is accepted once.
+    """
 
     __tablename__ = "operators"
+    __table_args__ = (sa.CheckConstraint("role IN ('viewer', 'clerk', 'operator')", name="role"),)
 
     name: Mapped[str] = mapped_column(primary_key=True)
+    role: Mapped[str] = mapped_column(default="operator", server_default="operator")
     key_hash: Mapped[str] = mapped_column(unique=True)
+    uses_all_crms: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
+    password_hash: Mapped[str | None]
+    totp_secret: Mapped[str | None]
+    totp_step: Mapped[int | None] = mapped_column(sa.BigInteger)
     created_at: Mapped[datetime]
+
+
+class OperatorCrm(Table):
+    """A clerk sends and reads for this CRM."""
+
+    __tablename__ = "operator_crms"
+
+    operator_name: Mapped[str] = mapped_column(sa.ForeignKey("operators.name"), primary_key=True)
+    crm_id: Mapped[str] = mapped_column(sa.ForeignKey("crms.id"), primary_key=True, index=True)
+
+
+class BrowserSession(Table):
+    """A browser in which a person is signed in, until 12 hours after `last_seen_at`.
+
+    `operator_name` may be `SMSGW_OPERATOR_KEY`, which has no row in `operators`. `key_hash` is that of the person's key
+    when the session began: a new key ends it. `confirmed_at` is when the person last typed a secret.
+    """
+
+    __tablename__ = "browser_sessions"
+
+    id_hash: Mapped[str] = mapped_column(primary_key=True)
+    operator_name: Mapped[str] = mapped_column(index=True)
+    key_hash: Mapped[str]
+    address: Mapped[str | None]
+    created_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime] = mapped_column(index=True)
+    confirmed_at: Mapped[datetime]

@@ -1,0 +1,144 @@
+"""Keeps the browsers in which people are signed in. The browser has a random id of 256 bits, the database its hash."""
+
+import secrets
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from ... import ids
+from ...errors import NotFound
+from ...settings import Settings
+from ...store.models import BrowserSession, Operator
+from . import operators
+from .operators import FIXED, Identity
+from .roles import OPERATOR
+
+ENDS_AFTER_IDLE = timedelta(hours=12)
+# Who typed a secret this long ago may do what cannot be undone.
+CONFIRMED_FOR = timedelta(minutes=15)
+_TOUCH_EACH = timedelta(minutes=1)
+
+_FOUND = (
+    sa.select(
+        BrowserSession.id_hash,
+        BrowserSession.operator_name,
+        BrowserSession.key_hash,
+        BrowserSession.last_seen_at,
+        BrowserSession.confirmed_at,
+        Operator.role,
+    )
+    # A new key ends the sessions that began with the one before.
+    .outerjoin(
+        Operator,
+        sa.and_(
+            Operator.name == BrowserSession.operator_name,
+            Operator.key_hash == BrowserSession.key_hash,
+        ),
+    )
+    .where(BrowserSession.id_hash == sa.bindparam("id_hash"))
+)
+
+
+class SignedIn(NamedTuple):
+    """The person who is signed in in a browser."""
+
+    id_hash: str
+    name: str
+    role: str
+    last_seen_at: datetime
+    confirmed_at: datetime
+
+
+def begin(session: Session, identity: Identity, address: str | None, now: datetime) -> str:
+    """Sign the person in and return the id for the browser; forget sessions that have ended."""
+    session.execute(
+        sa.delete(BrowserSession).where(BrowserSession.last_seen_at <= now - ENDS_AFTER_IDLE)
+    )
+    token = secrets.token_urlsafe(32)
+    session.add(
+        BrowserSession(
+            id_hash=ids.hash_secret(token),
+            operator_name=identity.name,
+            key_hash=identity.key_hash,
+            address=address,
+            created_at=now,
+            last_seen_at=now,
+            confirmed_at=now,
+        )
+    )
+    session.flush()
+    return token
+
+
+def find(session: Session, settings: Settings, token: str, now: datetime) -> SignedIn | None:
+    """Return who is signed in with this id, `None` once the session has ended."""
+    row = session.execute(_FOUND, {"id_hash": ids.hash_secret(token)}).first()
+    if row is None or row.last_seen_at <= now - ENDS_AFTER_IDLE:
+        return None
+    is_fixed = row.operator_name == FIXED and operators.is_fixed(settings, row.key_hash)
+    role = OPERATOR if is_fixed else row.role
+    if role is None:
+        return None
+    return SignedIn(row.id_hash, row.operator_name, role, row.last_seen_at, row.confirmed_at)
+
+
+def is_to_be_touched(found: SignedIn, now: datetime) -> bool:
+    """Return whether the session was noted as used more than a minute ago."""
+    return found.last_seen_at <= now - _TOUCH_EACH
+
+
+def touch(session: Session, found: SignedIn, address: str | None, now: datetime) -> None:
+    """Note that the person has just used this session."""
+    session.execute(
+        sa.update(BrowserSession)
+        .where(BrowserSession.id_hash == found.id_hash)
+        .values(last_seen_at=now, address=address)
+    )
+
+
+def is_confirmed(found: SignedIn, now: datetime) -> bool:
+    """Return whether the person has typed a secret in the last 15 minutes."""
+    return found.confirmed_at > now - CONFIRMED_FOR
+
+
+def confirm(session: Session, found: SignedIn, now: datetime) -> SignedIn:
+    """Note that the person has just typed a secret."""
+    session.execute(
+        sa.update(BrowserSession)
+        .where(BrowserSession.id_hash == found.id_hash)
+        .values(confirmed_at=now, last_seen_at=now)
+    )
+    return found._replace(confirmed_at=now)
+
+
+def of_everyone(session: Session, now: datetime) -> list[BrowserSession]:
+    """Return the sessions that have not ended, those used last first."""
+    return list(
+        session.scalars(
+            sa.select(BrowserSession)
+            .where(BrowserSession.last_seen_at > now - ENDS_AFTER_IDLE)
+            .order_by(BrowserSession.last_seen_at.desc())
+        )
+    )
+
+
+def end(session: Session, id_hash: str) -> None:
+    """End this session; `NotFound` where there is none."""
+    ended = session.execute(
+        sa.delete(BrowserSession)
+        .where(BrowserSession.id_hash == id_hash)
+        .returning(BrowserSession.id_hash)
+    ).all()
+    if not ended:
+        raise NotFound("this session has ended already")
+
+
+def end_others(session: Session, name: str, id_hash: str) -> None:
+    """End the other sessions of this person."""
+    session.execute(
+        sa.delete(BrowserSession).where(
+            BrowserSession.operator_name == name, BrowserSession.id_hash != id_hash
+        )
+    )

@@ -1,0 +1,34 @@
+"""Makes secrets for apps that show codes of six digits (TOTP, RFC 6238), and checks the codes.
+
+Only the dashboard imports this.
+"""
+
+from datetime import datetime
+
+import pyotp
+
+ISSUER = "smsgw"
+_SECONDS = 30
+# A phone's clock may be half a minute off.
+_STEPS_OFF = (0, -1, 1)
+
+
+def new_secret() -> str:
+    """Return a secret of 160 bits in base32, to type or to scan."""
+    return pyotp.random_base32()
+
+
+def uri(secret: str, name: str) -> str:
+    """Return what apps scan as a QR code."""
+    return pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name=ISSUER)
+
+
+def find_step(secret: str, code: str, after: int | None, now: datetime) -> int | None:
+    """Return the time step of this code; `None` if it is wrong, or not later than the step `after`."""
+    digits = "".join(code.split())
+    totp, present = pyotp.TOTP(secret), int(now.timestamp()) // _SECONDS
+    for step in (present + off for off in _STEPS_OFF):
+        is_new = after is None or step > after
+        if is_new and pyotp.utils.strings_equal(digits, totp.generate_otp(step)):
+            return step
+    return None

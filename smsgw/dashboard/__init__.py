@@ -1,0 +1,1 @@
+"""Serves the dashboard under `/admin`: pages for operators, clerks and viewers."""

@@ -1,0 +1,96 @@
+"""Writes values as people read them: times, numbers of phones, texts, statuses."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from .. import logs
+from ..core.accounts.roles import VIEWER
+from ..sms import statuses
+from . import visitors
+
+# Words to read to a caller; the time of the status follows.
+_STATUS_WORDS = {
+    statuses.QUEUED: "Waiting since",
+    statuses.DISPATCHED: "Handed to the phone at",
+    statuses.ACCEPTED: "On the phone since",
+    statuses.SENDING: "Sending since",
+    statuses.SENT: "Delivering since",
+    statuses.DELIVERED: "Delivered at",
+    statuses.FAILED: "Failed at",
+    statuses.EXPIRED: "Expired at",
+    statuses.CANCELLED: "Cancelled at",
+    statuses.RECEIVED: "Received at",
+}
+_STATUS_STATES = {
+    statuses.DELIVERED: "ok",
+    statuses.RECEIVED: "ok",
+    statuses.FAILED: "wrong",
+    statuses.EXPIRED: "wrong",
+    statuses.CANCELLED: "warning",
+}
+
+
+def time(moment: datetime | str | None, shape: str = "moment") -> Markup:
+    """Return a `<time>` in UTC, which a script turns into the viewer's zone: `moment`, `clock` or `day`."""
+    if moment is None:
+        return Markup('<span class="faint">never</span>')
+    if isinstance(moment, str):
+        moment = datetime.fromisoformat(moment)
+    moment = moment.astimezone(UTC)
+    shown = {"moment": "%Y-%m-%d %H:%M", "clock": "%H:%M", "day": "%Y-%m-%d"}[shape]
+    return Markup('<time datetime="{}" data-shape="{}" title="{}">{} UTC</time>').format(
+        moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        shape,
+        moment.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        moment.strftime(shown),
+    )
+
+
+def number(value: str | None) -> Markup:
+    """Return a number of a phone, for viewers with its ends alone."""
+    if not value:
+        return Markup('<span class="faint">none</span>')
+    shown = f"{value[:3]}…{value[-2:]}" if _is_masked() and len(value) > 5 else value
+    return Markup('<bdi class="number">{}</bdi>').format(shown)
+
+
+def text(value: str | None) -> Markup:
+    """Return the text of an SMS or what others wrote, for viewers without whole numbers. htmx leaves it alone."""
+    shown = logs.redact(value or "") if _is_masked() else value or ""
+    return Markup('<bdi class="text" hx-ignore>{}</bdi>').format(shown)
+
+
+def status(shape: dict[str, Any]) -> Markup:
+    """Return the status of a message as REST shows it, in words that can be read to a caller."""
+    word = str(shape["status"])
+    at = shape.get(f"{word}_at") or shape.get("updated_at") or shape.get("created_at")
+    return Markup('<span class="status {}">{} {}</span>').format(
+        _STATUS_STATES.get(word, "under-way"), _STATUS_WORDS.get(word, word), time(at)
+    )
+
+
+def status_words(word: str) -> str:
+    """Return what a status is called in a filter or a heading: `Delivered`."""
+    return word.capitalize()
+
+
+def sentence(words: str) -> Markup:
+    """Return words that begin with a small letter as a sentence, without its full stop."""
+    return escape(f"{words[:1].upper()}{words[1:]}")
+
+
+def count(value: int) -> str:
+    """Return `12,345`."""
+    return f"{value:,}"
+
+
+def pairs(words: Iterable[str]) -> list[tuple[str, str]]:
+    """Return options of a select or of boxes, each with its own word as its text."""
+    return [(word, word) for word in words]
+
+
+def _is_masked() -> bool:
+    return visitors.person().role == VIEWER

@@ -1,0 +1,34 @@
+// Times in the viewer's zone, and news: "tick" every 2 s for a minute after the page was opened or used, then every
+// 30 s, and none while nobody sees the page.
+"use strict";
+
+const SHAPES = {
+  moment: { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" },
+  clock: { hour: "2-digit", minute: "2-digit" },
+  day: { year: "numeric", month: "short", day: "numeric" },
+};
+
+function localise() {
+  for (const element of document.querySelectorAll("time[data-shape]")) {
+    const shape = new Intl.DateTimeFormat(undefined, SHAPES[element.dataset.shape]);
+    const text = shape.format(new Date(element.dateTime));
+    if (element.textContent !== text) element.textContent = text;
+  }
+}
+
+const FAST_MS = 2000, SLOW_MS = 30000, FAST_FOR_MS = 60000;
+let fastUntil = Date.now() + FAST_FOR_MS, tickedAt = Date.now();
+
+function tick() {
+  const wait = Date.now() < fastUntil ? FAST_MS : SLOW_MS;
+  if (document.hidden || Date.now() - tickedAt < wait) return;
+  tickedAt = Date.now();
+  document.body.dispatchEvent(new Event("tick"));
+}
+
+for (const kind of ["input", "click", "keydown"]) {
+  addEventListener(kind, () => { fastUntil = Date.now() + FAST_FOR_MS; });
+}
+addEventListener("htmx:after:swap", localise);
+setInterval(tick, 500);
+localise();

@@ -1,0 +1,45 @@
+"""Looks at a page of the dashboard as people see it: in both themes, wide and narrow, and by axe's rules."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+SCREENS = Path(__file__).parent / "screens"
+WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
+_SERIOUS = ("serious", "critical")
+_RUN_AXE = """async () => (await axe.run()).violations
+    .map(found => ({impact: found.impact, id: found.id, nodes: found.nodes.map(node => node.html).slice(0, 3)}))"""
+
+
+def look_at(page: Any, name: str, axe: str) -> None:
+    """Check the present page: readable in both themes, no scrolling sideways at 360 pixels, nothing against its CSP.
+
+    With SCREENS set, writes a picture of each theme and width to `screens/<name>-…png`.
+    """
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme, reduced_motion="reduce")
+        for width, size in (("wide", WIDE), ("narrow", NARROW)):
+            page.set_viewport_size(size)
+            _picture(page, f"{name}-{width}-{theme}")
+            _check_width(page, f"{name} {width}")
+        page.set_viewport_size(WIDE)
+        _check_by_axe(page, f"{name} {theme}", axe)
+    assert page.faults == [], page.faults
+
+
+def _picture(page: Any, name: str) -> None:
+    if os.environ.get("SCREENS"):
+        SCREENS.mkdir(exist_ok=True)
+        page.screenshot(path=SCREENS / f"{name}.png", full_page=True)
+
+
+def _check_width(page: Any, name: str) -> None:
+    excess = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+    assert excess <= 0, f"{name}: {excess} pixels too wide"
+
+
+def _check_by_axe(page: Any, name: str, axe: str) -> None:
+    # By the debugger, which the page's CSP does not concern.
+    page.evaluate(axe)
+    found = [fault for fault in page.evaluate(_RUN_AXE) if fault["impact"] in _SERIOUS]
+    assert not found, f"{name}: {found}"
