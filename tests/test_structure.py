@@ -11,6 +11,7 @@ import pytest
 from flask import Flask
 
 from smsgw import settings as settings_module
+from smsgw.core.accounts.roles import ROLES
 from smsgw.factory import create_app
 from smsgw.settings import Settings
 from smsgw.sms import statuses
@@ -18,6 +19,7 @@ from smsgw.store.audited import AUDITED
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "smsgw").rglob("*.py"))
+TEMPLATES = sorted((ROOT / "smsgw/dashboard/templates").rglob("*.html"))
 RANKS = {
     **dict.fromkeys(
         [
@@ -432,6 +434,30 @@ def _guard(app: Flask, view: object, endpoint: str) -> str | None:
         guards = [getattr(method, "guard", None) for method in methods]
         return guards[0] if guards and all(guards) else None
     return found
+
+
+def test_only_signing_in_and_files_of_the_dashboard_are_for_everybody(settings: Settings):
+    app = create_app(settings)
+    everybodys = {
+        endpoint
+        for endpoint, view in app.view_functions.items()
+        if endpoint.startswith("dashboard.") and getattr(view, "guard", None) not in ROLES
+    }
+    app.extensions["smsgw"].database.close()
+    assert everybodys == {
+        "dashboard.sign_in",
+        "dashboard.try_to_sign_in",
+        "dashboard.sign_out",
+        "dashboard.static_file",
+    }
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_templates_have_no_style_script_or_handler_of_their_own_and_escape_everything(path: Path):
+    wrong = re.findall(
+        r"<style|\sstyle=|<script(?![^>]*\ssrc=)|\son[a-z]+=|\|\s*safe|autoescape", path.read_text()
+    )
+    assert not wrong
 
 
 def test_the_table_of_settings_lists_all_of_them_in_their_order():

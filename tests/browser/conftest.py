@@ -96,11 +96,10 @@ class Site:
 
     def sign_in(self, role: str) -> None:
         """Gives the browser the cookie of a person who has signed in."""
-        client = self.office.browser(role)._client
-        cookie = client.get_cookie("smsgw")
+        cookie = self.office.browser(role).cookie
         self.page.context.clear_cookies()
         self.page.context.add_cookies(
-            [{"name": "smsgw", "value": cookie.value, "url": self.url, "sameSite": "Strict"}]
+            [{"name": "smsgw", "value": cookie, "url": self.url, "sameSite": "Strict"}]
         )
 
     def look(self, name: str) -> None:

@@ -35,6 +35,7 @@ COMMANDS = {
     "crm pair": ("--minutes 0", "registration.close"),
     "crm approve": ("clinic", None),
     "operator add": ("new", "operator.add"),
+    "operator reset": ("olga", "operator.rotate"),
     "operator remove": ("olga", "operator.remove"),
     "opt-out add": (f"{NUMBER} --crm clinic", "opt_out.add"),
     "opt-out remove": (f"{NUMBER} --crm clinic", "opt_out.remove"),

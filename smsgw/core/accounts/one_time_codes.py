@@ -26,7 +26,11 @@ def uri(secret: str, name: str) -> str:
 def find_step(secret: str, code: str, after: int | None, now: datetime) -> int | None:
     """Return the time step of this code; `None` if it is wrong, or not later than the step `after`."""
     digits = "".join(code.split())
-    totp, present = pyotp.TOTP(secret), int(now.timestamp()) // _SECONDS
+    try:
+        totp = pyotp.TOTP(secret)
+    except ValueError:  # not one of ours
+        return None
+    present = int(now.timestamp()) // _SECONDS
     for step in (present + off for off in _STEPS_OFF):
         is_new = after is None or step > after
         if is_new and pyotp.utils.strings_equal(digits, totp.generate_otp(step)):
