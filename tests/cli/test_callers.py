@@ -194,6 +194,18 @@ def test_operators_come_and_go(ask: Ask, run: Run):
     assert ask("operator", "list") == []
 
 
+def test_a_clerk_has_some_crms_and_a_new_key_after_a_reset(ask: Ask, run: Run):
+    ask("crm", "add", "clinic")
+    made = ask("operator", "add", "cleo", "--role", "clerk", "--crm", "clinic")
+    assert made["role"] == "clerk"
+    (listed,) = ask("operator", "list")
+    assert (listed["role"], listed["crms"]) == ("clerk", ["clinic"])
+    assert run("operator", "add", "vic", "--role", "viewer", "--crm", "clinic").exit_code == 1
+    assert run("operator", "add", "vic", "--role", "clerk", "--crm", "nobody").exit_code == 1
+    assert ask("operator", "reset", "cleo")["key"] != made["key"]
+    assert run("operator", "reset", "nobody").exit_code == 1
+
+
 def test_the_quarantine_is_listed_shown_and_cleared(ask: Ask, run: Run, database: Database):
     ask("device", "add", "p")
     with database.transaction() as session:

@@ -1,0 +1,48 @@
+"""Checks what a page costs: the number of its statements, and that none of them scans a table that grows."""
+
+import re
+from typing import Any
+
+from ..noting import noted
+from .conftest import Office
+
+MOST_STATEMENTS = 14
+GROWING = "messages|dispatches|history|events|deliveries|attempts|inbox|audit_entries|quarantine|last_devices|opt_outs"
+_SCAN = re.compile(rf"(SCAN|Seq Scan on) ({GROWING})\b(?! USING)")
+# A whole index is read as well, unless only its first rows are asked for.
+_WHOLE_INDEX = re.compile(rf"SCAN ({GROWING}) USING")
+
+
+def check_cheap(
+    office: Office, path: str, role: str = "operator", most: int = MOST_STATEMENTS
+) -> Any:
+    """Get the page and return it; fails where it needs too many statements, or one that scans a growing table."""
+    browser, database = office.browser(role), office.world.database
+    # What is read once per process is no matter.
+    browser.get(path)
+    with noted(database) as seen:
+        page = browser.get(path)
+    assert page.status_code in (200, 204), page.text
+    assert len(seen) <= most, "\n".join(text for text, _ in seen)
+    faults = [fault for text, values in seen for fault in _faults(office, text, values)]
+    assert not faults, "\n".join(faults)
+    return page
+
+
+def _faults(office: Office, text: str, values: Any) -> list[str]:
+    if not re.match(r"\s*(SELECT|WITH)\b", text):
+        return []
+    is_sqlite = office.world.database.is_sqlite
+    with office.world.database.transaction() as session:
+        connection = session.connection()
+        if not is_sqlite:
+            # With a few rows PostgreSQL scans where it has a choice: without one, it scans all the same.
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        explain = "EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN "
+        plan = [str(row) for row in connection.exec_driver_sql(explain + text, values)]
+    is_limited = "LIMIT" in text
+    return [
+        f"{line}\n    {text}"
+        for line in plan
+        if _SCAN.search(line) or (_WHOLE_INDEX.search(line) and not is_limited)
+    ]
