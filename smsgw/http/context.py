@@ -21,7 +21,7 @@ class Services:
 
     @property
     def is_https(self) -> bool:
-        """Whether people reach the server over HTTPS: by its public URL, or by what a trusted proxy says."""
+        """Return whether people reach the server over HTTPS, by its public URL or by what a trusted proxy says."""
         return current_request().is_secure or self.settings.base_url.startswith("https://")
 
 

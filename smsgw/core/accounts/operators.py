@@ -24,7 +24,7 @@ ALL_CRMS: Sequence[str] | None = None
 
 
 class Identity(NamedTuple):
-    """Who somebody is, by a secret that was right; `key_hash` is that of the person's key."""
+    """The owner of a secret that was right; `key_hash` is that of the person's key."""
 
     name: str
     role: str
