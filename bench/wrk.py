@@ -48,10 +48,11 @@ class Requests:
 
     script: Path
 
-    def run(self, url: str, seconds: int = 1) -> Load:
-        """Sends as much as the server takes for so long, over kept connections."""
+    def run(self, url: str, seconds: int = 1, *, is_fresh: bool = False) -> Load:
+        """Sends as much as the server takes for so long, over kept connections or a fresh one for each request."""
+        header = ["-H", "Connection: close"] if is_fresh else []
         run = subprocess.run(
-            ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", self.script, url],
+            ["wrk", "-t2", f"-c{CONNECTIONS}", f"-d{seconds}s", *header, "-s", self.script, url],
             capture_output=True,
             text=True,
             check=True,

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import socket
 import ssl
@@ -16,12 +15,13 @@ from typing import Any
 import pytest
 import requests
 
+from bench.nginx import block, command_line, make_certificate, replaced
 from smsgw import clock
 from smsgw.core.accounts import crms, enrolment
 from smsgw.store.db import Database
 from tests.conftest import missing
 from tests.live import node
-from tests.running import ROOT, Server, environment, free_port, serving, until
+from tests.running import Server, environment, free_port, serving, until
 
 from .web import answers, head
 
@@ -63,47 +63,6 @@ class Proxy:
         return "".join(path.read_text(errors="replace") for path in files)
 
 
-def block(first: str) -> str:
-    """The page's code block that begins with these words."""
-    blocks = re.findall(
-        r"^```\w*\n(.*?)^```$", (ROOT / "docs" / "https.md").read_text(), re.DOTALL | re.MULTILINE
-    )
-    (found,) = [text for text in blocks if text.startswith(first)]
-    return str(found)
-
-
-def replaced(text: str, changes: dict[str, str]) -> str:
-    for old, new in changes.items():
-        assert old in text, old
-        text = text.replace(old, new)
-    return text
-
-
-def nginx(folder: Path, port: int, server_port: int) -> list[str]:
-    """Its command line, with the page's block in a configuration such as Debian's."""
-    site = replaced(
-        block("# Without the query"),
-        {
-            "443 ssl": f"127.0.0.1:{port} ssl",
-            "server_name sms.example.org": "server_name localhost",
-            "/etc/letsencrypt/live/sms.example.org/fullchain.pem": f"{folder}/certificate.pem",
-            "/etc/letsencrypt/live/sms.example.org/privkey.pem": f"{folder}/key.pem",
-            "/var/log/nginx": str(folder),
-            "127.0.0.1:8000": f"127.0.0.1:{server_port}",
-        },
-    )
-    temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-    paths = "".join(f"{name}_temp_path {folder}/{name};" for name in temporary)
-    # Debian's user could not write in the test's folder.
-    user = "user root;" if os.geteuid() == 0 else ""
-    configuration = folder / "nginx.conf"
-    configuration.write_text(
-        f"{user} daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;"
-        f"events {{}} http {{ access_log {folder}/access.log; {paths}\n{site}\n}}"
-    )
-    return ["nginx", "-c", str(configuration), "-p", str(folder)]
-
-
 def caddy(folder: Path, port: int, server_port: int) -> list[str]:
     """Its command line, with the page's block and our certificate instead of a public one."""
     site = replaced(
@@ -119,7 +78,7 @@ def caddy(folder: Path, port: int, server_port: int) -> list[str]:
     return ["caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
 
 
-PROXIES = {"nginx": nginx, "caddy": caddy}
+PROXIES = {"nginx": command_line, "caddy": caddy}
 
 
 @pytest.fixture(scope="module", params=PROXIES)
@@ -158,13 +117,6 @@ def running(command: list[str], folder: Path) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(60)
-
-
-def make_certificate(folder: Path) -> None:
-    files = ["-keyout", f"{folder}/key.pem", "-out", f"{folder}/certificate.pem"]
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    subprocess.run([*command, *files, *names], check=True, capture_output=True)
 
 
 def add_people(url: str) -> str:
