@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any, TextIO
 
+from .log_writer import LineWriter
+
 # The id of the request that is being answered, as it may be shown: `redact` one that a caller has chosen.
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -71,11 +73,23 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-class Lines(logging.StreamHandler[TextIO]):
+class Lines(logging.StreamHandler[TextIO | LineWriter]):
     """Lines to stderr, which passes each one on as it ends: to flush it again would find nothing."""
 
     def flush(self) -> None:
         """Do nothing."""
+
+    def write_in_thread(self) -> None:
+        """Hand lines to a thread from now on, until the process ends."""
+        if not isinstance(self.stream, LineWriter):
+            self.setStream(LineWriter(self.stream))
+
+    def close(self) -> None:
+        """Write what the thread still has; later lines are written at once."""
+        if isinstance(self.stream, LineWriter):
+            self.stream.flush()
+            self.setStream(self.stream.stream)
+        super().close()
 
 
 def configure(log_format: str, log_level: str) -> None:
@@ -93,6 +107,16 @@ def configure(log_format: str, log_level: str) -> None:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     # It warns of each statement that a lost connection ends, and raises the error besides.
     logging.getLogger("psycopg").setLevel(max(logging.ERROR, root.level))
+
+
+def write_in_thread() -> None:
+    """Write the lines of this process in a thread, so that it never waits for whoever reads them. Call it after a fork.
+
+    At an orderly end of the process all of them are written.
+    """
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, Lines):
+            handler.write_in_thread()
 
 
 def redact(text: str) -> str:

@@ -18,6 +18,11 @@ REQUESTS = Counter(
     "smsgw_requests", "Requests answered, by endpoint and status code.", ["endpoint", "status"]
 )
 ATTEMPTS = Counter("smsgw_webhook_attempts", "Webhook requests, by outcome.", ["outcome"])
+IDLE_POLLS = Counter(
+    "smsgw_idle_polls",
+    "Phones' polls that brought nothing and got nothing, by door; logged at DEBUG only.",
+    ["door"],
+)
 
 # Blueprints of phones that poll, and what a status code's first digit says.
 _DOORS = ("cht",)
@@ -60,6 +65,16 @@ def count_request(endpoint: str, status_code: int, seconds: float) -> None:
     duration, count = _request_counts(endpoint, status_code)
     duration.observe(seconds)
     count.inc()
+
+
+def count_idle_poll(door: str) -> None:
+    """Count a poll that brought nothing and got nothing."""
+    _idle_count(door).inc()
+
+
+@cache
+def _idle_count(door: str) -> Counter:
+    return IDLE_POLLS.labels(door)
 
 
 class Polls(Collector):

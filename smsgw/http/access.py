@@ -28,6 +28,12 @@ def register(app: Flask) -> None:
     app.teardown_request(_forget)
 
 
+def note_idle_poll(door: str) -> None:
+    """Count this request as a phone's poll that brought nothing and got nothing, instead of logging it."""
+    metrics.count_idle_poll(door)
+    g.is_idle_poll = True
+
+
 def _begin() -> None:
     wanted = current_request().environ.get("HTTP_X_REQUEST_ID")
     given = g._get_current_object()
@@ -50,15 +56,23 @@ def _end(answer: Response) -> Response:
     rate_state = given.get("rate_state")
     if rate_state is not None:
         rates.add_headers(answer, rate_state)
-    # Refusals of a slowed address are only counted, so that nobody can fill the log by guessing.
-    is_quiet = (endpoint in _PROBES and status < 400) or given.get("is_slowed", False)
-    level = logging.DEBUG if is_quiet else logging.INFO
+    level = logging.DEBUG if _is_quiet(given, endpoint, status) else logging.INFO
     if _LOG.isEnabledFor(level):
         # Only the path, because a query may contain a key.
         path = logs.shorten(request.path, logs.MOST_FIELD_CHARACTERS)
         text = f"{request.method} {path} {status}"
         _LOG.handle(_line(level, text, rule, {**_who(given), "ms": round(seconds * 1000, 1)}))
     return answer
+
+
+def _is_quiet(given: Any, endpoint: str, status: int) -> bool:
+    """Return whether the request is only counted: a probe, an idle poll, or a refusal of a slowed address.
+
+    Idle polls would be nearly all of a fleet's lines, and nobody may be able to fill the log by guessing.
+    """
+    if status < 400:
+        return endpoint in _PROBES or "is_idle_poll" in given
+    return "is_slowed" in given
 
 
 def _line(level: int, text: str, rule: Rule | None, fields: dict[str, Any]) -> logging.LogRecord:

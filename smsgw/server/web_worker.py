@@ -11,6 +11,7 @@ from typing import Any
 
 from gunicorn.workers.base import Worker
 
+from .. import logs
 from ..live import upgrade
 from .connection_pool import ConnectionPool
 
@@ -44,6 +45,7 @@ class WebWorker(Worker):  # type: ignore[misc]
     """Serves until SIGTERM; then answers what has begun to arrive, within `graceful_timeout`."""
 
     def run(self) -> None:
+        logs.write_in_thread()
         self._pool = ConnectionPool(self.cfg, self.wsgi, self.cfg.threads, self._capacity())
         self._selector = selectors.DefaultSelector()
         self._selector.register(self.PIPE[0], selectors.EVENT_READ)

@@ -31,7 +31,7 @@ from ...core.messages.quarantine import Unreadable
 from ...core.messages.receiving import Received
 from ...core.messages.reports import Report
 from ...errors import DeviceDisabled, TooMany
-from ...http import bodies, json_limits
+from ...http import access, bodies, json_limits
 from ...http.answers import error_answer, json_answer
 from ...http.context import current_request, services
 from ...http.guards import device_required, this_device
@@ -85,6 +85,7 @@ def poll() -> Response:
     _note_sighting(login, is_quiet=not (updates or bad_updates))
     unreadable += bad_updates
     if not (received or updates or unreadable or _has_work(login)):
+        access.note_idle_poll(blueprint.name)
         return json_answer(NOTHING)
     is_full = bool(unread) or len(updates) + len(bad_updates) >= UPDATES_IN_A_FULL_POLL
     outgoing = _exchange(login, received, updates, unreadable, is_full)
