@@ -63,3 +63,8 @@ class Env:
 
     def _error(self, name: str, what: str) -> EnvError:
         return EnvError(f"{self._prefix}{name} must be {what}")
+
+
+def wants_colour() -> bool:
+    """Return whether terminals may be sent colours: NO_COLOR is no-color.org's, and a dumb terminal shows codes."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

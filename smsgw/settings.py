@@ -8,11 +8,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import database_urls
+from . import database_urls, env_files, public_urls
 from .addresses import Narrow, Network, parse_allowed
 from .database_urls import BadDatabaseUrl
+from .env_files import EnvFileError
 from .environment import Env, EnvError
 from .lazy_imports import lazy
+from .public_urls import BadPublicUrl
 
 if TYPE_CHECKING:
     import platformdirs
@@ -90,21 +92,22 @@ def names_address() -> bool:
     return any(os.environ.get(name) for name in ("SMSGW_PORT", "SMSGW_PUBLIC_URL"))
 
 
-def wants_colour() -> bool:
-    """Return whether terminals may be sent colours: NO_COLOR is no-color.org's, and a dumb terminal shows codes."""
-    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
 def load() -> Settings:
-    """Read the settings from the environment.
+    """Read the settings from the environment and from the file that SMSGW_ENV_FILE names.
 
     Raises `SettingsError` with one line that names the variable when a value cannot be used.
     """
     env = Env(prefix="SMSGW_")
     try:
+        env_files.add()
         return _read(env)
-    except EnvError as error:
+    except (EnvError, EnvFileError) as error:
         raise SettingsError(str(error)) from None
+
+
+def warnings() -> list[str]:
+    """Return, after `load`, a line for each `SMSGW_` variable that is no setting, and for a file not to be read."""
+    return env_files.warnings(environment_names())
 
 
 def _read(env: Env) -> Settings:
@@ -174,11 +177,10 @@ def _database_url(url: str) -> str:
 
 
 def _public_url(url: str | None) -> str | None:
-    if url is None:
-        return None
-    if not url.startswith(("http://", "https://")) or "@" in url or "?" in url:
-        raise SettingsError("SMSGW_PUBLIC_URL must be like https://sms.example.org")
-    return url.rstrip("/")
+    try:
+        return None if url is None else public_urls.checked(url)
+    except BadPublicUrl as error:
+        raise SettingsError(f"SMSGW_PUBLIC_URL {error}") from None
 
 
 def _operator_key(key: str | None) -> str | None:

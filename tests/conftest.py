@@ -123,6 +123,8 @@ def settings(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The settings a fresh installation has, on this test's database."""
     for name in [name for name in os.environ if name.startswith("SMSGW_")]:
         monkeypatch.delenv(name)
+    # Not the settings of a server that is installed on this machine.
+    monkeypatch.setenv("SMSGW_ENV_FILE", "")
     return replace(settings_module.load(), database_url=database_url, secret_key="k" * 64)
 
 

@@ -56,7 +56,7 @@ class Server:
 def environment(**settings: str) -> dict[str, str]:
     """This process's environment without settings of ours, and with these."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("SMSGW_")}
-    return {**clean, "SMSGW_SECRET_KEY": "k" * 64, **settings}
+    return {**clean, "SMSGW_SECRET_KEY": "k" * 64, "SMSGW_ENV_FILE": "", **settings}
 
 
 def free_port() -> int:

@@ -26,6 +26,8 @@ RANKS = {
             "settings",
             "clock",
             "environment",
+            "env_files",
+            "public_urls",
             "errors",
             "json_reader",
             "ids",
@@ -65,6 +67,8 @@ NEIGHBOURS = {
     ("logs", "log_writer"),
     ("settings", "addresses"),
     ("settings", "environment"),
+    ("settings", "env_files"),
+    ("settings", "public_urls"),
     ("settings", "lazy_imports"),
 }
 KNOW_FLASK = range(3, 6)
@@ -367,6 +371,7 @@ def test_modules_fit_on_a_few_screens():
 def test_only_settings_read_the_environment():
     allowed = {
         "environment.py",
+        "env_files.py",
         "settings.py",
         "metrics.py",
         "server/supervisor.py",

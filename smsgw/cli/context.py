@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
+import click
+
 from .. import program
 from .. import settings as settings_module
 from ..errors import GatewayError
@@ -58,6 +60,8 @@ def opened() -> Iterator[CommandContext]:
 def unchecked() -> Iterator[CommandContext]:
     """Open the database, whatever its tables, with the address at which the server was last started in the settings."""
     settings = address.as_served(settings_module.load())
+    for warning in settings_module.warnings():
+        click.echo(f"warning: {warning}", err=True)
     with (
         database_errors(),
         closing(

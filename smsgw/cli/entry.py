@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 import click
 
 from .. import __version__, logs
+from ..environment import wants_colour
 from ..errors import GatewayError
 from ..lazy_imports import load
-from ..settings import SettingsError, wants_colour
+from ..settings import SettingsError
+from . import options
 
 
 class Listed(NamedTuple):
@@ -83,8 +85,9 @@ class Cli(click.Group):
 
 @click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="smsgw %(version)s")
+@options.env_file
 def root() -> None:
-    """Operate an SMS gateway server for Android phones. Settings are environment variables, see docs/settings.md."""
+    """Operate an SMS gateway server for Android phones. docs/settings.md lists its settings."""
 
 
 def group(name: str) -> click.Group:

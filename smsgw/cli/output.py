@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..lazy_imports import lazy
-from . import cells
+from . import cells, options
 
 if TYPE_CHECKING:
     from . import tables
@@ -36,7 +36,7 @@ def command(group: click.Group, name: str) -> Callable[[Callable[..., None]], cl
             callback=_remember,
             help="Print JSON.",
         )
-        return group.command(name)(option(function))
+        return group.command(name)(option(options.env_file(function)))
 
     return make
 

@@ -8,6 +8,7 @@ from .. import logs, program
 from .. import settings as settings_module
 from ..delivery import worker as delivery_worker
 from ..server import supervisor
+from . import options
 from .context import database_errors
 from .entry import root
 
@@ -20,6 +21,7 @@ from .entry import root
 )
 @click.option("--threads", type=click.IntRange(1), help="The number of threads in each process.")
 @click.option("--no-worker", is_flag=True, help="Do not start the worker that delivers webhooks.")
+@options.env_file
 def serve(no_worker: bool, **chosen: str | int | None) -> None:
     """Run the server and the worker, as app.py does. The worker delivers webhooks."""
     # In the environment, so that child processes see them too.
@@ -31,6 +33,7 @@ def serve(no_worker: bool, **chosen: str | int | None) -> None:
 
 @root.command("worker")
 @click.option("--served-descriptor", type=int, hidden=True)
+@options.env_file
 def worker(served_descriptor: int | None) -> None:
     """Run only the worker. It delivers webhooks and removes old data, for servers that run with --no-worker."""
     settings = settings_module.load()

@@ -12,10 +12,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from .. import logs
+from .. import logs, program
 from .. import settings as settings_module
 from ..core.events import recording
+from ..core.operations import first_start
 from ..errors import GatewayError
+from ..logs import redact
 from ..settings import Settings, SettingsError
 from ..store import migrations, outages
 from ..store.db import Database
@@ -28,6 +30,10 @@ CHECK_SECONDS = 1.0
 # Enough for all connections of a process; select(2), which could not take more than 1,024, is used nowhere.
 MAX_DESCRIPTORS = 65536
 _BACKLOG = 2048
+_EMPTY = (
+    "%s is empty, without a phone, a CRM or an operator: if that is a surprise, check SMSGW_DATABASE_URL;"
+    " '%s' makes the first ones"
+)
 
 _LOG = logging.getLogger("smsgw.server")
 
@@ -52,6 +58,8 @@ def main() -> int:
 def run(settings: Settings, names: list[str]) -> None:
     """Run these processes (`web`, `worker`) until a signal to stop; raise `StartFailed` where it cannot begin."""
     logs.configure(settings.log_format, settings.log_level)
+    for warning in settings_module.warnings():
+        _LOG.warning("%s", warning)
     signal.pthread_sigmask(signal.SIG_BLOCK, signals.SUPERVISED)
     raise_descriptor_limit()
     listener = listen(settings.host, settings.port)
@@ -104,6 +112,8 @@ def prepare(settings: Settings) -> None:
             migrations.upgrade(database)
             with database.transaction() as session:
                 recording.raise_feed_base(session)
+                if first_start.is_empty(session):
+                    _LOG.warning(_EMPTY, redact(settings.database_url), program.line("init"))
     except outages.DatabaseError as error:
         raise StartFailed(f"the database cannot be used: {outages.reason(error)}") from None
     except migrations.NewerTables as error:

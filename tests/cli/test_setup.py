@@ -35,11 +35,33 @@ def test_init_warns_of_plain_http_and_not_of_https(run: Run, monkeypatch: pytest
 
 
 def test_init_prints_the_public_url_where_there_is_one(run: Run, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("SMSGW_PUBLIC_URL", "https://sms.example.org/gw/")
+    monkeypatch.setenv("SMSGW_PUBLIC_URL", "https://sms.example.org/")
     output = run("init").output
-    assert re.search(r"https://phone-1:[a-z2-9]{20}@sms\.example\.org/gw/api/sms", output)
-    assert "curl https://sms.example.org/gw/api/v1/messages" in output
+    assert re.search(r"https://phone-1:[a-z2-9]{20}@sms\.example\.org/api/sms", output)
+    assert "curl https://sms.example.org/api/v1/messages" in output
     assert "Android 9" not in output
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("https://sms.example.org/gw/", "have no path, .*: https://sms.example.org$"),
+        ("https://sms.example.org:8443/api/sms", "have no path, .*: https://sms.example.org:8443$"),
+        ("sms.example.org", "be like https://sms.example.org$"),
+        ("https://", "be like"),
+        ("https://u:p@sms.example.org", "be like"),
+        ("https://sms.example.org?x=1", "be like"),
+        ("https://sms.example.org:http", "be like"),
+        ("ftp://sms.example.org", "be like"),
+    ],
+)
+def test_a_public_url_that_is_more_than_an_address_is_refused(
+    run: Run, monkeypatch: pytest.MonkeyPatch, url: str, words: str
+):
+    monkeypatch.setenv("SMSGW_PUBLIC_URL", url)
+    refused = run("device", "list")
+    assert refused.exit_code == 1
+    assert re.fullmatch(f"Error: SMSGW_PUBLIC_URL must {words}.*\n", refused.output)
 
 
 def test_the_url_has_the_port_and_never_127_0_0_1_where_there_is_a_network(
@@ -144,3 +166,19 @@ def test_wrong_usage_is_exit_code_2(run: Run):
         ["crm", "route", "x"],
     ):
         assert run(*arguments).exit_code == 2
+
+
+def test_settings_come_from_a_file_named_before_or_after_the_command_and_unknown_ones_are_named(
+    tmp_path: Path,
+):
+    file = tmp_path / "smsgw.env"
+    file.write_text(f"SMSGW_DATABASE_URL=sqlite:///{tmp_path}/x.db\nSMSGW_PROT=9000\n")
+    variables = environment(PYTHONPATH=str(ROOT))
+    for words in (["--env-file", file.name, "init"], ["device", "list", "--env-file", file.name]):
+        command = [sys.executable, "-m", "smsgw", *words]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=True
+        )
+        assert done.stderr == "warning: SMSGW_PROT is not a setting: did you mean SMSGW_PORT?\n"
+        assert "phone-1" in done.stdout
+    assert (tmp_path / "x.db").exists()

@@ -9,13 +9,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
+from smsgw import clock
+from smsgw.core.accounts import crms
 from smsgw.server import supervisor
 from smsgw.server.children import FIRST_PAUSE_SECONDS, STOP_SECONDS, Child
+from smsgw.settings import Settings
 from smsgw.store.db import Database
 from tests.running import ROOT, Server, environment, free_port, serving, until
 
@@ -170,6 +174,20 @@ def test_a_new_database_is_prepared_and_no_secret_is_made_or_printed(tmp_path: P
         listed = _smsgw(tmp_path, "device", "list", "--json")
         assert listed.stdout.strip() == "[]"
         assert "live_" not in running.log
+
+
+def test_a_start_on_an_empty_database_warns_in_one_line_and_on_a_used_one_does_not(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+):
+    supervisor.prepare(settings)
+    (record,) = [one for one in caplog.records if one.name == "smsgw.server"]
+    assert "is empty, without a phone, a CRM or an operator" in record.message
+    assert "check SMSGW_DATABASE_URL" in record.message
+    with closing(Database(settings.database_url)) as database, database.transaction() as session:
+        crms.add(session, "clinic", None, clock.now())
+    caplog.clear()
+    supervisor.prepare(settings)
+    assert [one for one in caplog.records if one.name == "smsgw.server"] == []
 
 
 def test_a_database_of_a_later_version_is_left_alone(database_url: str):

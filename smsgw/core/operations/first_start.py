@@ -29,12 +29,17 @@ def make_first(session: Session, now: datetime) -> Made | None:
     """Make the three when there never was any of them, `None` otherwise. Of two at once, one makes them."""
     # One row that is always there, to wait for whoever is doing the same.
     session.scalars(sa.select(FeedBase.id).with_for_update()).one()
-    if any(session.scalar(sa.select(sa.exists(table))) for table in _everyone()):
+    if not is_empty(session):
         return None
     operator_key = operators.add(session, OPERATOR, now)
     _, password = enrolment.add_with_password(session, DEVICE, None, None, now)
     crm, crm_key = crms.add(session, CRM, None, now)
     return Made(OPERATOR, operator_key, DEVICE, password, crm.id, crm.name, crm_key)
+
+
+def is_empty(session: Session) -> bool:
+    """Return whether there never was an operator, a device or a CRM."""
+    return not any(session.scalar(sa.select(sa.exists(table))) for table in _everyone())
 
 
 def _everyone() -> tuple[sa.Select[int], ...]:
