@@ -3,10 +3,12 @@
 from flask import g, request, session
 
 from .. import clock
-from ..core.accounts import browser_sessions, roles
+from ..core.accounts import browser_sessions, operators, roles
 from ..core.accounts.browser_sessions import SignedIn
-from ..core.accounts.operators import Identity
+from ..core.accounts.operators import Access, Identity
+from ..core.accounts.roles import CLERK
 from ..http.context import services
+from ..store.db import Session
 
 # The name in the signed cookie of the session's id.
 _ID = "id"
@@ -30,6 +32,12 @@ def person() -> SignedIn:
 def is_allowed(role: str) -> bool:
     """Return whether who is signed in has at least this role."""
     return roles.includes(person().role, role)
+
+
+def access(transaction: Session) -> Access:
+    """Return the CRMs whose messages this person may see and send; `Access.crms` is `None` for all of them."""
+    here = person()
+    return operators.access_of(transaction, here.name) if here.role == CLERK else Access(None)
 
 
 def was_signed_in() -> bool:

@@ -37,6 +37,10 @@ class Access:
 
     crms: dict[str, str] | None
 
+    def includes(self, crm_id: str | None) -> bool:
+        """Return whether this CRM is one of them."""
+        return self.crms is None or crm_id in self.crms
+
 
 def add(
     session: Session,
