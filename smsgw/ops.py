@@ -13,7 +13,7 @@ from . import clock, metrics
 from .core.operations import health
 from .core.operations import metrics as stored_metrics
 from .http.context import services
-from .http.guards import operator_required, public
+from .http.guards import person_required, public
 
 blueprint = Blueprint("ops", __name__)
 _NOT_COUNTED = (
@@ -47,7 +47,7 @@ def show_metrics() -> Response:
     """Show the metrics in Prometheus' text format; to operators, unless SMSGW_METRICS_PUBLIC."""
     if services().settings.metrics_public:
         return _metrics()
-    answer: Response = operator_required(_metrics)()
+    answer: Response = person_required(_metrics)()
     return answer
 
 

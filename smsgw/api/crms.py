@@ -9,9 +9,10 @@ from .. import clock
 from ..addresses import Guard
 from ..core.accounts import crms
 from ..core.webhooks import endpoints, urls
+from ..errors import NotFound
 from ..http.answers import answer
 from ..http.context import services
-from ..http.guards import operator_required
+from ..http.guards import operator_required, person_required, this_access
 from ..http.idempotency import once, once_with_secret
 from ..store.db import Session
 from ..store.models import Crm
@@ -26,11 +27,15 @@ blueprint = DocumentedBlueprint(
 
 @blueprint.on("GET", "/crms")
 @blueprint.answers(200, schemas.Crms, "All CRMs, oldest first.", example={"data": [examples.CRM]})
-@operator_required
+@person_required
 def list_crms() -> Response:
-    """List CRMs"""
+    """List CRMs
+
+    A clerk gets those that are the clerk's.
+    """
     with services().database.reading() as session:
-        return answer({"data": crms.shapes(session, crms.everyone(session))})
+        found = [crm for crm in crms.everyone(session) if this_access().includes(crm.id)]
+        return answer({"data": crms.shapes(session, found)})
 
 
 @blueprint.on("POST", "/crms")
@@ -62,14 +67,17 @@ def add(body: dict[str, Any]) -> Response:
 @blueprint.on("GET", "/crms/<crm_id>")
 @blueprint.answers(200, schemas.CrmSchema, "The CRM.", example=examples.CRM)
 @blueprint.fails(404)
-@operator_required
+@person_required
 def show(crm_id: str) -> Response:
     """Get a CRM
 
     Accepts the ID or the name.
     """
     with services().database.reading() as session:
-        return answer(_shape(session, crms.get(session, crm_id)))
+        crm = crms.get(session, crm_id)
+        if not this_access().includes(crm.id):
+            raise NotFound(f"no CRM {crm_id[:80]!r}")
+        return answer(_shape(session, crm))
 
 
 @blueprint.on("PATCH", "/crms/<crm_id>")

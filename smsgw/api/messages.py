@@ -16,8 +16,8 @@ from ..core.messages.reading import MessageFilters
 from ..http.answers import answer
 from ..http.context import services
 from ..http.guards import (
+    crm_or_clerk_required,
     crm_or_operator_required,
-    crm_required,
     find_crm,
     sender_required,
     this_crm,
@@ -108,7 +108,7 @@ def send_batch(body: dict[str, Any]) -> Response:
 
 @blueprint.on("POST", "/messages/preview")
 @blueprint.answers(200, Preview, "The message as it would be sent.", example=examples.PREVIEW)
-@crm_required
+@crm_or_clerk_required
 @blueprint.takes(requests.DraftSchema, examples=examples.DRAFTS)
 def preview(body: dict[str, Any]) -> Response:
     """Preview a message
@@ -168,7 +168,7 @@ def show(message_id: str) -> Response:
 @blueprint.on("DELETE", "/messages/<message_id>")
 @blueprint.answers(200, schemas.MessageSchema, "The cancelled message.", example=examples.CANCELLED)
 @blueprint.fails(404, 409)
-@crm_required
+@crm_or_clerk_required
 def cancel(message_id: str) -> Response:
     """Cancel a message
 
@@ -185,7 +185,7 @@ def cancel(message_id: str) -> Response:
     202, schemas.MessageSchema, "The message is queued again.", example=examples.MESSAGE
 )
 @blueprint.fails(404)
-@crm_required
+@crm_or_clerk_required
 @blueprint.takes(requests.Resend, examples={"duplicate": {"value": examples.RESEND}})
 def resend(body: dict[str, Any], message_id: str) -> Response:
     """Resend a message

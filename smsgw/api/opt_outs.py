@@ -12,7 +12,7 @@ from ..core.messages.opt_outs import Cause
 from ..errors import NotFound
 from ..http.answers import answer
 from ..http.context import services
-from ..http.guards import crm_or_operator_required, crm_required, find_crm, this_crm
+from ..http.guards import crm_or_clerk_required, crm_or_operator_required, find_crm, this_crm
 from ..http.idempotency import once
 from ..sms import numbers
 from ..store.db import Session
@@ -62,7 +62,7 @@ def list_opt_outs(query: dict[str, Any]) -> Response:
 @blueprint.answers(
     201, opt_out_schemas.OptOutSchema, "The number is on the list now.", example=examples.OPT_OUT
 )
-@crm_required
+@crm_or_clerk_required
 @blueprint.takes(opt_out_schemas.NewOptOut, examples={"one": {"value": examples.NEW_OPT_OUT}})
 def add(body: dict[str, Any]) -> Response:
     """Put a number on the list
@@ -85,7 +85,7 @@ def add(body: dict[str, Any]) -> Response:
 @blueprint.on("GET", "/opt-outs/<number>")
 @blueprint.answers(200, opt_out_schemas.OptOutSchema, "The number.", example=examples.OPT_OUT)
 @blueprint.fails(404)
-@crm_required
+@crm_or_clerk_required
 def show(number: str) -> Response:
     """Find a number on the list"""
     with services().database.reading() as session:
@@ -95,7 +95,7 @@ def show(number: str) -> Response:
 @blueprint.on("DELETE", "/opt-outs/<number>")
 @blueprint.answers(204, None, "The number is off the list.")
 @blueprint.fails(404)
-@crm_required
+@crm_or_clerk_required
 def remove(number: str) -> Response:
     """Take a number off the list
 

@@ -9,11 +9,13 @@ from flask import Response, g, request
 from flask_httpauth import HTTPBasicAuth
 
 from .. import clock, ids
+from ..core.accounts.operators import Access
+from ..core.accounts.roles import OPERATOR
 from ..core.devices import locking, logins
 from ..core.devices.logins import Login
 from ..errors import Forbidden
 from ..store.rows import Caller
-from . import credentials, key_kinds, rates, refusals
+from . import credentials, key_kinds, masking, person_keys, rates, refusals
 from .answers import error_answer
 from .context import services
 
@@ -106,53 +108,89 @@ def this_device() -> Login:
 def crm_required(view: View) -> View:
     """Admit a CRM with `Authorization: Bearer crm_live_…` or `X-API-Key`; the view finds it with `this_crm()`."""
 
-    return _for_crm(view)
-
-
-def sender_required(view: View) -> View:
-    """Admit a CRM even if its rate is used up; the view then answers only repeats of a known `reference`."""
-    return _for_crm(view, may_repeat=True)
-
-
-def _for_crm(view: View, *, may_repeat: bool = False) -> View:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         crm = credentials.find_crm(_key())
         if crm is None:
             return _refuse_key("crm")
-        admit_crm(crm, may_repeat=may_repeat)
+        admit_crm(crm)
         return view(*args, **kwargs)
 
     return _marked(guarded, "crm")
 
 
+def crm_or_clerk_required(view: View) -> View:
+    """Admit a CRM, or a clerk who acts for one: the view finds the CRM with `this_crm()`."""
+    return _for_crm_or_clerk(view)
+
+
+def sender_required(view: View) -> View:
+    """Admit the same even if the CRM's rate is used up; the view then answers only repeats of a known `reference`."""
+    return _for_crm_or_clerk(view, may_repeat=True)
+
+
+def _for_crm_or_clerk(view: View, *, may_repeat: bool = False) -> View:
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        key = _key()
+        crm = credentials.find_crm(key)
+        person = person_keys.find(key) if crm is None else None
+        if person is not None and person.role != OPERATOR:
+            crm = person_keys.crm_to_act_for(person)
+        if crm is None:
+            return _refuse_key("crm")
+        admit_crm(crm, may_repeat=may_repeat)
+        return view(*args, **kwargs)
+
+    return _marked(guarded, "crm or clerk")
+
+
 def operator_required(view: View) -> View:
-    """Admit an operator with `Authorization: Bearer op_live_…`."""
+    """Admit an operator with `Authorization: Bearer op_live_…`; not a clerk, not a viewer."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        name = credentials.find_operator(_key())
-        if name is None:
+        person = person_keys.find(_key())
+        if person is None:
             return _refuse_key("operator")
-        g.operator_name = name
+        person_keys.check_operator(person)
         return view(*args, **kwargs)
 
     return _marked(guarded, "operator")
 
 
+def person_required(view: View) -> View:
+    """Admit an operator, a clerk or a viewer; `this_access()` says which CRMs are theirs."""
+
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        person = person_keys.find(_key())
+        if person is None:
+            return _refuse_key("operator")
+        g.access = person_keys.access(person)
+        answer = view(*args, **kwargs)
+        return masking.masked(answer) if person_keys.is_viewer(person) else answer
+
+    return _marked(guarded, "person")
+
+
 def crm_or_operator_required(view: View) -> View:
-    """Admit a CRM or an operator; `find_crm()` is `None` for an operator."""
+    """Admit a CRM to its own; an operator and a viewer to all, for whom `find_crm()` is `None`; a clerk to either."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         key = _key()
-        crm, name = credentials.find_crm(key), credentials.find_operator(key)
-        if crm is None and name is None:
+        crm = credentials.find_crm(key)
+        person = person_keys.find(key) if crm is None else None
+        if crm is None and person is None:
             return _refuse_key("crm_or_operator")
+        if person is not None:
+            crm = person_keys.crm_to_read(person)
         if crm is not None:
             admit_crm(crm)
-        g.operator_name = name
-        return view(*args, **kwargs)
+        answer = view(*args, **kwargs)
+        is_masked = person is not None and person_keys.is_viewer(person)
+        return masking.masked(answer) if is_masked else answer
 
     return _marked(guarded, "crm or operator")
 
@@ -168,10 +206,21 @@ def this_crm() -> Caller:
     return crm
 
 
+def this_access() -> Access:
+    """Return the CRMs that are the calling person's."""
+    access: Access = g.access
+    return access
+
+
 def find_crm() -> Caller | None:
     """Return the calling CRM, `None` if an operator calls."""
     crm: Caller | None = g.get("crm")
     return crm
+
+
+def is_person() -> bool:
+    """Return whether the key is one of a person, who may act for a CRM."""
+    return g.get("operator_name") is not None
 
 
 def caller() -> str:

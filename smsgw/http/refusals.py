@@ -116,7 +116,7 @@ def _is_right_elsewhere(key: str) -> bool:
     database = services().database
     if crms.find_caller(database, key) or logins.find_by_key(database, key, clock.now()):
         return True
-    return credentials.find_operator(key) is not None
+    return credentials.find_person(key) is not None
 
 
 def _host(text: str) -> str:

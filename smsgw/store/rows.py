@@ -91,6 +91,11 @@ class Caller(NamedTuple):
 AnyCrm = Crm | Caller
 
 
+def caller_of(crm: Crm) -> Caller:
+    """Return the CRM as if it called with its own key."""
+    return Caller(**{name: getattr(crm, name) for name in Caller._fields if hasattr(crm, name)})
+
+
 def _columns(model: type[Table], row: type) -> list[sa.Label[Any]]:
     attributes = sa.inspect(model).column_attrs
     names = [field.name for field in fields_of(row)]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from werkzeug.routing import Rule
 
-from smsgw.core.accounts import crms, enrolment, ownership
+from smsgw.core.accounts import crms, enrolment, operators, ownership
+from smsgw.core.accounts.roles import CLERK, VIEWER
 from smsgw.core.devices import protocols
 from smsgw.live.upgrade import Refused
 
@@ -25,80 +26,82 @@ from .conftest import Api
 # app  a device with a key, which speaks MySMSAPio        slf  a CRM that registered itself
 # ws   a device with a key, for the CRM WebSocket API     dis  a disabled CRM
 # new  a device that waits for an operator's approval     op   an operator
-# off  a disabled device                                  bad  names, passwords and keys that nobody has
-# sub  a device that a disabled CRM registered            mis  right keys where nobody looks for them
+# off  a disabled device                                  vie  a viewer
+# sub  a device that a disabled CRM registered            cle  a clerk for the CRM `crm`
+# bad  names, passwords and keys that nobody has          clo  a clerk for the CRM `oth`
+# mis  right keys where nobody looks for them
 TABLE = """
-                                                  no  cht app ws  new off sub crm oth slf dis op  bad mis
-GET /                                             200 200 200 200 200 200 200 200 200 200 200 200 200 200
-GET /api/sms                                      ·   200 200 200 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·
-POST /api/sms                                     ·   200 200 200 403 403 403 ·   ·   ·   ·   ·   ·   ·
-GET /api/v1/audit                                 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
-GET /api/v1/crms                                  ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
-POST /api/v1/crms                                 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   201 ·   ·
-GET /api/v1/crms/<crm_id>                         ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
-PATCH /api/v1/crms/<crm_id>                       ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
-DELETE /api/v1/crms/<crm_id>                      ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   204 ·   ·
-POST /api/v1/crms/<crm_id>/approve                ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
-POST /api/v1/crms/<crm_id>/rotate                 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
-GET /api/v1/deliveries/<delivery_id>              ·   ·   ·   ·   ·   ·   ·   200 404 404 403 200 ·   ·
-POST /api/v1/deliveries/<delivery_id>/replay      ·   ·   ·   ·   ·   ·   ·   202 404 404 403 ·   ·   ·
-GET /api/v1/devices                               ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 ·   ·
-POST /api/v1/devices                              ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   201 ·   ·
-GET /api/v1/devices/<device_id>                   ·   ·   ·   ·   ·   ·   ·   200 404 404 403 200 ·   ·
-PATCH /api/v1/devices/<device_id>                 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
-DELETE /api/v1/devices/<device_id>                ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   204 ·   ·
-POST /api/v1/devices/<device_id>/approve          ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
-POST /api/v1/devices/<device_id>/resume           ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
-POST /api/v1/devices/<device_id>/reset            ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
-POST /api/v1/devices/<device_id>/rotate           ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
-GET /api/v1/events                                ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 ·   ·
-POST /api/v1/gateway/heartbeat                    ·   200 200 200 403 403 403 ·   ·   ·   ·   ·   ·   ·
-POST /api/v1/gateway/register                     403 403 403 403 403 403 403 403 403 403 403 403 403 403
-POST /api/v1/gateway/sms/received                 ·   201 201 201 403 403 403 ·   ·   ·   ·   ·   ·   ·
-POST /api/v1/gateway/sms/status                   ·   404 404 404 403 403 403 ·   ·   ·   ·   ·   ·   ·
-POST /api/v1/messages                             ·   ·   ·   ·   ·   ·   ·   202 202 202 403 ·   ·   ·
-GET /api/v1/messages                              ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 ·   ·
-GET /api/v1/messages/<message_id>                 ·   ·   ·   ·   ·   ·   ·   200 404 404 403 200 ·   ·
-DELETE /api/v1/messages/<message_id>              ·   ·   ·   ·   ·   ·   ·   200 404 404 403 ·   ·   ·
-POST /api/v1/messages/<message_id>/resend         ·   ·   ·   ·   ·   ·   ·   409 404 404 403 ·   ·   ·
-POST /api/v1/messages/batch                       ·   ·   ·   ·   ·   ·   ·   202 202 202 403 ·   ·   ·
-POST /api/v1/messages/preview                     ·   ·   ·   ·   ·   ·   ·   200 200 200 403 ·   ·   ·
-POST /api/v1/sms/send                             ·   ·   ·   ·   ·   ·   ·   202 202 202 403 ·   ·   ·
-GET /api/v1/opt-outs                              ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 ·   ·
-POST /api/v1/opt-outs                             ·   ·   ·   ·   ·   ·   ·   201 201 201 403 ·   ·   ·
-GET /api/v1/opt-outs/<number>                     ·   ·   ·   ·   ·   ·   ·   200 404 404 403 ·   ·   ·
-DELETE /api/v1/opt-outs/<number>                  ·   ·   ·   ·   ·   ·   ·   204 404 404 403 ·   ·   ·
-GET /api/v1/stats                                 ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 ·   ·
-GET /api/v1/webhooks                              ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 ·   ·
-POST /api/v1/webhooks                             ·   ·   ·   ·   ·   ·   ·   201 201 201 403 ·   ·   ·
-GET /api/v1/webhooks/<webhook_id>                 ·   ·   ·   ·   ·   ·   ·   200 404 404 403 200 ·   ·
-PATCH /api/v1/webhooks/<webhook_id>               ·   ·   ·   ·   ·   ·   ·   200 404 404 403 ·   ·   ·
-DELETE /api/v1/webhooks/<webhook_id>              ·   ·   ·   ·   ·   ·   ·   204 404 404 403 ·   ·   ·
-GET /api/v1/webhooks/<webhook_id>/deliveries      ·   ·   ·   ·   ·   ·   ·   200 404 404 403 200 ·   ·
-POST /api/v1/webhooks/<webhook_id>/recover        ·   ·   ·   ·   ·   ·   ·   202 404 404 403 ·   ·   ·
-POST /api/v1/webhooks/<webhook_id>/rotate-secret  ·   ·   ·   ·   ·   ·   ·   200 404 404 403 ·   ·   ·
-POST /api/v1/webhooks/<webhook_id>/test           ·   ·   ·   ·   ·   ·   ·   202 404 404 403 ·   ·   ·
-WS /cable                                         bye bye 101 101 bye bye bye bye bye bye bye bye bye bye
-DELETE /cable                                     404 404 404 404 404 404 404 404 404 404 404 404 404 404
-GET /cable                                        404 404 404 404 404 404 404 404 404 404 404 404 404 404
-PATCH /cable                                      404 404 404 404 404 404 404 404 404 404 404 404 404 404
-POST /cable                                       404 404 404 404 404 404 404 404 404 404 404 404 404 404
-PUT /cable                                        404 404 404 404 404 404 404 404 404 404 404 404 404 404
-PUT /devices/<device_id>/crms/<crm_id>            ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   204 ·   ·
-DELETE /devices/<device_id>/crms/<crm_id>         ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   409 ·   ·
-GET /docs                                         200 200 200 200 200 200 200 200 200 200 200 200 200 200
-GET /docs/<path:name>                             200 200 200 200 200 200 200 200 200 200 200 200 200 200
-GET /healthz                                      200 200 200 200 200 200 200 200 200 200 200 200 200 200
-GET /messages/<message_id>                        ·   ·   ·   ·   ·   ·   ·   200 404 404 403 ·   ·   ·
-GET /metrics                                      ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 ·   ·
-GET /openapi.json                                 200 200 200 200 200 200 200 200 200 200 200 200 200 200
-GET /readyz                                       503 503 503 503 503 503 503 503 503 503 503 503 503 503
-POST /registerCRM                                 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   201 ·   ·
-POST /registerDevice                              ·   ·   403 403 403 ·   403 201 201 201 403 201 ·   ·
-POST /sendMessage                                 ·   ·   ·   ·   ·   ·   ·   202 403 403 403 ·   ·   ·
-GET /up                                           200 200 200 200 200 200 200 200 200 200 200 200 200 200
-GET /ws                                           ·   ·   400 400 403 ·   403 400 400 400 403 ·   ·   ·
-WS /ws                                            ·   ·   101 101 403 ·   403 101 101 101 403 ·   ·   ·
+                                                  no  cht app ws  new off sub crm oth slf dis op  vie cle clo bad mis
+GET /                                             200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
+GET /api/sms                                      ·   200 200 200 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·
+POST /api/sms                                     ·   200 200 200 403 403 403 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·
+GET /api/v1/audit                                 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 403 403 403 ·   ·
+GET /api/v1/crms                                  ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 200 200 200 ·   ·
+POST /api/v1/crms                                 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   201 403 403 403 ·   ·
+GET /api/v1/crms/<crm_id>                         ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 200 404 404 ·   ·
+PATCH /api/v1/crms/<crm_id>                       ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 403 403 403 ·   ·
+DELETE /api/v1/crms/<crm_id>                      ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   204 403 403 403 ·   ·
+POST /api/v1/crms/<crm_id>/approve                ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 403 403 403 ·   ·
+POST /api/v1/crms/<crm_id>/rotate                 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 403 403 403 ·   ·
+GET /api/v1/deliveries/<delivery_id>              ·   ·   ·   ·   ·   ·   ·   200 404 404 403 200 200 200 404 ·   ·
+POST /api/v1/deliveries/<delivery_id>/replay      ·   ·   ·   ·   ·   ·   ·   202 404 404 403 ·   ·   ·   ·   ·   ·
+GET /api/v1/devices                               ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 200 200 200 ·   ·
+POST /api/v1/devices                              ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   201 403 403 403 ·   ·
+GET /api/v1/devices/<device_id>                   ·   ·   ·   ·   ·   ·   ·   200 404 404 403 200 200 200 404 ·   ·
+PATCH /api/v1/devices/<device_id>                 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 403 403 403 ·   ·
+DELETE /api/v1/devices/<device_id>                ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   204 403 403 403 ·   ·
+POST /api/v1/devices/<device_id>/approve          ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 403 403 403 ·   ·
+POST /api/v1/devices/<device_id>/resume           ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 403 403 403 ·   ·
+POST /api/v1/devices/<device_id>/reset            ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 403 403 403 ·   ·
+POST /api/v1/devices/<device_id>/rotate           ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 403 403 403 ·   ·
+GET /api/v1/events                                ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 200 200 200 ·   ·
+POST /api/v1/gateway/heartbeat                    ·   200 200 200 403 403 403 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·
+POST /api/v1/gateway/register                     403 403 403 403 403 403 403 403 403 403 403 403 403 403 403 403 403
+POST /api/v1/gateway/sms/received                 ·   201 201 201 403 403 403 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·
+POST /api/v1/gateway/sms/status                   ·   404 404 404 403 403 403 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·
+POST /api/v1/messages                             ·   ·   ·   ·   ·   ·   ·   202 202 202 403 ·   403 202 202 ·   ·
+GET /api/v1/messages                              ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 200 200 200 ·   ·
+GET /api/v1/messages/<message_id>                 ·   ·   ·   ·   ·   ·   ·   200 404 404 403 200 200 200 404 ·   ·
+DELETE /api/v1/messages/<message_id>              ·   ·   ·   ·   ·   ·   ·   200 404 404 403 ·   403 200 404 ·   ·
+POST /api/v1/messages/<message_id>/resend         ·   ·   ·   ·   ·   ·   ·   409 404 404 403 ·   403 409 404 ·   ·
+POST /api/v1/messages/batch                       ·   ·   ·   ·   ·   ·   ·   202 202 202 403 ·   403 202 202 ·   ·
+POST /api/v1/messages/preview                     ·   ·   ·   ·   ·   ·   ·   200 200 200 403 ·   403 200 200 ·   ·
+POST /api/v1/sms/send                             ·   ·   ·   ·   ·   ·   ·   202 202 202 403 ·   ·   ·   ·   ·   ·
+GET /api/v1/opt-outs                              ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 200 200 200 ·   ·
+POST /api/v1/opt-outs                             ·   ·   ·   ·   ·   ·   ·   201 201 201 403 ·   403 201 201 ·   ·
+GET /api/v1/opt-outs/<number>                     ·   ·   ·   ·   ·   ·   ·   200 404 404 403 ·   403 200 404 ·   ·
+DELETE /api/v1/opt-outs/<number>                  ·   ·   ·   ·   ·   ·   ·   204 404 404 403 ·   403 204 404 ·   ·
+GET /api/v1/stats                                 ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 200 200 200 ·   ·
+GET /api/v1/webhooks                              ·   ·   ·   ·   ·   ·   ·   200 200 200 403 200 200 200 200 ·   ·
+POST /api/v1/webhooks                             ·   ·   ·   ·   ·   ·   ·   201 201 201 403 ·   ·   ·   ·   ·   ·
+GET /api/v1/webhooks/<webhook_id>                 ·   ·   ·   ·   ·   ·   ·   200 404 404 403 200 200 200 404 ·   ·
+PATCH /api/v1/webhooks/<webhook_id>               ·   ·   ·   ·   ·   ·   ·   200 404 404 403 ·   ·   ·   ·   ·   ·
+DELETE /api/v1/webhooks/<webhook_id>              ·   ·   ·   ·   ·   ·   ·   204 404 404 403 ·   ·   ·   ·   ·   ·
+GET /api/v1/webhooks/<webhook_id>/deliveries      ·   ·   ·   ·   ·   ·   ·   200 404 404 403 200 200 200 404 ·   ·
+POST /api/v1/webhooks/<webhook_id>/recover        ·   ·   ·   ·   ·   ·   ·   202 404 404 403 ·   ·   ·   ·   ·   ·
+POST /api/v1/webhooks/<webhook_id>/rotate-secret  ·   ·   ·   ·   ·   ·   ·   200 404 404 403 ·   ·   ·   ·   ·   ·
+POST /api/v1/webhooks/<webhook_id>/test           ·   ·   ·   ·   ·   ·   ·   202 404 404 403 ·   ·   ·   ·   ·   ·
+WS /cable                                         bye bye 101 101 bye bye bye bye bye bye bye bye bye bye bye bye bye
+DELETE /cable                                     404 404 404 404 404 404 404 404 404 404 404 404 404 404 404 404 404
+GET /cable                                        404 404 404 404 404 404 404 404 404 404 404 404 404 404 404 404 404
+PATCH /cable                                      404 404 404 404 404 404 404 404 404 404 404 404 404 404 404 404 404
+POST /cable                                       404 404 404 404 404 404 404 404 404 404 404 404 404 404 404 404 404
+PUT /cable                                        404 404 404 404 404 404 404 404 404 404 404 404 404 404 404 404 404
+PUT /devices/<device_id>/crms/<crm_id>            ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   204 403 403 403 ·   ·
+DELETE /devices/<device_id>/crms/<crm_id>         ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   409 403 403 403 ·   ·
+GET /docs                                         200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
+GET /docs/<path:name>                             200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
+GET /healthz                                      200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
+GET /messages/<message_id>                        ·   ·   ·   ·   ·   ·   ·   200 404 404 403 ·   ·   ·   ·   ·   ·
+GET /metrics                                      ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   200 200 200 200 ·   ·
+GET /openapi.json                                 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
+GET /readyz                                       503 503 503 503 503 503 503 503 503 503 503 503 503 503 503 503 503
+POST /registerCRM                                 ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   ·   201 ·   ·   ·   ·   ·
+POST /registerDevice                              ·   ·   403 403 403 ·   403 201 201 201 403 201 ·   ·   ·   ·   ·
+POST /sendMessage                                 ·   ·   ·   ·   ·   ·   ·   202 403 403 403 ·   ·   ·   ·   ·   ·
+GET /up                                           200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200 200
+GET /ws                                           ·   ·   400 400 403 ·   403 400 400 400 403 ·   ·   ·   ·   ·   ·
+WS /ws                                            ·   ·   101 101 403 ·   403 101 101 101 403 ·   ·   ·   ·   ·   ·
 """
 ROLES = TABLE.splitlines()[1].split()
 WEBSOCKET = {
@@ -155,6 +158,9 @@ def roles(api: Api) -> dict[str, list[dict[str, str]]]:
         _, theirs = ownership.add_for_crm(session, stopped.id, "theirs", None, world.settings, NOW)
         stopped.enabled = False
         _, self_key = crms.add_unapproved(session, "itself", NOW)
+        viewer = operators.add(session, "vic", NOW, VIEWER)
+        clerk = operators.add(session, "cleo", NOW, CLERK, ["clinic"])
+        others_clerk = operators.add(session, "carl", NOW, CLERK, ["other"])
     operator = api.operator["Authorization"].removeprefix("Bearer ")
     right = [world.crm_key, operator, app_key]
     queries = [f"{name}={key}" for name, key in zip(PLACES, itertools.cycle(right), strict=False)]
@@ -172,6 +178,9 @@ def roles(api: Api) -> dict[str, list[dict[str, str]]]:
         "slf": [_bearer(self_key)],
         "dis": [_bearer(stopped_key)],
         "op": [api.operator],
+        "vie": [_bearer(viewer)],
+        "cle": [_bearer(clerk)],
+        "clo": [_bearer(others_clerk)],
         "bad": [
             *(_bearer(key) for key in wrong),
             _basic("phone-1", "wrong"),

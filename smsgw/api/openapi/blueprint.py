@@ -20,6 +20,8 @@ TITLE = "SMS gateway"
 SECURITY: dict[str, list[dict[str, list[str]]]] = {
     "crm": [{"crm": []}, {"crm_header": []}],
     "operator": [{"operator": []}],
+    "person": [{"operator": []}],
+    "crm or clerk": [{"crm": []}, {"crm_header": []}, {"operator": []}],
     "crm or operator": [{"crm": []}, {"crm_header": []}, {"operator": []}],
     "public": [],
 }
@@ -38,13 +40,22 @@ SECURITY_SCHEMES = {
     "operator": {
         "type": "http",
         "scheme": "bearer",
-        "description": "An operator's key: `Authorization: Bearer op_live_…`.",
+        "description": "The key of an operator, a clerk or a viewer: `Authorization: Bearer op_live_…`. "
+        "A viewer reads, and of numbers only the ends. "
+        "A clerk reads, sends and cancels for the CRM in `?crm=`, or for the only one.",
     },
     "device": {
         "type": "http",
         "scheme": "basic",
         "description": "A device's name and password.",
     },
+}
+CLERKS_CRM = {
+    "in": "query",
+    "name": "crm",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "For clerks with several CRMs: the ID or name of the one to act for. A CRM needs no such parameter.",
 }
 IDEMPOTENCY_KEY = {
     "in": "header",
@@ -62,7 +73,11 @@ IDEMPOTENCY_KEY = {
 ERRORS = {
     400: ("The request could not be read.", "bad_json", "the body is not JSON in UTF-8"),
     401: ("The API key is missing or wrong.", "unauthorized", "no API key, or a wrong one"),
-    403: ("The key is disabled.", "crm_disabled", "this API key is disabled"),
+    403: (
+        "The key is disabled, or the role of its owner does not allow this.",
+        "crm_disabled",
+        "this API key is disabled",
+    ),
     404: (
         "The object does not exist or belongs to somebody else.",
         "not_found",
@@ -213,10 +228,12 @@ def _document_guard(
     guard = doc_info["guard"]
     doc["security"] = SECURITY[guard]
     responses = {str(status): response for status, response in doc["responses"].items()}
-    common = {400, 401, 403, 429, 503} if "crm" in guard else {400, 401, 503}
+    common = {400, 401, 403, 429, 503} if "crm" in guard else {400, 401, 403, 503}
     for status in common:
         responses.setdefault(str(status), http.HTTPStatus(status).name)
     responses.setdefault("default", "DEFAULT_ERROR")
+    if guard == "crm or clerk":
+        doc.setdefault("parameters", []).append(CLERKS_CRM)
     if method == "post":
         doc.setdefault("parameters", []).append(IDEMPOTENCY_KEY)
         responses.setdefault("409", "CONFLICT")
