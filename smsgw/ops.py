@@ -33,9 +33,9 @@ def live() -> Response:
 @blueprint.get("/readyz")
 @public
 def ready() -> Response:
-    """Answer 200 when database, tables and worker are as they should be, 503 otherwise, with a word on each."""
+    """Answer 200 when disk, database, tables and worker are as they should be, 503 otherwise, with a word on each."""
     findings = health.examine(services().database, clock.now())
-    is_ready = all(finding.state == "ok" for finding in findings)
+    is_ready = all(finding.state != "wrong" for finding in findings)
     # Without the details, which are the operator's: `doctor` shows them.
     checks = {finding.check: finding.state for finding in findings}
     return _json({"ready": is_ready, "checks": checks}, 200 if is_ready else 503)

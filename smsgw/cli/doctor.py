@@ -6,7 +6,7 @@ import click
 
 from .. import clock
 from ..core.operations import doctor
-from ..core.operations.health import Finding
+from ..core.operations.finding import Finding
 from . import output
 from .context import unchecked
 from .entry import root

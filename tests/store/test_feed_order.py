@@ -15,7 +15,7 @@ from smsgw.core.accounts import crms
 from smsgw.core.events import feed as event_feed
 from smsgw.core.events import recording
 from smsgw.core.operations import doctor
-from smsgw.core.operations.health import Finding
+from smsgw.core.operations.finding import Finding
 from smsgw.settings import Settings
 from smsgw.store.db import Database
 

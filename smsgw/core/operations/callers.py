@@ -24,7 +24,7 @@ from ..devices import (
 )
 from ..devices.capacity import Load
 from . import spans
-from .health import Finding
+from .finding import Finding
 
 OLDEST_GOOD_APP = (1, 8)
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")

@@ -14,8 +14,8 @@ from ...store.models import Message, QuarantinedItem, WebhookEndpoint, WorkerHea
 from ..events import feed, open_transactions
 from ..messages import archive, number_spellings, quarantine
 from ..webhooks import endpoints
-from . import callers, health, spans
-from .health import Finding
+from . import callers, certificates, connections, health, spans
+from .finding import Finding
 
 CLOCKS_AGREE_WITHIN = timedelta(seconds=60)
 TRANSACTIONS_END_WITHIN = timedelta(minutes=1)
@@ -37,8 +37,9 @@ def examine(database: Database, settings: Settings, now: datetime) -> list[Findi
             *_webhooks(session),
             _quarantine(session),
             *_open_transactions(session, now),
+            *connections.findings(session, settings),
         ]
-    return findings
+    return [*findings, *certificates.findings(settings, now)]
 
 
 def _clock(session: Session, now: datetime) -> Finding:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.engine import Connection
@@ -11,23 +10,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from ... import program
 from ...store import migrations, outages
 from ...store.db import Database
+from . import disks
 from . import metrics as stored_metrics
+from .finding import Finding
 
 WORKER_IS_GONE_AFTER_SECONDS = 60
 
 
-@dataclass(frozen=True)
-class Finding:
-    """The result of a check: `state` is `ok`, `warning` or `wrong`; `advice` says what to do about the last two."""
-
-    check: str
-    state: str
-    text: str
-    advice: str = ""
-
-
 def examine(database: Database, now: datetime) -> list[Finding]:
-    """Return findings about the database, its tables and the worker, without checks that depend on a failed one."""
+    """Return findings about disk, database, tables and worker, without checks that depend on a failed one."""
     findings: list[Finding] = []
     for check in _CHECKS:
         try:
@@ -46,6 +37,10 @@ def _unreachable(error: SQLAlchemyError) -> Finding:
         f"cannot be used: {outages.reason(error)}",
         "check SMSGW_DATABASE_URL, and that the database runs and lets this user in",
     )
+
+
+def _disk(database: Database, _now: datetime) -> Finding:
+    return disks.examine(database)
 
 
 def _database(database: Database, _now: datetime) -> Finding:
@@ -96,4 +91,9 @@ def _worker(database: Database, now: datetime) -> Finding:
     return Finding("worker", "wrong", text, advice)
 
 
-_CHECKS: tuple[Callable[[Database, datetime], Finding], ...] = (_database, _migrations, _worker)
+_CHECKS: tuple[Callable[[Database, datetime], Finding], ...] = (
+    _disk,
+    _database,
+    _migrations,
+    _worker,
+)
