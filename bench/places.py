@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,10 @@ def worker(folder: Path, url: str, **settings: str) -> Iterator[None]:
 def _serving(
     command: list[str], folder: Path, url: str, settings: dict[str, str]
 ) -> Iterator[Server]:
+    # A server makes no SQLite file.
+    if url.startswith("sqlite:"):
+        with closing(Database(url)) as database:
+            migrations.upgrade(database)
     port = free_port()
     environment = {"SMSGW_DATABASE_URL": url, "SMSGW_PORT": str(port), **settings}
     with _running(command, folder, port, "/healthz", environment) as server:

@@ -9,10 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from smsgw.store import migrations
+from smsgw.store.db import Database
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 60.0
@@ -77,11 +80,19 @@ def until(condition: Any, what: str) -> Any:
     raise AssertionError(f"waited a minute for {what}")
 
 
+def prepare(database_url: str) -> None:
+    """Make SQLite's file and tables, as `db upgrade` does: a server makes none."""
+    if database_url.startswith("sqlite:"):
+        with closing(Database(database_url)) as database:
+            migrations.upgrade(database)
+
+
 @contextmanager
 def serving(
     folder: Path, database_url: str, command: list[str] | None = None, **settings: str
 ) -> Iterator[Server]:
     """`python app.py` (or another command) on a free port, ready for requests; ended afterwards."""
+    prepare(database_url)
     port = free_port()
     log_file = folder / "server.log"
     with log_file.open("ab") as log:

@@ -1,4 +1,4 @@
-"""Cold start: from `python app.py` to the first 200, a new database included."""
+"""Cold start: from `python app.py` to the first 200, on a database without messages."""
 
 from statistics import median
 

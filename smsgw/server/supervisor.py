@@ -109,6 +109,8 @@ def prepare(settings: Settings) -> None:
     """Bring the tables up to date, and the event feed's positions above all stored ones. Makes no secrets."""
     try:
         with closing(Database(settings.database_url)) as database:
+            # Raises where there is no file. Only a person makes a new database, because the right one may be away.
+            migrations.current(database)
             migrations.upgrade(database)
             with database.transaction() as session:
                 recording.raise_feed_base(session)

@@ -13,6 +13,7 @@ from ..lazy_imports import lazy
 from . import outages
 from .db import CHANNEL, NOTIFY_SECONDS, Database
 from .engines import postgresql_options
+from .opened_files import OpenedFiles
 from .poolers import is_pooled
 
 if TYPE_CHECKING:
@@ -64,9 +65,10 @@ class SqliteChangeListener(_Listener[sqlite3.Connection]):
     `data_version` reads a counter in shared memory: it takes no lock and costs some microseconds.
     """
 
-    def __init__(self, path: str, stop: threading.Event) -> None:
+    def __init__(self, files: OpenedFiles, stop: threading.Event) -> None:
         super().__init__(stop, sqlite3.Error)
-        self._path = path
+        self._files = files
+        self._file = 0
         self._seen = 0
         with suppress(sqlite3.Error):
             self._seen = self._version()
@@ -81,10 +83,12 @@ class SqliteChangeListener(_Listener[sqlite3.Connection]):
         return True
 
     def _version(self) -> int:
+        file = self._files.check()
+        if file != self._file:
+            self.close()
         if self._connection is None:
-            self._connection = sqlite3.connect(
-                self._path, isolation_level=None, check_same_thread=False
-            )
+            self._file = file
+            self._connection = self._files.open()
             # The counter of another connection does not compare: whatever it says now counts as a change.
             self._seen = 0
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
@@ -139,5 +143,5 @@ ChangeListener = SqliteChangeListener | PostgresChangeListener
 def change_listener(database: Database, stop: threading.Event) -> ChangeListener:
     """Return the listener for this kind of database; its `wait` returns at once after `stop` is set."""
     if database.is_sqlite:
-        return SqliteChangeListener(str(database.url.database), stop)
+        return SqliteChangeListener(database.files, stop)
     return PostgresChangeListener(database.engine, stop)

@@ -50,14 +50,14 @@ class Database:
             self._connect_sqlite(pool_size)
         else:
             self._connect_postgresql(pool_size)
-        self.reader = Reader(self.engine)
         self._shared_inserts = SharedInserts(self._shared_transaction)
         self._notified_at = 0.0
 
     def _connect_sqlite(self, pool_size: int) -> None:
         path = str(self.url.database)
-        files = OpenedFiles(path)
+        self.files = files = OpenedFiles(path)
         self.engine = engines.sqlite(self.url, pool_size, files)
+        self.reader = Reader(self.engine, files.check)
         self._readers = self.engine.execution_options(reading=True)
         self._write_lock = WriteLock(path)
         self._group_commit = GroupCommit(self._own_sqlite, self._write_lock, files)
@@ -72,6 +72,7 @@ class Database:
     def _connect_postgresql(self, pool_size: int) -> None:
         self.engine = self._writers = engines.postgresql(self.url, pool_size)
         self._servers = engines.Servers(self.engine)
+        self.reader = Reader(self.engine)
         self._readers = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
@@ -120,6 +121,11 @@ class Database:
         """Open a session that only reads. On PostgreSQL each statement sees what is committed by then."""
         with Session(self._readers, expire_on_commit=False, autoflush=False) as session:
             yield session
+
+    def create(self) -> None:
+        """Make SQLite's file where there is none; nothing else does. A database of PostgreSQL is there already."""
+        if self.is_sqlite:
+            self.files.create()
 
     def has_tables(self) -> bool:
         """Return whether the tables exist."""

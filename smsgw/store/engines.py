@@ -31,9 +31,17 @@ def sqlite(url: URL, pool_size: int, files: OpenedFiles) -> Engine:
             files.check()
             _begin_sqlite(connection)
 
+    def note_file(_dbapi: Any, record: Any) -> None:
+        record.info["file"] = files.check()
+
+    def refuse_other_file(_dbapi: Any, record: Any, _proxy: object) -> None:
+        if record.info["file"] != files.check():
+            raise sa.exc.DisconnectionError("there is another file")
+
     engine = sa.create_engine(url, **_pool(pool_size))
-    # SQLite would make an empty file where there is none any more.
-    sa.event.listen(engine, "do_connect", lambda *_: files.check())
+    sa.event.listen(engine, "do_connect", lambda _dialect, _record, *given: files.connect(*given))
+    sa.event.listen(engine, "checkout", refuse_other_file)
+    sa.event.listen(engine, "connect", note_file)
     sa.event.listen(engine, "connect", _prepare_sqlite)
     sa.event.listen(engine, "first_connect", _sync_log)
     sa.event.listen(engine, "begin", begin)

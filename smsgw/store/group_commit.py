@@ -36,6 +36,7 @@ class GroupCommit:
         self._is_taken = False
         self._is_closing = False
         self._connection: sqlite3.Connection | None = None
+        self._file = 0
         self._group: _Group | None = None
 
     def enter(self) -> sqlite3.Connection:
@@ -98,14 +99,10 @@ class GroupCommit:
                 raise sqlite3.OperationalError("database is locked")
 
     def _begin(self, deadline: float) -> sqlite3.Connection:
-        connection = self._connection
-        if connection is None:
-            connection = self._connection = self._connect()
-            self._files.forget_log()
-        if self._group is not None:
-            connection.execute("SAVEPOINT member")
-            return connection
-        self._files.check_all()
+        if self._group is not None and self._connection is not None:
+            self._connection.execute("SAVEPOINT member")
+            return self._connection
+        connection = self._opened()
         with ExitStack() as at_failure:
             at_failure.callback(self._lock.release)
             self._lock.acquire(deadline)
@@ -116,6 +113,18 @@ class GroupCommit:
         self._files.note_log()
         self._group = _Group()
         return connection
+
+    def _opened(self) -> sqlite3.Connection:
+        """Return the connection to the file that is there, another one where that is another file."""
+        if self._connection is None:
+            self._files.forget_log()
+        file = self._files.check_all()
+        if self._connection is not None and self._file != file:
+            self._connection.close()
+            self._connection = None
+        if self._connection is None:
+            self._connection, self._file = self._connect(), file
+        return self._connection
 
     def _pass_on(self) -> bool:
         """Let the next thread into the group; false where none waits."""

@@ -1,68 +1,156 @@
-"""Notices that SQLite's files were moved, replaced or removed while they are open: what is written then is lost."""
+"""Notices that SQLite's files are away or others: what is written to them then is lost."""
 
 import os
 import sqlite3
+import stat
+import threading
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from .. import program
+
+# The device and the inode, by which SQLite knows a file too.
+_FileId = tuple[int, int]
+# Of a file that was empty when it was last seen.
+_EMPTY: _FileId = (0, 0)
+
 
 class OpenedFiles:
-    """The file of a database as it was found when it was opened, made where there was none, and its log beside it."""
+    """The file of a database and its log beside it, which may come after the process starts, and go and come back.
+
+    Where another file takes the place of the first, `check` returns another number, and connections made before that
+    must not be used any more.
+    """
 
     def __init__(self, path: str) -> None:
-        _keep_private(Path(path))
         self._path = path
-        self._number = _number(path)
-        self._beside: dict[str, int | None] = {}
+        self._file: _FileId | None = None
+        self._count = 0
+        self._beside: dict[str, _FileId | None] = {}
+        self._changing = threading.Lock()
 
-    def check(self) -> None:
-        """Raise `sqlite3.OperationalError` where the path no longer names the file that was opened."""
-        _check(self._path, self._number)
+    def create(self) -> None:
+        """Make a database without tables where there is none, for its owner alone: it holds texts and webhook secrets.
+
+        Raises `OperationalError` where it cannot be made, and where a log is left from a file that is away.
+        """
+        try:
+            self._create(Path(self._path))
+        except (OSError, sqlite3.Error) as error:
+            text = error.strerror if isinstance(error, OSError) else str(error)
+            cause = sqlite3.OperationalError(f"{self._path} cannot be written: {text}")
+            raise sa.exc.OperationalError("open", None, cause) from error
+
+    def open(self) -> sqlite3.Connection:
+        """Return a connection to the file, for any thread. Raises what `check` raises."""
+        arguments: list[Any] = []
+        options: dict[str, Any] = {"isolation_level": None, "check_same_thread": False}
+        self.connect(arguments, options)
+        connection: sqlite3.Connection = sqlite3.connect(*arguments, **options)
+        return connection
+
+    def connect(self, arguments: list[Any], options: dict[str, Any]) -> None:
+        """Have the driver open the file as it is: without `mode=rw` it would make an empty one where there is none.
+
+        Raises what `check` raises.
+        """
+        self.check()
+        arguments[:] = [f"file:{quote(self._path)}?mode=rw"]
+        options["uri"] = True
+
+    def check(self) -> int:
+        """Return how many files have been found at the path so far.
+
+        Raises `sqlite3.OperationalError` where there is none, or one that must not be used while this process runs.
+        """
+        try:
+            found = os.stat(self._path)
+        except OSError as error:
+            raise sqlite3.OperationalError(self._absent(error)) from None
+        if (found.st_dev, found.st_ino) != self._file or not found.st_size:
+            with self._changing:
+                self._change(found)
+        return self._count
 
     def note_log(self) -> None:
         """Remember the log and its index, which SQLite keeps while a connection is open that has begun to write."""
         if not self._beside:
             names = (f"{self._path}-wal", f"{self._path}-shm")
-            self._beside = {name: _number(name) for name in names}
+            self._beside = {name: _id(name) for name in names}
 
     def forget_log(self) -> None:
         """Let another connection find others."""
         self._beside = {}
 
-    def check_all(self) -> None:
+    def check_all(self) -> int:
         """Check the same, and the log and its index where they are known."""
-        self.check()
-        for name, number in self._beside.items():
-            _check(name, number)
+        count = self.check()
+        for name, known in self._beside.items():
+            if _id(name) != known:
+                raise _wrong(name, "was moved, replaced or removed while it is in use")
+        return count
 
-
-def _keep_private(path: Path) -> None:
-    """Make the file before SQLite does, for its owner alone: it holds what people wrote, and webhook secrets.
-
-    Raises `OperationalError` where it cannot be made, or be written by this user.
-    """
-    try:
+    def _create(self, path: Path) -> None:
+        if path.exists() and (path.is_dir() or path.stat().st_size):
+            return
+        log = Path(f"{path}-wal")
+        if log.exists() and log.stat().st_size:
+            raise sqlite3.OperationalError(
+                f"{log.name} is left from a database whose file is away: put that file back, or remove this one"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
-        with path.open("r+b"):
-            pass
-    except OSError as error:
-        cause = sqlite3.OperationalError(f"{path} cannot be written: {error.strerror}")
-        raise sa.exc.OperationalError("open", None, cause) from error
+        connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            # With that the file is no longer empty.
+            connection.execute("pragma busy_timeout=15000")
+            connection.execute("pragma journal_mode=wal")
+        finally:
+            connection.close()
 
-
-def _check(path: str, number: int | None) -> None:
-    if _number(path) != number:
-        raise sqlite3.OperationalError(
-            f"{path} was moved, replaced or removed while it is in use:"
-            " stop the server, put the files in place, and start it again"
+    def _absent(self, error: OSError) -> str:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            return f"{self._path} cannot be read: {error.strerror}"
+        if self._file is not None:
+            return f"{self._path} was moved or removed while it is in use: put it back"
+        return (
+            f"no database at {self._path}: is SMSGW_DATABASE_URL set as for the server? "
+            f"A new one is made by: {program.line('init')}"
         )
 
+    def _change(self, found: os.stat_result) -> None:
+        """Go over to the file that is there now."""
+        if not stat.S_ISREG(found.st_mode):
+            raise sqlite3.OperationalError(f"{self._path} is not a file")
+        if not found.st_size:
+            self._file = self._file and _EMPTY
+            raise sqlite3.OperationalError(f"no database at {self._path}: the file is empty")
+        file = (found.st_dev, found.st_ino)
+        if file == self._file:
+            return
+        if not os.access(self._path, os.R_OK | os.W_OK):
+            raise sqlite3.OperationalError(f"{self._path} cannot be written: Permission denied")
+        # The log of the file before would be written into this one, by whoever opens it.
+        if any(known is not None and _id(name) == known for name, known in self._beside.items()):
+            raise _wrong(self._path, "was replaced while it is in use")
+        self.forget_log()
+        self._file = file
+        self._count += 1
 
-def _number(path: str) -> int | None:
-    """Return the file's number (inode), by which SQLite knows it too; `None` where there is none."""
+
+def _wrong(path: str, text: str) -> sqlite3.OperationalError:
+    return sqlite3.OperationalError(
+        f"{path} {text}: stop the server, put the files in place, and start it again"
+    )
+
+
+def _id(path: str) -> _FileId | None:
+    """Return `None` where there is no file."""
     try:
-        return os.stat(path).st_ino
+        found = os.stat(path)
     except OSError:
         return None
+    return found.st_dev, found.st_ino

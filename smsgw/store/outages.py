@@ -21,9 +21,14 @@ DatabaseError = sa.exc.SQLAlchemyError
 LOG_SECONDS = 10.0
 MOST_CHARACTERS = 1000
 
-_POOL_MODE = "set pool_mode = transaction or session in PgBouncer"
+_REMEDIES = {
+    "statement pooling mode": "set pool_mode = transaction or session in PgBouncer",
+    "no such table": "the database has no tables yet, or is another one",
+}
 # SQLite's code for a wrong statement (SQLITE_ERROR). Disks, locks and files have others.
 _OUR_FAULT = 1
+# The database is new, or another one than before.
+_WITHOUT_TABLES = "no such table: "
 
 
 def is_outage(error: BaseException) -> bool:
@@ -34,7 +39,8 @@ def is_outage(error: BaseException) -> bool:
     if isinstance(cause, sqlite3.DatabaseError):
         code = getattr(cause, "sqlite_errorcode", None)
         is_own = isinstance(cause, sqlite3.IntegrityError | sqlite3.ProgrammingError)
-        return not is_own and (code is None or code & 0xFF != _OUR_FAULT)
+        is_statement = code is not None and code & 0xFF == _OUR_FAULT
+        return not is_own and (not is_statement or str(cause).startswith(_WITHOUT_TABLES))
     return is_loaded("psycopg") and _is_outage_of_postgresql(cause)
 
 
@@ -48,8 +54,8 @@ def reason(error: BaseException) -> str:
     """Return the driver's error text in one line without passwords, and what to do where a pooler refuses."""
     cause = getattr(error, "orig", None) or error
     text = redact(" ".join(str(cause).split())) or type(cause).__name__
-    remedy = f": {_POOL_MODE}" if "statement pooling mode" in text else ""
-    return text[:MOST_CHARACTERS] + remedy
+    remedies = (f": {remedy}" for part, remedy in _REMEDIES.items() if part in text)
+    return text[:MOST_CHARACTERS] + next(remedies, "")
 
 
 class OutageLog:
@@ -84,4 +90,5 @@ def _is_outage_of_postgresql(cause: BaseException) -> bool:
     # The server ends the session, for which psycopg raises PEP 249's `InternalError`.
     ended = errors.IdleInTransactionSessionTimeout, errors.TransactionTimeout
     away = psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction
-    return isinstance(cause, (*away, *ended))
+    # The database is new, or another one than before.
+    return isinstance(cause, (*away, *ended, errors.UndefinedTable))

@@ -19,13 +19,16 @@ _BY_INDEX = """
 Row = tuple[Any, ...]
 # What runs a statement on one connection and gives its first row.
 Run = Callable[[str, Row], Row | None]
+# Which database the path of a file leads to now; see `OpenedFiles.check`.
+FindFile = Callable[[], int]
 
 
 class Reader:
     """A pool of connections, one for each thread that reads at the same time."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, find_file: FindFile = lambda: 0) -> None:
         self._engine = engine
+        self._find_file = find_file
         self._driver_error = statements.driver_error(engine.dialect)
         self._connections: list[_OwnConnection] = []
 
@@ -48,10 +51,15 @@ class Reader:
                 self._connections.pop().close()
 
     def _run(self, text: str, values: Row) -> Row | None:
+        file = self._find_file()
         try:
             connection = self._connections.pop()
+            if connection.file != file:
+                connection.close()
+                self.close()
+                raise IndexError
         except IndexError:
-            connection = _OwnConnection(self._engine)
+            connection = _OwnConnection(self._engine, file)
         try:
             row = connection.run(text, values)
         except self._driver_error:
@@ -64,7 +72,8 @@ class Reader:
 class _OwnConnection:
     """A connection that is taken out of the engine's pool for good."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, file: int) -> None:
+        self.file = file
         pooled = engine.raw_connection()
         connection: Any = pooled.dbapi_connection
         pooled.detach()

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -140,10 +141,48 @@ def test_db_check_and_upgrade(run: Run, ask: Ask, database: Database):
 
 
 def test_a_command_on_a_new_database_says_what_to_run(run: Run, tmp_path: Path, monkeypatch):
-    monkeypatch.setenv("SMSGW_DATABASE_URL", f"sqlite:///{tmp_path}/new.db")
+    url = f"sqlite:///{tmp_path}/new.db"
+    with closing(Database(url)) as database:
+        database.create()
+    monkeypatch.setenv("SMSGW_DATABASE_URL", url)
     result = run("device", "list")
     assert result.exit_code == 1
     assert result.output.splitlines() == [f"Error: the database is new: run {program.line('init')}"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    "command", ["device list", "doctor", "db check", "send --crm a --to 1 --content x"]
+)
+def test_a_command_without_a_database_says_so_and_makes_no_file(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+):
+    folder = tmp_path / "away"
+    monkeypatch.setenv("SMSGW_DATABASE_URL", f"sqlite:///{folder}/smsgw.db")
+    for _ in range(2):
+        result = run(*command.split())
+        assert result.exit_code == 1
+        assert f"no database at {folder}/smsgw.db: is SMSGW_DATABASE_URL set as" in result.output
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("command", ["init", "db upgrade"])
+def test_only_init_and_upgrade_make_a_database_and_not_beside_the_log_of_another(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+):
+    path = tmp_path / "folder" / "new.db"
+    monkeypatch.setenv("SMSGW_DATABASE_URL", f"sqlite:///{path}")
+    log = tmp_path / "folder" / "new.db-wal"
+    log.parent.mkdir()
+    log.write_bytes(b"committed")
+    refused = run(*command.split())
+    assert refused.exit_code == 1
+    assert "new.db-wal is left from a database whose file is away" in refused.output
+    assert not path.exists()
+    log.unlink()
+    assert run(*command.split()).exit_code == 0
+    assert run("db", "check").exit_code == 0
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_what_cannot_work_stops_the_start_with_one_line(settings: dict[str, str]
     assert "hidden" not in ended.stderr
 
 
-def test_a_new_database_is_prepared_and_no_secret_is_made_or_printed(tmp_path: Path):
+def test_no_secret_is_made_or_printed_for_a_new_database(tmp_path: Path):
     with serving(tmp_path, f"sqlite:///{tmp_path}/new.db") as running:
         assert running.request("GET", "/readyz")[0] in (200, 503)
         listed = _smsgw(tmp_path, "device", "list", "--json")
@@ -188,6 +188,16 @@ def test_a_start_on_an_empty_database_warns_in_one_line_and_on_a_used_one_does_n
     caplog.clear()
     supervisor.prepare(settings)
     assert [one for one in caplog.records if one.name == "smsgw.server"] == []
+
+
+def test_a_start_without_a_database_says_so_in_one_line_and_makes_none(tmp_path: Path):
+    folder = tmp_path / "not-mounted"
+    ended = _start(SMSGW_PORT=str(free_port()), SMSGW_DATABASE_URL=f"sqlite:///{folder}/smsgw.db")
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert f"no database at {folder}/smsgw.db" in line
+    assert "smsgw init" in line
+    assert not folder.exists()
 
 
 def test_a_database_of_a_later_version_is_left_alone(database_url: str):

@@ -87,6 +87,7 @@ def test_moments_come_back_as_aware_utc(database):
 def test_a_new_sqlite_file_is_for_its_owner_alone(tmp_path):
     path = tmp_path / "folder" / "new.db"
     opened = Database(f"sqlite:///{path}")
+    opened.create()
     with opened.transaction() as session:
         session.execute(sa.text("create table t (x)"))
     assert {file.stat().st_mode & 0o777 for file in path.parent.iterdir()} == {0o600}

@@ -19,6 +19,7 @@ from smsgw.store.db import Database
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     opened = Database(f"sqlite:///{tmp_path / 'notes.db'}")
+    opened.create()
     with opened.transaction() as session:
         session.execute(
             sa.text(

@@ -68,6 +68,7 @@ def test_tables_of_a_newer_version_are_refused(new_url):
 
 def test_a_new_database_has_no_revision(new_url):
     database = Database(new_url)
+    database.create()
     assert migrations.current(database) is None
     database.close()
 
@@ -75,6 +76,7 @@ def test_a_new_database_has_no_revision(new_url):
 def test_a_rebuilt_table_on_sqlite_keeps_the_rows_of_its_children(tmp_path, monkeypatch):
     """A batch migration drops and re-creates the table; with foreign keys on, its children would go with it."""
     database = Database(f"sqlite:///{tmp_path}/cascade.db")
+    database.create()
     with database.engine.begin() as connection:
         connection.exec_driver_sql("create table parent (id integer primary key, name text)")
         connection.exec_driver_sql(

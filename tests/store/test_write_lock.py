@@ -211,6 +211,7 @@ def test_in_a_folder_where_no_file_can_be_made_the_database_is_written_without_t
 
     monkeypatch.setattr(os, "open", refuse)
     database = Database(f"sqlite:///{tmp_path / 'smsgw.db'}")
+    database.create()
     with database.transaction() as session:
         session.execute(sa.text("create table t (x)"))
     database.close()
@@ -219,6 +220,7 @@ def test_in_a_folder_where_no_file_can_be_made_the_database_is_written_without_t
 
 def test_a_program_that_only_reads_makes_no_lock_files(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'smsgw.db'}")
+    database.create()
     assert not database.has_tables()
     database.close()
     assert not [file.name for file in tmp_path.iterdir() if file.name.endswith(("-lock", "-next"))]

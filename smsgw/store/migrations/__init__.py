@@ -34,10 +34,12 @@ class NewerTables(GatewayError):
 def upgrade(database: Database, revision: str = "head") -> str:
     """Bring the tables to `revision` in one transaction and return the revision that is in force then.
 
+    Makes SQLite's file where there is none.
     Safe when several processes start at once: one works, the others wait and find nothing to do. On SQLite
     foreign keys are off meanwhile, because a rebuilt table would otherwise cascade into its children. Raises
     `NewerTables`. Where there is nothing to do, that needs no alembic, whose import takes longer than all the rest.
     """
+    database.create()
     found = current(database)
     if found is not None and found == (head() if revision == "head" else revision):
         return found
