@@ -14,13 +14,26 @@ from ..errors import GatewayError, NotFound, TooMany
 from ..http import answers
 from ..http.guards import public
 from ..store import outages
-from . import formatting, forms, myself, overview, people, rendering, sign_in, visitors
+from . import (
+    formatting,
+    forms,
+    message,
+    messages,
+    myself,
+    overview,
+    people,
+    rendering,
+    sign_in,
+    visitors,
+)
 from .blueprint import blueprint
 from .guards import allows
 
 # Importing them adds their views and their entries in the navigation.
 PAGES = (
     overview,
+    messages,
+    message,
     people,
     myself,
     sign_in,

@@ -27,6 +27,16 @@ POST /admin/me/codes                    ·   yes yes yes key
 POST /admin/me/password                 ·   yes yes yes key
 POST /admin/me/password/remove          ·   yes yes yes key
 POST /admin/me/sign-out-others          ·   yes yes yes yes
+POST /admin/message/cancel              ·   403 yes yes yes
+POST /admin/message/resend              ·   403 yes yes yes
+GET /admin/messages                     ·   yes yes yes yes
+GET /admin/messages.csv                 ·   yes yes yes yes
+GET /admin/messages/<message_id>        ·   yes yes yes yes
+GET /admin/messages/<message_id>/news   ·   yes yes yes yes
+POST /admin/messages/cancel             ·   403 yes yes yes
+GET /admin/messages/news                ·   yes yes yes yes
+POST /admin/messages/resend             ·   403 yes yes key
+POST /admin/messages/review             ·   403 yes yes yes
 GET /admin/people                       ·   403 403 yes yes
 POST /admin/people/add                  ·   403 403 yes key
 GET /admin/person                       ·   403 403 yes yes

@@ -1,6 +1,7 @@
 """Lists the messages a CRM may see, in pages, newest first, however long the history is."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,17 +25,22 @@ _ID_SLACK = timedelta(hours=1)
 
 @dataclass(frozen=True, kw_only=True)
 class MessageFilters:
-    """A choice of messages. `q` is searched in content, numbers and reference; `since` is included, `until` is not."""
+    """A choice of messages. `q` is searched in content, numbers and reference; `since` is included, `until` is not.
+
+    `number` is the sender or the recipient; `from_id` is the lowest id.
+    """
 
     direction: str | None = None
     status: str | None = None
     device_id: str | None = None
     from_number: str | None = None
     to_number: str | None = None
+    number: str | None = None
     reference: str | None = None
     q: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    from_id: str | None = None
 
 
 def page(
@@ -88,6 +94,21 @@ def whole_shape(
         "dispatches": [message_json.dispatch(row) for row in found],
         "waiting_for": waiting.waiting_for(session, message, found, settings, now),
     }
+
+
+def counts(
+    session: Session, crm: AnyCrm | None, settings: Settings, filters: MessageFilters, most: int
+) -> Counter[str]:
+    """Return how many messages have each status, among the newest `most` of the CRM that match."""
+    conditions = _conditions(filters, settings.default_region)
+    found: Counter[str] = Counter()
+    for source, _ in _sources(crm, filters, None):
+        newest = source.with_only_columns(Message.status).where(*conditions).limit(most).subquery()
+        rows = session.execute(
+            sa.select(newest.c.status, sa.func.count()).group_by(newest.c.status)
+        )
+        found.update({row[0]: row[1] for row in rows})
+    return found
 
 
 def first_id_of(moment: datetime) -> str:
@@ -171,6 +192,11 @@ def _conditions(filters: MessageFilters, region: str | None) -> list[sa.ColumnEl
         conditions.append(Message.from_number.in_(_spellings(filters.from_number, region)))
     if filters.to_number is not None:
         conditions.append(Message.to_number.in_(_spellings(filters.to_number, region)))
+    if filters.number is not None:
+        spellings = _spellings(filters.number, region)
+        conditions.append(
+            sa.or_(Message.from_number.in_(spellings), Message.to_number.in_(spellings))
+        )
     if filters.since is not None:
         conditions.append(Message.created_at >= filters.since)
     if filters.until is not None:
@@ -185,6 +211,8 @@ def _id_range(
 ) -> list[sa.ColumnElement[bool]]:
     """Return a condition that an index on the id can use, so that old times are found without a scan."""
     conditions = []
+    if filters.from_id is not None:
+        conditions.append(column >= filters.from_id)
     if filters.since is not None:
         conditions.append(column >= first_id_of(filters.since - _ID_SLACK))
     if filters.until is not None:

@@ -16,12 +16,23 @@ from .history import HistoryWriter
 _FINAL_RESENDABLE = (statuses.FAILED, statuses.EXPIRED)
 
 
+def is_resendable(message: Message) -> bool:
+    """Return whether it is one that failed, expired or is stuck."""
+    has_ended_badly = message.stuck_at is not None or message.status in _FINAL_RESENDABLE
+    return message.direction == "outbound" and has_ended_badly
+
+
+def may_arrive_twice(message: Message) -> bool:
+    """Return whether the phone may have sent it all the same, so that a resent one is a second SMS."""
+    return message.stuck_at is not None or message.reason_class == "unconfirmed"
+
+
 def queue(session: Session, message: Message, settings: Settings, now: datetime) -> None:
     """Queue a message that failed or expired once more, or raise `IllegalTransition`.
 
     One the phone may have sent all the same (unconfirmed, stuck) needs `queue_anyway`: it may arrive twice.
     """
-    if message.stuck_at is not None or message.reason_class == "unconfirmed":
+    if may_arrive_twice(message):
         raise IllegalTransition(
             'the phone may have sent this message; say {"may_duplicate": true} to send it all the same',
             code="may_duplicate",
@@ -32,8 +43,7 @@ def queue(session: Session, message: Message, settings: Settings, now: datetime)
 
 def queue_anyway(session: Session, message: Message, settings: Settings, now: datetime) -> None:
     """Queue it again, also where the SMS may then arrive twice."""
-    is_resendable = message.stuck_at is not None or message.status in _FINAL_RESENDABLE
-    if message.direction != "outbound" or not is_resendable:
+    if not is_resendable(message):
         raise IllegalTransition(
             f"the message is {message.status}; only a failed, expired or stuck one can be sent again",
             details={"status": message.status},

@@ -1,5 +1,6 @@
 """Lists deliveries, sends a test event to an endpoint, and delivers events again on request."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -57,6 +58,31 @@ def shape(session: Session, delivery: Delivery) -> dict[str, Any]:
         **webhook_json.delivery(delivery, event_type),
         "attempts": [webhook_json.attempt(attempt) for attempt in attempts],
     }
+
+
+def of_message(
+    session: Session, message_id: str, moments: Collection[datetime]
+) -> list[dict[str, Any]]:
+    """Return the deliveries of a message's events, each with the endpoint's URL and the last attempt, oldest first.
+
+    `moments` are the times of its history: an event has the time of its history entry, and an index on it.
+    """
+    rows = session.execute(
+        sa.select(Delivery, Event.type, WebhookEndpoint.url)
+        .join(Event, Event.id == Delivery.event_id)
+        .join(WebhookEndpoint, WebhookEndpoint.id == Delivery.endpoint_id)
+        .where(Event.created_at.in_(moments), Event.message_id == message_id)
+        .order_by(Event.seq, Delivery.id)
+    ).all()
+    last = _last_attempts(session, [delivery.id for delivery, _, _ in rows])
+    return [
+        {
+            **webhook_json.delivery(delivery, event_type),
+            "url": webhook_json.masked(url),
+            "last_attempt": last.get(delivery.id),
+        }
+        for delivery, event_type, url in rows
+    ]
 
 
 def ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> str:
@@ -120,6 +146,16 @@ def recover(
         "requeued_count": len(discarded),
         "has_more": len(found) > len(lost),
     }
+
+
+def _last_attempts(session: Session, delivery_ids: list[str]) -> dict[str, dict[str, Any]]:
+    newest = (
+        sa.select(sa.func.max(Attempt.id))
+        .where(Attempt.delivery_id.in_(delivery_ids))
+        .group_by(Attempt.delivery_id)
+    )
+    attempts = session.scalars(sa.select(Attempt).where(Attempt.id.in_(newest)))
+    return {attempt.delivery_id: webhook_json.attempt(attempt) for attempt in attempts}
 
 
 def _must_be_enabled(endpoint: WebhookEndpoint) -> None:

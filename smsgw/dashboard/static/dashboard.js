@@ -9,9 +9,11 @@ const SHAPES = {
 };
 
 function localise() {
+  const thisYear = new Date().getFullYear();
   for (const element of document.querySelectorAll("time[data-shape]")) {
-    const shape = new Intl.DateTimeFormat(undefined, SHAPES[element.dataset.shape]);
-    const text = shape.format(new Date(element.dateTime));
+    const date = new Date(element.dateTime), parts = { ...SHAPES[element.dataset.shape] };
+    if (date.getFullYear() === thisYear) delete parts.year;
+    const text = new Intl.DateTimeFormat(undefined, parts).format(date);
     if (element.textContent !== text) element.textContent = text;
   }
 }
