@@ -1,6 +1,7 @@
 """Reads JSON bodies and query parameters of CRMs and operators with strict marshmallow schemas."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any, NoReturn
 
 import marshmallow as ma
@@ -35,9 +36,49 @@ class StrictSchema(ma.Schema):
 
     def load(self, data: Any, **options: Any) -> Any:
         """Read the data; the number of fields is checked first."""
-        if isinstance(data, dict) and len(data) > MAX_FIELDS:
+        if not isinstance(data, dict):
+            return super().load(data, **options)
+        if len(data) > MAX_FIELDS:
             raise ma.ValidationError(f"Has {len(data):,} fields; at most {MAX_FIELDS} are allowed.")
-        return super().load(data, **options)
+        found = self._read_valid(data) if self._is_plain(options) else None
+        return super().load(data, **options) if found is None else found
+
+    def _is_plain(self, options: dict[str, Any]) -> bool:
+        return not (self._has_hooks or options.get("partial") or options.get("many"))
+
+    def _read_valid(self, data: dict[str, Any]) -> dict[str, Any] | None:
+        """Read only the fields that are given, `None` where marshmallow would find a fault."""
+        found: dict[str, Any] = {}
+        try:
+            for name, value in data.items():
+                attribute, field = self._by_name[name]
+                found[attribute] = field.deserialize(value, name, data)
+            for attribute, field in self._not_optional:
+                if attribute not in found:
+                    found[attribute] = field.deserialize(ma.missing)
+        except (KeyError, ma.ValidationError):
+            return None
+        return found
+
+    @cached_property
+    def _has_hooks(self) -> bool:
+        return self.many or any(self._hooks.values())
+
+    @cached_property
+    def _by_name(self) -> dict[str, tuple[str, ma.fields.Field[Any]]]:
+        return {
+            field.data_key or name: (field.attribute or name, field)
+            for name, field in self.load_fields.items()
+        }
+
+    @cached_property
+    def _not_optional(self) -> list[tuple[str, ma.fields.Field[Any]]]:
+        """Return the fields that are required or have a default."""
+        return [
+            (attribute, field)
+            for attribute, field in self._by_name.values()
+            if field.required or field.load_default is not ma.missing
+        ]
 
 
 class StrictParser(FlaskParser):
