@@ -1,21 +1,23 @@
 """Begins, commits and rolls back: the only module that does, by `transaction()` and `reading()`."""
 
+import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
-from . import audit, engines, outages
+from . import audit, engines, outages, statements
 from .audit import SERVER, Actor, FindActor
 from .group_commit import GroupCommit
 from .inserts import RowBatch
+from .members import Member
 from .opened_files import OpenedFiles
 from .reader import Reader
 from .shared_inserts import Check, SharedInserts
+from .statements import DriverConnection
 from .write_lock import WriteLock
 
 __all__ = [
@@ -98,12 +100,44 @@ class Database:
         """
         self._shared_inserts.insert(batches, check)
 
+    def _shared_transaction(self) -> AbstractContextManager[DriverConnection]:
+        return self._on_sqlite() if self.is_sqlite else self._on_postgresql()
+
     @contextmanager
-    def _shared_transaction(self) -> Iterator[Connection]:
-        with self._leaving_read_only_servers(), self._writers.begin() as connection:
-            yield connection
-        if not self.is_sqlite:
-            self._notify()
+    def _on_sqlite(self) -> Iterator[DriverConnection]:
+        """Begin a transaction that SQLAlchemy has no part in."""
+        try:
+            with closing(Member(self._group_commit)) as member:
+                member.begin()
+                yield DriverConnection(member, self.engine.dialect)
+                member.commit()
+        except sqlite3.Error as error:
+            raise statements.translated(error, "COMMIT", self.engine.dialect) from error
+
+    @contextmanager
+    def _on_postgresql(self) -> Iterator[DriverConnection]:
+        dialect = self.engine.dialect
+        with self._leaving_read_only_servers():
+            try:
+                with self._checked_out() as driver:
+                    yield DriverConnection(driver, dialect)
+                    driver.commit()
+            except statements.driver_error(dialect) as error:
+                raise statements.translated(error, "COMMIT", dialect) from error
+        self._notify()
+
+    @contextmanager
+    def _checked_out(self) -> Iterator[Any]:
+        """Take a connection out of the pool; it is ended where anything goes wrong."""
+        pooled = self._writers.raw_connection()
+        is_sound = False
+        try:
+            yield pooled.dbapi_connection
+            is_sound = True
+        finally:
+            if not is_sound:
+                pooled.invalidate()
+            pooled.close()
 
     @contextmanager
     def _leaving_read_only_servers(self) -> Iterator[None]:

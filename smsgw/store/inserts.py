@@ -7,10 +7,11 @@ from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from . import row_classes, statements
+from .statements import AnyConnection
 from .tables import Table, columns_by_attribute, plain
 
 # Both databases bound the values of one statement: SQLite to 32,766, PostgreSQL to 65,535.
@@ -117,7 +118,7 @@ class Insert(_IntoTable[R]):
         """Return the rows as a batch, to be inserted later together with others."""
         return RowBatch(self, rows)
 
-    def grouped(self, connection: Connection, rows: Sequence[R]) -> None:
+    def grouped(self, connection: AnyConnection, rows: Sequence[R]) -> None:
         """Insert them with as few statements as hold them all."""
         values = [self._values(row) for row in rows]
         for text, group in self._text(connection.dialect).grouped(values):

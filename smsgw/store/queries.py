@@ -14,13 +14,13 @@ from operator import attrgetter
 from typing import Generic, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql import visitors
 
 from . import row_classes, statements
 from .db import Database
-from .statements import Compiled, Statement, Values
+from .statements import AnyConnection, Compiled, Statement, Values
 from .tables import Table, columns_by_attribute, plain
 
 R = TypeVar("R")
@@ -85,7 +85,7 @@ class Query(_Prepared, Generic[R]):
         session.flush()
         return self.rows(session.connection(), **values)
 
-    def rows(self, connection: Connection, **values: object) -> list[R]:
+    def rows(self, connection: AnyConnection, **values: object) -> list[R]:
         """Return the same in a transaction without a session."""
         return [
             self._make(compiled.read(row))

@@ -8,13 +8,14 @@ from threading import Lock
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from .inserts import Insert, RowBatch
+from .statements import AnyConnection
 
 # The database is gone, full or locked: without these rows or those it would be the same.
 _CONCERNS_ALL = (sa.exc.OperationalError, sa.exc.TimeoutError)
-
+# The database has refused a row, also where that is known at the COMMIT only: nothing is committed.
+_CONCERNS_A_ROW = (sa.exc.IntegrityError, sa.exc.DataError)
 
 Refusals = Sequence[Exception | None]
 
@@ -26,7 +27,7 @@ class Check:
     `refusals` gives for each of them, in their order, why its rows are left out, or `None`.
     """
 
-    refusals: Callable[[Connection, Sequence[Any]], Refusals]
+    refusals: Callable[[AnyConnection, Sequence[Any]], Refusals]
     wanted: Any
 
 
@@ -36,7 +37,7 @@ class SharedInserts:
     `transaction` begins one, commits at its end and rolls back on any exception.
     """
 
-    def __init__(self, transaction: Callable[[], AbstractContextManager[Connection]]) -> None:
+    def __init__(self, transaction: Callable[[], AbstractContextManager[AnyConnection]]) -> None:
         self._transaction = transaction
         self._gate = Lock()
         self._waiting: list[_WaitingCaller] = []
@@ -91,7 +92,10 @@ class SharedInserts:
                 is_inserted = True
         except (sa.exc.SQLAlchemyError, ValueError, TypeError, ArithmeticError) as error:
             self._fill(group)
-            if len(group) > 1 and not is_inserted and not isinstance(error, _CONCERNS_ALL):
+            is_of_rows = isinstance(error, _CONCERNS_A_ROW) or not (
+                is_inserted or isinstance(error, _CONCERNS_ALL)
+            )
+            if len(group) > 1 and is_of_rows:
                 # One of them has a row that cannot be; nothing was committed, so each may try alone.
                 for caller in group:
                     self._write([caller])
@@ -123,7 +127,7 @@ class _WaitingCaller:
         self.error: Exception | None = None
 
 
-def _insert(connection: Connection, group: "list[_WaitingCaller]") -> None:
+def _insert(connection: AnyConnection, group: "list[_WaitingCaller]") -> None:
     _check(connection, group)
     gathered: dict[Insert[Any], list[Any]] = {}
     for caller in group:
@@ -134,7 +138,7 @@ def _insert(connection: Connection, group: "list[_WaitingCaller]") -> None:
         insert.grouped(connection, rows)
 
 
-def _check(connection: Connection, group: "list[_WaitingCaller]") -> None:
+def _check(connection: AnyConnection, group: "list[_WaitingCaller]") -> None:
     """Note at each caller why its rows are left out, where they are."""
     asking: dict[Callable[..., Refusals], list[_WaitingCaller]] = {}
     for caller in group:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
@@ -19,6 +19,16 @@ Shape = tuple[tuple[str, int], ...]
 MOST_IN_LIST = 8192
 # What SQLAlchemy makes: SELECTs, and INSERTs, UPDATEs and DELETEs.
 Statement = sa.SelectBase | sa.UpdateBase
+
+
+class DriverConnection(NamedTuple):
+    """A connection as the driver gives it, in a transaction that SQLAlchemy knows nothing of."""
+
+    connection: Any
+    dialect: Dialect
+
+
+AnyConnection = Connection | DriverConnection
 
 
 @dataclass(frozen=True)
@@ -122,19 +132,15 @@ def lengths(values: Values, names: Sequence[str]) -> Shape:
 
 def slices(values: Values, lists: Sequence[str]) -> list[Values]:
     """Return the values with each list cut into slices that fit into one statement, in all combinations."""
-    given = {name: values[name] for name in lists if name in values}
-    cut = {
-        name: [every[start : start + MOST_IN_LIST] for start in range(0, len(every), MOST_IN_LIST)]
-        for name, every in given.items()
-        if isinstance(every, list) and len(every) > MOST_IN_LIST
-    }
-    if not cut:
+    long = [name for name in lists if len(_list(values, name)) > MOST_IN_LIST]
+    if not long:
         return [values]
+    cut = {name: _cut(_list(values, name)) for name in long}
     return [{**values, **dict(zip(cut, parts, strict=True))} for parts in product(*cut.values())]
 
 
 def execute(
-    connection: Connection,
+    connection: AnyConnection,
     text: str,
     values: tuple[Any, ...] | list[tuple[Any, ...]],
     *,
@@ -175,6 +181,15 @@ def translated(error: Exception, text: str, dialect: Dialect) -> BaseException:
 def _at(values: Sequence[Any], index: int) -> Any:
     """Fill lists up with their last value: `IN` does not mind."""
     return values[index] if index < len(values) else values[-1]
+
+
+def _list(values: Values, name: str) -> list[Any]:
+    found = values.get(name)
+    return found if isinstance(found, list) else []
+
+
+def _cut(items: list[Any]) -> list[list[Any]]:
+    return [items[start : start + MOST_IN_LIST] for start in range(0, len(items), MOST_IN_LIST)]
 
 
 def _rounded(values: Any) -> int:

@@ -12,10 +12,12 @@ from typing import NamedTuple
 import pytest
 import sqlalchemy as sa
 
+from smsgw.store import statements
 from smsgw.store.db import Database
 from smsgw.store.inserts import Insert
 from smsgw.store.models import Operator
 from smsgw.store.shared_inserts import Check, SharedInserts
+from smsgw.store.statements import DriverConnection
 
 from ..conftest import NOW
 
@@ -62,14 +64,11 @@ class Writers:
         self._pool = ThreadPoolExecutor(16)
 
     @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        with self._database.engine.begin() as connection:
-            before = self._count(connection)
+    def _transaction(self) -> Iterator[DriverConnection]:
+        before = len(self.ids())
+        with self._database._shared_transaction() as connection:
             yield connection
-            self.groups.append(self._count(connection) - before)
-
-    def _count(self, connection: sa.Connection) -> int:
-        return connection.scalar(sa.select(sa.func.count()).select_from(self._notes)) or 0
+        self.groups.append(len(self.ids()) - before)
 
     def start(self, key: int, text: str | None = "hello", answers: int | None = None) -> Future:
         batch = self._insert.batch([Note(key, text, answers)])
@@ -81,8 +80,11 @@ class Writers:
         check = Check(self._refusals, text)
         return self._pool.submit(self._shared_inserts.insert, [batch], check)
 
-    def _refusals(self, connection: sa.Connection, texts: Sequence[str]) -> list[Exception | None]:
-        counts = Counter(connection.scalars(sa.select(self._notes.c.text)))
+    def _refusals(
+        self, connection: DriverConnection, texts: Sequence[str]
+    ) -> list[Exception | None]:
+        found = statements.execute(connection, "SELECT text FROM notes", (), gives_rows=True)
+        counts = Counter(text for (text,) in found)
         refusals: list[Exception | None] = []
         for text in texts:
             counts[text] += 1
@@ -189,17 +191,56 @@ def test_one_alone_gets_its_own_error(writers: Writers):
     assert writers.ids() == [2]
 
 
-def test_a_commit_that_fails_is_told_to_all_and_tried_no_second_time(writers: Writers):
+def test_a_row_that_only_the_commit_refuses_spoils_nobody_elses(writers: Writers):
     with writers.held_up():
-        started = [writers.start(key) for key in (1, 2)]
-        started.append(writers.start(3, answers=99))
-    for one in started:
-        with pytest.raises(sa.exc.IntegrityError, match=r"(?i)foreign key"):
-            one.result(20)
-    assert len({id(one.exception()) for one in started}) == 3
-    assert set(writers.ids()) <= {0}
-    writers.start(4).result(20)
-    assert 4 in writers.ids()
+        good = [writers.start(key) for key in (1, 2)]
+        bad = writers.start(3, answers=99)
+    for one in good:
+        one.result(20)
+    with pytest.raises(sa.exc.IntegrityError, match=r"(?i)foreign key"):
+        bad.result(20)
+    assert writers.ids() == [0, 1, 2]
+
+
+def test_a_commit_whose_end_is_unknown_is_told_to_all_and_tried_no_second_time():
+    tried: list[int] = []
+    is_waiting = threading.Event()
+
+    @contextmanager
+    def transaction() -> Iterator[DriverConnection]:
+        yield DriverConnection(None, sa.make_url("sqlite://").get_dialect()())
+        is_waiting.wait(20)
+        tried.append(1)
+        raise sa.exc.OperationalError("COMMIT", None, BrokenPipeError())
+
+    shared = SharedInserts(transaction)
+    with ThreadPoolExecutor(4) as pool:
+        started = [pool.submit(shared.insert, []) for _ in range(4)]
+        while len(shared._waiting) < 3:
+            time.sleep(0.01)
+        is_waiting.set()
+        errors = [one.exception(20) for one in started]
+    assert [type(error) for error in errors] == 4 * [sa.exc.OperationalError]
+    assert len({id(error) for error in errors}) == 4
+    assert len(tried) == 2
+
+
+def test_a_transaction_that_ends_halfway_leaves_nothing(database: Database, notes: sa.Table):
+    def insert(texts: Sequence[str]) -> None:
+        with database._shared_transaction() as connection:
+            for text in texts:
+                rows.grouped(connection, [Note(len(text), text, None)])
+            if len(texts) == 1:
+                raise KeyError
+
+    rows = Insert(notes, Note)
+    with pytest.raises((UnicodeEncodeError, sa.exc.DBAPIError)):
+        insert(["a", "\ud800b"])
+    with pytest.raises(KeyError):
+        insert(["abc"])
+    insert(["abcd", "abcde"])
+    with database.reading() as session:
+        assert list(session.scalars(sa.select(notes.c.id).order_by(notes.c.id))) == [4, 5]
 
 
 def test_what_is_no_error_of_a_row_ends_the_group_and_nobody_hangs(

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy.engine import Connection
-
 from ...sms import text_hashes
 from ...store import statements
+from ...store.statements import AnyConnection
 
 # Together with the bucket it makes the key of an advisory lock; that of the migrations is a single number.
 _SPACE = 0x736D7367
@@ -14,7 +13,7 @@ _BUCKETS = 2048
 _LOCK = "SELECT pg_advisory_xact_lock(%s, bucket) FROM unnest(%s::int[]) AS bucket"
 
 
-def take(connection: Connection, numbers: Iterable[tuple[str, str]]) -> None:
+def take(connection: AnyConnection, numbers: Iterable[tuple[str, str]]) -> None:
     """Lock these numbers, each with the id of the CRM that it is a recipient of.
 
     What is read afterwards includes all that was written under the lock before. SQLite's writers come one by one.

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from ...errors import Invalid
@@ -18,6 +17,7 @@ from ...sms.numbers import without_plus
 from ...store.models import Message, OptOut
 from ...store.queries import Query
 from ...store.rows import AnyCrm, MessageRow
+from ...store.statements import AnyConnection
 from . import number_locks
 
 LOOP_WINDOW = timedelta(minutes=30)
@@ -118,7 +118,7 @@ def faults(
 
 
 def refusals(
-    connection: Connection, wanted: Sequence[tuple[Recipient, datetime]]
+    connection: AnyConnection, wanted: Sequence[tuple[Recipient, datetime]]
 ) -> list[Invalid | None]:
     """Lock the numbers and say for each of these messages why it is not queued; the moments are those of queueing."""
     recipients = [recipient for recipient, _ in wanted]
@@ -139,7 +139,7 @@ def check_opt_out(session: Session, crm: AnyCrm, number: str, now: datetime) -> 
 
 
 def _decide(
-    connection: Connection, wanted: Sequence[Recipient], now: datetime, counts: Counter[int]
+    connection: AnyConnection, wanted: Sequence[Recipient], now: datetime, counts: Counter[int]
 ) -> list[RecipientFault | None]:
     """Decide on each row by `counts`, how often each text is queued already, and add to it each row that passes."""
     hashes = {one.text_hash for one in wanted if one.most} - counts.keys()
