@@ -24,7 +24,8 @@ def list_entries(query: dict[str, Any]) -> Response:
     """List changes
 
     Newest first. There is an entry for each change of a device, a CRM, a route, a key, a webhook, a limit, an operator
-    or an opt-out, and for each time that registration is opened. Entries are kept for 400 days, or for
+    or an opt-out, for each time that registration is opened, a message is resent or an operator cancels it, events are
+    delivered again or a webhook is tested, and the quarantine is cleared. Entries are kept for 400 days, or for
     `SMSGW_RETENTION_DAYS` if that is longer.
     """
     cursor, limit = query.pop("cursor", None), query.pop("limit")

@@ -110,7 +110,7 @@ def cancel(message_id: str) -> None:
     """Cancel a message that no phone has yet."""
     with opened() as context, context.database.transaction() as session:
         row = archive.get(session, message_id)
-        endings.cancel(session, row, clock.now())
+        endings.cancel_for_operator(session, row, clock.now())
         answer = message_json.message(row)
     output.one(answer)
 

@@ -14,7 +14,7 @@ from smsgw import clock
 from smsgw.core.accounts import audit_log, enrolment, ownership
 from smsgw.core.devices import pairing, presence
 from smsgw.core.webhooks import endpoints
-from smsgw.store.models import AuditEntry, WebhookEndpoint
+from smsgw.store.models import AuditEntry, Message, WebhookEndpoint
 
 from ..conftest import NOW
 from ..purging import purge
@@ -66,28 +66,38 @@ CALLS = {
     "POST /api/v1/webhooks/<webhook_id>/rotate-secret": Call(
         {}, "webhook.rotate", ("secret",), "crm"
     ),
+    "POST /api/v1/webhooks/<webhook_id>/test": Call({}, "webhook.test", ("delivery_id",), "crm"),
+    "POST /api/v1/webhooks/<webhook_id>/recover": Call(
+        {"since": "2026-01-01T00:00:00Z"},
+        "webhook.recover",
+        ("since", "until", "created_count", "requeued_count"),
+        "crm",
+    ),
+    "POST /api/v1/deliveries/<delivery_id>/replay": Call(
+        {}, "webhook.replay", ("delivery_id",), "crm"
+    ),
+    "POST /api/v1/messages/<message_id>/resend": Call(
+        {}, "message.resend", ("status", "reason"), "crm"
+    ),
     "POST /api/v1/opt-outs": Call(
         {"number": "+12025550144", "note": "n"}, "opt_out.add", ("crm_id", "note"), "crm"
     ),
     "DELETE /api/v1/opt-outs/<number>": Call({}, "opt_out.remove", ("crm_id",), "crm"),
 }
-# They send, receive or repeat something, and set nothing up.
+_OWN_MESSAGE = "the CRM's own message, whose history says it"
+_REPORT = "what a phone sends and reports, which is kept as messages, reports and events"
 NOT_AUDITED = {
-    "DELETE /api/v1/messages/<message_id>",
-    "POST /api/sms",
-    "POST /api/v1/deliveries/<delivery_id>/replay",
-    "POST /api/v1/gateway/heartbeat",
-    "POST /api/v1/gateway/sms/received",
-    "POST /api/v1/gateway/sms/status",
-    "POST /api/v1/messages",
-    "POST /api/v1/messages/<message_id>/resend",
-    "POST /api/v1/messages/batch",
-    "POST /api/v1/messages/preview",
-    "POST /api/v1/sms/send",
-    "POST /api/v1/webhooks/<webhook_id>/recover",
-    "POST /api/v1/webhooks/<webhook_id>/test",
-    "POST /sendMessage",
-    *(f"{method} /cable" for method in ("DELETE", "PATCH", "POST", "PUT")),
+    "DELETE /api/v1/messages/<message_id>": _OWN_MESSAGE,
+    "POST /api/v1/messages": _OWN_MESSAGE,
+    "POST /api/v1/messages/batch": _OWN_MESSAGE,
+    "POST /api/v1/sms/send": _OWN_MESSAGE,
+    "POST /sendMessage": _OWN_MESSAGE,
+    "POST /api/v1/messages/preview": "stores nothing",
+    "POST /api/sms": _REPORT,
+    "POST /api/v1/gateway/heartbeat": _REPORT,
+    "POST /api/v1/gateway/sms/received": _REPORT,
+    "POST /api/v1/gateway/sms/status": _REPORT,
+    **{f"{method} /cable": "opens a socket" for method in ("DELETE", "PATCH", "POST", "PUT")},
 }
 
 
@@ -107,8 +117,8 @@ def everything(api: Api) -> str:
 
 def test_every_route_that_changes_something_is_among_these_calls(api: Api):
     changing = {name for name, _ in _routes(api) if not name.startswith(("GET", "WS"))}
-    assert changing == CALLS.keys() | NOT_AUDITED
-    assert not CALLS.keys() & NOT_AUDITED
+    assert changing == CALLS.keys() | NOT_AUDITED.keys()
+    assert not CALLS.keys() & NOT_AUDITED.keys()
 
 
 def _path(things: Things, rule: Rule) -> str:
@@ -130,6 +140,10 @@ def _prepare(api: Api, name: str, path: str) -> str:
             pairing.CRMS.open_for(session, 10, clock.now())
         made = api.world.client.post("/registerCRM", json={"crmName": "itself"})
         return f"/api/v1/crms/{made.json['crmId']}/approve"
+    if name.endswith("/resend"):
+        with api.world.database.transaction() as session:
+            failed = {"status": "failed", "reason": "x", "reason_class": "permanent"}
+            session.execute(sa.update(Message).values(failed))
     if name.startswith(("PUT /devices", "DELETE /devices")):
         crm_id, _ = api.world.add_crm("routed", [] if name.startswith("PUT") else ["phone-1"])
         return f"/devices/phone-1/crms/{crm_id}"

@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from smsgw.store.db import Database
+from smsgw.store.models import Message
 from tests.commands import every_command
 
 from .conftest import Ask, Run
@@ -12,8 +14,8 @@ from .conftest import Ask, Run
 HOOK = "https://8.8.8.8/hook?token=planted-token"
 NUMBER = "+12025550112"
 SECRETS = re.compile(r"gw_live_|crm_live_|op_live_|whsec_|planted-|[0-9a-f]{64}")
-# The arguments of each command that sets something up, and the action of its entry. They run one after the other.
-# ON and OFF are the ids of webhooks.
+# The arguments of each command that changes something, and the action of its entry. They run one after the other.
+# ON and OFF are the ids of webhooks, the other words in capitals those of a delivery and of messages.
 COMMANDS = {
     "device add": ("new --key", "device.add"),
     "device rotate": ("p", "device.rotate"),
@@ -40,14 +42,20 @@ COMMANDS = {
     "opt-out add": (f"{NUMBER} --crm clinic", "opt_out.add"),
     "opt-out remove": (f"{NUMBER} --crm clinic", "opt_out.remove"),
     "webhook add": (f"--crm clinic {HOOK}", "webhook.add"),
+    "webhook test": ("ON", "webhook.test"),
+    "webhook recover": ("ON --since 1d", "webhook.recover"),
+    "webhook replay": ("DELIVERY", "webhook.replay"),
     "webhook disable": ("ON", "webhook.disable"),
     "webhook enable": ("OFF", "webhook.enable"),
     "webhook rotate-secret": ("OFF", "webhook.rotate"),
     "webhook remove": ("OFF", "webhook.remove"),
+    "cancel": ("QUEUED", "message.cancel"),
+    "resend": ("FAILED", "message.resend"),
+    "quarantine clear": ("", "quarantine.clear"),
     "device remove": ("p", "device.remove"),
     "crm remove": ("idle", "crm.remove"),
 }
-# They read, or send and repeat messages and events.
+# They read, queue messages, whose history says it, or run the server; `init` is tested below.
 OTHERS = {
     *(
         "init",
@@ -58,13 +66,10 @@ OTHERS = {
         "send",
         "messages",
         "message",
-        "cancel",
-        "resend",
     ),
     *("db upgrade", "db check", "device list", "crm list", "operator list", "opt-out list"),
-    *("quarantine list", "quarantine show", "quarantine clear", "export messages"),
-    *("import messages", "webhook list", "webhook test", "webhook deliveries"),
-    *("webhook delivery", "webhook replay", "webhook recover"),
+    *("quarantine list", "quarantine show", "export messages", "import messages"),
+    *("webhook list", "webhook deliveries", "webhook delivery"),
 }
 
 
@@ -74,15 +79,22 @@ def test_every_command_that_changes_something_is_among_these():
 
 
 @pytest.fixture
-def hooks(ask: Ask) -> dict[str, str]:
-    """A database with one of each, and the ids of two webhooks."""
+def hooks(ask: Ask, database: Database) -> dict[str, str]:
+    """A database with one of each, and the ids of two webhooks, a delivery and two messages."""
     ask("operator", "add", "olga")
     for name in ("clinic", "idle"):
         ask("crm", "add", name)
     ask("device", "add", "p", "--key")
     on, off = (ask("webhook", "add", "--crm", "clinic", HOOK)["id"] for _ in range(2))
     ask("webhook", "disable", off)
-    return {"ON": on, "OFF": off}
+    delivery = ask("webhook", "test", on)["id"]
+    failed, queued = (
+        ask("send", "--crm", "clinic", "--to", to, "--content", "x")["id"]
+        for to in ("+12025550117", "+12025550118")
+    )
+    with database.transaction() as session:
+        session.get_one(Message, failed).status = "failed"
+    return {"ON": on, "OFF": off, "DELIVERY": delivery, "QUEUED": queued, "FAILED": failed}
 
 
 def test_each_command_that_changes_something_leaves_an_entry_without_a_secret(
@@ -113,7 +125,7 @@ def test_changes_are_listed_by_phone_crm_action_and_time_a_page_at_a_time(
 ):
     assert [one["action"] for one in ask("audit", "--device", "p")["data"]] == ["device.add"]
     assert [one["action"] for one in ask("audit", "--crm", "idle")["data"]] == ["crm.add"]
-    assert len(ask("audit", "--action", "webhook")["data"]) == 3
+    assert len(ask("audit", "--action", "webhook")["data"]) == 4
     assert ask("audit", "--until", "1d")["data"] == []
     everyone = ask("audit", "--since", "1d", "--actor", getpass.getuser())["data"]
     first = ask("audit", "--limit", "3")

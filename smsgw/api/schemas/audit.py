@@ -56,12 +56,12 @@ class AuditEntrySchema(ma.Schema):
     address = nullable("The IP address of a request.")
     action = text("What was done, such as `device.rotate` or `crm.route`.")
     object_kind = text(
-        "What was changed: a `device`, `crm`, `operator`, `webhook` or `opt_out`, or the `registration` of devices or "
-        "CRMs."
+        "What was changed: a `device`, `crm`, `operator`, `webhook`, `opt_out` or `message`, the `registration` of "
+        "devices or CRMs, or the `quarantine`."
     )
     object_id = text("The ID of the object; operators and registrations have only a name.")
     object_name = nullable(
-        "The name of the object at that time; of an opt-out, the number; `null` for a webhook."
+        "The name of the object at that time; of an opt-out, the number; `null` for a webhook or a message."
     )
     changes = fields.Dict(
         keys=fields.String(),

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from ...errors import IllegalTransition
 from ...sms import reasons, statuses
+from ...store import audit
 from ...store.models import Crm, Message
 from ..devices import queue as device_queue
 from .history import HistoryWriter
@@ -23,6 +24,13 @@ def cancel(session: Session, message: Message, now: datetime) -> None:
             details={"status": message.status},
         )
     _end(session, [message], statuses.CANCELLED, now)
+
+
+def cancel_for_operator(session: Session, message: Message, now: datetime) -> None:
+    """Do the same at the request of a person, not of the CRM that queued it; it is audited."""
+    fields = {"status": [message.status, statuses.CANCELLED]}
+    cancel(session, message, now)
+    audit.note(session, "message", message.id, "cancel", fields=fields)
 
 
 def cancel_queued(

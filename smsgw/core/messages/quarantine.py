@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from ...clock import rfc3339
 from ...errors import NotFound
+from ...store import audit
 from ...store.inserts import InsertNew
 from ...store.models import Device, QuarantinedItem
 
@@ -76,6 +77,7 @@ def clear(session: Session, item_ids: Sequence[int]) -> int:
     """Remove these items; return how many there were. `NotFound` when one is not there, and then none goes."""
     for item_id in item_ids:
         session.delete(get(session, item_id))
+    _note_cleared(session, len(item_ids))
     return len(item_ids)
 
 
@@ -87,6 +89,7 @@ def clear_all(session: Session) -> int:
         .where(Device.quarantine_dropped_count > 0)
         .values(quarantine_dropped_count=0)
     )
+    _note_cleared(session, len(cleared))
     return len(cleared)
 
 
@@ -104,6 +107,11 @@ def shape(item: QuarantinedItem) -> dict[str, Any]:
         "reason": item.reason,
         "raw": item.raw,
     }
+
+
+def _note_cleared(session: Session, count: int) -> None:
+    fields = {"cleared_count": [None, count]}
+    audit.note(session, "quarantine", "quarantine", "clear", "quarantine", fields)
 
 
 def _row(device_id: str, item: Unreadable, now: datetime) -> _Item:

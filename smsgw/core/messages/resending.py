@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from ...errors import IllegalTransition
 from ...settings import Settings
 from ...sms import statuses, text_hashes
+from ...store import audit
 from ...store.models import Crm, Dispatch, Message
 from ..devices import lanes, routing
 from . import queue_limits, recipients, sticky_senders
@@ -59,6 +60,11 @@ def queue_anyway(session: Session, message: Message, settings: Settings, now: da
         .where(Dispatch.message_id == message.id, Dispatch.superseded_at.is_(None))
         .values(superseded_at=now)
     )
+    fields: dict[str, list[str | None]] = {
+        "status": [message.status, statuses.QUEUED],
+        "reason": [message.reason, None],
+    }
+    audit.note(session, "message", message.id, "resend", fields=fields)
     _requeue(message, settings, now)
     sticky_senders.choose_lanes(session, crm, settings, [message], now)
     history = HistoryWriter(now)

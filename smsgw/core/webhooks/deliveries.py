@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ...errors import Conflict, NotFound
+from ...store import audit
 from ...store.db import wake_up
 from ...store.models import Attempt, Delivery, Event, WebhookEndpoint
 from ..events import recording
@@ -95,6 +96,7 @@ def ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> str:
         .where(Delivery.id == delivery_id)
         .values(retry_step=None, is_manual=True)
     )
+    audit.note(session, "webhook", endpoint.id, "test", fields={"delivery_id": [None, delivery_id]})
     return delivery_id
 
 
@@ -116,6 +118,8 @@ def replay(session: Session, delivery: Delivery, now: datetime) -> None:
     delivery.is_manual = True
     delivery.next_attempt_at = now
     delivery.claim = None
+    fields = {"delivery_id": [None, delivery.id]}
+    audit.note(session, "webhook", endpoint.id, "replay", fields=fields)
     wake_up(session)
 
 
@@ -141,11 +145,11 @@ def recover(
     for start in range(0, len(lost), _AT_ONCE):
         _start_again(session, (made + discarded)[start : start + _AT_ONCE], now)
     wake_up(session)
-    return {
-        "created_count": len(made),
-        "requeued_count": len(discarded),
-        "has_more": len(found) > len(lost),
-    }
+    counts = {"created_count": len(made), "requeued_count": len(discarded)}
+    span = {"since": since, "until": until}
+    fields = {name: [None, value] for name, value in {**span, **counts}.items()}
+    audit.note(session, "webhook", endpoint.id, "recover", fields=fields)
+    return {**counts, "has_more": len(found) > len(lost)}
 
 
 def _last_attempts(session: Session, delivery_ids: list[str]) -> dict[str, dict[str, Any]]:
