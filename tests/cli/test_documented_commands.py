@@ -35,7 +35,9 @@ def test_each_documented_command_runs(
         rest = [word.replace("broker.example.org", PUBLIC) for word in rest]
         result = run(group, *[ids[group] if word == "ID" else word for word in rest])
         # `doctor` ends with 1 where it finds something wrong.
-        assert result.exit_code == 0 or group == "doctor", (words, result.output)
+        # Without a worker, one finds that wrong and the other gets no response.
+        may_fail = group == "doctor" or words[:2] == ["webhook", "test"]
+        assert result.exit_code == 0 or may_fail, (words, result.output)
     assert Path("messages.csv").is_file()
 
 
