@@ -6,6 +6,7 @@ from itertools import takewhile
 from typing import Any
 
 from flask import Flask, Response, current_app, request
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
 from ..errors import (
@@ -47,8 +48,18 @@ _STATUS_CODES: dict[type[GatewayError], int] = {
 class JsonAnswer(Response):
     """A complete answer, sent as it is: its length is known, its headers are final, and nothing needs closing.
 
-    Werkzeug checks all of this for each answer, which takes as long as matching the URL.
+    Werkzeug finds all of this out for each answer, which takes as long as matching the URL.
     """
+
+    def __init__(self, text: str | bytes, status: int = 200) -> None:
+        body = text.encode() if isinstance(text, str) else text
+        self.headers = Headers()
+        self.headers.add("Content-Type", "application/json")
+        self.headers.add("Content-Length", str(len(body)))
+        self.status = status  # a number is found in a table
+        self.direct_passthrough = False
+        self.response = [body]
+        self._on_close = []
 
     def __call__(self, environ: Any, start_response: Any) -> Any:
         start_response(self.status, self.headers.to_wsgi_list())
@@ -70,7 +81,7 @@ def answer(body: dict[str, Any], status: int = 200, location: str | None = None)
 
 def json_answer(text: str | bytes, status: int = 200) -> Response:
     """Return an answer whose text is already JSON."""
-    return JsonAnswer(text, status, content_type="application/json")
+    return JsonAnswer(text, status)
 
 
 def error_answer(

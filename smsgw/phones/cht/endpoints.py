@@ -45,6 +45,10 @@ MAX_ID = 36
 
 KNOWN = b'{"medic-gateway": true}'
 NOTHING = b'{"messages": []}'
+# Nearly all bodies are one of these; the stock app sends the first.
+EMPTY_BODIES = frozenset(
+    [b'{"messages":[],"updates":[]}', b'{"messages": [], "updates": []}', b"{}"]
+)
 
 STATUS = {
     "UNSENT": statuses.ACCEPTED,
@@ -164,6 +168,8 @@ def _note_sighting(login: Login, is_quiet: bool = False) -> None:
 def _read() -> tuple[dict[str, Any], list[Unreadable]]:
     """Return the body's JSON; nothing, and the body for the quarantine, where it has too many items to read."""
     raw = bodies.read(MAX_BODY_BYTES)
+    if raw in EMPTY_BODIES:
+        return {}, []
     excess = json_limits.find_excess(raw)
     if excess is not None and raw.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{":
         return {}, [batches.unread(raw, excess)]
