@@ -1,5 +1,6 @@
 """Groups the commands, and ends them with a message and an exit code after errors."""
 
+import sys
 from typing import Any, NamedTuple
 
 import click
@@ -58,6 +59,14 @@ COMMANDS = {
 
 class Cli(click.Group):
     """Ends with one line and exit code 1 after an expected error; wrong usage ends with 2, as usual with click."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:  # standard output on a full disk, for one; click itself ends where a pipe is closed
+            what = f"{error.filename}: " if error.filename else ""
+            click.echo(f"Error: {what}{error.strerror or error}", err=True)
+            sys.exit(1)
 
     def invoke(self, ctx: click.Context) -> Any:
         logs.configure("text", "WARNING")

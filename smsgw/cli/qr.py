@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..lazy_imports import lazy
+from . import output
 
 if TYPE_CHECKING:
     import segno
@@ -22,15 +23,32 @@ _LINES = (
 
 
 def show(pairing: Mapping[str, str]) -> None:
-    """Print the QR code, which contains the pairing as JSON, and three lines to copy below it."""
+    """Print the QR code, which contains the pairing as JSON, and three lines to copy below it.
+
+    Where the terminal is too narrow for it, say so instead of printing what no app can read.
+    """
+    code = _of(json.dumps(pairing), output.width())
     click.echo()
-    click.echo(_drawn(json.dumps(pairing)))
+    if code is None:
+        click.echo(
+            "This terminal is too narrow for the QR code: make it wider, or type these lines into the app."
+        )
+    else:
+        click.echo(_drawn(code))
     for title, name in _LINES:
-        click.echo(f"{title}: {pairing[name]}")
+        output.paragraph(pairing[name], f"{title}: ")
 
 
-def _drawn(text: str) -> str:
+def _of(text: str, columns: int) -> segno.QRCode | None:
+    """Return the code with the most error correction that fits: H, as of the app's own server, or less."""
+    for level in ("h", "q", "m", "l"):
+        code = segno.make_qr(text, error=level, boost_error=False)
+        if code.symbol_size()[0] <= columns:
+            return code
+    return None
+
+
+def _drawn(code: segno.QRCode) -> str:
     drawing = io.StringIO()
-    # Error correction H, as in the QR codes of the app's own server.
-    segno.make_qr(text, error="h", boost_error=False).terminal(drawing, compact=True)
+    code.terminal(drawing, compact=True)
     return drawing.getvalue()

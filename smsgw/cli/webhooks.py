@@ -14,7 +14,7 @@ from ..core.webhooks import secrets as signing_secrets
 from ..core.webhooks.delivery_statuses import STATUSES
 from ..store.db import Session
 from ..store.models import WebhookEndpoint
-from . import options, output
+from . import options, output, webhook_test
 from .context import opened
 from .entry import group
 from .times import TimeParameter
@@ -103,14 +103,26 @@ def remove(endpoint_id: str) -> None:
 
 @output.command(webhook, "test")
 @_ID
-def test(endpoint_id: str) -> None:
-    """Send a webhook.ping event to a webhook."""
-    with opened() as context, context.database.transaction() as session:
-        delivery_id = deliveries.ping(
-            session, webhook_endpoints.get_any(session, endpoint_id), clock.now()
-        )
-        answer = deliveries.shape(session, deliveries.get_any(session, delivery_id))
-    output.one(answer)
+@click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.FloatRange(0, 300),
+    help="The most seconds to wait for the response; 5 more than one may take by default.",
+)
+def test(endpoint_id: str, wait_seconds: float | None) -> None:
+    """Send a webhook.ping event to a webhook and show what its receiver responds.
+
+    The exit code is 1 if the event was not delivered.
+    """
+    with opened() as context:
+        with context.database.transaction() as session:
+            delivery_id = deliveries.ping(
+                session, webhook_endpoints.get_any(session, endpoint_id), clock.now()
+            )
+        if wait_seconds is None:
+            wait_seconds = context.settings.webhook_timeout_seconds + 5
+        answer = webhook_test.wait(context.database, delivery_id, wait_seconds)
+    webhook_test.show(answer)
 
 
 @output.command(webhook, "deliveries")

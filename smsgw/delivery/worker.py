@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,7 +16,7 @@ from .. import clock as wall_clock
 from ..addresses import Guard
 from ..core.webhooks import claiming, settling
 from ..core.webhooks.claiming import Claimed
-from ..core.webhooks.due import FreeThreads
+from ..core.webhooks.due import MOST_CLAIMED, FreeThreads
 from ..core.webhooks.outcomes import RetryRule
 from ..core.webhooks.settling import Finished
 from ..settings import Settings
@@ -34,6 +35,8 @@ FINISH_SECONDS = 1.5
 IN_HAND = timedelta(seconds=5)
 LEASE_MARGIN = IN_HAND + timedelta(seconds=15)
 NO_THREADS = FreeThreads(0, 0)
+# The next transaction may end later than this one did.
+AHEAD_FACTOR = 2
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +82,7 @@ class Worker:
         self._clock = clock
         self._rule = RetryRule(settings.webhook_retry_schedule, chance)
         self._tasks = PeriodicTasks(settings, database, self.id, clock)
-        self._in_flight = InFlight(self._begin)
+        self._in_flight = InFlight(self._begin, settings.threads)
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set, and end within two seconds of it.
@@ -103,7 +106,7 @@ class Worker:
         """Settle what has ended and hand out what is due; return how long to wait for the next thing to end."""
         if not finished and not steps.attempt("look for deliveries", self._is_due):
             return POLL_SECONDS
-        taken = self._settle(finished, self._free_threads())
+        taken = self._settle(finished, self._free_threads(finished))
         # Where something is due and nothing was claimed, another worker is serving these endpoints just now.
         return CONTENDED_SECONDS if taken == 0 else POLL_SECONDS
 
@@ -147,10 +150,16 @@ class Worker:
         for claimed in taken:
             self._in_flight.begin(claimed)
 
-    def _free_threads(self) -> FreeThreads:
+    def _free_threads(self, finished: Sequence[Finished] = ()) -> FreeThreads:
+        """Return what may be claimed, ahead as many as have just ended: no thread waits for the next transaction."""
         most = self._settings.threads
+        ended = [one.endpoint_id for one in finished if one.result and one.result.is_success]
+        ahead = {one: AHEAD_FACTOR * count for one, count in Counter(ended).items()}
         return FreeThreads(
-            most - len(self._in_flight), max(1, most // 4) - self._in_flight.slow_count
+            min(max(MOST_CLAIMED, most), most + sum(ahead.values())) - len(self._in_flight),
+            max(1, most // 4) - self._in_flight.slow_count,
+            self._in_flight.counts(),
+            ahead,
         )
 
     def _begin(self, claimed: Claimed, on_result: OnResult) -> object:
@@ -167,6 +176,7 @@ class Worker:
     def _finish(self, helpers: list[threading.Thread]) -> None:
         """Wait a moment for attempts that are nearly done, settle them, and abort the rest."""
         deadline = time.monotonic() + FINISH_SECONDS
+        self._in_flight.give_back()
         is_over = False
         while not is_over:
             is_over = not self._in_flight or time.monotonic() >= deadline

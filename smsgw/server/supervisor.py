@@ -49,7 +49,7 @@ def main() -> int:
     gc.freeze()  # a faster exit, as in `__main__`
     try:
         run(settings_module.load(), ["web", "worker"])
-    except (SettingsError, StartFailed) as error:
+    except (SettingsError, StartFailed, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -64,6 +64,8 @@ def run(settings: Settings, names: list[str]) -> None:
     raise_descriptor_limit()
     listener = listen(settings.host, settings.port)
     prepare(settings)
+    if "web" in names:
+        _keep_secret_key(settings)
     with _metrics_folder() as folder:
         port = listener.getsockname()[1]
         os.environ.update(SMSGW_PORT=str(port), PROMETHEUS_MULTIPROC_DIR=folder)
@@ -120,6 +122,16 @@ def prepare(settings: Settings) -> None:
         raise StartFailed(f"the database cannot be used: {outages.reason(error)}") from None
     except migrations.NewerTables as error:
         raise StartFailed(str(error)) from None
+
+
+def _keep_secret_key(settings: Settings) -> None:
+    """Have the key for cookies made here, before several processes need it."""
+    try:
+        settings_module.secret_key(settings)
+    except OSError as error:
+        raise StartFailed(
+            f"no key can be kept in {settings_module.DATA_FOLDER}: {error.strerror} (or set SMSGW_SECRET_KEY)"
+        ) from None
 
 
 def _child(name: str, listener: socket.socket) -> Child:

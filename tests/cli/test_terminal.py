@@ -143,6 +143,20 @@ def test_an_objects_values_are_wrapped_between_words(
     assert " ".join(shown.split()).count(TEXT) == 1
 
 
+def test_a_qr_code_fits_the_terminal_or_says_that_it_does_not(
+    run: Run, terminal: pytest.MonkeyPatch
+):
+    terminal.setenv("SMSGW_PUBLIC_URL", f"https://{'a' * 60}.example.org")
+    shown = run("device", "add", "p", "--key").stdout
+    assert "\u2588" in shown
+    assert all(cell_len(line) <= 80 for line in shown.splitlines() if "\u2588" in line)
+    terminal.setenv("COLUMNS", "50")
+    narrow = run("device", "add", "q", "--key").stdout
+    assert "This terminal is too narrow for the QR code" in narrow
+    assert "\u2588" not in narrow
+    assert narrow.count("gw_live_") == 3  # the password, in the URL, and to copy
+
+
 @pytest.mark.parametrize(
     ("variables", "is_plain"), [({}, False), ({"NO_COLOR": "1"}, True), ({"TERM": "dumb"}, True)]
 )

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from smsgw import ids
 from smsgw.core.webhooks import claiming
 from smsgw.core.webhooks.due import FreeThreads
-from smsgw.store.models import Delivery
+from smsgw.store.models import Delivery, WebhookEndpoint
 from tests.conftest import NOW
 from tests.delivery.conftest import LEASE
 
@@ -45,6 +45,25 @@ def test_free_threads_are_dealt_out_evenly(delivery_world):
     endpoints = [delivery_world.add_endpoint() for _ in range(3)]
     delivery_world.record(10)
     assert by_endpoint(delivery_world.take(threads=6)) == dict.fromkeys(endpoints, 2)
+
+
+def test_a_worker_claims_ahead_for_an_endpoint_that_keeps_up_and_no_other_worker_serves(
+    delivery_world,
+):
+    quick, shared, failing, idle = (delivery_world.add_endpoint() for _ in range(4))
+    delivery_world.record(30)
+    first = by_endpoint(delivery_world.take(threads=8))
+    assert first == {quick: 2, shared: 2, failing: 2, idle: 2}
+    with delivery_world.database.transaction() as session:
+        session.get_one(WebhookEndpoint, failing).consecutive_failures = 1
+        ahead = dict.fromkeys((quick, shared, failing), 20)
+        # Another worker has those of `shared`.
+        own = {quick: 2, failing: 2, idle: 2}
+        free = FreeThreads(100, 4, own, ahead)
+        taken = by_endpoint(claiming.take(session, free, NOW + LEASE, NOW))
+    assert taken == {quick: 22, shared: 2, failing: 2, idle: 2}
+    with delivery_world.database.reading() as session:
+        assert not claiming.is_due(session, FreeThreads(100, 4, {}, ahead), NOW)
 
 
 def test_a_hanging_endpoint_does_not_hold_up_the_healthy_ones(delivery_world):

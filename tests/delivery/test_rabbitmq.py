@@ -127,7 +127,7 @@ def test_a_bug_in_publishing_is_logged_and_leaves_the_delivery_to_its_lease(
     delivery_world.record()
     (claimed,) = delivery_world.take()
     in_flight = InFlight(
-        lambda claimed, tell: begin(claimed, delivery_world.carriers, 5, NOW, tell)
+        lambda claimed, tell: begin(claimed, delivery_world.carriers, 5, NOW, tell), 16
     )
     in_flight.begin(claimed)
     until(lambda: not in_flight, "the attempt has ended")
@@ -220,7 +220,7 @@ def _work(delivery_world: DeliveryWorld, now: datetime) -> int:
     """One round as the worker does it: all that was taken is in flight at the same time."""
     taken = delivery_world.take(now)
     in_flight = InFlight(
-        lambda claimed, tell: begin(claimed, delivery_world.carriers, 5, now, tell)
+        lambda claimed, tell: begin(claimed, delivery_world.carriers, 5, now, tell), 16
     )
     for claimed in taken:
         in_flight.begin(claimed)

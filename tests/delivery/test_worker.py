@@ -198,6 +198,31 @@ def test_an_attempt_that_is_nearly_done_is_waited_for(delivery_world):
     assert statuses(delivery_world, endpoint_id) == {"delivered": 1}
 
 
+def test_what_a_worker_has_claimed_ahead_is_due_at_once_when_it_ends(delivery_world):
+    held, count = Held(), 0
+
+    def answer(request):
+        nonlocal count
+        count += 1
+        return Answer() if count <= 20 else held(request)
+
+    stop = threading.Event()
+    worker = Worker(delivery_world.settings, delivery_world.database)
+    with Receiver(answer) as receiver:
+        endpoint_id = delivery_world.add_endpoint(receiver.url)
+        delivery_world.record(80, now=clock.now())
+        thread = threading.Thread(target=worker.run, args=(stop,))
+        thread.start()
+        wait_until(lambda: len(receiver.requests) >= 24)
+        stop.set()
+        thread.join(PATIENCE_SECONDS)
+        held.release()
+    claimed = [one for one in delivery_world.deliveries(endpoint_id) if one.claim is not None]
+    # Those that hang are left to their leases.
+    assert len(claimed) == 4
+    assert statuses(delivery_world, endpoint_id) == {"delivered": 20, "pending": 60}
+
+
 def test_no_transaction_is_open_while_a_request_runs(delivery_world):
     seen = []
 

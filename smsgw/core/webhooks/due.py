@@ -1,8 +1,8 @@
 """Finds endpoints that could be sent something now, and the deliveries each of them would get next."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -16,6 +16,8 @@ from .delivery_statuses import IS_PENDING
 from .retries import FAILURES_TO_OPEN
 
 MOST_IN_FLIGHT = 4
+# Of an endpoint that only one worker serves: these and those that wait there for the ones that are in flight.
+MOST_CLAIMED = 128
 # Of an endpoint that keeps the order: all at once, and no more before the last of them has ended.
 MOST_IN_ORDER = 16
 # For how many endpoints there are statements: few, so that few are made.
@@ -26,10 +28,16 @@ _MOST_AT_ONCE = max(_SIZES)
 @dataclass(frozen=True)
 class FreeThreads:
     """For how many deliveries threads are free or soon will be, and how many of these may be for endpoints that ran
-    into the timeout."""
+    into the timeout.
+
+    `claimed` says how many deliveries of each endpoint the worker has already, `ahead` how many it may have that wait
+    until others have ended.
+    """
 
     threads: int
     slow_threads: int
+    claimed: Mapping[str, int] = field(default_factory=dict)
+    ahead: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,7 +112,7 @@ _BUSY = Query(
             sa.bindparam("has_slow_threads", type_=sa.Boolean),
             WebhookEndpoint.has_timed_out.is_(False),
         ),
-        sa.case((_IS_ORDERED, _IN_FLIGHT == 0), else_=_IN_FLIGHT < MOST_IN_FLIGHT),
+        sa.case((_IS_ORDERED, _IN_FLIGHT == 0), else_=_IN_FLIGHT < MOST_CLAIMED),
         _DUE_SINCE.is_not(None),
         sa.or_(_IS_CLOSED, _HAS_SINGLE),
     )
@@ -138,6 +146,9 @@ _IS_LEFT_BEHIND = Delivery.claim.is_not(None)
 _LONGEST_DUE = {
     size: Query(_Due, _firsts_of(size, MOST_IN_FLIGHT, _BY_TIME, _IS_DUE)) for size in _SIZES
 }
+_LONG_DUE = {
+    size: Query(_Due, _firsts_of(size, MOST_CLAIMED, _BY_TIME, _IS_DUE)) for size in _SIZES
+}
 _HANDED_IN = {
     size: Query(_Due, _firsts_of(size, MOST_IN_FLIGHT, _BY_TIME, _IS_DUE, _IS_SINGLE))
     for size in _SIZES
@@ -155,7 +166,8 @@ _LEFT_BEHIND = {
 def endpoints(session: Session, free: FreeThreads, now: datetime) -> list[Candidate]:
     """Return endpoints with something due, the least loaded first; at most one for each free thread."""
     found = _BUSY.all(session, now=now, most=free.threads, has_slow_threads=free.slow_threads > 0)
-    return [_candidate(row) for row in found]
+    candidates = [_candidate(row, free) for row in found]
+    return [candidate for candidate in candidates if candidate.allowed > 0]
 
 
 def deliveries(session: Session, candidates: Sequence[Candidate], now: datetime) -> list[list[str]]:
@@ -163,8 +175,11 @@ def deliveries(session: Session, candidates: Sequence[Candidate], now: datetime)
     by_hand = [candidate.endpoint_id for candidate in candidates if candidate.has_single]
     singles = _firsts(session, _HANDED_IN, by_hand, now)
     in_order = [each.endpoint_id for each in candidates if each.is_ordered]
-    others = [each.endpoint_id for each in candidates if not each.is_ordered]
-    longest = _firsts(session, _LONGEST_DUE, others, now)
+    others = [each for each in candidates if not each.is_ordered]
+    few = [each.endpoint_id for each in others if each.allowed <= MOST_IN_FLIGHT]
+    many = [each.endpoint_id for each in others if each.allowed > MOST_IN_FLIGHT]
+    longest = _firsts(session, _LONGEST_DUE, few, now)
+    longest.update(_firsts(session, _LONG_DUE, many, now))
     longest.update(_firsts(session, _NEXT_IN_PLACE, in_order, now))
     for endpoint_id, left in _firsts(session, _LEFT_BEHIND, in_order, now).items():
         longest[endpoint_id] = sorted({*left, *longest[endpoint_id]})
@@ -179,8 +194,8 @@ def deliveries(session: Session, candidates: Sequence[Candidate], now: datetime)
     ]
 
 
-def _candidate(row: _Busy) -> Candidate:
-    allowed = MOST_IN_ORDER if row.is_ordered else MOST_IN_FLIGHT - row.in_flight
+def _candidate(row: _Busy, free: FreeThreads) -> Candidate:
+    allowed = MOST_IN_ORDER if row.is_ordered else _most(row, free) - row.in_flight
     is_probed = row.consecutive_failures >= FAILURES_TO_OPEN
     return Candidate(
         row.id,
@@ -191,6 +206,14 @@ def _candidate(row: _Busy) -> Candidate:
         0 if not row.is_closed else 1 if is_probed else allowed,
         row.is_ordered,
     )
+
+
+def _most(row: _Busy, free: FreeThreads) -> int:
+    """Return how many deliveries of the endpoint may be claimed at the same time, by all workers together."""
+    is_shared = row.in_flight > free.claimed.get(row.id, 0)
+    if is_shared or row.has_timed_out or row.consecutive_failures:
+        return MOST_IN_FLIGHT
+    return min(MOST_CLAIMED, MOST_IN_FLIGHT + free.ahead.get(row.id, 0))
 
 
 def _firsts(

@@ -10,11 +10,18 @@ from sqlalchemy.orm import Session
 from ...brokers import is_broker
 from ...store.models import Attempt, Delivery, WebhookEndpoint
 from . import delivery_statuses, endpoints
-from .retries import FAILURES_TO_OPEN, LONGEST_PAUSE, AttemptResult, delay_seconds, holds_up, pause
+from .retries import (
+    FAILURES_TO_OPEN,
+    GONE,
+    LONGEST_PAUSE,
+    AttemptResult,
+    delay_seconds,
+    holds_up,
+    pause,
+)
 
 DISABLED_AFTER = timedelta(days=5)
 DISABLED_AFTER_EVENTS = 10
-GONE = 410
 CATCH_UP_AT_ONCE = 10
 
 

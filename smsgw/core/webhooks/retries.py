@@ -8,6 +8,7 @@ JITTER = 0.2
 FLOOR_SECONDS = 60.0
 BUSY_STATUS_CODES = (429, 502, 504)
 TIMEOUT = "timeout"
+GONE = 410
 FAILURES_TO_OPEN = 5
 # What a broker may say of one event while it takes others.
 OF_THE_EVENT = ("unroutable",)
@@ -73,6 +74,12 @@ def holds_up(result: AttemptResult, attempt_count: int) -> bool:
     if result.error in PERHAPS_OF_THE_EVENT:
         return attempt_count < FAILURES_TO_OPEN
     return result.error not in OF_THE_EVENT
+
+
+def holds_off(result: AttemptResult, consecutive_failures: int) -> bool:
+    """Return whether an endpoint gets nothing more for now, whatever was claimed for it: it hangs, fails or is gone."""
+    is_opened = consecutive_failures >= FAILURES_TO_OPEN
+    return result.has_timed_out or result.status_code == GONE or is_opened
 
 
 def pause(consecutive_failures: int) -> timedelta | None:

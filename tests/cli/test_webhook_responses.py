@@ -1,0 +1,75 @@
+"""`webhook test` shows what the receiver responds."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from smsgw import program
+from smsgw.addresses import parse_allowed
+from smsgw.delivery.worker import Worker
+from smsgw.settings import Settings
+from smsgw.store.db import Database
+from tests.cli.conftest import Ask, Run
+from tests.delivery.receiver import Answer, Receiver
+
+SECONDS = 60
+
+
+@pytest.fixture
+def worker(
+    settings: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """A worker that may reach receivers on this machine."""
+    monkeypatch.setenv("SMSGW_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
+    stop = threading.Event()
+    allowed = replace(settings, webhook_allowed_networks=(parse_allowed("127.0.0.0/8"),))
+    thread = threading.Thread(target=Worker(allowed, database).run, args=(stop,))
+    thread.start()
+    yield
+    stop.set()
+    thread.join(SECONDS)
+
+
+def _added(ask: Ask, url: str) -> str:
+    ask("crm", "add", "clinic")
+    return str(ask("webhook", "add", "--crm", "clinic", url)["id"])
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_test_shows_the_response_and_its_exit_code_says_whether_it_was_delivered(
+    run: Run, ask: Ask
+):
+    with Receiver() as receiver:
+        webhook = _added(ask, receiver.url)
+        good = run("webhook", "test", webhook, "--wait", "60")
+        assert good.exit_code == 0, good.output
+        assert good.stdout.startswith("HTTP 204 after 0.")
+        receiver.answer = lambda _: Answer(404, body=b"no such \x1b[31mhook\nsecond line\n")
+        bad = run("webhook", "test", webhook, "--wait", "60")
+        assert bad.exit_code == 1
+        first, *response = bad.stdout.splitlines()
+        assert first.startswith("HTTP 404 after 0.")
+        assert response == ["  no such  [31mhook", "  second line"]
+        answer: Any = ask("webhook", "deliveries", webhook)
+        assert [one["status"] for one in answer["data"]] == ["discarded", "delivered"]
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_test_says_why_there_was_no_response(run: Run, ask: Ask):
+    with Receiver() as receiver:
+        webhook = _added(ask, receiver.url)
+    gone = run("webhook", "test", webhook, "--wait", "60")
+    assert gone.exit_code == 1
+    assert gone.stdout.startswith("No response after 0.")
+    assert "connection" in gone.stdout
+
+
+def test_a_test_without_a_worker_says_so_at_once(run: Run, ask: Ask, monkeypatch):
+    monkeypatch.setenv("SMSGW_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
+    webhook = _added(ask, "http://127.0.0.1:9/hook")
+    ended = run("webhook", "test", webhook, "--wait", "300")
+    assert ended.exit_code == 1
+    assert f"see whether the server runs ({program.line('doctor')})" in ended.stdout
