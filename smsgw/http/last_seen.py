@@ -10,6 +10,8 @@ from ..store import outages
 from ..store.db import Database
 
 AFTER_SECONDS = 3.0
+# Devices that are busy each time are waited for at every tenth write.
+_WAITING_EVERY = 10
 
 
 class LastSeenWriter:
@@ -23,6 +25,7 @@ class LastSeenWriter:
         self.sightings = Sightings()
         self._armed = threading.Lock()
         self._timer: threading.Timer | None = None
+        self._writes = 0
         atexit.register(self.write)
 
     def note(
@@ -46,7 +49,10 @@ class LastSeenWriter:
 
     def _fire(self) -> None:
         self._armed.release()
-        self.write()
+        self._writes += 1
+        self._write_free()
+        if self.sightings and self._writes % _WAITING_EVERY == 0:
+            self.write()
 
     def stop(self) -> None:
         """Stop writing, for an application that ends before its process."""
@@ -61,3 +67,14 @@ class LastSeenWriter:
                 self.sightings.write(session)
         except outages.DatabaseError as error:
             outages.log.note(error)
+
+    def _write_free(self) -> None:
+        """Write the sightings of devices that nobody keeps waiting, in short transactions."""
+        for part in self.sightings.split():
+            try:
+                with self._database.transaction() as session:
+                    part.write_free(session)
+            except outages.DatabaseError as error:
+                outages.log.note(error)
+            else:
+                self.sightings.put_back(part)

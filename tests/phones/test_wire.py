@@ -8,7 +8,7 @@ import pytest
 
 from smsgw import ids
 from smsgw.core.accounts import enrolment
-from smsgw.core.devices import registry
+from smsgw.core.devices import locking, registry
 from smsgw.http.context import EXTENSION
 from smsgw.http.guards import readings
 
@@ -275,6 +275,29 @@ def test_the_app_version_and_the_last_poll_are_remembered_at_the_next_write(stag
         assert sightings.write(session) == 1
         assert sightings.write(session) == 0
     assert (stage.device().last_seen_at, stage.device().app_version) == (NOW, "v1.8.1")
+
+
+def test_a_busy_device_does_not_keep_the_last_poll_of_others_from_being_written(stage):
+    headers, database = stage.world.add_device("phone-2"), stage.world.database
+    send(stage, b"{}")
+    stage.post({}, headers)
+    sightings = stage.world.app.extensions[EXTENSION].last_seen_writer.sightings
+    if not database.is_sqlite:
+        with database.transaction() as polling:
+            locking.lock(polling, "phone-1")
+            write_free(database, sightings)
+        assert stage.device().last_seen_at is None
+    write_free(database, sightings)
+    with database.reading() as session:
+        seen = [registry.get(session, name).last_seen_at for name in ("phone-1", "phone-2")]
+    assert (seen, len(sightings)) == ([NOW, NOW], 0)
+
+
+def write_free(database, sightings):
+    for part in sightings.split():
+        with database.transaction() as session:
+            part.write_free(session)
+        sightings.put_back(part)
 
 
 def test_real_bytes_of_the_app_are_taken(stage):

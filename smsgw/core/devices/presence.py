@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from ...settings import Settings
 from ...store.models import Device
-from ...store.queries import Change
+from ...store.queries import Change, Query
 from ...store.rows import AnyCrm
 from ...store.tables import plain
 from ..events import recording
@@ -17,6 +17,8 @@ from .logins import Login
 MOST_AT_ONCE = 100
 # A device's name, and the secret it came with.
 _Key = tuple[str, str]
+# When, the app's version, and the protocol.
+_Sighting = tuple[datetime, str | None, str]
 
 _QUIET: sa.BindParameter[int] = sa.bindparam("quiet", type_=sa.Integer)
 _SEEN = Change(
@@ -40,13 +42,19 @@ _SEEN = Change(
         }
     )
 )
+_FREE = Query(
+    str,
+    sa.select(Device.id)
+    .where(Device.id.in_(sa.bindparam("device_ids", type_=sa.String, expanding=True)))
+    .with_for_update(skip_locked=True, key_share=True),
+)
 
 
 class Sightings:
     """The polls that came since the last write, in memory, so that an idle poll writes nothing to the database."""
 
     def __init__(self) -> None:
-        self._seen: dict[_Key, tuple[datetime, str | None, str]] = {}
+        self._seen: dict[_Key, _Sighting] = {}
         self._quiet: dict[_Key, int] = {}
 
     def note(
@@ -63,27 +71,49 @@ class Sightings:
         if is_quiet:
             self._quiet[key] = max(login.revision, self._quiet.get(key, login.revision))
 
+    def __len__(self) -> int:
+        return len(self._seen)
+
     def write(self, session: Session) -> int:
         """Write all sightings in one statement; return how many there were."""
         seen, self._seen = self._seen, {}
         quiet, self._quiet = self._quiet, {}
-        if not seen:
-            return 0
-        _SEEN.run_each(
-            session,
-            [
-                {
-                    "device_id": device_id,
-                    "secret": secret_hash,
-                    "at": at,
-                    "version": version,
-                    "spoken": protocol,
-                    "quiet": quiet.get((device_id, secret_hash)),
-                }
-                for (device_id, secret_hash), (at, version, protocol) in sorted(seen.items())
-            ],
-        )
+        _SEEN.run_each(session, [_values(key, seen[key], quiet.get(key)) for key in sorted(seen)])
         return len(seen)
+
+    def split(self) -> list["Sightings"]:
+        """Take all sightings out, in parts of some devices each."""
+        seen, self._seen = self._seen, {}
+        quiet, self._quiet = self._quiet, {}
+        keys = sorted(seen)
+        parts = []
+        for start in range(0, len(keys), MOST_AT_ONCE):
+            part = Sightings()
+            for key in keys[start : start + MOST_AT_ONCE]:
+                part._put(key, seen[key], quiet.get(key))
+            parts.append(part)
+        return parts
+
+    def write_free(self, session: Session) -> None:
+        """Write those of devices that no other transaction has locked; the others stay.
+
+        To wait for one device would keep the polls of all devices waiting that were written before it.
+        """
+        free = set(_FREE.all(session, device_ids=[name for name, _ in self._seen]))
+        keys = [key for key in self._seen if key[0] in free]
+        _SEEN.run_each(
+            session, [_values(key, self._seen.pop(key), self._quiet.pop(key, None)) for key in keys]
+        )
+
+    def put_back(self, part: "Sightings") -> None:
+        """Take over what could not be written, where nothing newer was noted meanwhile."""
+        for key, sighting in part._seen.items():
+            self._put(key, sighting, part._quiet.get(key))
+
+    def _put(self, key: _Key, sighting: _Sighting, quiet: int | None) -> None:
+        self._seen.setdefault(key, sighting)
+        if quiet is not None:
+            self._quiet[key] = max(quiet, self._quiet.get(key, quiet))
 
 
 def leave(session: Session, device_id: str, socket_id: str, now: datetime) -> None:
@@ -141,3 +171,16 @@ def announce_changes(session: Session, settings: Settings, now: datetime) -> int
 def _changed(now: datetime, offline_seconds: int) -> sa.Select[Device]:
     is_silent = protocols.is_silent(now, offline_seconds)
     return sa.select(Device).where(Device.removed_at.is_(None), Device.is_online == is_silent)
+
+
+def _values(key: _Key, sighting: _Sighting, quiet: int | None) -> dict[str, object]:
+    device_id, secret_hash = key
+    at, version, protocol = sighting
+    return {
+        "device_id": device_id,
+        "secret": secret_hash,
+        "at": at,
+        "version": version,
+        "spoken": protocol,
+        "quiet": quiet,
+    }
