@@ -14,7 +14,7 @@ from ...sms import statuses
 from ...store.db import Database
 from ...store.models import Crm, Dispatch, Message
 from ...store.queries import Query, not_null, written_out
-from . import capacity, routing, usage
+from . import capacity, lanes, routing, usage
 from .capacity import DEVICE_ID, moment
 
 _PRIORITIES = range(9, -1, -1)
@@ -31,41 +31,55 @@ IS_DUE = sa.and_(IS_QUEUED, Message.due_at <= moment("now"), Message.expires_at 
 MAY_BE_SENT = sa.and_(IS_DUE, HAS_NO_OTHER_PHONE)
 
 
-class _Waiting(NamedTuple):
-    """A message that is due, with the columns that order the queue."""
+class Waiting(NamedTuple):
+    """A message that is due, with the columns that order the queue, and what limits count of it."""
 
     id: str
     priority: int
     due_at: datetime
+    segments: int
+    to_number: str | None
+    last_handed_out_at: datetime | None = None
 
 
-def _next_in_queue(
-    *conditions: sa.ColumnElement[bool],
-) -> sa.CompoundSelect[Any]:
+def _next_in_queue(*conditions: sa.ColumnElement[bool]) -> sa.CompoundSelect[Any]:
+    """Select and lock what is next. What other phones have locked is passed over, and not found taken afterwards."""
+    most: sa.BindParameter[int] = sa.bindparam("most", type_=sa.Integer)
+    # Both databases run the parts in their order, and none after the limit is reached: a lower priority is not locked.
     return sa.union_all(
         *(
             sa.select(
-                sa.select(Message.id, Message.priority, not_null(Message.due_at))
+                sa.select(
+                    Message.id,
+                    Message.priority,
+                    not_null(Message.due_at),
+                    Message.segments,
+                    Message.to_number,
+                )
                 .where(
                     MAY_BE_SENT,
                     Message.lane == sa.bindparam("queue"),
                     Message.priority == priority,
                     Message.segments <= sa.bindparam("largest", type_=sa.Integer),
-                    # A message may have been queued for the device by name before the device got another owner.
-                    routing.is_for_device(DEVICE_ID),
                     *conditions,
                 )
                 .order_by(Message.due_at, Message.id)
-                .limit(sa.bindparam("most", type_=sa.Integer))
+                .limit(most)
+                .with_for_update(of=Message, skip_locked=True)
                 .subquery()
             )
             for priority in _PRIORITIES
         )
-    )
+    ).limit(most)
 
 
-_NEXT_IN_QUEUE = Query(_Waiting, _next_in_queue())
-_NEXT_TO_KNOWN_IN_QUEUE = Query(_Waiting, _next_in_queue(usage.is_known_recipient()))
+# A message may have been queued for the device by name before the device got another owner.
+_IS_STILL_ITS = routing.is_for_device(DEVICE_ID)
+_IS_KNOWN = usage.is_known_recipient()
+_NEXT_IN_OWN_QUEUE = Query(Waiting, _next_in_queue(_IS_STILL_ITS))
+_NEXT_IN_OPEN_QUEUE = Query(Waiting, _next_in_queue())
+_NEXT_TO_KNOWN_IN_OWN_QUEUE = Query(Waiting, _next_in_queue(_IS_STILL_ITS, _IS_KNOWN))
+_NEXT_TO_KNOWN_IN_OPEN_QUEUE = Query(Waiting, _next_in_queue(_IS_KNOWN))
 
 
 def _queue_of_crm() -> sa.ColumnElement[str]:
@@ -144,7 +158,7 @@ def read_has_work_for_known(database: Database, device_id: str, month: str, now:
     return found is True
 
 
-def next_ids(
+def lock_next(
     session: Session,
     device_id: str,
     most: int,
@@ -152,29 +166,30 @@ def next_ids(
     *,
     largest: int | None = None,
     month: str | None = None,
-) -> list[str]:
-    """Return the ids of the messages that this device gets next, `most` at most: by priority, due time, and age.
+) -> list[Waiting]:
+    """Lock and return the messages that this device gets next, `most` at most: by priority, due time, and age.
 
-    With `largest`, only messages of at most so many segments; with `month`, only messages to numbers that the device
-    was handed messages for in that month.
+    Those that another device is taking right now are left out. With `largest`, only messages of at most so many
+    segments; with `month`, only messages to numbers that the device was handed messages for in that month.
     """
     values: dict[str, object] = {
-        "device_id": device_id,
         "most": most,
         "now": now,
         "largest": ANY_SIZE if largest is None else largest,
     }
-    query = _NEXT_IN_QUEUE
+    own_query, open_query = _NEXT_IN_OWN_QUEUE, _NEXT_IN_OPEN_QUEUE
     if month is not None:
-        query, values["month"] = _NEXT_TO_KNOWN_IN_QUEUE, month
-    candidates = [
-        row
-        for queue in DUE_QUEUES.all(session, device_id=device_id, now=now)
-        for row in query.all(session, queue=queue, **values)
-    ]
-    candidates.sort(key=_order)
-    return [row.id for row in candidates[:most]]
+        own_query, open_query = _NEXT_TO_KNOWN_IN_OWN_QUEUE, _NEXT_TO_KNOWN_IN_OPEN_QUEUE
+        values |= {"month": month, "device_id": device_id}
+    found: list[Waiting] = []
+    for queue in DUE_QUEUES.all(session, device_id=device_id, now=now):
+        if lanes.is_open(queue):
+            found += open_query.all(session, queue=queue, **values)
+        else:
+            found += own_query.all(session, queue=queue, **{**values, "device_id": device_id})
+    found.sort(key=_order)
+    return found[:most]
 
 
-def _order(row: _Waiting) -> tuple[int, datetime, str]:
+def _order(row: Waiting) -> tuple[int, datetime, str]:
     return -row.priority, row.due_at, row.id

@@ -54,13 +54,6 @@ class Unconfirmed(NamedTuple):
     last_handed_out_at: datetime
 
 
-class _Chosen(NamedTuple):
-    id: str
-    segments: int
-    to_number: str | None
-    last_handed_out_at: datetime | None = None
-
-
 _UNCONFIRMED = Query(
     Unconfirmed,
     sa.select(
@@ -84,15 +77,6 @@ _UNCONFIRMED = Query(
     # Messages before dispatches, as everybody locks them; what somebody else changes just now can wait for a poll.
     .with_for_update(of=Message, skip_locked=True),
 )
-_LOCK_QUEUED = Query(
-    _Chosen,
-    sa.select(Message.id, Message.segments, Message.to_number)
-    .where(
-        Message.id.in_(sa.bindparam("wanted", expanding=True)),
-        device_queue.MAY_BE_SENT,
-    )
-    .with_for_update(of=Message, skip_locked=True),
-)
 
 
 def choose_queued(
@@ -103,7 +87,14 @@ def choose_queued(
     places = min(most, quota.places)
     if places <= 0 or not quota.has_room:
         return []
-    waiting = _lock_next(session, quota, places, now)
+    waiting = device_queue.lock_next(
+        session,
+        device_id,
+        places,
+        now,
+        largest=quota.limits.largest_message,
+        month=quota.month if quota.takes_known_only else None,
+    )
     return [row.id for row in _fitting(session, waiting, quota)]
 
 
@@ -127,22 +118,6 @@ def _quota(session: Session, device_id: str, settings: Settings, now: datetime) 
     if quota.recipients_left is None and quota.counted_month is not None:
         monthly_recipients.end_count(session, device_id)
     return quota
-
-
-def _lock_next(session: Session, quota: Quota, most: int, now: datetime) -> list[_Chosen]:
-    """Lock the messages this device gets next. Those that another device is taking right now are left out."""
-    wanted = device_queue.next_ids(
-        session,
-        quota.device_id,
-        2 * most,
-        now,
-        largest=quota.limits.largest_message,
-        month=quota.month if quota.takes_known_only else None,
-    )
-    if not wanted:
-        return []
-    free = {row.id: row for row in _LOCK_QUEUED.all(session, wanted=wanted, now=now)}
-    return [free[message_id] for message_id in wanted if message_id in free][:most]
 
 
 def _fitting(session: Session, waiting: Sequence[S], quota: Quota) -> list[S]:

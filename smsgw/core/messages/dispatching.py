@@ -15,6 +15,7 @@ from ...store.queries import Change, Query
 from ...store.rows import MESSAGE_COLUMNS, DispatchRow, MessageRow
 from ...store.tables import plain
 from ..devices import protocols
+from ..devices import queue as device_queue
 from ..devices.locking import Locked
 from . import endings
 from .history import HistoryWriter
@@ -31,7 +32,8 @@ _LEASE_AGAIN = Change(
         }
     )
 )
-# Asked once the messages are locked: who opts out after this statement waits for this transaction.
+# Asked once the messages are locked: who opts out after this statement waits for this transaction, and so does a report
+# that another phone tries again.
 _IS_OPTED_OUT = (
     sa.exists()
     .where(
@@ -43,7 +45,7 @@ _IS_OPTED_OUT = (
 _TAKE = Query(
     MessageRow,
     sa.update(plain(Message))
-    .where(Message.id.in_(_CHOSEN), ~_IS_OPTED_OUT)
+    .where(Message.id.in_(_CHOSEN), ~_IS_OPTED_OUT, device_queue.HAS_NO_OTHER_PHONE)
     .values(
         {
             Message.status: statuses.DISPATCHED,
@@ -104,7 +106,7 @@ def _take(
     taken = {row.id: row for row in found}
     refused = [message_id for message_id in message_ids if message_id not in taken]
     if refused:
-        is_refused = Message.id.in_(refused)
+        is_refused = sa.and_(Message.id.in_(refused), _IS_OPTED_OUT)
         messages = session.scalars(sa.select(Message).where(is_refused).order_by(Message.id)).all()
         endings.fail_opted_out(session, messages, history)
     return [taken[message_id] for message_id in message_ids if message_id in taken]
