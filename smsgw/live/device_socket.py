@@ -60,7 +60,7 @@ class DeviceSocket:
         if not device_queue.read_may_have_work(self._database, self.login.device_id, now):
             return []
         outgoing: list[Outgoing] = []
-        if handing_out.has_work(self._database, self.login.device_id, self._settings, now):
+        if handing_out.may_take(self._database, self.login.device_id, self._settings, now):
             outgoing = self._hand_out(now)
         if not outgoing:
             # The device has all that it may have for now; asking again at every change would be a waste.

@@ -166,8 +166,13 @@ def _errors_of_begin() -> Iterator[None]:
 
 
 def _prepare_postgresql(dbapi: Any, _record: object) -> None:
-    if not is_pooled(dbapi):
-        dbapi.prepare_threshold = PREPARED_AFTER
+    if is_pooled(dbapi):
+        return
+    dbapi.prepare_threshold = PREPARED_AFTER
+    dbapi.autocommit = True
+    # To plan the statement that takes from the queue takes longer than to run it, and PostgreSQL would do so each time.
+    dbapi.execute("SET plan_cache_mode = force_generic_plan")
+    dbapi.autocommit = False
 
 
 def _refuse_dead(dbapi: Any, _record: object, _proxy: object) -> None:

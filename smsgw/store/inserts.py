@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
+from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +17,8 @@ from .tables import Table, columns_by_attribute, plain
 
 # Both databases bound the values of one statement: SQLite to 32,766, PostgreSQL to 65,535.
 _MOST_VALUES = 30_000
+# The most rows of one prepared statement, a power of two.
+_MOST_TOGETHER = 64
 
 R = TypeVar("R")
 K = TypeVar("K")
@@ -37,13 +40,23 @@ class _InsertText:
         """Return the text for one row, or for many given one after the other."""
         return self.start + self.group + self.end
 
+    def in_powers_of_two(self, rows: Sequence[Values]) -> Iterator[tuple[str, Values]]:
+        """Statements of 1, 2, 4 or more rows, the largest first, with the values of these converted rows."""
+        first = 0
+        while first < len(rows):
+            size = min(1 << (len(rows) - first).bit_length() - 1, _MOST_TOGETHER)
+            yield self._of(size), tuple(chain.from_iterable(rows[first : first + size]))
+            first += size
+
+    def _of(self, size: int) -> str:
+        return self.start + ", ".join([self.group] * size) + self.end
+
     def grouped(self, rows: Sequence[Values]) -> Iterator[tuple[str, Values]]:
         """Yield as few statements as hold all rows, with their values."""
         most = _MOST_VALUES // self.width
         for first in range(0, len(rows), most):
             some = rows[first : first + most]
-            text = self.start + ", ".join([self.group] * len(some)) + self.end
-            yield text, tuple([value for row in some for value in self.convert(row)])
+            yield self._of(len(some)), tuple([value for row in some for value in self.convert(row)])
 
 
 @dataclass(frozen=True)
@@ -106,12 +119,18 @@ class Insert(_IntoTable[R]):
     """Inserts rows of a class into a table: all its fields, or only those that are named."""
 
     def all(self, session: Session, rows: Sequence[R]) -> None:
-        """Insert the rows one after the other, with one call of the driver."""
-        if rows:
-            session.flush()
-            connection = session.connection()
-            text = self._text(connection.dialect)
-            values = [text.convert(self._values(row)) for row in rows]
+        """Insert the rows in their order."""
+        if not rows:
+            return
+        session.flush()
+        connection = session.connection()
+        text = self._text(connection.dialect)
+        values = [text.convert(self._values(row)) for row in rows]
+        if connection.dialect.name == "postgresql":
+            # A statement costs there what several rows do. Sizes are few, so that all statements stay prepared.
+            for statement, group in text.in_powers_of_two(values):
+                statements.execute(connection, statement, group)
+        else:
             statements.execute(connection, text.single, values)
 
     def batch(self, rows: Sequence[R]) -> RowBatch:

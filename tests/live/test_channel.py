@@ -510,14 +510,14 @@ def test_a_key_that_becomes_void_between_the_look_and_the_hand_out_is_handed_not
 ):
     socket = cable.subscribed()
     (message_id,) = cable.queue()
-    find_ready = handing_out.has_work
+    find_ready = handing_out.may_take
 
     def late(*arguments):
         with cable.world.database.transaction() as session:
             loss(session, registry.get(session, "gateway-1"))
         return find_ready(*arguments)
 
-    monkeypatch.setattr(handing_out, "has_work", late)
+    monkeypatch.setattr(handing_out, "may_take", late)
     assert socket.work() == []
     assert cable.message(message_id).status == "queued"
 

@@ -7,9 +7,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ...errors import DeviceDisabled, DeviceWaiting, Unauthorized
+from ...store.db import is_postgresql
 from ...store.models import Crm, Device
 from ...store.queries import Query
 from ...store.tables import plain
+from ..events import recording
 from .logins import Login
 
 # What `admit` raises.
@@ -39,44 +41,50 @@ class Locked(NamedTuple):
     segments_per_hour: int | None
     segments_per_day: int | None
     recipients_per_month: int | None
+    feed_position: int
 
 
-_LOCK = Query(
-    Locked,
-    sa.update(plain(Device))
-    .where(Device.id == sa.bindparam("device_id"))
-    .values(
-        {
-            Device.revision: Device.revision + 1,
-            Device.protocol: sa.func.coalesce(
-                sa.bindparam("spoken", type_=sa.String), Device.protocol
-            ),
-        }
-    )
-    .returning(
-        # Columns alone: `removed_at IS NULL` is false here on SQLite 3.40, whatever stands there.
-        Device.id,
-        Device.phone,
-        Device.protocol,
-        Device.revision,
-        Device.socket_id,
-        Device.secret_hash,
-        Device.enabled,
-        Device.removed_at,
-        Device.quiet_revision,
-        Device.setup_revision,
-        Device.approved,
-        Device.owner_crm_id,
-        Device.paused_until,
-        Device.pause_count,
-        Device.pause_reason,
-        Device.failed_in_a_row,
-        Device.segments_per_minute,
-        Device.segments_per_hour,
-        Device.segments_per_day,
-        Device.recipients_per_month,
-    ),
+_COLUMNS = (
+    # Columns alone: `removed_at IS NULL` is false here on SQLite 3.40, whatever stands there.
+    Device.id,
+    Device.phone,
+    Device.protocol,
+    Device.revision,
+    Device.socket_id,
+    Device.secret_hash,
+    Device.enabled,
+    Device.removed_at,
+    Device.quiet_revision,
+    Device.setup_revision,
+    Device.approved,
+    Device.owner_crm_id,
+    Device.paused_until,
+    Device.pause_count,
+    Device.pause_reason,
+    Device.failed_in_a_row,
+    Device.segments_per_minute,
+    Device.segments_per_hour,
+    Device.segments_per_day,
+    Device.recipients_per_month,
 )
+
+
+def _locking(position: sa.ColumnElement[int]) -> sa.UpdateBase:
+    """Take the device's row, and read the transaction's position in the feed of events along with it."""
+    spoken = sa.func.coalesce(sa.bindparam("spoken", type_=sa.String), Device.protocol)
+    return (
+        sa.update(plain(Device))
+        .where(Device.id == sa.bindparam("device_id"))
+        .values({Device.revision: Device.revision + 1, Device.protocol: spoken})
+        .returning(
+            *_COLUMNS,
+            position.label("feed_position"),
+        )
+    )
+
+
+_LOCK_ON_SQLITE = Query(Locked, _locking(sa.literal_column("0", sa.BigInteger)))
+_LOCK_ON_POSTGRESQL = Query(Locked, _locking(recording.OWN_POSITION))
 _IS_OWNER_ENABLED = Query(
     bool,
     sa.select(sa.and_(Crm.enabled, Crm.removed_at.is_(None)).label("enabled")).where(
@@ -90,7 +98,10 @@ def lock(session: Session, device_id: str, protocol: str | None = None) -> Locke
 
     Notes the protocol it speaks now, where one is given.
     """
-    return _LOCK.one(session, device_id=device_id, spoken=protocol)
+    query = _LOCK_ON_POSTGRESQL if is_postgresql(session) else _LOCK_ON_SQLITE
+    device = query.one(session, device_id=device_id, spoken=protocol)
+    recording.note_position(session, device.feed_position)
+    return device
 
 
 def admit(session: Session, login: Login, protocol: str | None = None) -> Locked:

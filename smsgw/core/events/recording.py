@@ -37,10 +37,14 @@ TYPES = (
     "webhook.ping",
 )
 
+# The key in `Session.info` that has the transaction's position in the feed.
+_POSITION = "feed_position"
 _OWN_TRANSACTION: sa.ColumnElement[int] = sa.literal_column(
     "pg_current_xact_id()::text::bigint", sa.BigInteger
 )
-_OWN_POSITION = Query(int, sa.select(_OWN_TRANSACTION + FeedBase.base))
+# The position of the transaction's events in the feed, on PostgreSQL.
+OWN_POSITION = sa.select(_OWN_TRANSACTION + FeedBase.base).scalar_subquery()
+_OWN_POSITION = Query(int, sa.select(OWN_POSITION.label("position")))
 
 
 @dataclass(frozen=True)
@@ -174,12 +178,17 @@ def _row(new_event: NewEvent, tx: int, now: datetime) -> _EventRow:
     )
 
 
+def note_position(session: Session, position: int) -> None:
+    """Note the transaction's position in the feed, as `OWN_POSITION` gives it, which spares asking for it."""
+    session.info[_POSITION] = position
+
+
 def _transaction_position(session: Session) -> int:
     if not is_postgresql(session):
         return 0
-    if "tx" not in session.info:
-        session.info["tx"] = _OWN_POSITION.one(session)
-    return int(session.info["tx"])
+    if _POSITION not in session.info:
+        session.info[_POSITION] = _OWN_POSITION.one(session)
+    return int(session.info[_POSITION])
 
 
 def raise_feed_base(session: Session) -> None:

@@ -56,8 +56,13 @@ class _Sendable(Protocol):
 
 def has_work(database: Database, device_id: str, settings: Settings, now: datetime) -> bool:
     """Tell whether a poll of this device would be handed anything. Reads only, by index, however long the queue is."""
-    if not device_queue.read_may_have_work(database, device_id, now):
-        return False
+    return device_queue.read_may_have_work(database, device_id, now) and may_take(
+        database, device_id, settings, now
+    )
+
+
+def may_take(database: Database, device_id: str, settings: Settings, now: datetime) -> bool:
+    """Tell whether a device that may have work would be handed any of it now."""
     quota = quotas.read(database, device_id, settings, now)
     if quota.has_pause:
         return False

@@ -117,7 +117,7 @@ def _has_work(login: Login) -> bool:
         return True
     if not login.may_have_work:
         return False
-    return handing_out.has_work(
+    return handing_out.may_take(
         services().database, login.device_id, services().settings, clock.now()
     )
 
