@@ -39,7 +39,7 @@ COMMANDS = {
     ),
     "message": Listed(
         "messages",
-        "Show a message: what it waits for, its history, its dispatches and the webhook requests about it.",
+        "Show a message: what it waits for, its history, its dispatches and its webhooks.",
     ),
     "messages": Listed("messages", "List messages of all CRMs, newest first."),
     "operator": Listed(

@@ -31,11 +31,15 @@ _DISPATCHES = (
     "hand_out_count",
     "acknowledged_at",
 )
+_ATTEMPTS = (
+    *("at", "event_type", "result", "attempt_count", "status", "url", "next_attempt_at", "id"),
+)
+_LEAST_OF_ATTEMPTS = ("id", "attempt_count", "status", "next_attempt_at")
 _LEAST = ("acknowledged_at", "hand_out_count", "reason")
 
 
-def show(message: Mapping[str, Any], attempts: Sequence[Mapping[str, Any]]) -> None:
-    """Print a message as `reading.whole_shape` returns it, with the webhook requests about it."""
+def show(message: Mapping[str, Any], deliveries: Sequence[Mapping[str, Any]]) -> None:
+    """Print a message as `reading.whole_shape` returns it, and the deliveries of its events to webhooks."""
     output.paragraph(_state(message))
     click.echo()
     output.one({name: message[name] for name in _FIELDS if message.get(name) is not None})
@@ -44,8 +48,8 @@ def show(message: Mapping[str, Any], attempts: Sequence[Mapping[str, Any]]) -> N
     ]
     _table("Timeline", timeline, ("time (UTC)", "status", "device_id", "reason"))
     _table("Dispatches", message["dispatches"], _DISPATCHES, _LEAST)
-    requests = [{**attempt, "result": _result(attempt)} for attempt in attempts]
-    _table("Webhook attempts", requests, ("at", "event_type", "result", "url", "delivery_id"))
+    attempts = [{**delivery, **_last_attempt(delivery)} for delivery in deliveries]
+    _table("Webhook attempts", attempts, _ATTEMPTS, _LEAST_OF_ATTEMPTS)
 
 
 def block(message: Mapping[str, Any]) -> list[str]:
@@ -76,10 +80,11 @@ def _time(text: str) -> str:
     return f"{cells.time_of_day(text)} UTC ({cells.ago(text)})"
 
 
-def _result(attempt: Mapping[str, Any]) -> str:
-    if attempt["at"] is None:
-        return "not sent yet"
-    return str(attempt["error"] or f"HTTP {attempt['status_code']}")
+def _last_attempt(delivery: Mapping[str, Any]) -> dict[str, Any]:
+    last = delivery["last_attempt"]
+    if last is None:
+        return {"at": None, "result": "not sent yet"}
+    return {"at": last["started_at"], "result": last["error"] or f"HTTP {last['status_code']}"}
 
 
 def _table(

@@ -9,7 +9,7 @@ from ..core.accounts import crms
 from ..core.messages import archive, endings, queueing, reading, resending
 from ..core.messages import json as message_json
 from ..core.messages.drafts import Draft
-from ..core.webhooks import message_attempts
+from ..core.webhooks import deliveries
 from ..errors import IllegalTransition
 from ..sms import statuses
 from . import message_view, options, output
@@ -93,15 +93,15 @@ def show_all(
 @output.command(root, "message")
 @_ID
 def show(message_id: str) -> None:
-    """Show a message: what it waits for, its history, its dispatches and the webhook requests about it."""
+    """Show a message: what it waits for, its history, its dispatches and its webhooks."""
     with opened() as context, context.database.reading() as session:
         row = archive.get(session, message_id)
         answer = reading.whole_shape(session, row, context.settings, clock.now())
-        attempts = message_attempts.of_message(session, row.id)
+        webhooks = deliveries.of_message(session, row.id)
     if output.wants_json():
         output.print_json(answer)
     else:
-        message_view.show(answer, attempts)
+        message_view.show(answer, webhooks)
 
 
 @output.command(root, "cancel")

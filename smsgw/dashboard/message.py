@@ -1,6 +1,5 @@
 """Serves `/admin/messages/<id>`: the way of one message, what it waits for, and what its webhooks were answered."""
 
-from datetime import datetime
 from typing import Any
 
 from flask import Response, flash, redirect, request, url_for
@@ -103,14 +102,13 @@ def _shown(session: Session, found: Message) -> dict[str, Any]:
     now = clock.now()
     whole = reading.whole_shape(session, found, services().settings, now)
     (shown,) = operator_json.of_messages(session, [found], [whole])
-    moments = {datetime.fromisoformat(entry["at"]) for entry in whole["history"]}
     return {
         "message": shown,
         "position": _position(found),
         "steps": _steps(whole),
         "words": _WORDS,
         "states": _STATES,
-        "deliveries": deliveries.of_message(session, found.id, moments),
+        "deliveries": deliveries.of_message(session, found.id),
         "is_cancellable": found.status == statuses.QUEUED,
         "is_resendable": resending.is_resendable(found),
         "may_arrive_twice": resending.may_arrive_twice(found),

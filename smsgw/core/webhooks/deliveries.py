@@ -1,6 +1,5 @@
 """Lists deliveries, sends a test event to an endpoint, and delivers events again on request."""
 
-from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +9,7 @@ from sqlalchemy.orm import Session
 from ...errors import Conflict, NotFound
 from ...store import audit
 from ...store.db import wake_up
-from ...store.models import Attempt, Delivery, Event, WebhookEndpoint
+from ...store.models import Attempt, Delivery, Event, HistoryEntry, WebhookEndpoint
 from ..events import recording
 from . import delivery_statuses, endpoints, subscriptions
 from . import json as webhook_json
@@ -61,18 +60,15 @@ def shape(session: Session, delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def of_message(
-    session: Session, message_id: str, moments: Collection[datetime]
-) -> list[dict[str, Any]]:
-    """Return the deliveries of a message's events, each with the endpoint's URL and the last attempt, oldest first.
-
-    `moments` are the times of its history: an event has the time of its history entry, and an index on it.
-    """
+def of_message(session: Session, message_id: str) -> list[dict[str, Any]]:
+    """Return the deliveries of a message's events, each with the endpoint's URL and the last attempt, oldest first."""
+    # An event has the time of its line in the message's history, to the microsecond, and an index on it.
+    moments = sa.select(HistoryEntry.at).where(HistoryEntry.message_id == message_id).distinct()
     rows = session.execute(
         sa.select(Delivery, Event.type, WebhookEndpoint.url)
         .join(Event, Event.id == Delivery.event_id)
         .join(WebhookEndpoint, WebhookEndpoint.id == Delivery.endpoint_id)
-        .where(Event.created_at.in_(moments), Event.message_id == message_id)
+        .where(Event.created_at.in_(session.scalars(moments).all()), Event.message_id == message_id)
         .order_by(Event.seq, Delivery.id)
     ).all()
     last = _last_attempts(session, [delivery.id for delivery, _, _ in rows])
