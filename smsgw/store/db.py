@@ -1,6 +1,5 @@
 """Begins, commits and rolls back: the only module that does, by `transaction()` and `reading()`."""
 
-import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -15,6 +14,7 @@ from .group_commit import GroupCommit
 from .inserts import RowBatch
 from .members import Member
 from .opened_files import OpenedFiles
+from .pipelines import Pipeline
 from .reader import Reader
 from .shared_inserts import Check, SharedInserts
 from .statements import DriverConnection
@@ -106,38 +106,30 @@ class Database:
     @contextmanager
     def _on_sqlite(self) -> Iterator[DriverConnection]:
         """Begin a transaction that SQLAlchemy has no part in."""
-        try:
-            with closing(Member(self._group_commit)) as member:
-                member.begin()
-                yield DriverConnection(member, self.engine.dialect)
-                member.commit()
-        except sqlite3.Error as error:
-            raise statements.translated(error, "COMMIT", self.engine.dialect) from error
+        dialect = self.engine.dialect
+        with statements.translating(dialect), closing(Member(self._group_commit)) as member:
+            member.begin()
+            yield DriverConnection(member, dialect)
+            member.commit()
 
     @contextmanager
     def _on_postgresql(self) -> Iterator[DriverConnection]:
+        """Do the same in a pipeline, with a connection of the pool that is ended where anything goes wrong."""
         dialect = self.engine.dialect
-        with self._leaving_read_only_servers():
+        with self._leaving_read_only_servers(), statements.translating(dialect):
+            pooled = self._writers.raw_connection()
+            is_sound = False
             try:
-                with self._checked_out() as driver:
-                    yield DriverConnection(driver, dialect)
-                    driver.commit()
-            except statements.driver_error(dialect) as error:
-                raise statements.translated(error, "COMMIT", dialect) from error
+                driver: Any = pooled.dbapi_connection
+                pipeline = Pipeline(driver, pooled.info.setdefault("prepared", {}))
+                yield DriverConnection(pipeline, dialect)
+                pipeline.finish()
+                is_sound = True
+            finally:
+                if not is_sound:
+                    pooled.invalidate()
+                pooled.close()
         self._notify()
-
-    @contextmanager
-    def _checked_out(self) -> Iterator[Any]:
-        """Take a connection out of the pool; it is ended where anything goes wrong."""
-        pooled = self._writers.raw_connection()
-        is_sound = False
-        try:
-            yield pooled.dbapi_connection
-            is_sound = True
-        finally:
-            if not is_sound:
-                pooled.invalidate()
-            pooled.close()
 
     @contextmanager
     def _leaving_read_only_servers(self) -> Iterator[None]:

@@ -1,6 +1,7 @@
 """Compiles statements for a driver and runs them without SQLAlchemy, which costs several times the query each time."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -162,6 +163,15 @@ def execute(
     except driver_error(connection.dialect) as error:
         raise translated(error, text, connection.dialect) from error
     return found
+
+
+@contextmanager
+def translating(dialect: Dialect) -> Iterator[None]:
+    """Raise errors of the driver, as those of a BEGIN or a COMMIT, as SQLAlchemy's."""
+    try:
+        yield
+    except driver_error(dialect) as error:
+        raise translated(error, "", dialect) from error
 
 
 def driver_error(dialect: Dialect) -> type[Exception]:
