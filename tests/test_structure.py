@@ -36,6 +36,7 @@ RANKS = {
             "database_urls",
             "lazy_imports",
             "program",
+            "lan",
             "sms",
             "logs",
             "log_writer",
@@ -61,6 +62,7 @@ CORE_RANKS = {
 # Where one imports the other although both have one rank.
 NEIGHBOURS = {
     ("settings", "database_urls"),
+    ("lan", "settings"),
     ("http", "live"),
     ("__main__", "cli"),
     ("logs", "clock"),

@@ -1,7 +1,6 @@
-"""Loads the settings and opens the database for a command, and finds the server's address."""
+"""Loads the settings and opens the database for a command."""
 
 import getpass
-import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -17,8 +16,6 @@ from ..store import migrations, outages
 from ..store.db import Actor, Database
 
 _POOL = 2
-# An address reserved for documentation. Connecting a UDP socket to it sends nothing.
-_SOMEWHERE = ("192.0.2.1", 9)
 
 
 class NotReady(GatewayError):
@@ -78,24 +75,6 @@ def database_errors() -> Iterator[None]:
         yield
     except outages.DatabaseError as error:
         raise DatabaseUnusable(f"the database: {outages.reason(error)}") from None
-
-
-def phone_base(settings: Settings) -> str:
-    """Return the URL at which phones reach the server: SMSGW_PUBLIC_URL, or one with its LAN address."""
-    if settings.public_url is not None:
-        return settings.public_url
-    host = settings.host if settings.host not in ("0.0.0.0", "::", "") else lan_address()
-    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
-
-
-def lan_address() -> str:
-    """Return this machine's address in its network, or 127.0.0.1 if it has none."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(_SOMEWHERE)
-        except OSError:
-            return "127.0.0.1"
-        return str(probe.getsockname()[0])
 
 
 def _find_actor() -> Actor:

@@ -8,11 +8,12 @@ from ..core.accounts import crms
 from ..core.devices.pairing import CRMS
 from ..core.messages.recipients import HIGHEST_LOOP_GUARD
 from ..core.webhooks import endpoints, urls
+from ..lan import phone_base
 from ..settings import Settings
 from ..store.db import Session
 from ..store.models import Crm
 from . import options, output
-from .context import opened, phone_base
+from .context import opened
 from .entry import group
 
 crm = group("crm")

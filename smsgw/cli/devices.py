@@ -8,9 +8,10 @@ from .. import clock, program
 from ..core.accounts import crms, enrolment, ownership
 from ..core.devices import breaker, limits, registry
 from ..core.devices.pairing import PHONES, pairing_shape
+from ..lan import phone_base
 from ..settings import Settings
 from . import options, output, qr
-from .context import opened, phone_base
+from .context import opened
 from .entry import group
 
 device = group("device")

@@ -10,10 +10,11 @@ from .. import settings as settings_module
 from ..core.accounts import enrolment
 from ..core.operations import first_start
 from ..core.operations.first_start import Made
+from ..lan import phone_base
 from ..settings import Settings
 from ..store import migrations
 from . import output
-from .context import NotReady, phone_base, unchecked
+from .context import NotReady, unchecked
 from .entry import group, root
 
 # A number that the North American Numbering Plan reserves for fiction.

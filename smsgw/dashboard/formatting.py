@@ -1,13 +1,15 @@
 """Writes values as people read them: times, numbers of phones, texts, statuses."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from markupsafe import Markup, escape
 
 from .. import logs
 from ..core.accounts.roles import VIEWER
+from ..core.operations import spans
+from ..http import masking
 from ..sms import statuses
 from . import visitors
 
@@ -53,7 +55,7 @@ def number(value: str | None) -> Markup:
     """Return a number of a phone, for viewers with its ends alone."""
     if not value:
         return Markup('<span class="faint">none</span>')
-    shown = f"{value[:3]}…{value[-2:]}" if _is_masked() and len(value) > 5 else value
+    shown = masking.number(value) if _is_masked() else value
     return Markup('<bdi class="number">{}</bdi>').format(shown)
 
 
@@ -85,6 +87,11 @@ def sentence(words: str) -> Markup:
 def count(value: int) -> str:
     """Return `12,345`."""
     return f"{value:,}"
+
+
+def span(seconds: int) -> str:
+    """Return `40 seconds`, `5 minutes`, `3 hours` or `2 days`."""
+    return spans.text(timedelta(seconds=seconds))
 
 
 def pairs(words: Iterable[str]) -> list[tuple[str, str]]:

@@ -1,26 +1,66 @@
-"""Serves `/admin`: what is wrong, and what to do about it."""
+"""Serves `/admin`: what is wrong and what to do about it, what waits, and what the last 24 hours were like."""
 
 from typing import Any
 
+from flask import request
+
 from .. import clock
 from ..core.accounts.roles import VIEWER
-from ..core.operations import doctor
+from ..core.devices import registry
+from ..core.events import feed
+from ..core.operations import first_steps, hourly_counts, stats
 from ..http.context import services
-from . import navigation, rendering
+from ..store.db import Session
+from . import finding_links, findings, navigation, rendering
 from .blueprint import blueprint
 from .guards import allows
 
 navigation.add("Overview", "overview", role=VIEWER, icon="house", order=10)
 
-_ORDER = {"wrong": 0, "warning": 1, "ok": 2}
-
 
 @blueprint.get("")
 @allows(VIEWER)
 def overview() -> Any:
-    """Show what was found, wrong things first."""
-    findings = doctor.examine(services().database, services().settings, clock.now())
-    findings.sort(key=lambda finding: _ORDER[finding.state])
+    """Show what was found, wrong things first, and the figures."""
+    now = clock.now()
+    with services().database.reading() as session:
+        hours = hourly_counts.of_last_day(session, now)
+        is_set_up = first_steps.is_done(session, now)
     return rendering.render(
-        "overview.html", title="Overview", state=findings[0].state, findings=findings
+        "overview.html", title="Overview", hours=hours, is_set_up=is_set_up, **_news()
     )
+
+
+@blueprint.get("/overview/news")
+@allows(VIEWER)
+def overview_news() -> Any:
+    """Show the same anew if anything has happened, or a minute has passed."""
+    with services().database.reading() as session:
+        is_seen = request.args.get("seen") == _position(session)
+    if is_seen:
+        return rendering.nothing_new()
+    return rendering.fragment("_overview.html", **_news())
+
+
+def _news() -> dict[str, Any]:
+    settings, database, now = services().settings, services().database, clock.now()
+    with database.reading() as session:
+        position = _position(session)
+        devices = registry.everyone(session)
+        found = findings.of_everything(session, devices, now)
+        queue = stats.queue_of_all(session, now)
+    return {
+        "position": position,
+        "state": found[0].state,
+        "findings": [(one, finding_links.of(one)) for one in found if one.state != "ok"],
+        "passed": [one for one in found if one.state == "ok"],
+        "queue": queue,
+        "phones": [
+            (device, registry.is_online(device, now, settings.device_offline_seconds))
+            for device in devices
+        ],
+    }
+
+
+def _position(session: Session) -> str:
+    return f"{feed.newest(session)}-{clock.now():%H%M}"

@@ -17,6 +17,7 @@ from ..store import outages
 from . import (
     formatting,
     forms,
+    log,
     message,
     messages,
     myself,
@@ -24,6 +25,7 @@ from . import (
     people,
     rendering,
     sign_in,
+    start,
     visitors,
 )
 from .blueprint import blueprint
@@ -35,6 +37,8 @@ PAGES = (
     messages,
     message,
     people,
+    log,
+    start,
     myself,
     sign_in,
 )
@@ -81,6 +85,7 @@ def register(app: Flask) -> None:
         status=formatting.status,
         sentence=formatting.sentence,
         count=formatting.count,
+        span=formatting.span,
     )
     app.jinja_env.globals.update(
         static=_static_url,

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from ..core.devices import monthly_recipients, presence, silence_detection
 from ..core.messages import endings, sticky_senders, unconfirmed
-from ..core.operations import clock_changes, housekeeping, retention
+from ..core.operations import clock_changes, hourly_counts, housekeeping, retention
 from ..settings import Settings
 from ..store.db import Database, Session
 from . import steps
@@ -104,6 +104,7 @@ def _message_tasks(settings: Settings) -> tuple[PeriodicTask, ...]:
             _bound(sticky_senders.has_closed_lanes, settings),
         ),
         PeriodicTask("mark stuck messages", 30, housekeeping.mark_stuck),
+        PeriodicTask("count by hours", 15, hourly_counts.count_up, hourly_counts.has_more),
     )
 
 

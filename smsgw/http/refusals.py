@@ -9,7 +9,9 @@ import re
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
+from datetime import datetime
 from threading import Lock
+from typing import NamedTuple
 
 from flask import Flask, current_app, g
 
@@ -37,6 +39,18 @@ class _Network:
 
     arrival: float = 0.0
     silent_count: int = 0
+    count: int = 0
+    last: tuple[datetime, str, str] | None = None
+
+
+class RefusedNetwork(NamedTuple):
+    """The refused logins of a network in this process, and what the last one tried."""
+
+    network: str
+    refused_count: int
+    last_at: datetime
+    caller: str
+    reason: str
 
 
 class Refusals:
@@ -62,6 +76,23 @@ class Refusals:
             silent_count, seen.silent_count = seen.silent_count, 0
             return 0.0, silent_count
 
+    def remember(self, network: str, caller: str, reason: str) -> None:
+        """Remember when and how this network was refused last."""
+        with self._lock:
+            seen = self._networks.setdefault(network, _Network())
+            seen.count += 1
+            seen.last = clock.now(), caller, reason
+
+    def newest(self, most: int) -> list[RefusedNetwork]:
+        """Return the networks that were refused last."""
+        with self._lock:
+            found = [
+                RefusedNetwork(network, seen.count, *seen.last)
+                for network, seen in self._networks.items()
+                if seen.last is not None
+            ]
+        return sorted(found, key=lambda one: one.last_at, reverse=True)[:most]
+
 
 def register(app: Flask) -> None:
     """Register the count of refused logins with the app."""
@@ -75,7 +106,9 @@ def note(caller: str, reason: str, device_id: str | None = None) -> None:
     """
     address = current_request().remote_addr or ""
     refusals: Refusals = current_app.extensions[EXTENSION]
-    early_seconds, silent_count = refusals.count(network_of(address), time.monotonic())
+    network = network_of(address)
+    early_seconds, silent_count = refusals.count(network, time.monotonic())
+    refusals.remember(network, caller, reason)
     if early_seconds > 0:
         g.is_slowed = True
         raise TooMany(
@@ -97,6 +130,12 @@ def note_key(caller: str, key: str) -> None:
     """Do the same for a key, unless it is empty or valid for another kind of caller: that is a mistake, not a guess."""
     if key and not _is_right_elsewhere(key):
         note(caller, "wrong_key")
+
+
+def recent(most: int = 20) -> list[RefusedNetwork]:
+    """Return the networks whose logins this process refused last, the newest first."""
+    refusals: Refusals = current_app.extensions[EXTENSION]
+    return refusals.newest(most)
 
 
 def network_of(address: str) -> str:

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from smsgw import program
-from smsgw.cli import context
+from smsgw import lan, program
 from smsgw.store.db import Database
 from tests.cli.conftest import Ask, Run
 from tests.running import ROOT, environment
@@ -69,12 +68,12 @@ def test_the_url_has_the_port_and_never_127_0_0_1_where_there_is_a_network(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("SMSGW_PORT", "9123")
-    monkeypatch.setattr(context, "lan_address", lambda: "192.168.7.5")
+    monkeypatch.setattr(lan, "own_address", lambda: "192.168.7.5")
     assert "@192.168.7.5:9123/api/sms" in ask("init")["device"]["url"]
 
 
 def test_the_machines_address_is_found_without_sending_anything():
-    assert socket.inet_aton(context.lan_address())
+    assert socket.inet_aton(lan.own_address())
 
 
 def test_init_tells_in_json_what_it_made(ask: Ask):

@@ -22,6 +22,9 @@ GET /admin                              ·   yes yes yes yes
 GET /admin/<path:name>                  ·   yes yes yes yes
 GET /admin/confirm                      ·   yes yes yes yes
 POST /admin/confirm                     ·   yes yes yes yes
+GET /admin/log                          ·   403 403 yes yes
+GET /admin/log/quarantine               ·   403 403 yes yes
+POST /admin/log/quarantine/clear        ·   403 403 yes key
 GET /admin/me                           ·   yes yes yes yes
 POST /admin/me/codes                    ·   yes yes yes key
 POST /admin/me/password                 ·   yes yes yes key
@@ -37,6 +40,7 @@ POST /admin/messages/cancel             ·   403 yes yes yes
 GET /admin/messages/news                ·   yes yes yes yes
 POST /admin/messages/resend             ·   403 yes yes key
 POST /admin/messages/review             ·   403 yes yes yes
+GET /admin/overview/news                ·   yes yes yes yes
 GET /admin/people                       ·   403 403 yes yes
 POST /admin/people/add                  ·   403 403 yes key
 GET /admin/person                       ·   403 403 yes yes
@@ -47,6 +51,11 @@ POST /admin/person/sign-out             ·   403 403 yes key
 GET /admin/sign-in                      yes yes yes yes yes
 POST /admin/sign-in                     ·   ·   ·   ·   ·
 POST /admin/sign-out                    yes yes yes yes yes
+GET /admin/start                        ·   403 403 yes yes
+POST /admin/start/crm                   ·   403 403 yes key
+POST /admin/start/device                ·   403 403 yes key
+GET /admin/start/news                   ·   403 403 yes yes
+POST /admin/start/test                  ·   403 403 yes yes
 GET /admin/static/<path:name>           yes yes yes yes yes
 """
 HALF_AN_HOUR = timedelta(minutes=30)

@@ -381,7 +381,9 @@ def test_the_doctor_says_which_phone_has_used_up_a_limit(stage):
     with stage.world.database.reading() as session:
         found = [
             one
-            for one in doctor.callers.findings(session, stage.world.settings, clock.now())
+            for one in doctor.of_work(
+                session, stage.world.settings, clock.now(), registry.everyone(session)
+            )
             if one.check == "device phone-1" and one.state == "warning"
         ]
     (finding,) = found

@@ -12,6 +12,7 @@ from ...store.models import Device, Message
 from . import limits, monthly_recipients, pauses, usage
 from .limits import NAMES, RECIPIENTS, WINDOWS, Limits
 
+SEGMENTS_PER_MINUTE = "segments_per_minute"
 _SPANS = {
     "segments_per_minute": "60 seconds",
     "segments_per_hour": "60 minutes",
@@ -50,19 +51,37 @@ def find_hold(
     return _last(_holds(session, device, settings, counted, now, message))
 
 
-def used(
+def find_long_holds(
     session: Session, rows: Sequence[Device], settings: Settings, now: datetime
+) -> list[Hold | None]:
+    """Return the same as `find_hold` for any message of each device, but for limits per minute, which end soon."""
+    counts = used(session, rows, settings, now, but=SEGMENTS_PER_MINUTE)
+    return [
+        _last(_holds(session, row, settings, counted, now))
+        for row, counted in zip(rows, counts, strict=True)
+    ]
+
+
+def used(
+    session: Session,
+    rows: Sequence[Device],
+    settings: Settings,
+    now: datetime,
+    *,
+    but: str | None = None,
 ) -> list[dict[str, int | None]]:
-    """Return what each device has used of each of its limits, by name; `None` where there is no limit."""
+    """Return what each device has used of its limits, by name; `None` where there is no limit, and for limit `but`."""
     found: dict[str, dict[str, int | None]] = {row.id: dict.fromkeys(NAMES) for row in rows}
     for name, window in WINDOWS.items():
         limited = [row.id for row in rows if limits.of(row, settings).find(name) is not None]
+        if not limited or name == but:
+            continue
         sums = usage.segments_of(session, limited, window, now)
         for device_id in limited:
             found[device_id][name] = sums.get(device_id, 0)
-    for row in rows:
-        if limits.of(row, settings).recipients_per_month is not None:
-            found[row.id][RECIPIENTS] = usage.recipients(session, row.id, row.counted_month, now)
+    with_months = [row for row in rows if limits.of(row, settings).recipients_per_month is not None]
+    for device_id, count in usage.recipients_of(session, with_months, now).items():
+        found[device_id][RECIPIENTS] = count
     return [found[row.id] for row in rows]
 
 

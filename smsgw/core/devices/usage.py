@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ...errors import NotFound
 from ...store.db import Database
-from ...store.models import DeviceRecipient, Dispatch, Message
+from ...store.models import Device, DeviceRecipient, Dispatch, Message
 from ...store.number_hashes import NumberHash
 from ...store.queries import Query
 from . import limits
@@ -119,6 +119,25 @@ def recipients(source: Source, device_id: str, counted_month: str | None, now: d
         return ask(source, _NOTED, device_id=device_id, month=month)
     began_at, ends_at = limits.bounds_of(month)
     return ask(source, _HANDED_OUT, device_id=device_id, began_at=began_at, ends_at=ends_at)
+
+
+def recipients_of(session: Session, rows: Sequence[Device], now: datetime) -> dict[str, int]:
+    """Return the same for each of these devices."""
+    month = limits.month_of(now)
+    noted = [row.id for row in rows if row.counted_month == month]
+    others = {
+        row.id: recipients(session, row.id, row.counted_month, now)
+        for row in rows
+        if row.counted_month != month
+    }
+    if not noted:
+        return others
+    counts = session.execute(
+        sa.select(DeviceRecipient.device_id, sa.func.count())
+        .where(DeviceRecipient.device_id.in_(noted), DeviceRecipient.month == month)
+        .group_by(DeviceRecipient.device_id)
+    )
+    return {**others, **dict.fromkeys(noted, 0), **{row[0]: row[1] for row in counts}}
 
 
 def known(session: Session, device_id: str, month: str, hashes: set[str]) -> set[str]:

@@ -52,6 +52,11 @@ def page_of_all(session: Session, after: str | None, limit: int) -> list[Event]:
     return sorted(rows, key=lambda row: (row.tx, row.seq))
 
 
+def newest(session: Session) -> int:
+    """Return a number that goes up with each event, 0 before the first: to find out whether anything has happened."""
+    return session.scalar(sa.select(sa.func.max(Event.seq))) or 0
+
+
 def is_shown(session: Session) -> sa.ColumnElement[bool]:
     """Return the condition on `Event` that nothing before it in the feed can still become visible."""
     return Event.tx < _oldest_running() if is_postgresql(session) else sa.true()

@@ -1,7 +1,7 @@
 """Lists what an operator should check about devices, and CRMs that wait for approval."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -23,6 +23,7 @@ from ..devices import (
     wording,
 )
 from ..devices.capacity import Load
+from ..devices.limit_states import Hold
 from . import spans
 from .finding import Finding
 
@@ -32,26 +33,30 @@ _FORGOTTEN = "If it was reinstalled, replaced or its data cleared:"
 _BATTERY = "open the app, look at its log; switch battery optimisation off for it"
 
 
-def findings(session: Session, settings: Settings, now: datetime) -> list[Finding]:
+def findings(
+    session: Session, settings: Settings, now: datetime, devices: Sequence[Device]
+) -> list[Finding]:
     """Return findings about each device, and about CRMs that wait for approval."""
-    return [*_devices(session, settings, now), *_crms(session)]
+    return [*_devices(session, devices, settings, now), *_crms(session)]
 
 
-def _devices(session: Session, settings: Settings, now: datetime) -> Iterator[Finding]:
-    found = registry.everyone(session)
+def _devices(
+    session: Session, found: Sequence[Device], settings: Settings, now: datetime
+) -> Iterator[Finding]:
     if not found:
         yield Finding("devices", "wrong", "there is none", program.line("device add NAME"))
     stopped = _with_disabled_crm(session)
     loads = capacity.loads(session, now)
     silent = silences.of_devices(session, [device.id for device in found])
-    for device in found:
+    holds = limit_states.find_long_holds(session, found, settings, now)
+    for device, hold in zip(found, holds, strict=True):
         if not device.approved:
             yield _waiting(f"device {device.id}", "device", device.id)
             continue
         yield _presence(device, device.id in stopped, settings, now)
         blocked = [*_in_hand(device, loads.get(device.id), settings, now)]
         yield from _silent(device, silent.get(device.id, []), blocked)
-        yield from _limited(session, device, settings, now)
+        yield from _limited(device, hold, now)
         if _has_old_app(device):
             yield Finding(
                 f"device {device.id}",
@@ -105,9 +110,7 @@ def _in_hand(
         yield Finding(check, "warning", text, advice)
 
 
-def _limited(
-    session: Session, device: Device, settings: Settings, now: datetime
-) -> Iterator[Finding]:
+def _limited(device: Device, hold: Hold | None, now: datetime) -> Iterator[Finding]:
     """Yield a pause after failures, or a limit that keeps messages from a phone for longer than a minute."""
     check = f"device {device.id}"
     if device.pause_count:
@@ -123,7 +126,6 @@ def _limited(
             check, "wrong", f"{text}: a message failed with {device.pause_reason!r}", advice
         )
         return
-    hold = limit_states.find_hold(session, device, settings, now)
     if hold is not None and hold.until > now + limits.WINDOWS["segments_per_minute"]:
         text = f"{hold.text}, and gets more at {hold.until:%Y-%m-%d %H:%M} UTC"
         advice = (

@@ -10,7 +10,8 @@ from ... import program
 from ...settings import Settings
 from ...store import encryption
 from ...store.db import Database, is_postgresql
-from ...store.models import Message, QuarantinedItem, WebhookEndpoint, WorkerHeartbeat
+from ...store.models import Device, Message, QuarantinedItem, WebhookEndpoint, WorkerHeartbeat
+from ..devices import registry
 from ..events import feed, open_transactions
 from ..messages import archive, number_spellings, quarantine
 from ..webhooks import endpoints
@@ -28,18 +29,34 @@ def examine(database: Database, settings: Settings, now: datetime) -> list[Findi
         return findings
     with database.reading() as session:
         findings += [
-            _clock(session, now),
-            encryption_of(settings),
-            _public_url(settings),
-            *callers.findings(session, settings, now),
-            _stuck(session),
-            _numbers(session),
-            *_webhooks(session),
-            _quarantine(session),
-            *_open_transactions(session, now),
-            *connections.findings(session, settings),
+            *of_server(session, settings, now),
+            *of_work(session, settings, now, registry.everyone(session)),
         ]
     return [*findings, *certificates.findings(settings, now)]
+
+
+def of_server(session: Session, settings: Settings, now: datetime) -> list[Finding]:
+    """Return the findings that change seldom: about clocks, settings and the database."""
+    return [
+        _clock(session, now),
+        encryption_of(settings),
+        _public_url(settings),
+        _numbers(session),
+        *_open_transactions(session, now),
+        *connections.findings(session, settings),
+    ]
+
+
+def of_work(
+    session: Session, settings: Settings, now: datetime, devices: Sequence[Device]
+) -> list[Finding]:
+    """Return the findings about messages, webhooks, CRMs, and these devices."""
+    return [
+        *callers.findings(session, settings, now, devices),
+        _stuck(session),
+        *_webhooks(session),
+        _quarantine(session),
+    ]
 
 
 def _clock(session: Session, now: datetime) -> Finding:

@@ -76,7 +76,8 @@ def _migrations(database: Database, _now: datetime) -> Finding:
     )
 
 
-def _worker(database: Database, now: datetime) -> Finding:
+def worker(database: Database, now: datetime) -> Finding:
+    """Return the finding about the worker."""
     with database.reading() as session:
         silent_seconds = stored_metrics.worker_silent_seconds(session, now)
     if silent_seconds is None:
@@ -95,5 +96,5 @@ _CHECKS: tuple[Callable[[Database, datetime], Finding], ...] = (
     _disk,
     _database,
     _migrations,
-    _worker,
+    worker,
 )

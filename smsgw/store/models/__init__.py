@@ -2,6 +2,7 @@
 
 from .audit import AuditEntry
 from .callers import BrowserSession, Crm, CrmDevice, Operator, OperatorCrm
+from .counts import CountedHistory, HourlyCount
 from .devices import Device, DeviceRecipient, DeviceSilence, QuarantinedItem
 from .events import Event, FeedBase
 from .imports import Import
@@ -16,6 +17,7 @@ __all__ = [
     "Attempt",
     "AuditEntry",
     "BrowserSession",
+    "CountedHistory",
     "Crm",
     "CrmDevice",
     "Delivery",
@@ -26,6 +28,7 @@ __all__ = [
     "Event",
     "FeedBase",
     "HistoryEntry",
+    "HourlyCount",
     "IdempotentRequest",
     "Import",
     "InboxEntry",

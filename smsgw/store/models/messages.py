@@ -13,6 +13,7 @@ _IS_QUEUED = sa.text(f"status = '{statuses.QUEUED}'")
 _IS_ACTIVE = sa.text(f"status IN {statuses.ACTIVE}")
 _IS_INBOUND = sa.text("direction = 'inbound'")
 _IS_HASHED = sa.text("text_hash IS NOT NULL")
+_IS_STUCK = sa.text("stuck_at IS NOT NULL")
 
 
 class Message(Table):
@@ -40,6 +41,7 @@ class Message(Table):
             sqlite_where=_IS_INBOUND,
             postgresql_where=_IS_INBOUND,
         ),
+        sa.Index("ix_messages_stuck", "id", sqlite_where=_IS_STUCK, postgresql_where=_IS_STUCK),
         sa.Index(
             "ix_messages_queue_due",
             "lane",

@@ -1,0 +1,45 @@
+"""Gathers the findings of `doctor` for a page: those that change seldom are kept for a minute."""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from flask import current_app
+
+from ..core.operations import doctor, health
+from ..core.operations.finding import Finding
+from ..http.context import services
+from ..store.db import Session
+from ..store.models import Device
+
+EXTENSION = "smsgw.findings"
+KEPT_SECONDS = 60.0
+ORDER = {"wrong": 0, "warning": 1, "ok": 2}
+_WORKER = "worker"
+
+
+class _KeptFindings(NamedTuple):
+    until: float
+    findings: list[Finding]
+
+
+def of_everything(session: Session, devices: Sequence[Device], now: datetime) -> list[Finding]:
+    """Return all findings, wrong ones first."""
+    found = [
+        *_of_server(session, now),
+        health.worker(services().database, now),
+        *doctor.of_work(session, services().settings, now, devices),
+    ]
+    return sorted(found, key=lambda finding: ORDER[finding.state])
+
+
+def _of_server(session: Session, now: datetime) -> list[Finding]:
+    kept: _KeptFindings | None = current_app.extensions.get(EXTENSION)
+    if kept is None or kept.until < time.monotonic():
+        database, settings = services().database, services().settings
+        basic = [one for one in health.examine(database, now) if one.check != _WORKER]
+        found = [*basic, *doctor.of_server(session, settings, now)]
+        kept = _KeptFindings(time.monotonic() + KEPT_SECONDS, found)
+        current_app.extensions[EXTENSION] = kept
+    return kept.findings

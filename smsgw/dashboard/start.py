@@ -1,0 +1,160 @@
+"""Serves `/admin/start`: the steps from a new server to the first SMS that arrives."""
+
+import ipaddress
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+import segno
+from flask import flash, redirect, request, session, url_for
+
+from .. import clock, lan
+from ..core.accounts import crms, enrolment
+from ..core.accounts.roles import OPERATOR
+from ..core.messages import queueing, reading
+from ..core.messages.drafts import Draft
+from ..core.operations import first_steps
+from ..core.operations.first_steps import FirstSteps
+from ..errors import NotFound
+from ..http.context import services
+from ..sms import statuses
+from ..store.db import Session
+from . import forms, navigation, rendering
+from .blueprint import blueprint
+from .guards import allows
+
+navigation.add("First steps", "start", role=OPERATOR, icon="rocket", order=95)
+
+_TEXT = "Hello from smsgw. This is a test."
+# A CRM to send the test with, where there is none yet.
+_CRM = "default"
+# The name in the cookie of the last test's id.
+_TEST = "test"
+# A number that the North American Numbering Plan reserves for fiction.
+_NOBODY = "+12025550123"
+
+
+@blueprint.get("/start")
+@allows(OPERATOR)
+def start() -> Any:
+    """Show the steps."""
+    return _start()
+
+
+@blueprint.get("/start/news")
+@allows(OPERATOR)
+def start_news() -> Any:
+    """Show the steps anew if one of them has been done."""
+    shown = _shown()
+    if request.args.get("seen") == shown["position"]:
+        return rendering.nothing_new()
+    return rendering.fragment("_start.html", **shown)
+
+
+@blueprint.post("/start/device")
+@allows(OPERATOR, confirmed=True)
+def add_first_device() -> Any:
+    """Add a phone and show its login once."""
+    device_id, phone = forms.text("device_id"), forms.text("phone") or None
+    region = services().settings.default_region
+    with services().database.transaction() as transaction:
+        _, password = enrolment.add_with_password(
+            transaction, device_id, phone, region, clock.now()
+        )
+    login = enrolment.login_shape(device_id, password, _phone_base())
+    qr = segno.make_qr(login["url"], error="m").svg_data_uri(scale=4, border=4, light="#fff")
+    return _start(login=login, qr=qr)
+
+
+@blueprint.post("/start/test")
+@allows(OPERATOR)
+def send_test() -> Any:
+    """Queue the test SMS for whichever phone polls first."""
+    draft = Draft(to=forms.text("to"), content=forms.text("content"))
+    settings, now = services().settings, clock.now()
+    with services().database.transaction() as transaction:
+        known = crms.everyone(transaction)
+        crm = known[0] if known else crms.add(transaction, _CRM, None, now)[0]
+        taken = queueing.take_one(transaction, crm, settings, draft, now)
+        session[_TEST] = taken.message.id
+    flash("The test is queued. Watch it below.")
+    return redirect(url_for("dashboard.start"), 303)
+
+
+@blueprint.post("/start/crm")
+@allows(OPERATOR, confirmed=True)
+def add_first_crm() -> Any:
+    """Add a CRM and show a command with its key once."""
+    with services().database.transaction() as transaction:
+        crm, key = crms.add(transaction, forms.text("name"), None, clock.now())
+    body = json.dumps({"to": _NOBODY, "content": "Hello from smsgw"})
+    command = (
+        f"curl {_base()}/api/v1/messages -H 'Authorization: Bearer {key}'"
+        f" -H 'Content-Type: application/json' -d '{body}'"
+    )
+    return _start(crm={"name": crm.name, "key": key, "command": command})
+
+
+def _start(**made: Any) -> Any:
+    shown = _shown()
+    return rendering.render("start.html", title="First steps", text=_TEXT, **shown, **made)
+
+
+def _shown() -> dict[str, Any]:
+    with services().database.reading() as transaction:
+        steps = first_steps.find(transaction)
+        test = _test(transaction)
+    is_arrived = steps.is_delivered or (test or {}).get("status") == statuses.DELIVERED
+    return {
+        "steps": steps,
+        "test": test,
+        "is_arrived": is_arrived,
+        "is_tested": steps.is_sent or test is not None,
+        "has_failed": test is not None and test["reason"] is not None,
+        "phone_base": _phone_base(),
+        "position": _position(steps, test),
+    }
+
+
+def _test(transaction: Session) -> dict[str, Any] | None:
+    """Return the test SMS that was sent from this browser."""
+    if _TEST not in session:
+        return None
+    try:
+        message = reading.get(transaction, None, str(session[_TEST]))
+    except NotFound:
+        return None
+    return reading.whole_shape(transaction, message, services().settings, clock.now())
+
+
+def _position(steps: FirstSteps, test: dict[str, Any] | None) -> str:
+    waiting = (test or {}).get("waiting_for") or {}
+    facts = (
+        len(steps.device_ids),
+        steps.polled_device_id,
+        len(steps.crm_names),
+        steps.is_delivered,
+        (test or {}).get("updated_at"),
+        waiting.get("text"),
+    )
+    return "-".join(map(str, facts))
+
+
+def _base() -> str:
+    return services().settings.public_url or request.host_url.rstrip("/")
+
+
+def _phone_base() -> str:
+    """Return the address for phones: not the one of a browser on the server itself, which only leads back to it."""
+    settings = services().settings
+    host = urlsplit(request.host_url).hostname or ""
+    if settings.public_url is not None or _is_loopback(host):
+        return lan.phone_base(settings)
+    return request.host_url.rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
