@@ -13,7 +13,7 @@ BOUNDED = "ix_messages_queue_|ix_messages_stuck|ix_dispatches_active"
 _WHOLE_TABLE = re.compile(rf"Seq Scan on ({GROWING})\b")
 # SQLite walks along the table's or an index's order, which is fine where only the first rows are asked for.
 _IN_ORDER = re.compile(rf"SCAN ({GROWING})\b(?!.* INDEX ({BOUNDED}))")
-_SORTS = "TEMP B-TREE"
+_SORTS = "TEMP B-TREE FOR ORDER BY"
 
 
 def check_cheap(
