@@ -55,12 +55,15 @@ class CurlThread:
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._watch)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._set_timer)
         self._multi.setopt(pycurl.M_MAXCONNECTS, KEPT_CONNECTIONS)
-        threading.Thread(target=self._work, name="smsgw-curl", daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name="smsgw-curl", daemon=True)
+        self._thread.start()
 
     def send(self, exchange: Transfer) -> None:
         """Begin the request in the thread, and return at once."""
         self._added.append(exchange)
-        self._wake()
+        # A request that follows another one is added by the thread itself, which looks before it waits.
+        if threading.current_thread() is not self._thread:
+            self._wake()
 
     def close(self) -> None:
         """Abort all requests without calling `on_result`, and close all connections."""
@@ -90,20 +93,21 @@ class CurlThread:
     def _drive(self) -> None:
         for key, events in self._selector.select(self._patience()):
             if key.fileobj is self._wake_reader:
-                self._begin_added()
+                self._wake_reader.recv(64)
+                # Before the queue is read, so that a request added meanwhile wakes the thread again.
+                self._is_awake = False
             else:
                 self._multi.socket_action(key.fd, events)
         if self._due_at is not None and self._due_at <= time.monotonic():
             self._due_at = None
             self._multi.socket_action(pycurl.SOCKET_TIMEOUT, 0)
         self._end_done()
+        self._begin_added()
 
     def _patience(self) -> float | None:
         return None if self._due_at is None else max(0.0, self._due_at - time.monotonic())
 
     def _begin_added(self) -> None:
-        self._wake_reader.recv(64)
-        self._is_awake = False  # before the queue is read, so that a request added meanwhile wakes the thread again
         while self._added:
             self._begin(self._added.popleft())
 

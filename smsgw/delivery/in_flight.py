@@ -1,15 +1,12 @@
 """Keeps the deliveries that this worker has claimed until they end, and begins their attempts."""
 
 import logging
-import math
 import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from queue import Empty, SimpleQueue
 
 from ..brokers import is_broker
 from ..core.webhooks.claiming import Claimed
@@ -52,7 +49,11 @@ class InFlight:
         self._running: Counter[str] = Counter()
         self._failures: Counter[str] = Counter()
         self._is_beginning = False
-        self._ended: SimpleQueue[Finished | None] = SimpleQueue()
+        self._finished: list[Finished] = []
+        self._is_woken = threading.Event()
+        # More have ended than wait to begin, and: none is in flight any more.
+        self._has_many = threading.Event()
+        self._is_empty = threading.Event()
 
     def __len__(self) -> int:
         return len(self._claimed)
@@ -88,20 +89,20 @@ class InFlight:
         ended with an internal error are left out: their leases run out.
         """
         self._give_back_late()
-        finished: list[Finished] = []
-        until = math.inf
-        with suppress(Empty):
-            while True:
-                found = self._ended.get(timeout=patience_seconds)
-                finished += [] if found is None else [found]
-                gather = LONGEST_GATHER_SECONDS if self._waiting else GATHER_SECONDS
-                until = min(until, time.monotonic() + gather)
-                patience_seconds = max(0.0, until - time.monotonic()) if self else 0.0
+        self._is_woken.wait(patience_seconds)
+        if self._finished:
+            self._has_many.wait(LONGEST_GATHER_SECONDS)
+            if self:
+                self._is_empty.wait(GATHER_SECONDS)
+        with self._lock:
+            for event in (self._is_woken, self._has_many, self._is_empty):
+                event.clear()
+            finished, self._finished = self._finished, []
         return finished
 
     def wake(self) -> None:
         """Make `ended` return. Any thread may call it."""
-        self._ended.put(None)
+        self._is_woken.set()
 
     def give_back(self) -> None:
         """Give back all that wait to begin."""
@@ -177,7 +178,16 @@ class InFlight:
     def _end(
         self, claimed: Claimed, result: AttemptResult | None, *, is_settled: bool = True
     ) -> None:
-        # Both under the lock: an attempt that is no longer in flight is among those that have ended.
+        # All under the lock: an attempt that is no longer in flight is among those that have ended.
         del self._claimed[claimed.delivery_id, claimed.claim]
-        finished = Finished(claimed.endpoint_id, claimed.delivery_id, claimed.claim, result)
-        self._ended.put(finished if is_settled else None)
+        if is_settled:
+            finished = Finished(claimed.endpoint_id, claimed.delivery_id, claimed.claim, result)
+            self._finished.append(finished)
+        # Each call of `set` may cost a change of threads, so there is one for many attempts.
+        if not self._is_woken.is_set():
+            self._is_woken.set()
+        waiting_count = len(self._claimed) - self._running.total()
+        if len(self._finished) > waiting_count and not self._has_many.is_set():
+            self._has_many.set()
+        if not self._claimed:
+            self._is_empty.set()

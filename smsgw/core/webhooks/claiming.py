@@ -49,6 +49,12 @@ class _ToSend(NamedTuple):
     body: str
     tx: int
     seq: int
+
+
+class _SendingTo(NamedTuple):
+    """The URL of an endpoint and the secrets to sign with."""
+
+    id: str
     url: str
     secrets: list[dict[str, str | None]]
     has_timed_out: bool
@@ -81,13 +87,18 @@ _WHAT_TO_SEND = Query(
         Event.body,
         Event.tx,
         Event.seq,
+    )
+    .join(Event, Event.id == Delivery.event_id)
+    .where(Delivery.id.in_(_CHOSEN)),
+)
+_RECEIVERS = Query(
+    _SendingTo,
+    sa.select(
+        WebhookEndpoint.id,
         WebhookEndpoint.url,
         WebhookEndpoint.secrets,
         WebhookEndpoint.has_timed_out,
-    )
-    .join(Event, Event.id == Delivery.event_id)
-    .join(WebhookEndpoint, WebhookEndpoint.id == Delivery.endpoint_id)
-    .where(Delivery.id.in_(_CHOSEN)),
+    ).where(WebhookEndpoint.id.in_(_CHOSEN)),
 )
 
 
@@ -143,6 +154,9 @@ def _claimed(
 ) -> list[Claimed]:
     # (tx, seq) is the feed's order.
     rows = sorted(_WHAT_TO_SEND.all(session, chosen=delivery_ids), key=attrgetter("tx", "seq"))
+    endpoint_ids = sorted({row.endpoint_id for row in rows})
+    receivers = {row.id: row for row in _RECEIVERS.all(session, chosen=endpoint_ids)}
+    live = {row.id: signing_secrets.live(row, now) for row in receivers.values()}
     return [
         Claimed(
             row.delivery_id,
@@ -151,9 +165,9 @@ def _claimed(
             row.event_id,
             row.type,
             row.body.encode(),
-            row.url,
-            signing_secrets.live(row, now),
-            row.has_timed_out,
+            receivers[row.endpoint_id].url,
+            live[row.endpoint_id],
+            receivers[row.endpoint_id].has_timed_out,
             now,
         )
         for row in rows
