@@ -12,6 +12,7 @@ from .context import unchecked
 from .entry import root
 
 _COLOURS = {"ok": "green", "warning": "yellow", "wrong": "red"}
+_STATE_WIDTH = 9
 
 
 @output.command(root, "doctor")
@@ -34,7 +35,10 @@ def examine() -> None:
 
 
 def _print(finding: Finding, width: int) -> None:
-    state = click.style(f"{finding.state:<7}", fg=_COLOURS[finding.state])
-    click.echo(f"{state}  {finding.check:<{width}}  {finding.text}")
+    """Print a finding in columns, or on a narrow terminal with the name of the check before its text."""
+    start, text = f"{finding.state:<{_STATE_WIDTH}}", f"{finding.check}: {finding.text}"
+    if output.width() >= output.NARROW:
+        start, text = f"{start}{finding.check:<{width}}  ", finding.text
+    output.paragraph(text, start, _COLOURS[finding.state])
     if finding.advice:
-        click.echo(f"{'':<9}{'':<{width}}  -> {finding.advice}")
+        output.paragraph(finding.advice, f"{' ' * len(start)}-> ")

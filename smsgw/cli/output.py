@@ -90,22 +90,25 @@ def table(found: Sequence[Row], columns: Sequence[str], least: Sequence[str] = (
 
 
 def one(answer: Row) -> None:
-    """Print one object, with a line for each of its values."""
+    """Print one object, with a line for each of its values; on a terminal, with a table for each list of objects."""
     if wants_json():
         print_json(answer)
         return
-    shown = {
-        name: value for name, value in answer.items() if value is not None or not is_terminal()
-    }
+    shown = {name: value for name, value in answer.items() if not _is_left_out(value)}
     longest = max(map(len, shown), default=0)
     for name, value in shown.items():
         paragraph(cells.whole(value), f"{name:<{longest}}  ")
+    for name, value in answer.items():
+        if _is_table(value):
+            click.echo(f"\n{cells.title(name).capitalize()}")
+            table(value, list(value[0]))
 
 
-def paragraph(text: str, start: str = "") -> None:
+def paragraph(text: str, start: str = "", colour: str | None = None) -> None:
     """Print a text behind `start`, in as many lines as the terminal needs; words, ids and URLs stay whole."""
     lines = tables.wrapped(text, start, width()) if is_terminal() else [start + text]
-    click.echo("\n".join(lines))
+    first = click.style(start, fg=colour) + lines[0][len(start) :]
+    click.echo("\n".join([first, *lines[1:]]))
 
 
 def shortened(text: str) -> str:
@@ -139,6 +142,14 @@ def is_terminal() -> bool:
 def width() -> int:
     """Return the columns of the terminal, which COLUMNS can say; as many as wanted where there is none."""
     return shutil.get_terminal_size().columns if is_terminal() else _NO_TERMINAL
+
+
+def _is_left_out(value: Any) -> bool:
+    return is_terminal() and (value is None or _is_table(value))
+
+
+def _is_table(value: Any) -> bool:
+    return is_terminal() and isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
 def _remember(context: click.Context, _option: click.Parameter, value: bool) -> None:

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
+from smsgw import clock, ids
 from smsgw.cli import output
 from smsgw.http.context import EXTENSION
+from smsgw.store.db import Database
+from smsgw.store.models import Attempt
 from tests.cli.conftest import Ask, Run
 from tests.conftest import World
 from tests.running import ROOT, environment
@@ -77,11 +80,12 @@ def test_no_line_is_wider_than_the_terminal_and_no_id_is_broken(
     for command in (
         *("messages", "device list", "crm list", "webhook list", "operator list", "audit"),
         *(f"webhook deliveries {webhook['id']}", f"message {sent}", f"device limit {name}"),
+        "doctor",
     ):
         for columns in (60, 80, 99, 100, 140, 200):
             terminal.setenv("COLUMNS", str(columns))
             shown = run(*command.split())
-            assert shown.exit_code == 0, command
+            assert shown.exit_code == (command == "doctor"), command
             is_whole = command.startswith("message ") and columns < 80
             assert _fits(shown.stdout, 80 if is_whole else columns), (command, columns)
             ids = re.findall(r"\b(?:msg|whe|dlv|crm|aud)_[0-9a-f]{6,}", shown.stdout)
@@ -135,6 +139,39 @@ def test_lists_have_a_line_of_titles_and_whole_values_when_they_are_piped(
     )
 
 
+def test_a_deliverys_attempts_are_a_table_on_a_terminal(
+    run: Run, ask: Ask, sent: str, database: Database, terminal: pytest.MonkeyPatch
+):
+    (webhook,) = ask("webhook", "list")["data"]
+    delivery = ask("webhook", "deliveries", webhook["id"])["data"][0]
+    attempt = Attempt(id=ids.new_attempt_id(), delivery_id=delivery["id"], started_at=clock.now())
+    attempt.duration_seconds, attempt.status_code, attempt.is_manual = 0.25, 500, False
+    with database.transaction() as session:
+        session.add(attempt)
+    shown = run("webhook", "delivery", delivery["id"]).stdout
+    assert _fits(shown)
+    *_, title, titles, row = shown.splitlines()
+    assert (title, titles.split()[:2], row.split()[0]) == (
+        "Attempts",
+        ["id", "started"],
+        attempt.id,
+    )
+
+
+def test_the_doctors_findings_have_their_next_step_below(
+    run: Run, sent: str, terminal: pytest.MonkeyPatch
+):
+    lines = run("doctor").stdout.splitlines()
+    (number,) = [
+        number for number, line in enumerate(lines) if line.startswith("wrong    worker: ")
+    ]
+    assert lines[number + 1].startswith("         -> start the server (")
+    terminal.setenv("COLUMNS", "120")
+    assert re.search(
+        r"^wrong    worker {10,}no worker was ever seen$", run("doctor").stdout, re.MULTILINE
+    )
+
+
 def test_an_objects_values_are_wrapped_between_words(
     run: Run, world: World, terminal: pytest.MonkeyPatch
 ):
@@ -157,20 +194,14 @@ def test_a_qr_code_fits_the_terminal_or_says_that_it_does_not(
     assert narrow.count("gw_live_") == 3  # the password, in the URL, and to copy
 
 
-@pytest.mark.parametrize(
-    ("variables", "is_plain"), [({}, False), ({"NO_COLOR": "1"}, True), ({"TERM": "dumb"}, True)]
-)
-def test_no_color_and_a_dumb_terminal_are_obeyed(
-    tmp_path: Path, variables: dict[str, str], is_plain: bool
-):
-    url = f"sqlite:///{tmp_path}/x.db"
-    settings = {"SMSGW_DATABASE_URL": url, "TERM": "xterm", **variables}
-    subprocess.run(
-        _command("init"), cwd=ROOT, env=environment(**settings), check=True, capture_output=True
-    )
-    shown = _on_a_terminal(_command("device", "list"), environment(**settings))
-    assert b"phone-1" in shown
-    assert (b"\x1b" not in shown) == is_plain
+def test_no_color_and_a_dumb_terminal_are_obeyed(tmp_path: Path):
+    settings = environment(SMSGW_DATABASE_URL=f"sqlite:///{tmp_path}/x.db", TERM="xterm")
+    settings.pop("NO_COLOR", None)
+    subprocess.run(_command("init"), cwd=ROOT, env=settings, check=True, capture_output=True)
+    for variables, is_plain in (({}, False), ({"NO_COLOR": "1"}, True), ({"TERM": "dumb"}, True)):
+        shown = _on_a_terminal(_command("device", "list"), {**settings, **variables})
+        assert b"phone-1" in shown
+        assert (b"\x1b" not in shown) == is_plain
 
 
 def _command(*arguments: str) -> list[str]:
