@@ -214,9 +214,37 @@ def test_only_endpoints_know_flask_and_only_delivery_calls_out():
     assert not wrong
 
 
-def test_only_the_workers_process_loads_libcurl():
-    program = "import sys, smsgw.server.gunicorn_app, smsgw.server.supervisor; sys.exit('pycurl' in sys.modules)"
-    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+# On SQLite and without RabbitMQ. What they hold in memory, each of them holds it, and each start imports it.
+NEVER = "psycopg alembic pika rich segno markdown_it requests environs"
+NOT_FOR_WEB = f"{NEVER} pycurl"
+NOT_FOR_A_WORKER = (
+    f"{NEVER} pycurl flask werkzeug jinja2 marshmallow webargs apispec gunicorn click wsproto"
+)
+NOT_FOR_A_COMMAND = f"{NOT_FOR_A_WORKER} prometheus_client".replace(" click", "")
+NO_DATABASE = f"{NOT_FOR_A_COMMAND} sqlalchemy sqlite3 asyncio smsgw.store smsgw.core smsgw.http"
+
+
+@pytest.mark.parametrize(
+    ("program", "names"),
+    [
+        ("from smsgw.server import supervisor", f"{NO_DATABASE} click"),
+        ("from smsgw.server import supervisor as s; s.load(*s._SHARED)", NOT_FOR_A_WORKER),
+        ("import smsgw.server.gunicorn_app", NOT_FOR_WEB),
+        ("import smsgw.delivery.worker", NOT_FOR_A_WORKER),
+        ("import smsgw.server.preparation", NOT_FOR_A_COMMAND),
+        ("from smsgw.__main__ import main; main()", f"{NO_DATABASE} smsgw.server"),
+        ("import smsgw.cli.serve", NO_DATABASE),
+        ("import smsgw.cli.worker", NOT_FOR_A_WORKER.replace(" click", "")),
+        ("import smsgw.cli.devices, smsgw.cli.messages, smsgw.cli.setup", NOT_FOR_A_COMMAND),
+    ],
+)
+def test_each_process_and_command_imports_only_what_it_needs(program: str, names: str):
+    found = f"[name for name in {names.split()} if name in sys.modules]"
+    code = f"import atexit, sys; atexit.register(lambda: print({found})); {program}"
+    run = subprocess.run(
+        [sys.executable, "-c", code, "--help"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert run.stdout.splitlines()[-1] == "[]"
 
 
 def test_only_the_store_commits_and_rolls_back():

@@ -53,7 +53,7 @@ COMMANDS = {
         "serve", "Run the server and the worker, as app.py does. The worker delivers webhooks."
     ),
     "webhook": Listed("webhooks", "Manage the webhooks of CRMs and their deliveries."),
-    "worker": Listed("serve", "Run only the worker."),
+    "worker": Listed("worker", "Run only the worker."),
 }
 
 

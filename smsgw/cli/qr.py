@@ -39,7 +39,7 @@ def show(pairing: Mapping[str, str]) -> None:
         output.paragraph(pairing[name], f"{title}: ")
 
 
-def _of(text: str, columns: int) -> segno.QRCode | None:
+def _of(text: str, columns: int) -> "segno.QRCode | None":
     """Return the code with the most error correction that fits: H, as of the app's own server, or less."""
     for level in ("h", "q", "m", "l"):
         code = segno.make_qr(text, error=level, boost_error=False)
@@ -48,7 +48,7 @@ def _of(text: str, columns: int) -> segno.QRCode | None:
     return None
 
 
-def _drawn(code: segno.QRCode) -> str:
+def _drawn(code: "segno.QRCode") -> str:
     drawing = io.StringIO()
     code.terminal(drawing, compact=True)
     return drawing.getvalue()

@@ -1,15 +1,12 @@
-"""Starts the server's processes: `serve` and `worker`."""
+"""Starts the server: `serve`."""
 
 import os
 
 import click
 
-from .. import logs, program
 from .. import settings as settings_module
-from ..delivery import worker as delivery_worker
 from ..server import supervisor
 from . import options
-from .context import database_errors
 from .entry import root
 
 
@@ -29,14 +26,3 @@ def serve(no_worker: bool, **chosen: str | int | None) -> None:
         if value is not None:
             os.environ[f"SMSGW_{name.upper()}"] = str(value)
     supervisor.run(settings_module.load(), ["web"] if no_worker else ["web", "worker"])
-
-
-@root.command("worker")
-@click.option("--served-descriptor", type=int, hidden=True)
-@options.env_file
-def worker(served_descriptor: int | None) -> None:
-    """Run only the worker. It delivers webhooks and removes old data, for servers that run with --no-worker."""
-    settings = settings_module.load()
-    logs.configure(settings.log_format, settings.log_level)
-    with database_errors():
-        delivery_worker.run(settings, lambda: program.tell_served(served_descriptor))

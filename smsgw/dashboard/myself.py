@@ -1,8 +1,7 @@
 """Serves `/admin/me`: the password, the codes and the sessions of who is signed in."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import segno
 from flask import flash, redirect, url_for
 
 from .. import clock
@@ -11,9 +10,15 @@ from ..core.accounts.operators import FIXED
 from ..core.accounts.roles import VIEWER
 from ..errors import Invalid
 from ..http.context import services
+from ..lazy_imports import lazy
 from . import forms, rendering, visitors
 from .blueprint import blueprint
 from .guards import allows
+
+if TYPE_CHECKING:
+    import segno
+else:
+    segno = lazy("segno")
 
 
 @blueprint.get("/me")

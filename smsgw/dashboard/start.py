@@ -2,10 +2,9 @@
 
 import ipaddress
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import segno
 from flask import flash, redirect, request, session, url_for
 
 from .. import clock, lan
@@ -17,11 +16,17 @@ from ..core.operations import first_steps
 from ..core.operations.first_steps import FirstSteps
 from ..errors import NotFound
 from ..http.context import services
+from ..lazy_imports import lazy
 from ..sms import statuses
 from ..store.db import Session
 from . import forms, navigation, rendering
 from .blueprint import blueprint
 from .guards import allows
+
+if TYPE_CHECKING:
+    import segno
+else:
+    segno = lazy("segno")
 
 navigation.add("First steps", "start", role=OPERATOR, icon="rocket", order=95)
 

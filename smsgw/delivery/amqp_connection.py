@@ -6,21 +6,19 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 from .. import __version__
 from ..brokers import Broker
+from ..lazy_imports import lazy
 from .guarded_sockets import CallFailed
 
-try:
-    import pika
-
-    # Connects pika's transports to its connections. It has no public name, so the version of pika is pinned.
-    from pika.adapters.base_connection import _StreamingProtocolShim
-    from pika.adapters.select_connection import IOLoop
-    from pika.adapters.utils.selector_ioloop_adapter import SelectorIOServicesAdapter
-except ImportError:  # an optional extra
-    pika = None
+# An optional extra.
+pika: Any = lazy("pika")
+base_connection: Any = lazy("pika.adapters.base_connection")
+select_connection: Any = lazy("pika.adapters.select_connection")
+selector_ioloop_adapter: Any = lazy("pika.adapters.utils.selector_ioloop_adapter")
 
 HEARTBEAT_SECONDS = 120
 CLOSE_SECONDS = 1.0
@@ -52,7 +50,7 @@ class ConnectionLost(CallFailed):
 
 def is_installed() -> bool:
     """Return whether pika is installed."""
-    return pika is not None
+    return find_spec(pika.__name__) is not None
 
 
 class BrokerConnection:
@@ -68,7 +66,7 @@ class BrokerConnection:
         # TLS takes the socket's descriptor over; with this duplicate the connection can be shut down.
         self._handle = socket.socket(fileno=os.dup(sock.fileno()))
         self._tls = tls
-        self._loop = IOLoop()
+        self._loop = select_connection.IOLoop()
         self._connection: Any = None
         self._channel: Any = None
         self._is_done = False
@@ -78,7 +76,7 @@ class BrokerConnection:
     def open(self, seconds: float) -> None:
         """Do the TLS handshake if wanted, log in, and open a channel in confirm mode. Raises `CallFailed`."""
         self._socket.setblocking(False)
-        SelectorIOServicesAdapter(self._loop).create_streaming_connection(
+        selector_ioloop_adapter.SelectorIOServicesAdapter(self._loop).create_streaming_connection(
             protocol_factory=self._make_connection,
             sock=self._socket,
             on_done=self._on_stream,
@@ -168,7 +166,8 @@ class BrokerConnection:
             custom_ioloop=self._loop,
             internal_connection_workflow=False,
         )
-        return _StreamingProtocolShim(self._connection)
+        # It has no public name, so the version of pika is pinned.
+        return base_connection._StreamingProtocolShim(self._connection)
 
     def _on_stream(self, result: Any) -> None:
         if isinstance(result, ssl.SSLCertVerificationError):

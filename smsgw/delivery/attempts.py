@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
-from functools import partial
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 from .. import metrics
 from ..addresses import Guard
@@ -11,12 +12,17 @@ from ..brokers import is_broker
 from ..core.webhooks import retries
 from ..core.webhooks.claiming import Claimed
 from ..core.webhooks.retries import AttemptResult
+from ..lazy_imports import lazy
 from . import steps
 from .amqp_connection import OutgoingEvent
-from .http_sender import Transport
 from .queues import Job, Queues
 from .rabbitmq import Publisher
 from .signing import key_of, signature
+
+if TYPE_CHECKING:
+    from . import http_sender
+else:
+    http_sender = lazy("smsgw.delivery.http_sender")
 
 
 class Unsent(Enum):
@@ -32,13 +38,23 @@ class Carriers:
     """The connections to endpoints, by HTTP and RabbitMQ. One for each process; many threads may use it at once."""
 
     def __init__(self, guard: Guard) -> None:
-        self.http = Transport(guard)
+        self._guard = guard
         self.rabbitmq = Publisher(guard)
         self.queues = Queues()
 
+    @cached_property
+    def http(self) -> "http_sender.Transport":
+        """Make the connections when the first webhook is sent: with libcurl they take 7 MiB."""
+        return http_sender.Transport(self._guard)
+
+    def abort_requests(self) -> None:
+        """Abort HTTP requests that still run."""
+        if "http" in vars(self):
+            self.http.close()
+
     def close(self) -> None:
         """Abort HTTP requests that still run, and close all idle connections."""
-        self.http.close()
+        self.abort_requests()
         self.rabbitmq.close()
 
 

@@ -4,18 +4,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pycurl
-import requests
 
 from .. import clock
 from ..addresses import Guard
 from ..core.webhooks.retries import AttemptResult
+from ..lazy_imports import lazy
 from . import certificate_authorities
 from .curl_thread import CurlThread
 from .http_request import Exchange, Request
 from .kept_connections import KeptConnections
+
+if TYPE_CHECKING:
+    import requests
+else:
+    requests = lazy("requests")
 
 
 class Transport:

@@ -5,6 +5,7 @@ import socket
 import ssl
 import threading
 import time
+from functools import cached_property
 
 from .. import brokers, clock
 from ..addresses import Guard, Resolve
@@ -39,7 +40,7 @@ class Publisher:
         logging.getLogger("pika").setLevel(logging.CRITICAL)
         self._guard = guard
         self._resolve = resolve
-        self._tls = tls or certificate_authorities.context()
+        self._given_tls = tls
         self._watchdog = Watchdog()
         self._lock = threading.Lock()
         self._idle: list[tuple[str, BrokerConnection, threading.Timer]] = []
@@ -59,6 +60,11 @@ class Publisher:
             error=error,
             detail=detail,
         )
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext:
+        """Read the authorities when they are first needed: 3 MiB."""
+        return self._given_tls or certificate_authorities.context()
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -183,6 +183,6 @@ class Worker:
             finished = self._in_flight.ended(0.0 if is_over else deadline - time.monotonic())
             if finished:
                 self._settle(finished, NO_THREADS)
-        self._carriers.http.close()
+        self._carriers.abort_requests()
         for helper in helpers:
             helper.join(max(0.0, deadline - time.monotonic()))

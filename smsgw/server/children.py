@@ -1,42 +1,47 @@
-"""Starts the processes of the supervisor, starts them again when they end, and stops them."""
+"""Forks the processes of the supervisor, starts them again when they end, and stops them."""
 
 import ctypes
 import logging
+import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from multiprocessing.context import ForkProcess
+
+from setproctitle import setproctitle
 
 from . import signals
 
 STOP_SECONDS = 12
+STOP_STEP_SECONDS = 0.05
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 30.0
 # After a process was killed from outside before it served: the next start may well succeed.
 LONGEST_PAUSE_AFTER_KILL_SECONDS = 1.0
 
-# Where `-m smsgw` finds this very package, in a checkout and where pip installed it.
-_PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
+_ARENA_MAX = -8  # M_ARENA_MAX of mallopt(3)
 _LIBC = ctypes.CDLL(None)
+_FORK = multiprocessing.get_context("fork")
 _LOG = logging.getLogger("smsgw.server")
+
+# What a process does; it gets the descriptor to write to once it serves.
+Work = Callable[[int], None]
 
 
 @dataclass
 class Child:
-    """A process that is kept running: `command` and the descriptor to write to once it serves.
+    """A process that is kept running: a copy of this one, with all that is imported, that does `work`.
 
     It is started again at once if it has served, and otherwise after `pause_seconds`, which grow.
     """
 
     name: str
-    command: list[str]
-    descriptors: tuple[int, ...] = ()
-    process: subprocess.Popen[bytes] | None = None
+    work: Work
+    process: ForkProcess | None = None
     start_at: float = 0.0
     pause_seconds: float = FIRST_PAUSE_SECONDS
     served_reader: int = -1
@@ -45,19 +50,16 @@ class Child:
         """Start the process, with a pipe on which it reports that it serves."""
         self.served_reader, writer = os.pipe()
         os.set_blocking(self.served_reader, False)
-        self.process = subprocess.Popen(
-            [*self.command, str(writer)],
-            cwd=_PACKAGE_FOLDER,
-            pass_fds=(*self.descriptors, writer),
-            process_group=0,  # Ctrl-C goes to the supervisor, which stops the children
-            preexec_fn=_prepare_child,
+        self.process = _FORK.Process(
+            target=_run, name=self.name, args=(self.name, self.work, writer, os.getpid())
         )
+        self.process.start()
         os.close(writer)
 
     def restart_if_ended(self) -> None:
         """Start the process where it does not run and its pause is over."""
-        if self.process is not None and self.process.poll() is not None:
-            self.note_end(self.process.returncode)
+        if self.process is not None and self.process.exitcode is not None:
+            self.note_end(self.process.exitcode)
             self.process = None
         if self.process is None and time.monotonic() >= self.start_at:
             self.start()
@@ -92,6 +94,26 @@ class Child:
             os.close(self.served_reader)
 
 
+class Errand:
+    """Work that is done once, in a process that takes along all that it opens and imports."""
+
+    def __init__(self, work: Callable[[], str | None]) -> None:
+        self._reader, writer = _FORK.Pipe(duplex=False)
+        self._process = _FORK.Process(target=lambda: writer.send(work()))
+        self._process.start()
+        writer.close()
+
+    def wait(self) -> str | None:
+        """Return what the work returned, or that the process has ended without it."""
+        try:
+            answer: str | None = self._reader.recv()
+        except EOFError:
+            answer = "a process ended before its work was done"
+        self._reader.close()
+        self._process.join()
+        return answer
+
+
 def seconds_to_next_start(children: Sequence[Child], most: float) -> float:
     """Return how long to wait until a child that has ended may start again, `most` at most."""
     now = time.monotonic()
@@ -105,16 +127,33 @@ def stop(children: Sequence[Child]) -> None:
     for process in processes:
         process.terminate()
     deadline = time.monotonic() + STOP_SECONDS
-    for process in processes:
-        try:
-            process.wait(max(0.0, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    # Not `join(timeout)`: it waits for the children of a process, too.
+    while any(process.exitcode is None for process in processes):
+        if time.monotonic() >= deadline:
+            for process in processes:
+                process.kill()
+        time.sleep(STOP_STEP_SECONDS)
 
 
-def _prepare_child() -> None:
-    """Unblock the signals in a new process before its program runs, and let it end with its parent."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.SUPERVISED)
+def limit_heaps(most: int) -> None:
+    """Have all threads of the processes share `most` heaps: glibc would give each thread its own.
+
+    They are of no use under the interpreter's lock.
+    """
+    if hasattr(_LIBC, "mallopt"):
+        _LIBC.mallopt(_ARENA_MAX, most)
+
+
+def _run(name: str, work: Work, served: int, supervisor: int) -> None:
+    """Prepare a new process and do its work: it ends with its parent, and Ctrl-C is the parent's to handle."""
+    os.setpgid(0, 0)
     if sys.platform == "linux":
         _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGTERM)
+    if os.getppid() != supervisor:
+        return
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.SUPERVISED)
+    setproctitle(f"smsgw {name}")
+    try:
+        work(served)
+    finally:
+        logging.shutdown()  # writes the lines that a thread still has, also in processes that `work` forks

@@ -1,18 +1,16 @@
-"""Serves with gunicorn on an open socket: `python -m smsgw.server.gunicorn_app SOCKET [SERVED_DESCRIPTOR]`."""
+"""Serves with gunicorn on an open socket."""
 
 import gc
 import logging
 import os
 import select
 import signal
-import sys
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from .. import logs, metrics, program
-from .. import settings as settings_module
 from ..factory import create_app
 from ..live import upgrade
 from ..settings import Settings
@@ -47,6 +45,7 @@ class WebServer(BaseApplication):  # type: ignore[misc]
             "bind": f"fd://{self._descriptor}",
             "worker_class": _worker_class(),
             "workers": self._settings.workers,
+            "proc_name": "smsgw web",
             "threads": self._settings.threads,
             "worker_connections": 10000,
             # Phones poll each minute: an idle limit near that would meet their next poll, which they then repeat.
@@ -114,13 +113,7 @@ def _forget(_server: object, worker: Any) -> None:
     metrics.forget_process(worker.pid)
 
 
-def main(descriptor: int, served_descriptor: int | None = None) -> None:
+def serve(settings: Settings, descriptor: int, served_descriptor: int | None = None) -> None:
     """Serve on the listening socket until SIGTERM; write to `served_descriptor` once a process serves."""
-    gc.freeze()  # a faster exit, as in `__main__`
-    settings = settings_module.load()
     logs.configure(settings.log_format, settings.log_level)
     WebServer(settings, descriptor, served_descriptor).run()
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:3]))

@@ -1,6 +1,9 @@
-"""Runs the web server and the worker of one machine, each started again when it ends."""
+"""Runs the web server and the worker of one machine, each started again when it ends.
 
-import gc
+It imports once what both have in common and forks them, so that they share its memory and start quickly. Before a fork
+nothing is opened but the listening socket: the tables are brought up to date in a process that has ended by then.
+"""
+
 import logging
 import os
 import resource
@@ -10,30 +13,35 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 
 from .. import logs, program
 from .. import settings as settings_module
-from ..core.events import recording
-from ..core.operations import first_start
 from ..errors import GatewayError
-from ..logs import redact
+from ..lazy_imports import load
 from ..settings import Settings, SettingsError
-from ..store import migrations, outages
-from ..store.db import Database
 from . import address as server_address
 from . import children as child_processes
 from . import signals
-from .children import Child
+from .children import Child, Errand
 
 CHECK_SECONDS = 1.0
 # Enough for all connections of a process; select(2), which could not take more than 1,024, is used nowhere.
 MAX_DESCRIPTORS = 65536
 _BACKLOG = 2048
-_EMPTY = (
-    "%s is empty, without a phone, a CRM or an operator: if that is a surprise, check SMSGW_DATABASE_URL;"
-    " '%s' makes the first ones"
+_HEAPS = 2
+# What the web server and the worker have in common.
+_SHARED = (
+    "smsgw.server.preparation",
+    "smsgw.metrics",
+    "smsgw.core.accounts.idempotency",
+    "smsgw.core.messages.unconfirmed",
+    "smsgw.core.webhooks.endpoints",
 )
+_WEB, _WORKER = "smsgw.server.gunicorn_app", "smsgw.delivery.worker"
+_DRIVER = "sqlalchemy.dialects.postgresql.psycopg", "psycopg"
 
 _LOG = logging.getLogger("smsgw.server")
 
@@ -46,7 +54,6 @@ class StartFailed(GatewayError):
 
 def main() -> int:
     """Serve with the settings of the environment. Returns the exit code, and prints one line where it is not 0."""
-    gc.freeze()  # a faster exit, as in `__main__`
     try:
         run(settings_module.load(), ["web", "worker"])
     except (SettingsError, StartFailed, OSError) as error:
@@ -63,18 +70,22 @@ def run(settings: Settings, names: list[str]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals.SUPERVISED)
     raise_descriptor_limit()
     listener = listen(settings.host, settings.port)
-    prepare(settings)
-    if "web" in names:
-        _keep_secret_key(settings)
+    settings = replace(settings, port=listener.getsockname()[1])
     with _metrics_folder() as folder:
-        port = listener.getsockname()[1]
-        os.environ.update(SMSGW_PORT=str(port), PROMETHEUS_MULTIPROC_DIR=folder)
-        # Otherwise glibc gives each thread its own heap, which is of no use under the interpreter's lock.
-        os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+        # Read when the metrics are imported.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        if "MALLOC_ARENA_MAX" not in os.environ:
+            child_processes.limit_heaps(_HEAPS)
+        prepare(settings, names)
         if "web" in names:
-            server_address.note(settings, port)
-        _LOG.info("serving on http://%s:%s", settings.host, port)
-        _supervise([_child(name, listener) for name in names])
+            _keep_secret_key(settings)
+            server_address.note(settings, settings.port)
+        _LOG.info("serving on http://%s:%s", settings.host, settings.port)
+        work = {
+            "web": partial(_serve, settings, listener),
+            "worker": partial(_deliver, settings, listener),
+        }
+        _supervise([Child(name, work[name]) for name in names])
     _LOG.info("stopped")
 
 
@@ -107,21 +118,20 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def prepare(settings: Settings) -> None:
-    """Bring the tables up to date, and the event feed's positions above all stored ones. Makes no secrets."""
-    try:
-        with closing(Database(settings.database_url)) as database:
-            # Raises where there is no file. Only a person makes a new database, because the right one may be away.
-            migrations.current(database)
-            migrations.upgrade(database)
-            with database.transaction() as session:
-                recording.raise_feed_base(session)
-                if first_start.is_empty(session):
-                    _LOG.warning(_EMPTY, redact(settings.database_url), program.line("init"))
-    except outages.DatabaseError as error:
-        raise StartFailed(f"the database cannot be used: {outages.reason(error)}") from None
-    except migrations.NewerTables as error:
-        raise StartFailed(str(error)) from None
+def prepare(settings: Settings, names: list[str]) -> None:
+    """Import what the processes need, and meanwhile bring the tables up to date; raise `StartFailed`.
+
+    The web server is imported here too, for two fifths of what its processes would otherwise take each, and because
+    it is then back at once after it was killed.
+    """
+    is_sqlite = settings.database_url.startswith("sqlite:")
+    preparation = load(*_SHARED, *(() if is_sqlite else _DRIVER))
+    errand = Errand(partial(preparation.prepare, settings))
+    if "web" in names:
+        load(_WEB)
+    fault = errand.wait()
+    if fault is not None:
+        raise StartFailed(fault)
 
 
 def _keep_secret_key(settings: Settings) -> None:
@@ -134,13 +144,13 @@ def _keep_secret_key(settings: Settings) -> None:
         ) from None
 
 
-def _child(name: str, listener: socket.socket) -> Child:
-    if name == "worker":
-        return Child(name, [sys.executable, "-m", "smsgw", "worker", "--served-descriptor"])
-    descriptor = listener.fileno()
-    return Child(
-        name, [sys.executable, "-m", "smsgw.server.gunicorn_app", str(descriptor)], (descriptor,)
-    )
+def _serve(settings: Settings, listener: socket.socket, served: int) -> None:
+    load(_WEB).serve(settings, listener.fileno(), served)
+
+
+def _deliver(settings: Settings, listener: socket.socket, served: int) -> None:
+    listener.close()
+    load(_WORKER).run(settings, lambda: program.tell_served(served))
 
 
 @contextmanager

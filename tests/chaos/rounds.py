@@ -19,7 +19,7 @@ def nothing(world: World) -> None:
 
 def web_killed(world: World) -> None:
     """`kill -9` of a web process, or of the one above them."""
-    _kill_some(world, "gunicorn_app", 1)
+    _kill_some(world, "smsgw web", 1)
 
 
 def worker_killed(world: World) -> None:

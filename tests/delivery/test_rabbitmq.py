@@ -387,7 +387,7 @@ def test_the_address_really_connected_to_is_guarded(
 def test_the_worker_of_a_server_without_pika_says_what_to_install(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(amqp_connection, "pika", None)
+    monkeypatch.setattr(amqp_connection, "find_spec", lambda _name: None)
     outcome = publisher.publish("amqp://127.0.0.1/?exchange=x", LETTER, 1.0)
     assert outcome.error == "not_installed"
     assert "requirements-rabbitmq.txt" in str(outcome.detail)

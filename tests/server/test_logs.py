@@ -13,6 +13,12 @@ from smsgw.store.db import Database
 from tests.running import PATIENCE_SECONDS, ROOT, Server, environment
 
 REQUESTS = 200
+SERVE = """
+import sys
+from smsgw import settings
+from smsgw.server import gunicorn_app
+gunicorn_app.serve(settings.load(), int(sys.argv[1]))
+"""
 
 
 def test_phones_are_served_while_nobody_reads_the_log_and_a_stop_loses_no_line(tmp_path: Path):
@@ -25,7 +31,7 @@ def test_phones_are_served_while_nobody_reads_the_log_and_a_stop_loses_no_line(t
     settings = {"SMSGW_WORKERS": "1", "SMSGW_THREADS": "2", "SMSGW_DATABASE_URL": url}
     with supervisor.listen("127.0.0.1", 0) as listener, open(reader, "rb", 0) as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "smsgw.server.gunicorn_app", str(listener.fileno())],
+            [sys.executable, "-c", SERVE, str(listener.fileno())],
             cwd=ROOT,
             pass_fds=[listener.fileno()],
             env=environment(HOME=str(tmp_path), **settings),

@@ -28,11 +28,9 @@ def test_a_system_without_epoll_is_served_by_gunicorns_threads(tmp_path: Path):
         for status, body in ((200, None), (401, iter([b"{", b"}"]))):
             method, url = ("GET", "/healthz") if body is None else ("POST", "/api/sms")
             assert server.request(method, url, body)[0] == status
-        (web,) = children(server.process.pid, "gunicorn_app")
+        (web,) = children(server.process.pid, "smsgw web")
         os.kill(web, signal.SIGKILL)
-        until(
-            lambda: children(server.process.pid, "gunicorn_app") not in ([], [web]), "a new start"
-        )
+        until(lambda: children(server.process.pid, "smsgw web") not in ([], [web]), "a new start")
         assert server.request("GET", "/healthz")[0] == 200
         assert server.stop() == 0
 

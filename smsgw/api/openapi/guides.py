@@ -3,8 +3,14 @@
 from functools import cache
 from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
+from ...lazy_imports import lazy
+
+if TYPE_CHECKING:
+    import markdown_it
+else:
+    markdown_it = lazy("markdown_it")
 
 _PACKAGE = Path(__file__).resolve().parents[2]
 # A wheel contains the pages in the package; in a checkout they are next to it.
@@ -13,7 +19,6 @@ _FOLDER = next(
 )
 _FOR_CONTRIBUTORS = {"architecture", "releasing"}
 _TEMPLATE = (Path(__file__).parent / "static" / "guide.html").read_text(encoding="utf-8")
-_MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
 def find(name: str) -> str | None:
@@ -33,11 +38,12 @@ def _pages() -> dict[str, str]:
         f'<li><a href="/docs/{name}">{escape(_title(text))}</a></li>'
         for name, text in texts.items()
     )
-    return {name: _page(text, menu) for name, text in texts.items()}
+    markdown = markdown_it.MarkdownIt("commonmark", {"html": False}).enable("table")
+    return {name: _page(text, menu, markdown.render(text)) for name, text in texts.items()}
 
 
-def _page(text: str, menu: str) -> str:
-    parts = {"TITLE": escape(_title(text)), "MENU": menu, "TEXT": _MARKDOWN.render(text)}
+def _page(text: str, menu: str, html: str) -> str:
+    parts = {"TITLE": escape(_title(text)), "MENU": menu, "TEXT": html}
     page = _TEMPLATE
     for name, part in parts.items():
         page = page.replace(f"<!-- {name} -->", part)

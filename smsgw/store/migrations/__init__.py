@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from ...errors import GatewayError
 from ...lazy_imports import lazy
-from ..db import Database
+from ..db import REVISION_TABLE, Database
 
 if TYPE_CHECKING:
     from . import alembic_runs as runs
@@ -15,8 +15,7 @@ else:
     runs = lazy(f"{__name__}.alembic_runs")
 
 _VERSIONS = Path(__file__).parent / "versions"
-_VERSION_TABLE = "alembic_version"
-_REVISION = sa.text(f"SELECT version_num FROM {_VERSION_TABLE}")
+_REVISION = sa.text(f"SELECT version_num FROM {REVISION_TABLE}")
 
 
 class BrokenReferences(GatewayError):
@@ -54,7 +53,7 @@ def upgrade(database: Database, revision: str = "head") -> str:
 def current(database: Database) -> str | None:
     """Return the revision the database is at, `None` when it is new."""
     with database.reading() as session:
-        if not sa.inspect(session.connection()).has_table(_VERSION_TABLE):
+        if not sa.inspect(session.connection()).has_table(REVISION_TABLE):
             return None
         revision: str | None = session.scalar(_REVISION)
         return revision

@@ -1,0 +1,39 @@
+"""Prepares the database before the server's processes use it."""
+
+import logging
+from contextlib import closing
+
+from .. import program
+from ..core.events import recording
+from ..core.operations import first_start
+from ..logs import redact
+from ..settings import Settings
+from ..store import migrations, outages
+from ..store.db import Database
+
+_EMPTY = (
+    "%s is empty, without a phone, a CRM or an operator: if that is a surprise, check SMSGW_DATABASE_URL;"
+    " '%s' makes the first ones"
+)
+_LOG = logging.getLogger("smsgw.server")
+
+
+def prepare(settings: Settings) -> str | None:
+    """Bring the tables up to date, and the event feed's positions above all stored ones; return what hinders that.
+
+    Makes no secrets.
+    """
+    try:
+        with closing(Database(settings.database_url)) as database:
+            # Raises where there is no file. Only a person makes a new database, because the right one may be away.
+            migrations.current(database)
+            migrations.upgrade(database)
+            with database.transaction() as session:
+                recording.raise_feed_base(session)
+                if first_start.is_empty(session):
+                    _LOG.warning(_EMPTY, redact(settings.database_url), program.line("init"))
+    except outages.DatabaseError as error:
+        return f"the database cannot be used: {outages.reason(error)}"
+    except migrations.NewerTables as error:
+        return str(error)
+    return None
