@@ -107,8 +107,9 @@ def one(answer: Row) -> None:
 def paragraph(text: str, start: str = "", colour: str | None = None) -> None:
     """Print a text behind `start`, in as many lines as the terminal needs; words, ids and URLs stay whole."""
     lines = tables.wrapped(text, start, width()) if is_terminal() else [start + text]
-    first = click.style(start, fg=colour) + lines[0][len(start) :]
-    click.echo("\n".join([first, *lines[1:]]))
+    if colour is not None:
+        lines[0] = click.style(start, fg=colour) + lines[0][len(start) :]
+    click.echo("\n".join(lines))
 
 
 def shortened(text: str) -> str:

@@ -106,6 +106,9 @@ def test_a_message_begins_with_where_it_waits_and_goes_on_with_tables(
         "Dispatches",
         "Webhook attempts",
     ]
+    assert "\x1b" not in run("message", sent, color=True).stdout.replace("\x1b[1m", "").replace(
+        "\x1b[0m\n", ""
+    )
     timeline = lines[lines.index("Timeline") + 1 : lines.index("Dispatches") - 1]
     assert [line.split()[1] for line in timeline] == ["(UTC)", "queued", "dispatched", "failed"]
     assert "not sent yet" in lines[-1]
