@@ -21,6 +21,11 @@ def usage(pid: int) -> Usage:
     return Usage(sum(map(_memory_kib, pids)) / 1024, sum(map(_cpu_seconds, pids)))
 
 
+def memory_of_each(pid: int) -> list[float]:
+    """MiB of the process and of each below it, in the order in which they were started."""
+    return [_memory_kib(each) / 1024 for each in sorted(_family(pid))]
+
+
 def _family(pid: int) -> list[int]:
     parents = {}
     for entry in Path("/proc").iterdir():

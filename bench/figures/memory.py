@@ -1,10 +1,12 @@
 """Memory of the whole server: idle, and after what an hour brings, twice."""
 
+import subprocess
+import sys
 import time
 
 from .. import people, processes, wrk
 from ..scope import Scope, require
-from ..table import Aim, Figure, shown
+from ..table import Aim, Figure, compared, shown
 from . import fleet
 from .polls import IDLE_BODY
 
@@ -24,7 +26,9 @@ def measure(scope: Scope) -> list[Figure]:
     pairs = [(people.basic(login), IDLE_BODY) for login in taking_part.logins]
     load = wrk.requests(scope.folder, "memory", "POST", "/api/sms", pairs)
     with scope.app(url) as server:
-        idle = processes.usage(server.process.pid).memory_mib
+        time.sleep(0 if scope.is_quick else SETTLING_SECONDS)
+        each = processes.memory_of_each(server.process.pid)
+        bare = _bare_flask()
         halves = []
         for _ in range(2):
             outcome = fleet.run(scope, server, taking_part, size)
@@ -34,7 +38,8 @@ def measure(scope: Scope) -> list[Figure]:
             halves.append(processes.usage(server.process.pid).memory_mib)
     ratio = halves[1] / halves[0]
     return [
-        shown("memory, idle", "MiB", idle),
+        compared("memory, idle", "MiB", [(sum(each), bare)]),
+        *(shown(f"memory, idle, process {n}", "MiB", one) for n, one in enumerate(each, start=1)),
         Figure(
             "memory, after an hour's worth",
             round(halves[1], 1),
@@ -51,3 +56,22 @@ def _poll(load: wrk.Requests, url: str, count: int) -> None:
     done = 0
     while done < count:
         done += load.run(url, 2).requests
+
+
+def _bare_flask() -> float:
+    """MiB of gunicorn with an empty Flask application and the server's numbers of processes and threads."""
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--workers=2",
+        "--threads=16",
+        "--bind=127.0.0.1:0",
+    ]
+    process = subprocess.Popen([*command, "flask:Flask('bare')"], stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(SETTLING_SECONDS)
+        return processes.usage(process.pid).memory_mib
+    finally:
+        process.terminate()
+        process.wait()
