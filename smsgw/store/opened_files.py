@@ -4,6 +4,8 @@ import os
 import sqlite3
 import stat
 import threading
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +16,7 @@ from .. import program
 
 # The device and the inode, by which SQLite knows a file too.
 _FileId = tuple[int, int]
+_CREATE_SECONDS = 15.0
 # Of a file that was empty when it was last seen.
 _EMPTY: _FileId = (0, 0)
 
@@ -103,13 +106,15 @@ class OpenedFiles:
             )
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
-        connection = sqlite3.connect(path, isolation_level=None)
-        try:
-            # With that the file is no longer empty.
-            connection.execute("pragma busy_timeout=15000")
-            connection.execute("pragma journal_mode=wal")
-        finally:
-            connection.close()
+        deadline = time.monotonic() + _CREATE_SECONDS
+        while not path.stat().st_size:
+            try:
+                _begin_log(path)
+            except sqlite3.OperationalError:
+                # Another process does the same just now; SQLite does not wait for it here.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     def _absent(self, error: OSError) -> str:
         if not isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -139,6 +144,12 @@ class OpenedFiles:
         self.forget_log()
         self._file = file
         self._count += 1
+
+
+def _begin_log(path: Path) -> None:
+    """Write the header of a database with a log, so that the file is no longer empty."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("pragma journal_mode=wal")
 
 
 def _wrong(path: str, text: str) -> sqlite3.OperationalError:
