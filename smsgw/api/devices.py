@@ -7,7 +7,7 @@ from flask import Response
 
 from .. import clock
 from ..core.accounts import crms, enrolment, ownership
-from ..core.devices import breaker, limits, registry, routing
+from ..core.devices import breaker, limits, monthly_recipients, registry, routing
 from ..errors import NotFound
 from ..http.answers import answer
 from ..http.context import services
@@ -109,6 +109,7 @@ def change(body: dict[str, Any], device_id: str) -> Response:
         if "phone" in body:
             enrolment.set_phone(device, body["phone"], services().settings.default_region)
         limits.change(device, body.get("limits") or {})
+        monthly_recipients.begin(session, device, services().settings, clock.now())
         if body.get("enabled") and not device.enabled:
             breaker.resume(session, device)
         device.enabled = body.get("enabled", device.enabled)

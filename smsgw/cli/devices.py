@@ -6,7 +6,7 @@ import click
 
 from .. import clock, program
 from ..core.accounts import crms, enrolment, ownership
-from ..core.devices import breaker, limits, registry
+from ..core.devices import breaker, limits, monthly_recipients, registry
 from ..core.devices.pairing import PHONES, pairing_shape
 from ..lan import phone_base
 from ..settings import Settings
@@ -176,7 +176,7 @@ def limit(device_id: str, **given: int | None) -> None:
     with opened() as context, context.database.transaction() as session:
         found = registry.get(session, device_id)
         limits.change(found, wanted)
-        session.flush()
+        monthly_recipients.begin(session, found, context.settings, clock.now())
         (shape,) = registry.shapes(session, [found], context.settings, clock.now())
     _show_usage(shape)
 

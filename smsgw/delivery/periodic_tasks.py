@@ -125,6 +125,12 @@ def _device_tasks(settings: Settings) -> tuple[PeriodicTask, ...]:
             _bound(silence_detection.announce_changes, settings),
             _bound(silence_detection.has_changes, settings),
         ),
+        PeriodicTask(
+            "count recipients of the month",
+            5,
+            _bound(monthly_recipients.count_next, settings),
+            _bound(monthly_recipients.has_uncounted, settings),
+        ),
     )
 
 

@@ -42,7 +42,8 @@ AUDITED: dict[type[Table], AuditedTable] = {
             {
                 *("is_online", "last_seen_at", "app_version", "protocol", "socket_id", "revision"),
                 *("quiet_revision", "setup_revision", "unknown_report_count"),
-                *("quarantine_dropped_count", "counted_month", "paused_until", "pause_count"),
+                *("quarantine_dropped_count", "counted_month", "counted_until"),
+                *("paused_until", "pause_count"),
                 *("pause_reason", "failed_in_a_row", "online_since", "reset_at"),
             }
         ),

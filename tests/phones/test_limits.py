@@ -10,7 +10,7 @@ from smsgw import clock
 from smsgw.core.devices import limits, monthly_recipients, registry
 from smsgw.core.messages import reading
 from smsgw.core.operations import doctor
-from smsgw.store.models import DeviceRecipient
+from smsgw.store.models import DeviceRecipient, Dispatch
 
 from ..conftest import NOW
 from ..purging import purge
@@ -22,7 +22,10 @@ FAST = {"segments_per_minute": 1000, "in_flight_per_device": 1000}
 
 def limit(stage, device_id="phone-1", **wanted):
     with stage.world.database.transaction() as session:
-        limits.change(registry.get(session, device_id), wanted)
+        device = registry.get(session, device_id)
+        limits.change(device, wanted)
+        settings = stage.world.app.extensions["smsgw"].settings
+        monthly_recipients.begin(session, device, settings, clock.now())
 
 
 def see(stage, device_id="phone-1"):
@@ -259,6 +262,37 @@ def test_recipients_of_the_month_count_also_from_before_the_limit_was_set(stage)
     assert used(stage, "recipients_per_month") == 4
     queue_to(stage, 5, 4)
     assert contents(stage.poll()) == ["4"]
+
+
+def test_a_long_month_is_counted_in_steps_and_until_then_only_known_numbers_are_sent_to(
+    stage, monkeypatch: pytest.MonkeyPatch
+):
+    use(stage, **FAST)
+    queue_to(stage, *range(1, 8))
+    stage.poll()
+    monkeypatch.setattr(monthly_recipients, "COUNTED_AT_ONCE", 3)
+    # Those of one poll were handed out at one moment.
+    with stage.world.database.transaction() as session:
+        ids_ = session.scalars(sa.select(Dispatch.id).order_by(Dispatch.id)).all()
+        for number, dispatch_id in enumerate(ids_):
+            session.get_one(Dispatch, dispatch_id).last_handed_out_at += timedelta(seconds=number)
+    limit(stage, recipients_per_month=8)
+    assert used(stage, "recipients_per_month") == 3
+    new, _ = queue_to(stage, 50, 1)
+    assert contents(stage.poll()) == ["1"]
+    see(stage)
+    waiting = waiting_for(stage, new)
+    assert (waiting["hop"], "are counted" in waiting["text"]) == ("limit", True)
+    for expected in (1, 1, 0):
+        with stage.world.database.reading() as session:
+            settings, now = stage.world.settings, clock.now()
+            assert monthly_recipients.has_uncounted(session, settings, now) == bool(expected)
+        with stage.world.database.transaction() as session:
+            assert monthly_recipients.count_next(session, settings, now) == expected
+    assert used(stage, "recipients_per_month") == 7
+    queue_to(stage, 51)
+    assert contents(stage.poll()) == ["50"]
+    assert used(stage, "recipients_per_month") == 8
 
 
 def test_a_retention_time_makes_no_used_count_smaller_and_leaves_no_number(stage):

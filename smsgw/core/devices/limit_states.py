@@ -1,7 +1,7 @@
 """Shows how much of its limits each device has used, and until when they, or a pause, keep messages from it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy.orm import Session
@@ -18,6 +18,7 @@ _SPANS = {
     "segments_per_hour": "60 minutes",
     "segments_per_day": "24 hours",
 }
+_COUNTING_TAKES = timedelta(minutes=1)
 # What a device has used of each limit; `None` where there is none.
 _Used = Mapping[str, int | None]
 
@@ -79,8 +80,8 @@ def used(
         sums = usage.segments_of(session, limited, window, now)
         for device_id in limited:
             found[device_id][name] = sums.get(device_id, 0)
-    with_months = [row for row in rows if limits.of(row, settings).recipients_per_month is not None]
-    for device_id, count in usage.recipients_of(session, with_months, now).items():
+    limited = [row.id for row in rows if limits.of(row, settings).recipients_per_month is not None]
+    for device_id, count in usage.recipients_of(session, limited, now).items():
         found[device_id][RECIPIENTS] = count
     return [found[row.id] for row in rows]
 
@@ -112,12 +113,18 @@ def _holds(
     counts = limits.of(device, settings)
     yield from _full_windows(session, device, counts, counted, now, message)
     most, count = counts.recipients_per_month, counted[RECIPIENTS]
-    if most is None or count is None or count < most:
+    month = limits.month_of(now)
+    is_counting = device.counted_month != month and message is not None
+    if most is None or count is None or (count < most and not is_counting):
         return
     if message is None or not monthly_recipients.is_known(session, device, message.to_number, now):
-        _, ends_at = limits.bounds_of(limits.month_of(now))
-        text = f"has used {count:,} of {most:,} recipients this month"
-        yield Hold(ends_at, text)
+        _, ends_at = limits.bounds_of(month)
+        if count >= most:
+            yield Hold(ends_at, f"has used {count:,} of {most:,} recipients this month")
+        else:
+            yield Hold(
+                now + _COUNTING_TAKES, "waits until its recipients of this month are counted"
+            )
 
 
 def _full_windows(

@@ -1,7 +1,9 @@
 """Notes whom a device is handed messages for in a calendar month, while it has a limit on that.
 
-Without a limit nothing is noted. With one, the numbers of the month so far are taken from the dispatches first; those
-that a retention time has removed by then are not among them.
+Without a limit nothing is noted. With one, the numbers of the month so far are taken from the dispatches, some hundred
+at a time, when the limit is set, by the device's polls and by the worker; those that a retention time has removed by
+then are not among them. Until all are counted, the device is handed only messages to numbers that are noted already, so
+that it cannot exceed its limit.
 """
 
 from collections.abc import Iterable
@@ -13,15 +15,20 @@ from sqlalchemy.orm import Session
 
 from ...settings import Settings
 from ...store.inserts import InsertNew
-from ...store.models import Device, DeviceRecipient
-from ...store.number_hashes import number_hash
-from ...store.queries import Change
+from ...store.models import Device, DeviceRecipient, Dispatch, Message
+from ...store.number_hashes import NumberHash, number_hash
+from ...store.queries import Change, Query
 from ...store.tables import plain
 from . import limits, usage
-from .capacity import DEVICE_ID
+from .capacity import DEVICE_ID, moment
 from .locking import Locked
 
 _FORGOTTEN_AT_ONCE = 5000
+COUNTED_AT_ONCE = 500
+
+
+class _CountProgress(NamedTuple):
+    counted_until: datetime | None
 
 
 class _MonthlyRecipient(NamedTuple):
@@ -30,6 +37,26 @@ class _MonthlyRecipient(NamedTuple):
     recipient: str
 
 
+class _HandedOutTo(NamedTuple):
+    at: datetime
+    recipient: str | None
+
+
+_NEXT = Query(
+    _HandedOutTo,
+    sa.select(
+        Dispatch.last_handed_out_at.label("at"), NumberHash(Message.to_number).label("recipient")
+    )
+    .join(Message, Message.id == Dispatch.message_id)
+    .where(
+        Dispatch.device_id == DEVICE_ID,
+        Dispatch.last_handed_out_at >= moment("began_at"),
+        Dispatch.last_handed_out_at < moment("ends_at"),
+    )
+    .order_by(Dispatch.last_handed_out_at)
+    .limit(sa.bindparam("most", type_=sa.Integer)),
+)
+_UNTIL = Query(_CountProgress, sa.select(Device.counted_until).where(Device.id == DEVICE_ID))
 _NEW = InsertNew(
     DeviceRecipient,
     _MonthlyRecipient,
@@ -39,7 +66,12 @@ _NEW = InsertNew(
 _COUNTED = Change(
     sa.update(plain(Device))
     .where(Device.id == DEVICE_ID)
-    .values({Device.counted_month: sa.bindparam("month", type_=sa.String)})
+    .values(
+        {
+            Device.counted_month: sa.bindparam("month", type_=sa.String),
+            Device.counted_until: moment("until"),
+        }
+    )
 )
 _FORGET = Change(
     sa.delete(plain(DeviceRecipient)).where(
@@ -50,19 +82,52 @@ _FORGET = Change(
 )
 
 
-def begin_month(session: Session, device_id: str, now: datetime) -> None:
-    """Note all recipients of this month so far; the device must be locked."""
+def count_some(session: Session, device_id: str, now: datetime) -> None:
+    """Note the next some hundred recipients of this month so far; the device must be locked."""
     month = limits.month_of(now)
-    note(session, device_id, month, _so_far(session, device_id, month))
-    _COUNTED.run(session, device_id=device_id, month=month)
+    began_at, ends_at = limits.bounds_of(month)
+    until = _UNTIL.one(session, device_id=device_id).counted_until
+    if until is None or not began_at <= until < ends_at:
+        until = began_at
+    span = {"began_at": until, "ends_at": ends_at}
+    found = _NEXT.all(session, device_id=device_id, most=COUNTED_AT_ONCE, **span)
+    note(session, device_id, month, {row.recipient for row in found if row.recipient})
+    if len(found) < COUNTED_AT_ONCE:
+        _COUNTED.run(session, device_id=device_id, month=month, until=None)
+    else:
+        # Where as many were handed out in one microsecond, the others are left out, or it would never end.
+        following = max(found[-1].at, until + timedelta(microseconds=found[-1].at == until))
+        _COUNTED.run(session, device_id=device_id, month=None, until=following)
+
+
+def begin(session: Session, device: Device, settings: Settings, now: datetime) -> None:
+    """Do the first step of `count_some` for a device that may have been given a limit; of most it is the last too."""
+    session.flush()
+    limit = limits.of(device, settings).recipients_per_month
+    if limit is not None and device.counted_month != limits.month_of(now):
+        count_some(session, device.id, now)
+
+
+def has_uncounted(session: Session, settings: Settings, now: datetime) -> bool:
+    """Return whether there is a device for `count_next`."""
+    return session.scalars(_uncounted(settings, now).limit(1)).first() is not None
+
+
+def count_next(session: Session, settings: Settings, now: datetime) -> int:
+    """Do one step of `count_some` for a device that has a limit; return 0 where there is none to count."""
+    first = _uncounted(settings, now).limit(1)
+    locked = first.with_for_update(skip_locked=True, key_share=True)
+    device_id = session.scalars(locked).first()
+    if device_id is None:
+        return 0
+    count_some(session, device_id, now)
+    return 1
 
 
 def is_known(session: Session, device: Device, number: str | None, now: datetime) -> bool:
     """Return whether the number is among the device's recipients of this month."""
     wanted, month = number_hash(number or ""), limits.month_of(now)
-    if device.counted_month == month:
-        return bool(usage.known(session, device.id, month, {wanted}))
-    return wanted in _so_far(session, device.id, month)
+    return bool(usage.known(session, device.id, month, {wanted}))
 
 
 def note(session: Session, device_id: str, month: str, hashes: Iterable[str]) -> None:
@@ -85,7 +150,7 @@ def note_numbers(
 
 def end_count(session: Session, device_id: str) -> None:
     """Note that what is handed out from now on is not noted."""
-    _COUNTED.run(session, device_id=device_id, month=None)
+    _COUNTED.run(session, device_id=device_id, month=None, until=None)
 
 
 def forget(session: Session, now: datetime) -> int:
@@ -105,8 +170,10 @@ def forget(session: Session, now: datetime) -> int:
     return len(old)
 
 
-def _so_far(session: Session, device_id: str, month: str) -> list[str]:
-    """Return the month's recipients, as the dispatches name them."""
-    began_at, ends_at = limits.bounds_of(month)
-    found = usage.recipients_in(sa.literal(device_id))
-    return list(session.scalars(found, {"began_at": began_at, "ends_at": ends_at}))
+def _uncounted(settings: Settings, now: datetime) -> sa.Select[str]:
+    is_limited = Device.recipients_per_month.is_not(None)
+    return sa.select(Device.id).where(
+        Device.removed_at.is_(None),
+        sa.true() if settings.recipients_per_month is not None else is_limited,
+        Device.counted_month.is_distinct_from(limits.month_of(now)),
+    )

@@ -179,7 +179,10 @@ def _recipients_left(
 ) -> int | None:
     if counts.recipients_per_month is None:
         return None
-    return counts.recipients_per_month - usage.recipients(source, device_id, counted_month, now)
+    # Until they are counted, there is no room for another.
+    if counted_month != limits.month_of(now):
+        return 0
+    return counts.recipients_per_month - usage.recipients(source, device_id, now)
 
 
 def _counts(window: Window, handed_out_at: datetime | None) -> bool:

@@ -1,7 +1,7 @@
 """Counts what a device was handed of its limits: segments in a window, recipients in a calendar month.
 
 Everything that was handed out counts, once, when it was handed out last, whatever came of it: only the phone knows
-what it has sent. The recipients of a month are counted from the dispatches until `monthly_recipients` has noted them.
+what it has sent. The recipients of a month are those that `monthly_recipients` has noted by now.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from ...errors import NotFound
 from ...store.db import Database
-from ...store.models import Device, DeviceRecipient, Dispatch, Message
+from ...store.models import DeviceRecipient, Dispatch, Message
 from ...store.number_hashes import NumberHash
 from ...store.queries import Query
 from . import limits
@@ -64,28 +64,6 @@ _OLDEST = Query(
 )
 
 
-def recipients_in(device_id: sa.ColumnElement[str]) -> sa.Select[str]:
-    """Select the hashes of the numbers that the device was handed messages for between `began_at` and `ends_at`."""
-    return (
-        sa.select(NumberHash(Message.to_number).label("recipient"))
-        .select_from(Dispatch)
-        .join(Message, Message.id == Dispatch.message_id)
-        .where(
-            Dispatch.device_id == device_id,
-            Dispatch.last_handed_out_at >= moment("began_at"),
-            Dispatch.last_handed_out_at < moment("ends_at"),
-            Message.to_number.is_not(None),
-        )
-        .distinct()
-    )
-
-
-_HANDED_OUT = Query(
-    int,
-    sa.select(sa.func.count()).select_from(recipients_in(DEVICE_ID).subquery()),
-)
-
-
 def is_known_recipient() -> sa.ColumnElement[bool]:
     """Return a condition on `Message`: its number is noted for the device and the `month`."""
     return sa.exists().where(*_OF_MONTH, DeviceRecipient.recipient == NumberHash(Message.to_number))
@@ -112,32 +90,24 @@ def segments_of(
     return {device_id: int(count) for device_id, count in rows}
 
 
-def recipients(source: Source, device_id: str, counted_month: str | None, now: datetime) -> int:
-    """Count the numbers the device was handed messages for in this month; `counted_month` is what its row says."""
-    month = limits.month_of(now)
-    if counted_month == month:
-        return ask(source, _NOTED, device_id=device_id, month=month)
-    began_at, ends_at = limits.bounds_of(month)
-    return ask(source, _HANDED_OUT, device_id=device_id, began_at=began_at, ends_at=ends_at)
+def recipients(source: Source, device_id: str, now: datetime) -> int:
+    """Count the numbers of this month that are noted for the device."""
+    return ask(source, _NOTED, device_id=device_id, month=limits.month_of(now))
 
 
-def recipients_of(session: Session, rows: Sequence[Device], now: datetime) -> dict[str, int]:
+def recipients_of(session: Session, device_ids: Sequence[str], now: datetime) -> dict[str, int]:
     """Return the same for each of these devices."""
-    month = limits.month_of(now)
-    noted = [row.id for row in rows if row.counted_month == month]
-    others = {
-        row.id: recipients(session, row.id, row.counted_month, now)
-        for row in rows
-        if row.counted_month != month
-    }
-    if not noted:
-        return others
+    if not device_ids:
+        return {}
     counts = session.execute(
         sa.select(DeviceRecipient.device_id, sa.func.count())
-        .where(DeviceRecipient.device_id.in_(noted), DeviceRecipient.month == month)
+        .where(
+            DeviceRecipient.device_id.in_(device_ids),
+            DeviceRecipient.month == limits.month_of(now),
+        )
         .group_by(DeviceRecipient.device_id)
     )
-    return {**others, **dict.fromkeys(noted, 0), **{row[0]: row[1] for row in counts}}
+    return {**dict.fromkeys(device_ids, 0), **{row[0]: row[1] for row in counts}}
 
 
 def known(session: Session, device_id: str, month: str, hashes: set[str]) -> set[str]:

@@ -113,7 +113,7 @@ def _quota(session: Session, device_id: str, settings: Settings, now: datetime) 
     """Read what the device may be handed, and have its recipients noted from now on if they are limited."""
     quota = quotas.read(session, device_id, settings, now)
     if quota.recipients_left is not None and quota.counted_month != quota.month:
-        monthly_recipients.begin_month(session, device_id, now)
+        monthly_recipients.count_some(session, device_id, now)
         return quotas.read(session, device_id, settings, now)
     if quota.recipients_left is None and quota.counted_month is not None:
         monthly_recipients.end_count(session, device_id)

@@ -23,9 +23,10 @@ class Device(Table):
     `owner_crm_id` is the CRM that registered it and uses it alone; `None` for the operators' devices. One that
     registered itself without a key is not `approved` until an operator says so, and is refused until then.
     `segments_per_…` and `recipients_per_month` are its own limits, `None` for the settings'. `counted_month`: the month
-    of which all recipients are in `device_recipients`. After a failure for a limit the device gets nothing until
-    `paused_until` and then one message at a time; `pause_count` is how many pauses have followed each other, 0 while
-    it gets what it may. `failed_in_a_row` counts failures without a reason since its last success.
+    of which all recipients are in `device_recipients`; while they are counted, `counted_until` is how far that is.
+    After a failure for a limit the device gets nothing until `paused_until` and then one message at a time;
+    `pause_count` is how many pauses have followed each other, 0 while it gets what it may. `failed_in_a_row` counts
+    failures without a reason since its last success.
     """
 
     __tablename__ = "devices"
@@ -56,6 +57,7 @@ class Device(Table):
     segments_per_day: Mapped[int | None]
     recipients_per_month: Mapped[int | None]
     counted_month: Mapped[str | None]
+    counted_until: Mapped[datetime | None]
     paused_until: Mapped[datetime | None]
     pause_count: Mapped[int] = mapped_column(sa.SmallInteger, default=0, server_default="0")
     pause_reason: Mapped[str | None]
