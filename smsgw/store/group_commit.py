@@ -4,6 +4,7 @@ They run one after the other on one connection, all but the first in a savepoint
 waits commits for the group; those that come meanwhile form the next one.
 """
 
+import math
 import sqlite3
 import threading
 import time
@@ -38,6 +39,7 @@ class GroupCommit:
         self._connection: sqlite3.Connection | None = None
         self._file = 0
         self._group: _Group | None = None
+        self._patience: int | None = None
 
     def enter(self) -> sqlite3.Connection:
         """Begin a transaction of the caller's own; until it leaves, nobody else writes.
@@ -106,13 +108,19 @@ class GroupCommit:
         with ExitStack() as at_failure:
             at_failure.callback(self._lock.release)
             self._lock.acquire(deadline)
-            patience = max(0.0, deadline - time.monotonic())
-            connection.execute(f"pragma busy_timeout={int(1000 * patience)}")
+            self._be_patient(connection, max(0.0, deadline - time.monotonic()))
             connection.execute("BEGIN IMMEDIATE")
             at_failure.pop_all()
         self._files.note_log()
         self._group = _Group()
         return connection
+
+    def _be_patient(self, connection: sqlite3.Connection, seconds: float) -> None:
+        """Let SQLite wait for so many whole seconds; the pragma costs as much as a statement, so it is not repeated."""
+        whole = math.ceil(seconds)
+        if whole != self._patience:
+            connection.execute(f"pragma busy_timeout={1000 * whole}")
+            self._patience = whole
 
     def _opened(self) -> sqlite3.Connection:
         """Return the connection to the file that is there, another one where that is another file."""
@@ -124,6 +132,7 @@ class GroupCommit:
             self._connection = None
         if self._connection is None:
             self._connection, self._file = self._connect(), file
+            self._patience = None
         return self._connection
 
     def _pass_on(self) -> bool:
