@@ -1,5 +1,6 @@
 """Writes values as people read them: times, numbers of phones, texts, statuses."""
 
+import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -65,6 +66,14 @@ def text(value: str | None) -> Markup:
     return Markup('<bdi class="text" hx-ignore>{}</bdi>').format(shown)
 
 
+def raw(value: str) -> Markup:
+    """Return what a program sent, with characters that show nothing or turn others round as `\\u202e`."""
+    shown = "".join(
+        f"\\u{ord(each):04x}" if unicodedata.category(each) == "Cf" else each for each in value
+    )
+    return Markup("<bdi hx-ignore>{}</bdi>").format(shown)
+
+
 def status(shape: dict[str, Any]) -> Markup:
     """Return the status of a message as REST shows it, in words that can be read to a caller."""
     word = str(shape["status"])
@@ -82,6 +91,13 @@ def status_words(word: str) -> str:
 def sentence(words: str) -> Markup:
     """Return words that begin with a small letter as a sentence, without its full stop."""
     return escape(f"{words[:1].upper()}{words[1:]}")
+
+
+def check_name(check: str) -> str:
+    """Return the name of a check, with a colon unless what follows is a sentence about it: `Device phone-1`."""
+    name = f"{check[:1].upper()}{check[1:]}".replace("Public url", "Public URL")
+    is_subject = check.partition(" ")[0] in ("device", "crm", "webhook") and " " in check
+    return name.replace("Crm ", "CRM ") if is_subject else f"{name}:"
 
 
 def count(value: int) -> str:

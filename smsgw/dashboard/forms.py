@@ -23,6 +23,9 @@ PAGE = "_page"
 WHAT = "_what"
 _HIDDEN = (PAGE, WHAT, "csrf_token")
 
+# The key in the environ of the fields that were read.
+_READ = "smsgw.dashboard.form"
+
 csrf = CSRFProtect()
 Typed = MultiDict[str, str]
 
@@ -53,9 +56,20 @@ class Form:
         return None if not found else str(found)
 
 
+def page() -> str:
+    """Return the path of the present page, also where it answers a form of it."""
+    if request.method == "GET":
+        return request.full_path.rstrip("?")
+    # Only of a form that could be read.
+    typed: Typed = request.environ.get(_READ, MultiDict())
+    return local_path(typed.get(PAGE, "")) or request.path
+
+
 def read(limit_bytes: int = MOST_BYTES) -> Typed:
     """Return the fields of the form that was sent."""
-    return bodies.form(limit_bytes)
+    found: Typed = bodies.form(limit_bytes)
+    request.environ[_READ] = found
+    return found
 
 
 def text(name: str) -> str:

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from ..core.accounts import roles
+from .blueprint import PREFIX
 
 
 class NavigationEntry(NamedTuple):
@@ -26,3 +27,9 @@ def add(text: str, endpoint: str, *, role: str, icon: str, order: int) -> None:
 def entries(role: str) -> list[NavigationEntry]:
     """Return the entries for somebody with this role, in order."""
     return sorted(each for each in _ENTRIES.values() if roles.includes(role, each.role))
+
+
+def is_below(path: str, url: str) -> bool:
+    """Return whether the page with this path is the one at `url`, or one below it; below the first page is none."""
+    path = path.partition("?")[0]
+    return path == url or (url != PREFIX and path.startswith(f"{url}/"))

@@ -21,6 +21,7 @@ from . import (
     message,
     messages,
     myself,
+    navigation,
     overview,
     people,
     rendering,
@@ -85,12 +86,16 @@ def register(app: Flask) -> None:
         status=formatting.status,
         sentence=formatting.sentence,
         count=formatting.count,
+        raw=formatting.raw,
+        check_name=formatting.check_name,
         span=formatting.span,
     )
     app.jinja_env.globals.update(
         static=_static_url,
         form_of=forms.Form,
         csrf_token=forms.token,
+        this_page=forms.page,
+        is_below=navigation.is_below,
         allowed=visitors.is_allowed,
         pairs=formatting.pairs,
     )
