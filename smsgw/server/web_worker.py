@@ -51,6 +51,8 @@ class WebWorker(Worker):  # type: ignore[misc]
         self._selector.register(self.PIPE[0], selectors.EVENT_READ)
         self._checked_at = time.monotonic()
         self._is_short = False
+        # Known once: to ask for it would release the interpreter's lock for each connection.
+        self._addresses = {one: one.getsockname() for one in self.sockets}
         for listener in self.sockets:
             listener.setblocking(False)
             _bound_unsent(listener)
@@ -105,7 +107,7 @@ class WebWorker(Worker):  # type: ignore[misc]
             elif error.errno not in _NOBODY_THERE:
                 raise
         else:
-            self._pool.add(client, peer, listener.getsockname(), self._sockets())
+            self._pool.add(client, peer, self._addresses[listener], self._sockets())
 
     def _run_short(self, error: OSError) -> None:
         """Close some connections; new clients wait in the listening socket meanwhile."""
