@@ -17,6 +17,8 @@ from ...store.queries import Query, not_null, written_out
 from . import capacity, lanes, routing, usage
 from .capacity import DEVICE_ID, moment
 
+# A device gets no more at once.
+MOST_AT_ONCE = 10
 _PRIORITIES = range(9, -1, -1)
 # More segments than any message has.
 ANY_SIZE = 32_000
@@ -24,8 +26,13 @@ ANY_SIZE = 32_000
 IS_QUEUED = Message.status == written_out(statuses.QUEUED)
 _EARLIER = aliased(Dispatch)
 # Two phones must not try the same SMS: whether the second is needed depends on the first.
-HAS_NO_OTHER_PHONE = ~sa.exists().where(
+# Not `exists`, which PostgreSQL may join the other way round, to all that phones have in hand; and not `IS NULL`, which
+# it believes to be so rare that it reads the whole queue.
+_HAS_OTHER_PHONE = sa.select(sa.false()).where(
     _EARLIER.message_id == Message.id, capacity.is_tried_again(_EARLIER)
+)
+HAS_NO_OTHER_PHONE = sa.func.coalesce(
+    _HAS_OTHER_PHONE.limit(1).correlate(Message).scalar_subquery(), sa.true()
 )
 IS_DUE = sa.and_(IS_QUEUED, Message.due_at <= moment("now"), Message.expires_at > moment("now"))
 MAY_BE_SENT = sa.and_(IS_DUE, HAS_NO_OTHER_PHONE)
@@ -64,7 +71,8 @@ def _next_in_queue(*conditions: sa.ColumnElement[bool]) -> sa.CompoundSelect[Any
                     *conditions,
                 )
                 .order_by(Message.due_at, Message.id)
-                .limit(most)
+                # Written out, so that one plan for all values uses the queue's order.
+                .limit(sa.literal_column(str(MOST_AT_ONCE), sa.Integer))
                 .with_for_update(of=Message, skip_locked=True)
                 .subquery()
             )
@@ -167,7 +175,7 @@ def lock_next(
     largest: int | None = None,
     month: str | None = None,
 ) -> list[Waiting]:
-    """Lock and return the messages that this device gets next, `most` at most: by priority, due time, and age.
+    """Lock and return the messages that this device gets next: by priority, due time, and age; `MOST_AT_ONCE` at most.
 
     Those that another device is taking right now are left out. With `largest`, only messages of at most so many
     segments; with `month`, only messages to numbers that the device was handed messages for in that month.

@@ -21,7 +21,7 @@ from ..devices import queue as device_queue
 from ..devices.capacity import DEVICE_ID, moments
 from ..devices.quotas import Quota
 
-MOST_PER_ANSWER = 10
+MOST_PER_ANSWER = device_queue.MOST_AT_ONCE
 
 
 class _Sized(Protocol):
