@@ -11,7 +11,8 @@ from ...store.models import Attempt, Delivery, Event, HistoryEntry, Message, Qua
 from ..accounts import audit_log
 from ..messages import sticky_senders
 
-_AT_ONCE = 500
+# With 500, a step on SQLite held the write lock for 53 ms, with 100 for 11.
+_AT_ONCE = 100
 _MESSAGES_READ_AT_ONCE = 10_000
 
 
