@@ -20,7 +20,6 @@ _GUIDES = {
     "database encryption": "operating",
     "numbers": "settings",
     "stuck messages": "troubleshooting",
-    "device": "troubleshooting",
     "crm": "crm-websocket",
     "webhook": "webhooks",
 }

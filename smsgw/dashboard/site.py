@@ -15,6 +15,10 @@ from ..http import answers
 from ..http.guards import public
 from ..store import outages
 from . import (
+    device,
+    device_actions,
+    device_settings,
+    devices,
     formatting,
     forms,
     log,
@@ -35,6 +39,10 @@ from .guards import allows
 # Importing them adds their views and their entries in the navigation.
 PAGES = (
     overview,
+    devices,
+    device,
+    device_actions,
+    device_settings,
     messages,
     message,
     people,

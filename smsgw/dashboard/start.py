@@ -1,14 +1,12 @@
 """Serves `/admin/start`: the steps from a new server to the first SMS that arrives."""
 
 import hashlib
-import ipaddress
 import json
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from typing import Any
 
 from flask import flash, redirect, request, session, url_for
 
-from .. import clock, lan
+from .. import clock
 from ..core.accounts import crms, enrolment
 from ..core.accounts.roles import OPERATOR
 from ..core.messages import queueing, reading
@@ -17,17 +15,11 @@ from ..core.operations import first_steps
 from ..core.operations.first_steps import FirstSteps
 from ..errors import NotFound
 from ..http.context import services
-from ..lazy_imports import lazy
 from ..sms import statuses
 from ..store.db import Session
-from . import forms, navigation, rendering
+from . import addresses, device_logins, forms, navigation, rendering
 from .blueprint import blueprint
 from .guards import allows
-
-if TYPE_CHECKING:
-    import segno
-else:
-    segno = lazy("segno")
 
 navigation.add("First steps", "start", role=OPERATOR, icon="rocket", order=95)
 
@@ -67,9 +59,7 @@ def add_first_device() -> Any:
         _, password = enrolment.add_with_password(
             transaction, device_id, phone, region, clock.now()
         )
-    login = enrolment.login_shape(device_id, password, _phone_base())
-    qr = segno.make_qr(login["url"], error="m").svg_data_uri(scale=4, border=4, light="#fff")
-    return _start(login=login, qr=qr)
+    return _start(login=device_logins.shown(device_id, password))
 
 
 @blueprint.post("/start/test")
@@ -95,7 +85,7 @@ def add_first_crm() -> Any:
         crm, key = crms.add(transaction, forms.text("name"), None, clock.now())
     body = json.dumps({"to": _NOBODY, "content": "Hello from smsgw"})
     command = (
-        f"curl {_base()}/api/v1/messages -H 'Authorization: Bearer {key}'"
+        f"curl {addresses.for_programs()}/api/v1/messages -H 'Authorization: Bearer {key}'"
         f" -H 'Content-Type: application/json' -d '{body}'"
     )
     return _start(crm={"name": crm.name, "key": key, "command": command})
@@ -117,7 +107,7 @@ def _shown() -> dict[str, Any]:
         "is_arrived": is_arrived,
         "is_tested": steps.is_sent or test is not None,
         "has_failed": test is not None and test["reason"] is not None,
-        "phone_base": _phone_base(),
+        "phone_base": addresses.for_phones(),
         "position": _position(steps, test),
     }
 
@@ -144,23 +134,3 @@ def _position(steps: FirstSteps, test: dict[str, Any] | None) -> str:
         waiting.get("text"),
     )
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-
-
-def _base() -> str:
-    return services().settings.public_url or request.host_url.rstrip("/")
-
-
-def _phone_base() -> str:
-    """Return the address for phones: not the one of a browser on the server itself, which only leads back to it."""
-    settings = services().settings
-    host = urlsplit(request.host_url).hostname or ""
-    if settings.public_url is not None or _is_loopback(host):
-        return lan.phone_base(settings)
-    return request.host_url.rstrip("/")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

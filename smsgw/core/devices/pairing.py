@@ -59,8 +59,12 @@ class Registration:
         """Return whether somebody without a key may register now."""
         if self.is_always_open(settings):
             return True
-        until = session.scalar(sa.select(Pairing.open_until).where(Pairing.id == self.row_id))
+        until = self.open_until(session)
         return until is not None and until > now
+
+    def open_until(self, session: Session) -> datetime | None:
+        """Return until when an operator has opened it, which may be over; `None` where nobody ever did."""
+        return session.scalar(sa.select(Pairing.open_until).where(Pairing.id == self.row_id))
 
     def check_open(self, session: Session, settings: Settings, now: datetime) -> None:
         """Raise `Forbidden` with what the operator has to do, unless registration is open."""

@@ -1,0 +1,94 @@
+"""Acts on a phone: approves, enables, disables, resets and removes it, and gives it a new password."""
+
+from typing import Any
+
+from flask import flash, redirect, url_for
+
+from .. import clock
+from ..core.accounts import enrolment, ownership
+from ..core.accounts.roles import OPERATOR
+from ..core.devices import breaker, registry
+from ..http.context import services
+from . import device, device_logins
+from .blueprint import blueprint
+from .guards import allows
+
+
+@blueprint.post("/devices/<device_id>/approve")
+@allows(OPERATOR)
+def approve_device(device_id: str) -> Any:
+    """Let a phone in that registered itself."""
+    with services().database.transaction() as session:
+        ownership.approve(session, registry.get(session, device_id))
+    flash(f"{device_id} is approved.")
+    return _back(device_id)
+
+
+@blueprint.post("/devices/<device_id>/enable")
+@allows(OPERATOR)
+def enable_device(device_id: str) -> Any:
+    """Let the phone in again, and end its pause."""
+    with services().database.transaction() as session:
+        found = registry.get(session, device_id)
+        breaker.resume(session, found)
+        found.enabled = True
+    flash(f"{device_id} is enabled.")
+    return _back(device_id)
+
+
+@blueprint.post("/devices/<device_id>/disable")
+@allows(OPERATOR)
+def disable_device(device_id: str) -> Any:
+    """Refuse the phone; its queue waits."""
+    with services().database.transaction() as session:
+        registry.get(session, device_id).enabled = False
+    flash(f"{device_id} is disabled; what is queued for it waits.")
+    return _back(device_id)
+
+
+@blueprint.post("/devices/<device_id>/resume")
+@allows(OPERATOR)
+def resume_device(device_id: str) -> Any:
+    """End the pause after failures."""
+    with services().database.transaction() as session:
+        breaker.resume(session, registry.get(session, device_id))
+    flash(f"{device_id} gets messages again.")
+    return _back(device_id)
+
+
+@blueprint.post("/devices/<device_id>/reset")
+@allows(OPERATOR, confirmed=True)
+def reset_device(device_id: str) -> Any:
+    """Free the phone of all it has in hand, because it has forgotten everything."""
+    with services().database.transaction() as session:
+        count = enrolment.reset(session, registry.get(session, device_id), clock.now())
+    flash(
+        f"{device_id} starts afresh. {count} {'message' if count == 1 else 'messages'} it had in hand may have been "
+        "sent or not; resend them knowingly from the list of messages."
+        if count
+        else f"{device_id} starts afresh. It had nothing in hand."
+    )
+    return _back(device_id)
+
+
+@blueprint.post("/devices/<device_id>/rotate")
+@allows(OPERATOR, confirmed=True)
+def rotate_device(device_id: str) -> Any:
+    """Give the phone a new password and show it once."""
+    with services().database.transaction() as session:
+        password = enrolment.rotate(session, registry.get(session, device_id), clock.now())
+    return device.shown(device_id, device_logins.shown(device_id, password))
+
+
+@blueprint.post("/devices/<device_id>/remove")
+@allows(OPERATOR, confirmed=True)
+def remove_device(device_id: str) -> Any:
+    """Remove the phone; its messages stay."""
+    with services().database.transaction() as session:
+        enrolment.remove(session, registry.get(session, device_id), clock.now())
+    flash(f"{device_id} was removed.")
+    return redirect(url_for("dashboard.devices"), 303)
+
+
+def _back(device_id: str) -> Any:
+    return redirect(url_for("dashboard.device", device_id=device_id), 303)

@@ -1,0 +1,222 @@
+"""The pages about devices: adding, replacing, changing and removing a phone."""
+
+from typing import Any
+
+import pytest
+
+from smsgw.core.devices import registry
+
+from .cheap import check_cheap
+from .conftest import Office, text_of
+
+
+def login_of(page: Any) -> str:
+    """The URL that a page shows once."""
+    return page.text.partition('<pre tabindex="0">')[2].partition("<")[0]
+
+
+def poll(office: Office, url: str) -> int:
+    """Polls with the name and the password of this URL."""
+    device_id, _, password = url.partition("//")[2].partition("@")[0].partition(":")
+    headers = office.world.as_device(device_id, password)
+    return office.world.client.post("/api/sms", json={}, headers=headers).status_code
+
+
+def change(office: Office, **fields: Any) -> None:
+    with office.world.database.transaction() as session:
+        for name, value in fields.items():
+            setattr(registry.get(session, "phone-1"), name, value)
+
+
+def test_a_phone_is_added_with_a_url_that_is_shown_once_and_works(office: Office):
+    browser = office.browser("operator")
+    browser.get("/admin/devices")
+    url = login_of(browser.send("/admin/devices/add", device_id="phone-2", phone=""))
+    assert poll(office, url) == 200
+    assert 'src="data:image/svg+xml' in browser.page.text
+    password = url.partition("phone-2:")[2].partition("@")[0]
+    assert password
+    assert password not in browser.get("/admin/devices").text
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "words"),
+    [
+        ({"device_id": "phone 2"}, 422, "Must have 1 to 64 letters"),
+        ({"device_id": ""}, 422, "Must have 1 to 64 letters"),
+        ({"device_id": "phone-1"}, 409, "is there already"),
+        ({"device_id": "phone-2", "phone": "call me"}, 422, "call me"),
+    ],
+)
+def test_a_phone_that_cannot_be_added_is_refused_beside_what_was_typed(
+    office: Office, fields: dict[str, str], status: int, words: str
+):
+    browser = office.browser("operator")
+    browser.get("/admin/devices")
+    page = browser.send("/admin/devices/add", **fields)
+    assert page.status_code == status
+    assert words in page.text
+    assert browser.form("/admin/devices/add").fields["device_id"] == fields["device_id"]
+
+
+def test_without_a_phone_the_list_says_how_to_add_one(office: Office):
+    browser = office.browser("operator")
+    browser.get("/admin/devices/phone-1")
+    page = browser.send("/admin/devices/phone-1/remove")
+    assert "phone-1 was removed." in text_of(page)
+    assert "There is no phone yet." in text_of(page)
+
+
+def test_a_replaced_phone_gets_a_new_url_and_the_old_one_is_void(office: Office):
+    browser = office.browser("operator")
+    browser.get("/admin/devices/phone-1")
+    url = login_of(browser.send("/admin/devices/phone-1/rotate"))
+    assert poll(office, url) == 200
+    assert poll(office, f"http://phone-1:{office.world.password}@host/") == 401
+
+
+def test_a_phone_that_has_forgotten_everything_starts_afresh(office: Office):
+    body = {"to": "+4915112345670", "content": "Hello"}
+    office.world.client.post("/api/v1/messages", json=body, headers=office.world.as_crm())
+    assert poll(office, f"http://phone-1:{office.world.password}@host/") == 200
+    browser = office.browser("operator")
+    browser.get("/admin/devices/phone-1")
+    page = text_of(browser.send("/admin/devices/phone-1/reset"))
+    assert "phone-1 starts afresh. 1 message it had in hand may have been sent or not" in page
+
+
+def test_settings_are_saved_and_what_was_not_touched_stays(office: Office):
+    change(office, segments_per_day=500)
+    browser = office.browser("operator")
+    browser.get("/admin/devices/phone-1")
+    browser.send("/admin/devices/phone-1/change", segments_per_minute="7", crm="clinic")
+    with office.world.database.reading() as session:
+        found = registry.get(session, "phone-1")
+        assert (found.segments_per_minute, found.segments_per_day) == (7, 500)
+        assert found.owner_crm_id == office.world.crm_id
+        assert found.phone == "+4915112345678"
+    browser.send("/admin/devices/phone-1/change", segments_per_minute="", phone="")
+    with office.world.database.reading() as session:
+        found = registry.get(session, "phone-1")
+        assert (found.segments_per_minute, found.phone) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("segments_per_minute", "0"),
+        ("segments_per_minute", "many"),
+        ("recipients_per_month", "9999999999999999999999"),
+        ("phone", "call me"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_beside_its_field(office: Office, name, value):
+    browser = office.browser("operator")
+    browser.get("/admin/devices/phone-1")
+    page = browser.send("/admin/devices/phone-1/change", **{name: value})
+    assert page.status_code == 422
+    assert 'class="fault"' in page.text
+    assert browser.form("/admin/devices/phone-1/change").fields[name] == value
+
+
+def test_of_two_people_who_change_the_same_setting_the_second_is_asked_again(office: Office):
+    first, second = office.browser("operator"), office.browser("operator")
+    for browser in (first, second):
+        browser.get("/admin/devices/phone-1")
+    first.send("/admin/devices/phone-1/change", segments_per_hour="100")
+    page = second.send(
+        "/admin/devices/phone-1/change", segments_per_hour="200", phone="+4915112345600"
+    )
+    assert page.status_code == 409
+    assert "Somebody changed this to &#39;100&#39; meanwhile." in page.text
+    assert second.form("/admin/devices/phone-1/change").fields["segments_per_hour"] == "200"
+    with office.world.database.reading() as session:
+        found = registry.get(session, "phone-1")
+        assert (found.segments_per_hour, found.phone) == (100, "+4915112345678")
+
+
+def test_of_two_people_who_change_different_settings_both_are_heeded(office: Office):
+    first, second = office.browser("operator"), office.browser("operator")
+    for browser in (first, second):
+        browser.get("/admin/devices/phone-1")
+    first.send("/admin/devices/phone-1/change", segments_per_hour="100")
+    second.send("/admin/devices/phone-1/change", segments_per_day="900")
+    with office.world.database.reading() as session:
+        found = registry.get(session, "phone-1")
+        assert (found.segments_per_hour, found.segments_per_day) == (100, 900)
+
+
+def test_a_disabled_phone_is_refused_until_it_is_enabled(office: Office):
+    url = f"http://phone-1:{office.world.password}@host/"
+    browser = office.browser("operator")
+    browser.get("/admin/devices/phone-1")
+    browser.send("/admin/devices/phone-1/disable")
+    assert poll(office, url) == 403
+    browser.send("/admin/devices/phone-1/enable")
+    assert poll(office, url) == 200
+
+
+def test_a_test_is_sent_by_this_phone_and_its_way_is_shown(office: Office):
+    office.world.add_device("phone-2")
+    browser = office.browser("operator")
+    assert (
+        browser.get("/admin/gateways/phone-1/test")
+        .headers["Location"]
+        .endswith("/admin/devices/phone-1#test")
+    )
+    browser.get("/admin/devices/phone-1")
+    page = browser.send("/admin/devices/phone-1/test", to="+4915112345670")
+    assert "The test is queued." in text_of(page)
+    assert "phone-1" in text_of(page)
+
+
+def test_registration_is_opened_for_some_minutes_and_closed(office: Office):
+    browser = office.browser("operator")
+    browser.get("/admin/devices")
+    assert "Open until" in text_of(browser.send("/admin/devices/pair", minutes="5"))
+    token = browser.form("/admin/devices/pair").fields
+    browser.post("/admin/devices/pair", {**token, "minutes": "0"})
+    assert "Open until" not in text_of(browser.get("/admin/devices"))
+    for wrong in ("", "-1", "1e3", "99999", "²"):
+        browser.get("/admin/devices")
+        assert browser.send("/admin/devices/pair", minutes=wrong).status_code == 422
+
+
+def test_a_phone_that_registered_itself_waits_for_approval_on_top(office: Office):
+    change(office, approved=False)
+    office.world.add_device("a-phone")
+    browser = office.browser("operator")
+    page = text_of(browser.get("/admin/devices"))
+    assert page.index("waits for approval") < page.index("a-phone")
+    browser.get("/admin/devices/phone-1")
+    assert "phone-1 is approved." in text_of(browser.send("/admin/devices/phone-1/approve"))
+
+
+def test_a_viewer_sees_the_phones_without_numbers_and_without_buttons(office: Office):
+    browser = office.browser("viewer")
+    for path in ("/admin/devices", "/admin/devices/phone-1"):
+        page = browser.get(path)
+        assert "4915112345" not in page.text
+        assert '/change"' not in page.text
+        assert "/pair" not in page.text
+
+
+def test_news_of_a_phone_come_when_it_polls(office: Office):
+    browser = office.browser("viewer")
+    page = browser.get("/admin/devices/phone-1")
+    news = page.text.partition('hx-get="')[2].partition('"')[0].replace("&amp;", "&")
+    assert browser.get(news).status_code == 204
+    with office.world.database.transaction() as session:
+        found = registry.get(session, "phone-1")
+        found.last_seen_at = found.created_at
+    assert browser.get(news).status_code == 200
+
+
+def test_a_phone_that_is_not_there_is_said_to_be_missing(office: Office):
+    assert office.browser("viewer").get("/admin/devices/nobody").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/admin/devices", "/admin/devices/phone-1"])
+def test_a_page_about_devices_costs_little(office: Office, path: str):
+    poll(office, f"http://phone-1:{office.world.password}@host/")
+    check_cheap(office, path, most=16)
