@@ -10,7 +10,7 @@ from smsgw import clock
 from smsgw.core.devices import limits, monthly_recipients, registry
 from smsgw.core.messages import reading
 from smsgw.core.operations import doctor
-from smsgw.store.models import DeviceRecipient, Dispatch
+from smsgw.store.models import DeviceRecipient, Dispatch, Message
 
 from ..conftest import NOW
 from ..purging import purge
@@ -273,9 +273,12 @@ def test_a_long_month_is_counted_in_steps_and_until_then_only_known_numbers_are_
     monkeypatch.setattr(monthly_recipients, "COUNTED_AT_ONCE", 3)
     # Those of one poll were handed out at one moment.
     with stage.world.database.transaction() as session:
-        ids_ = session.scalars(sa.select(Dispatch.id).order_by(Dispatch.id)).all()
-        for number, dispatch_id in enumerate(ids_):
-            session.get_one(Dispatch, dispatch_id).last_handed_out_at += timedelta(seconds=number)
+        of_message = Dispatch.message_id == Message.id
+        rows = session.scalars(
+            sa.select(Dispatch).join(Message, of_message).order_by(Message.to_number)
+        )
+        for number, row in enumerate(rows.all()):
+            row.last_handed_out_at += timedelta(seconds=number)
     limit(stage, recipients_per_month=8)
     assert used(stage, "recipients_per_month") == 3
     new, _ = queue_to(stage, 50, 1)
