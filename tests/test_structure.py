@@ -215,11 +215,9 @@ def test_only_endpoints_know_flask_and_only_delivery_calls_out():
 
 
 # On SQLite and without RabbitMQ. What they hold in memory, each of them holds it, and each start imports it.
-NEVER = "psycopg alembic pika rich segno markdown_it requests environs"
+NEVER = "psycopg alembic pika rich segno markdown_it requests environs argon2 pyotp"
 NOT_FOR_WEB = f"{NEVER} pycurl"
-NOT_FOR_A_WORKER = (
-    f"{NEVER} pycurl flask werkzeug jinja2 marshmallow webargs apispec gunicorn click wsproto"
-)
+NOT_FOR_A_WORKER = f"{NEVER} pycurl flask flask_wtf werkzeug jinja2 marshmallow webargs apispec gunicorn click wsproto"
 NOT_FOR_A_COMMAND = f"{NOT_FOR_A_WORKER} prometheus_client".replace(" click", "")
 NO_DATABASE = f"{NOT_FOR_A_COMMAND} sqlalchemy sqlite3 asyncio smsgw.store smsgw.core smsgw.http"
 

@@ -7,7 +7,8 @@ from flask import current_app, redirect, request, url_for
 from .. import clock
 from ..core.accounts import sign_in as accounts
 from ..core.accounts.operators import Identity
-from ..core.accounts.roles import VIEWER
+from ..core.accounts.roles import OPERATOR, VIEWER
+from ..core.operations import first_steps
 from ..errors import BadRequest, TooMany, Unauthorized
 from ..http import key_kinds, refusals
 from ..http.context import services
@@ -163,7 +164,14 @@ def _as_sent(carried: dict[str, str]) -> forms.Typed:
 
 
 def _next(url: str) -> str:
-    return forms.local_path(url) or url_for("dashboard.overview")
+    return forms.local_path(url) or _home()
+
+
+def _home() -> str:
+    """Return the first page: for an operator the first steps, until an SMS was delivered."""
+    with services().database.reading() as session:
+        is_new = visitors.is_allowed(OPERATOR) and not first_steps.is_done(session, clock.now())
+    return url_for("dashboard.start" if is_new else "dashboard.overview")
 
 
 def _network() -> str:

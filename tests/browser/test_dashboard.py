@@ -28,7 +28,7 @@ def test_an_operator_signs_in_by_keyboard_alone(site: Site):
     page = site.open("/admin")
     page.keyboard.type(site.office.keys["operator"])
     page.keyboard.press("Enter")
-    page.get_by_role("heading", name="Overview").wait_for()
+    page.get_by_role("heading", name="First steps").wait_for()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "main"

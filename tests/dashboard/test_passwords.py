@@ -25,7 +25,7 @@ def test_a_name_and_a_password_sign_in_and_the_key_still_does(office: Office):
     set_password(office)
     by_password, by_key = office.browser(), office.browser()
     assert by_password.sign_in(PASSWORD, name="operator").status_code == 200
-    assert "Overview" in text_of(by_password.page)
+    assert "First steps" in text_of(by_password.page)
     assert by_key.sign_in(office.keys["operator"]).status_code == 200
 
 

@@ -6,7 +6,10 @@ import pytest
 import time_machine
 
 from smsgw import clock
-from smsgw.core.accounts import operators
+from smsgw.core.accounts import crms, operators
+from smsgw.core.messages import queueing
+from smsgw.core.messages.drafts import Draft
+from smsgw.store.models import Message
 
 from .conftest import Office, forms_of, text_of
 
@@ -20,7 +23,7 @@ def test_a_key_signs_in_and_the_cookie_is_kept_from_scripts_and_other_sites(offi
         "/admin/sign-in",
         {**browser.form("/admin/sign-in").fields, "secret": office.keys["operator"]},
     )
-    assert (answer.status_code, answer.headers["Location"]) == (303, "/admin")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/admin/start")
     cookie = answer.headers["Set-Cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=Strict" in cookie
@@ -45,7 +48,7 @@ def test_nobody_is_led_to_another_site_after_signing_in(office: Office, next_pag
     browser.get("/admin/sign-in", query_string={"next": next_page})
     fields = browser.form("/admin/sign-in").fields
     answer = browser.post("/admin/sign-in", {**fields, "secret": office.keys["operator"]})
-    assert answer.headers["Location"] == "/admin"
+    assert answer.headers["Location"] in ("/admin", "/admin/start")
 
 
 def test_a_wrong_key_is_refused_with_a_sentence_and_a_key_of_another_kind_is_named(office: Office):
@@ -150,3 +153,14 @@ def test_what_a_stranger_sends_is_not_read(office: Office):
     assert answer.status_code == 401
     assert "xxx" not in answer.text
     assert len(forms_of(answer)) == 1
+
+
+def test_the_first_page_is_the_first_steps_until_an_sms_was_delivered(office: Office):
+    assert office.browser().sign_in(office.keys["operator"]).request.path == "/admin/start"
+    assert office.browser().sign_in(office.keys["clerk"]).request.path == "/admin"
+    with office.world.database.transaction() as session:
+        crm = crms.get(session, "clinic")
+        draft = Draft(to="+12025550123", content="hi")
+        (taken,) = queueing.take(session, crm, office.world.settings, [draft], clock.now())
+        session.get_one(Message, taken.message.id).status = "delivered"
+    assert office.browser().sign_in(office.keys["operator"]).request.path == "/admin"

@@ -1,24 +1,22 @@
-"""Hashes and checks the passwords of people with argon2id.
+"""Hashes and checks the passwords of people with argon2id; each check takes 19 MiB for a moment."""
 
-Only the dashboard imports this: the library takes time to load, and each check 19 MiB.
-"""
-
+from functools import cache
 from threading import Lock
-
-from argon2 import PasswordHasher
-from argon2.exceptions import Argon2Error, InvalidHashError
+from typing import TYPE_CHECKING
 
 from ...errors import Invalid
+from ...lazy_imports import lazy
+
+if TYPE_CHECKING:
+    import argon2
+else:
+    argon2 = lazy("argon2")
 
 FEWEST_CHARACTERS = 12
 MOST_CHARACTERS = 200
 
-# The first choice of OWASP's Password Storage Cheat Sheet.
-_HASHER = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 # One at a time in each process: sixteen threads that check guesses would take 300 MiB.
 _ONE_AT_A_TIME = Lock()
-# Takes as long for a name that nobody has.
-_NOBODYS = _HASHER.hash("nobody's")
 
 
 def hashed(password: str) -> str:
@@ -27,7 +25,7 @@ def hashed(password: str) -> str:
         text = f"Must have {FEWEST_CHARACTERS} to {MOST_CHARACTERS} characters."
         raise Invalid(f"new_password: {text}", details={"new_password": [text]})
     with _ONE_AT_A_TIME:
-        return _HASHER.hash(password)
+        return _hasher().hash(password)
 
 
 def is_password(candidate: str, password_hash: str | None) -> bool:
@@ -37,7 +35,20 @@ def is_password(candidate: str, password_hash: str | None) -> bool:
     try:
         with _ONE_AT_A_TIME:
             return (
-                _HASHER.verify(password_hash or _NOBODYS, candidate) and password_hash is not None
+                _hasher().verify(password_hash or _nobodys(), candidate)
+                and password_hash is not None
             )
-    except (Argon2Error, InvalidHashError, UnicodeEncodeError):
+    except (argon2.exceptions.Argon2Error, argon2.exceptions.InvalidHashError, UnicodeEncodeError):
         return False
+
+
+@cache
+def _hasher() -> "argon2.PasswordHasher":
+    """Return the first choice of OWASP's Password Storage Cheat Sheet."""
+    return argon2.PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
+
+
+@cache
+def _nobodys() -> str:
+    """Return a hash to check for a name that nobody has, which takes as long."""
+    return _hasher().hash("nobody's")
