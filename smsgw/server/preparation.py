@@ -21,12 +21,13 @@ _LOG = logging.getLogger("smsgw.server")
 def prepare(settings: Settings) -> str | None:
     """Bring the tables up to date, and the event feed's positions above all stored ones; return what hinders that.
 
-    Makes no secrets.
+    Makes no secrets, and SQLite's file only in a folder that is there.
     """
     try:
         with closing(Database(settings.database_url)) as database:
-            # Raises where there is no file. Only a person makes a new database, because the right one may be away.
-            migrations.current(database)
+            if database.is_sqlite and not database.files.has_folder():
+                # Raises. A folder is made by a person alone, because the right one may be on a disk that is away.
+                migrations.current(database)
             migrations.upgrade(database)
             with database.transaction() as session:
                 recording.raise_feed_base(session)

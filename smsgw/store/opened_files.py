@@ -47,6 +47,10 @@ class OpenedFiles:
             cause = sqlite3.OperationalError(f"{self._path} cannot be written: {text}")
             raise sa.exc.OperationalError("open", None, cause) from error
 
+    def has_folder(self) -> bool:
+        """Return whether the folder is there; it may be on a disk that is not mounted."""
+        return Path(self._path).parent.is_dir()
+
     def open(self) -> sqlite3.Connection:
         """Return a connection to the file, for any thread. Raises what `check` raises."""
         arguments: list[Any] = []

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -197,7 +198,7 @@ def test_a_start_on_an_empty_database_warns_in_one_line_and_on_a_used_one_does_n
     assert [one for one in caplog.records if one.name == "smsgw.server"] == []
 
 
-def test_a_start_without_a_database_says_so_in_one_line_and_makes_none(tmp_path: Path):
+def test_a_start_without_the_databases_folder_says_so_in_one_line_and_makes_none(tmp_path: Path):
     folder = tmp_path / "not-mounted"
     ended = _start(SMSGW_PORT=str(free_port()), SMSGW_DATABASE_URL=f"sqlite:///{folder}/smsgw.db")
     assert ended.returncode == 1
@@ -205,6 +206,16 @@ def test_a_start_without_a_database_says_so_in_one_line_and_makes_none(tmp_path:
     assert f"no database at {folder}/smsgw.db" in line
     assert "smsgw init" in line
     assert not folder.exists()
+
+
+def test_a_start_without_a_file_in_its_folder_makes_one_and_says_that_it_is_empty(
+    settings: Settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    settings = replace(settings, database_url=f"sqlite:///{tmp_path}/new.db")
+    assert preparation.prepare(settings) is None
+    assert "is empty, without a phone" in caplog.text
+    with closing(Database(settings.database_url)) as database:
+        assert database.has_tables()
 
 
 def test_a_database_of_a_later_version_is_left_alone(database_url: str):
