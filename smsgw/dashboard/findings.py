@@ -15,6 +15,8 @@ from ..store.models import Device
 
 EXTENSION = "smsgw.findings"
 KEPT_SECONDS = 60.0
+# Whoever puts something right sees soon that it is.
+KEPT_SECONDS_IF_WRONG = 5.0
 ORDER = {"wrong": 0, "warning": 1, "ok": 2}
 _WORKER = "worker"
 
@@ -40,6 +42,8 @@ def _of_server(session: Session, now: datetime) -> list[Finding]:
         database, settings = services().database, services().settings
         basic = [one for one in health.examine(database, now) if one.check != _WORKER]
         found = [*basic, *doctor.of_server(session, settings, now)]
-        kept = _KeptFindings(time.monotonic() + KEPT_SECONDS, found)
+        is_wrong = any(one.state == "wrong" for one in found)
+        seconds = KEPT_SECONDS_IF_WRONG if is_wrong else KEPT_SECONDS
+        kept = _KeptFindings(time.monotonic() + seconds, found)
         current_app.extensions[EXTENSION] = kept
     return kept.findings

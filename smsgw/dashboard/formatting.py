@@ -66,6 +66,11 @@ def text(value: str | None) -> Markup:
     return Markup('<bdi class="text" hx-ignore>{}</bdi>').format(shown)
 
 
+def words(value: str) -> str:
+    """Return words of ours, for viewers without the whole numbers that may be in them."""
+    return logs.redact(value) if _is_masked() else value
+
+
 def raw(value: str) -> Markup:
     """Return what a program sent, with characters that show nothing or turn others round as `\\u202e`."""
     shown = "".join(

@@ -17,6 +17,8 @@ from .guards import allows
 
 navigation.add("Overview", "overview", role=VIEWER, icon="house", order=10)
 
+_MOST_FINDINGS = 40
+
 
 @blueprint.get("")
 @allows(VIEWER)
@@ -53,6 +55,7 @@ def _news() -> dict[str, Any]:
         "position": position,
         "state": found[0].state,
         "findings": [(one, finding_links.of(one)) for one in found if one.state != "ok"],
+        "most": _MOST_FINDINGS,
         "passed": [one for one in found if one.state == "ok"],
         "queue": queue,
         "phones": [

@@ -95,6 +95,7 @@ def register(app: Flask) -> None:
         sentence=formatting.sentence,
         count=formatting.count,
         raw=formatting.raw,
+        words=formatting.words,
         check_name=formatting.check_name,
         span=formatting.span,
     )

@@ -6,6 +6,10 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
+from smsgw import clock
+from smsgw.core.accounts import crms
+from smsgw.core.messages import queueing
+from smsgw.core.messages.drafts import Draft
 from smsgw.core.operations import doctor
 from smsgw.factory import create_app
 
@@ -87,3 +91,12 @@ def test_a_request_of_htmx_without_a_session_leads_the_whole_page_to_sign_in(off
     answer = office.browser().get("/admin/overview/news", headers)
     assert answer.status_code == 401
     assert answer.headers["HX-Redirect"] == "/admin/sign-in?next=/admin/people?x%3D1"
+
+
+def test_a_viewer_sees_no_whole_number_in_what_is_wrong(office: Office):
+    with office.world.database.transaction() as session:
+        crm = crms.get(session, "clinic")
+        drafts = [Draft(to=number, content="hi") for number in ("+12025550123", "12025550123")]
+        queueing.take(session, crm, office.world.settings, drafts, clock.now())
+    assert "+12025550123" in office.browser("operator").get("/admin").text
+    assert "2025550123" not in office.browser("viewer").get("/admin").text

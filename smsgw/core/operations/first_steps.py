@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from ...sms import statuses
 from ...store.models import Crm, Device, Message
+from ..messages import reading
 
 # Some networks report no delivery: then an SMS that was sent a while ago is the end of the first steps.
 _ENDS_AFTER_SENDING = timedelta(hours=1)
@@ -43,28 +44,21 @@ def find(session: Session) -> FirstSteps:
         polled[1],
         polled[0],
         list(crms),
-        _has_any(session, statuses.WENT_OUT),
-        _has_any(session, (statuses.DELIVERED,)),
+        _has_any(session, *map(_has, statuses.WENT_OUT)),
+        _has_any(session, _has(statuses.DELIVERED)),
     )
 
 
 def is_done(session: Session, now: datetime) -> bool:
-    """Return whether an SMS was delivered, or one was sent more than an hour ago."""
-    sent_long_ago = sa.and_(
-        Message.status == statuses.SENT, Message.sent_at <= now - _ENDS_AFTER_SENDING
-    )
-    return _exists(session, sa.or_(Message.status == statuses.DELIVERED, sent_long_ago))
+    """Return whether an SMS was delivered, or one from more than an hour ago was sent."""
+    is_old = Message.id < reading.first_id_of(now - _ENDS_AFTER_SENDING)
+    return _has_any(session, _has(statuses.DELIVERED), _has(statuses.SENT, is_old))
 
 
-def _has_any(session: Session, wanted: tuple[str, ...]) -> bool:
-    return _exists(session, Message.status.in_(wanted))
+def _has_any(session: Session, *conditions: sa.ColumnElement[bool]) -> bool:
+    return session.scalar(sa.select(Crm.id).where(sa.or_(*conditions)).limit(1)) is not None
 
 
-def _exists(session: Session, condition: sa.ColumnElement[bool]) -> bool:
-    """Look by CRM, because there is an index of each CRM's messages by their status."""
-    of_crm = sa.exists().where(
-        Message.crm_id == Crm.id,
-        Message.status.in_(statuses.WENT_OUT),
-        condition,
-    )
-    return session.scalar(sa.select(Crm.id).where(of_crm).limit(1)) is not None
+def _has(status: str, *more: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    """Return the condition on `Crm` that it has such a message: there is an index of each CRM's by their status."""
+    return sa.exists().where(Message.crm_id == Crm.id, Message.status == status, *more)
