@@ -1,7 +1,6 @@
-"""nginx with TLS before a server, configured by the block of docs/https.md as it stands but for ports and paths."""
+"""nginx with TLS before a server, configured by deploy/nginx.conf as it stands but for ports and paths."""
 
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ def before(server: Server, folder: Path) -> Iterator[str]:
     port = places.free_port()
     with (folder / "nginx.log").open("wb") as log:
         process = subprocess.Popen(
-            command_line(folder, port, server.port, "worker_processes auto;"),
+            command_line(folder, port, places.free_port(), server.port, "worker_processes auto;"),
             stdout=log,
             stderr=log,
         )
@@ -38,11 +37,14 @@ def before(server: Server, folder: Path) -> Iterator[str]:
         places.end(process)
 
 
-def command_line(folder: Path, port: int, server_port: int, more: str = "") -> list[str]:
-    """Its command line, with the page's block in a configuration such as Debian's."""
+def command_line(
+    folder: Path, port: int, plain_port: int, server_port: int, more: str = ""
+) -> list[str]:
+    """Its command line, with the file in a configuration such as Debian's."""
     site = replaced(
-        block("# Without the query"),
+        (ROOT / "deploy" / "nginx.conf").read_text(),
         {
+            "listen 80;": f"listen 127.0.0.1:{plain_port};",
             "443 ssl": f"127.0.0.1:{port} ssl",
             "server_name sms.example.org": "server_name localhost",
             "/etc/letsencrypt/live/sms.example.org/fullchain.pem": f"{folder}/certificate.pem",
@@ -60,15 +62,6 @@ def command_line(folder: Path, port: int, server_port: int, more: str = "") -> l
         f"events {{}} http {{ access_log {folder}/access.log; {paths}\n{site}\n}}"
     )
     return ["nginx", "-c", str(configuration), "-p", str(folder)]
-
-
-def block(first: str) -> str:
-    """The page's code block that begins with these words."""
-    blocks = re.findall(
-        r"^```\w*\n(.*?)^```$", (ROOT / "docs" / "https.md").read_text(), re.DOTALL | re.MULTILINE
-    )
-    (found,) = [text for text in blocks if text.startswith(first)]
-    return str(found)
 
 
 def replaced(text: str, changes: dict[str, str]) -> str:

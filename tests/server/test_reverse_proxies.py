@@ -1,4 +1,4 @@
-"""The blocks of docs/https.md for nginx and Caddy, as they stand but for ports and paths, before a running server."""
+"""deploy/nginx.conf and deploy/Caddyfile, as they stand but for ports and paths, before a running server."""
 
 import json
 import os
@@ -15,16 +15,17 @@ from typing import Any
 import pytest
 import requests
 
-from bench.nginx import block, command_line, make_certificate, replaced
+from bench.nginx import command_line, make_certificate, replaced
 from smsgw import clock
 from smsgw.core.accounts import crms, enrolment
 from smsgw.store.db import Database
 from tests.conftest import missing
 from tests.live import node
-from tests.running import Server, environment, free_port, serving, until
+from tests.running import ROOT, Server, environment, free_port, serving, until
 
 from .web import answers, head
 
+DEPLOY = ROOT / "deploy"
 SMS = {"to": "+12025550123", "content": "hello"}
 REFUSED_BODY = b"x" * 339_000
 ROUNDS = 20
@@ -35,6 +36,7 @@ class Proxy:
     """A proxy that runs, the server behind it, and where both write their logs."""
 
     port: int
+    plain_port: int
     folder: Path
     certificate: Path
     server: Server
@@ -45,12 +47,21 @@ class Proxy:
         return f"https://localhost:{self.port}"
 
     @property
+    def plain_url(self) -> str:
+        return f"http://localhost:{self.plain_port}"
+
+    @property
     def as_crm(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.crm_key}"}
 
     def post(self, path: str, data: Any, **headers: str) -> requests.Response:
         return requests.post(
             self.url + path, data, headers=headers, verify=str(self.certificate), timeout=60
+        )
+
+    def get(self, url: str, **headers: str) -> requests.Response:
+        return requests.get(
+            url, headers=headers, verify=str(self.certificate), allow_redirects=False, timeout=60
         )
 
     def connect(self) -> ssl.SSLSocket:
@@ -63,14 +74,14 @@ class Proxy:
         return "".join(path.read_text(errors="replace") for path in files)
 
 
-def caddy(folder: Path, port: int, server_port: int) -> list[str]:
-    """Its command line, with the page's block and our certificate instead of a public one."""
+def caddy(folder: Path, port: int, plain_port: int, server_port: int) -> list[str]:
+    """Its command line, with the file and our certificate instead of a public one."""
     site = replaced(
-        block("{\n    log"),
+        (DEPLOY / "Caddyfile").read_text(),
         {
-            "{\n    log": "{\n    admin off\n    auto_https disable_redirects\n    log",
-            "sms.example.org {": f"https://localhost:{port} {{\n"
-            f"    tls {folder}/certificate.pem {folder}/key.pem",
+            "{\n    log {": f"{{\n    admin off\n    https_port {port}\n    http_port {plain_port}\n    log {{",
+            "\nsms.example.org {": f"\nlocalhost {{\n    tls {folder}/certificate.pem {folder}/key.pem",
+            "http://sms.example.org": "http://localhost",
             "127.0.0.1:8000": f"127.0.0.1:{server_port}",
         },
     )
@@ -79,6 +90,7 @@ def caddy(folder: Path, port: int, server_port: int) -> list[str]:
 
 
 PROXIES = {"nginx": command_line, "caddy": caddy}
+PHONE_PATHS = ("/api/sms", "/api/sms/", "/api/sms?x=1", "//api/sms")
 
 
 @pytest.fixture(scope="module", params=PROXIES)
@@ -99,10 +111,10 @@ def started(name: str, folder: Path) -> Iterator[Proxy]:
     url = f"sqlite:///{folder}/smsgw.db"
     with ExitStack() as stack:
         server = stack.enter_context(serving(folder, url, SMSGW_TRUSTED_PROXIES="1"))
-        port = free_port()
-        command = PROXIES[name](folder, port, server.port)
+        port, plain_port = free_port(), free_port()
+        command = PROXIES[name](folder, port, plain_port, server.port)
         stack.enter_context(running(command, folder))
-        proxy = Proxy(port, folder, folder / "certificate.pem", server, add_people(url))
+        proxy = Proxy(port, plain_port, folder, folder / "certificate.pem", server, add_people(url))
         until(lambda: is_up(proxy), f"{name} to serve: {folder}")
         yield proxy
 
@@ -198,15 +210,47 @@ def test_a_websocket_opens(proxy: Proxy):
         assert next(answers(sock)).status == 101
 
 
+def test_a_phone_is_never_redirected(proxy: Proxy):
+    for url in (proxy.url, proxy.plain_url):
+        for path in PHONE_PATHS:
+            assert proxy.get(url + path).status_code in (401, 404), url + path
+        assert proxy.get(f"{url}/api/sms").status_code == 401
+        assert proxy.get(f"{url}/api/sms/").status_code == 401
+
+
+def test_all_else_over_plain_http_is_sent_to_https(proxy: Proxy):
+    for path in ("/admin/sign-in", "/api/v1/messages?status=queued"):
+        answer = proxy.get(proxy.plain_url + path)
+        assert answer.status_code == 308
+        assert answer.headers["Location"] == f"https://localhost{path}"
+
+
+def test_cookies_of_the_dashboard_are_for_https_alone(proxy: Proxy):
+    answer = proxy.get(f"{proxy.url}/admin/sign-in")
+    assert answer.status_code == 200
+    assert "; Secure" in answer.headers["Set-Cookie"]
+
+
+def test_the_page_shows_the_files_as_they_are():
+    page = (ROOT / "docs" / "https.md").read_text()
+    for name in ("nginx.conf", "Caddyfile"):
+        assert f"```\n{(DEPLOY / name).read_text()}```\n" in page
+
+
 @pytest.mark.parametrize("name", PROXIES)
 def test_no_log_has_a_key(name: str, tmp_path: Path):
     paths = ["/ws?apiKey=kept-secret", "/ws?token=kept-secret", "/cable?api_key=kept-secret"]
     with started(name, tmp_path) as proxy:
         before = [status(proxy, path) for path in paths]
+        for url in (proxy.url, proxy.plain_url):
+            proxy.get(f"{url}/api/v1/messages?api_key=kept-secret", **proxy.as_crm)
+            proxy.get(f"{url}/api/sms?api_key=kept-secret", **proxy.as_crm)
         proxy.server.stop()
         after = [status(proxy, path) for path in paths]
+        proxy.get(f"{proxy.url}/api/v1/messages?api_key=kept-secret", **proxy.as_crm)
         assert status(proxy, "/nowhere") == 502
         until(lambda: "/nowhere" in proxy.logs(), "a line")
+        assert "/api/v1/messages" in proxy.logs()
     assert (before, after) == ([401, 401, 101], [502] * 3)
     assert "kept-secret" not in proxy.logs()
     assert proxy.crm_key not in proxy.logs()
