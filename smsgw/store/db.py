@@ -14,7 +14,6 @@ from .group_commit import GroupCommit
 from .inserts import RowBatch
 from .members import Member
 from .opened_files import OpenedFiles
-from .pipelines import Pipeline
 from .reader import Reader
 from .shared_inserts import Check, SharedInserts
 from .statements import DriverConnection
@@ -116,16 +115,15 @@ class Database:
 
     @contextmanager
     def _on_postgresql(self) -> Iterator[DriverConnection]:
-        """Do the same in a pipeline, with a connection of the pool that is ended where anything goes wrong."""
+        """Do the same with a connection of the pool, which is ended where anything goes wrong."""
         dialect = self.engine.dialect
         with self._leaving_read_only_servers(), statements.translating(dialect):
             pooled = self._writers.raw_connection()
             is_sound = False
             try:
                 driver: Any = pooled.dbapi_connection
-                pipeline = Pipeline(driver, pooled.info.setdefault("prepared", {}))
-                yield DriverConnection(pipeline, dialect)
-                pipeline.finish()
+                yield DriverConnection(driver, dialect)
+                driver.commit()
                 is_sound = True
             finally:
                 if not is_sound:
