@@ -15,6 +15,7 @@ from ..http import answers
 from ..http.guards import public
 from ..store import outages
 from . import (
+    bulk_progress,
     device,
     device_actions,
     device_settings,
@@ -29,6 +30,7 @@ from . import (
     overview,
     people,
     rendering,
+    send,
     sign_in,
     start,
     visitors,
@@ -45,6 +47,8 @@ PAGES = (
     device_settings,
     messages,
     message,
+    send,
+    bulk_progress,
     people,
     log,
     start,
