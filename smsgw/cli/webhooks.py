@@ -8,6 +8,7 @@ import click
 from .. import clock, program
 from ..addresses import Guard
 from ..core.accounts import crms
+from ..core.operations import webhook_tests
 from ..core.webhooks import deliveries, urls
 from ..core.webhooks import endpoints as webhook_endpoints
 from ..core.webhooks import secrets as signing_secrets
@@ -121,7 +122,7 @@ def test(endpoint_id: str, wait_seconds: float | None) -> None:
             )
         if wait_seconds is None:
             wait_seconds = context.settings.webhook_timeout_seconds + 5
-        answer = webhook_test.wait(context.database, delivery_id, wait_seconds)
+        answer = webhook_tests.wait(context.database, delivery_id, wait_seconds)
     webhook_test.show(answer)
 
 

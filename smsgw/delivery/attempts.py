@@ -12,12 +12,12 @@ from ..brokers import is_broker
 from ..core.webhooks import retries
 from ..core.webhooks.claiming import Claimed
 from ..core.webhooks.retries import AttemptResult
+from ..core.webhooks.signing import key_of, signature
 from ..lazy_imports import lazy
 from . import steps
 from .amqp_connection import OutgoingEvent
 from .queues import Job, Queues
 from .rabbitmq import Publisher
-from .signing import key_of, signature
 
 if TYPE_CHECKING:
     from . import http_sender

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from smsgw.delivery.signing import key_of, signature
+from smsgw.core.webhooks.signing import key_of, signature
 from smsgw.ids import new_webhook_secret
 
 BODY = '{"type":"message.received","data":{"content":"Grüße 😀"}}'.encode()
