@@ -35,7 +35,6 @@ RANKS = {
             "brokers",
             "database_urls",
             "lazy_imports",
-            "local_times",
             "program",
             "lan",
             "sms",

@@ -21,7 +21,6 @@ _GUIDES = {
     "numbers": "settings",
     "stuck messages": "troubleshooting",
     "crm": "crm-websocket",
-    "webhook": "webhooks",
 }
 
 

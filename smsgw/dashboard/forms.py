@@ -123,6 +123,11 @@ def show_again(page: str, action: str, typed: Typed, error: GatewayError | None 
     return replay(page)
 
 
+def keep() -> None:
+    """Have the page that answers this form show what was typed into it."""
+    g.typed, g.typed_for = read(), request.path
+
+
 def replay(path: str, typed: Typed | None = None) -> Any:
     """Return what the dashboard answers this person at this path: to a form if there is `typed`, else to a GET."""
     token()

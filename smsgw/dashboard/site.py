@@ -15,7 +15,7 @@ from ..http import answers
 from ..http.guards import public
 from ..store import outages
 from . import (
-    bulk_progress,
+    delivery,
     device,
     device_actions,
     device_settings,
@@ -30,10 +30,12 @@ from . import (
     overview,
     people,
     rendering,
-    send,
     sign_in,
     start,
     visitors,
+    webhook,
+    webhook_actions,
+    webhooks,
 )
 from .blueprint import blueprint
 from .guards import allows
@@ -47,8 +49,10 @@ PAGES = (
     device_settings,
     messages,
     message,
-    send,
-    bulk_progress,
+    webhooks,
+    webhook,
+    webhook_actions,
+    delivery,
     people,
     log,
     start,

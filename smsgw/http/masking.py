@@ -21,9 +21,13 @@ def number(value: str) -> str:
 def masked(answer: Response) -> Response:
     """Return the JSON answer with only the ends of the numbers that are in it."""
     if answer.mimetype == "application/json" and answer.status_code < 300:
-        shown = _shown("", json.loads(answer.get_data()))
-        answer.set_data(json.dumps(shown, ensure_ascii=False, separators=(",", ":")))
+        answer.set_data(masked_json(answer.get_data()))
     return answer
+
+
+def masked_json(text: str | bytes) -> str:
+    """Return the JSON text with only the ends of the numbers that are in it."""
+    return json.dumps(_shown("", json.loads(text)), ensure_ascii=False, separators=(",", ":"))
 
 
 def _shown(name: str, value: Any) -> Any:

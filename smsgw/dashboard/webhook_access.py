@@ -1,0 +1,33 @@
+"""Finds the webhooks that who is signed in may see: a clerk those of the clerk's CRMs."""
+
+from ..core.accounts import operator_json
+from ..core.webhooks import deliveries, endpoints
+from ..errors import NotFound
+from ..store.db import Session
+from ..store.models import Delivery, WebhookEndpoint
+from . import visitors
+
+
+def everyone(session: Session) -> list[WebhookEndpoint]:
+    """Return all of them, oldest first."""
+    access = visitors.access(session)
+    return [each for each in endpoints.everyone(session) if access.includes(each.crm_id)]
+
+
+def endpoint(session: Session, webhook_id: str) -> WebhookEndpoint:
+    """Return one. Raises `NotFound`."""
+    found = endpoints.get_any(session, webhook_id)
+    if not visitors.access(session).includes(found.crm_id):
+        raise NotFound(f"no webhook endpoint {webhook_id[:80]!r}")
+    return found
+
+
+def delivery(session: Session, delivery_id: str) -> tuple[Delivery, WebhookEndpoint]:
+    """Return a delivery and the endpoint it goes to. Raises `NotFound`."""
+    found = deliveries.get_any(session, delivery_id)
+    return found, endpoint(session, found.endpoint_id)
+
+
+def crm_name(session: Session, found: WebhookEndpoint) -> str:
+    """Return the name of the CRM that the endpoint belongs to."""
+    return operator_json.crm_names(session, [found.crm_id])[found.crm_id]
