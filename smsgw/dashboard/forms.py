@@ -77,6 +77,11 @@ def text(name: str) -> str:
     return read().get(name, "").strip()
 
 
+def lines(name: str) -> str:
+    """Return what was typed into an area as it is, with the line ends of texts instead of those of forms."""
+    return read().get(name, "").replace("\r\n", "\n")
+
+
 def texts(name: str) -> Sequence[str]:
     """Return all values of a field with several boxes."""
     return read().getlist(name)

@@ -75,8 +75,8 @@ def _ask_to_sign_in() -> Any:
 
 def _redirect_whole_page() -> Response:
     page = request.headers.get("HX-Current-URL", "")
-    if visitors.is_poll():
-        # Somebody may be typing on the page: it stays, and says so.
+    if visitors.is_poll() or request.method == "POST":
+        # Somebody may be typing on the page, or is: it stays, and says so.
         answer = rendering.bare("signed_out.html", status=401, url=sign_in_page.url(page))
         answer.headers.update({"HX-Retarget": "#notice", "HX-Reswap": "innerHTML"})
         return answer

@@ -30,7 +30,7 @@ def read(session: Session) -> MessageSearch:
     """Return what the query of this request asks for; `Invalid` where it says something impossible."""
     filters = MessageFilters(
         q=_text("q"),
-        number=_number(),
+        number=number_of_query(),
         status=_choice("status", _STATUSES),
         direction=_choice("direction", DIRECTIONS),
         device_id=_text("device_id"),
@@ -55,6 +55,11 @@ def crm_names(session: Session) -> list[str]:
     return [crm.name for crm in crms.everyone(session)]
 
 
+def number_of_query() -> str | None:
+    """Return the number in the query as it was typed."""
+    return _checked("number", numbers.from_query(request.args.get("number", "")))
+
+
 def _crm_ids(session: Session) -> Collection[str] | None:
     access, name = visitors.access(session), _text("crm")
     if name is None:
@@ -63,10 +68,6 @@ def _crm_ids(session: Session) -> Collection[str] | None:
     if not access.includes(crm.id):
         raise NotFound(f"There is no CRM {name!r}.")
     return [crm.id]
-
-
-def _number() -> str | None:
-    return _checked("number", numbers.from_query(request.args.get("number", "")))
 
 
 def _text(name: str) -> str | None:

@@ -15,6 +15,8 @@ from ..http import answers
 from ..http.guards import public
 from ..store import outages
 from . import (
+    conversation,
+    conversations,
     delivery,
     device,
     device_actions,
@@ -30,6 +32,7 @@ from . import (
     overview,
     people,
     rendering,
+    segment_counter,
     sign_in,
     start,
     visitors,
@@ -53,6 +56,9 @@ PAGES = (
     webhook,
     webhook_actions,
     delivery,
+    conversations,
+    conversation,
+    segment_counter,
     people,
     log,
     start,

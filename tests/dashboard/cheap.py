@@ -7,7 +7,7 @@ from ..noting import noted
 from .conftest import Office
 
 MOST_STATEMENTS = 14
-GROWING = "messages|dispatches|history|events|deliveries|attempts|inbox|audit_entries|last_devices|opt_outs"
+GROWING = "messages|dispatches|history|events|deliveries|attempts|inbox|audit_entries|last_devices|opt_outs|read_marks"
 # Indexes of what waits, is on a phone or is stuck alone.
 BOUNDED = "ix_messages_queue_|ix_messages_stuck|ix_dispatches_active"
 _WHOLE_TABLE = re.compile(rf"Seq Scan on ({GROWING})\b")

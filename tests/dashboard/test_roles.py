@@ -28,6 +28,11 @@ POST /admin/log/quarantine/clear        ·   403 403 yes key
 GET /admin/deliveries/<delivery_id>     ·   yes yes yes yes
 GET /admin/deliveries/<delivery_id>/news ·   yes yes yes yes
 POST /admin/deliveries/<delivery_id>/replay ·   403 403 yes yes
+POST /admin/conversation/reply          ·   403 yes yes yes
+GET /admin/conversations                ·   yes yes yes yes
+GET /admin/conversations/<key>          ·   yes yes yes yes
+GET /admin/conversations/<key>/news     ·   yes yes yes yes
+GET /admin/conversations/news           ·   yes yes yes yes
 GET /admin/devices                      ·   yes yes yes yes
 GET /admin/devices/<device_id>          ·   yes yes yes yes
 POST /admin/devices/<device_id>/approve ·   403 403 yes yes
@@ -66,6 +71,7 @@ POST /admin/person/change               ·   403 403 yes key
 POST /admin/person/remove               ·   403 403 yes key
 POST /admin/person/reset                ·   403 403 yes key
 POST /admin/person/sign-out             ·   403 403 yes key
+POST /admin/segments                    ·   403 yes yes yes
 GET /admin/sign-in                      yes yes yes yes yes
 POST /admin/sign-in                     ·   ·   ·   ·   ·
 POST /admin/sign-out                    yes yes yes yes yes

@@ -47,7 +47,7 @@ def page(
     newest = sorted(found.values(), key=lambda message: message.id, reverse=True)
     if len(newest) > limit or any(next_cursor for _, next_cursor in pages):
         return SearchedPage(newest[:limit], newest[limit - 1].id, None)
-    searched_to = None if bounded.from_id is None else _time_of(bounded.from_id)
+    searched_to = None if bounded.from_id is None else time_of(bounded.from_id)
     return SearchedPage(newest, bounded.from_id, searched_to)
 
 
@@ -84,6 +84,17 @@ def lock(session: Session, crm_ids: CrmIds, message_id: str) -> Message:
     return archive.get(session, message_id)
 
 
+def lowest_id(session: Session, before: str | None) -> str | None:
+    """Return the lowest id to search, of the newest messages or of those before this one; `None` where all are few."""
+    return _lowest_id(session, MessageFilters(), before)
+
+
+def time_of(message_id: str) -> datetime:
+    """Return when a message with this id was made."""
+    milliseconds = int(message_id.removeprefix("msg_")[:12], 16)
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
 def _crms(session: Session, crm_ids: CrmIds) -> Sequence[Crm | None]:
     if crm_ids is None:
         return [None]
@@ -115,8 +126,3 @@ def _lowest_id(session: Session, filters: MessageFilters, cursor: str | None) ->
     if lowest is None or filters.since is None:
         return lowest
     return lowest if lowest > reading.first_id_of(filters.since) else None
-
-
-def _time_of(message_id: str) -> datetime:
-    milliseconds = int(message_id.removeprefix("msg_")[:12], 16)
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)

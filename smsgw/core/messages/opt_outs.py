@@ -6,7 +6,7 @@ hand-outs to the number that have begun.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from ...sms import numbers, text_hashes
 from ...sms.numbers import without_plus
 from ...store import audit
 from ...store.inserts import InsertNew
-from ...store.models import Message, OptOut
+from ...store.models import Crm, Message, OptOut
 from ..devices import queue as device_queue
 from ..events.recording import NewEvent
 from . import endings, number_locks
@@ -140,6 +140,21 @@ def page(
         statement = statement.where(OptOut.id < cursor)
     found = session.scalars(statement).all()
     return list(found[:limit]), found[limit - 1].id if len(found) > limit else None
+
+
+def of_number(
+    session: Session, crm_ids: Collection[str] | None, number: str
+) -> list[tuple[str, OptOut]]:
+    """Return the rows of a normalised number on the lists of these CRMs (`None` for all), each with the CRM's name."""
+    found = (
+        sa.select(Crm.name, OptOut)
+        .join(OptOut, OptOut.crm_id == Crm.id)
+        .where(Crm.removed_at.is_(None), OptOut.bare_number == without_plus(number))
+        .order_by(Crm.id)
+    )
+    if crm_ids is not None:
+        found = found.where(Crm.id.in_(crm_ids))
+    return [(name, row) for name, row in session.execute(found)]
 
 
 def shape(row: OptOut | _New) -> dict[str, Any]:

@@ -85,10 +85,10 @@ def choose_lanes(
         row.bare_number: row.device_id
         for row in _LAST.all(session, crm_id=crm.id, numbers=list(bare))
     }
-    fit = _fit(session, crm, set(last.values()), settings, now)
+    fit_ids = fit(session, crm, set(last.values()), settings, now)
     for row in open_ones:
         device_id = last.get(without_plus(row.to_number or ""))
-        if device_id is not None and device_id in fit:
+        if device_id is not None and device_id in fit_ids:
             row.lane = lanes.sticky(crm.id, device_id)
 
 
@@ -160,34 +160,7 @@ def has_closed_lanes(session: Session, settings: Settings, now: datetime) -> boo
     return bool(_closed_lanes(session, settings, now))
 
 
-def _closed_lanes(session: Session, settings: Settings, now: datetime) -> list[str]:
-    """Return the sticky lanes in which something waits for a device that cannot take it."""
-    by_crm: dict[str, dict[str, str]] = {}
-    for lane in _sticky_lanes(session):
-        crm_id, device_id = lanes.parts_of_sticky(lane)
-        by_crm.setdefault(crm_id, {})[device_id] = lane
-    closed: list[str] = []
-    for crm_id, of_devices in by_crm.items():
-        crm = session.get_one(Crm, crm_id)
-        fit = _fit(session, crm, of_devices.keys(), settings, now) if crm.sticky_sender else set()
-        closed += [lane for device_id, lane in of_devices.items() if device_id not in fit]
-    return closed
-
-
-def _sticky_lanes(session: Session) -> Iterator[str]:
-    """Yield the sticky lanes in which something waits, found by stepping from lane to lane by their index."""
-    first, after_last = lanes.RANGE_OF_STICKY
-    lane = session.scalar(_first_lane().where(Message.lane >= first, Message.lane < after_last))
-    while lane is not None:
-        yield lane
-        lane = session.scalar(_first_lane().where(Message.lane > lane, Message.lane < after_last))
-
-
-def _first_lane() -> sa.Select[Any]:
-    return sa.select(sa.func.min(Message.lane)).where(device_queue.IS_QUEUED)
-
-
-def _fit(
+def fit(
     session: Session,
     crm: AnyCrm,
     device_ids: Collection[str],
@@ -203,6 +176,35 @@ def _fit(
         and registry.is_online(device, now, settings.device_offline_seconds)
         and not _is_held(session, device, settings, now)
     }
+
+
+def _closed_lanes(session: Session, settings: Settings, now: datetime) -> list[str]:
+    """Return the sticky lanes in which something waits for a device that cannot take it."""
+    by_crm: dict[str, dict[str, str]] = {}
+    for lane in _sticky_lanes(session):
+        crm_id, device_id = lanes.parts_of_sticky(lane)
+        by_crm.setdefault(crm_id, {})[device_id] = lane
+    closed: list[str] = []
+    for crm_id, of_devices in by_crm.items():
+        crm = session.get_one(Crm, crm_id)
+        fit_ids = (
+            fit(session, crm, of_devices.keys(), settings, now) if crm.sticky_sender else set()
+        )
+        closed += [lane for device_id, lane in of_devices.items() if device_id not in fit_ids]
+    return closed
+
+
+def _sticky_lanes(session: Session) -> Iterator[str]:
+    """Yield the sticky lanes in which something waits, found by stepping from lane to lane by their index."""
+    first, after_last = lanes.RANGE_OF_STICKY
+    lane = session.scalar(_first_lane().where(Message.lane >= first, Message.lane < after_last))
+    while lane is not None:
+        yield lane
+        lane = session.scalar(_first_lane().where(Message.lane > lane, Message.lane < after_last))
+
+
+def _first_lane() -> sa.Select[Any]:
+    return sa.select(sa.func.min(Message.lane)).where(device_queue.IS_QUEUED)
 
 
 def _is_held(session: Session, device: Device, settings: Settings, now: datetime) -> bool:

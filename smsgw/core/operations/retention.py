@@ -9,7 +9,7 @@ from ...settings import Settings
 from ...sms import statuses
 from ...store.models import Attempt, Delivery, Event, HistoryEntry, Message, QuarantinedItem
 from ..accounts import audit_log
-from ..messages import sticky_senders
+from ..messages import read_marks, sticky_senders
 
 # With 500, a step on SQLite held the write lock for 53 ms, with 100 for 11.
 _AT_ONCE = 100
@@ -95,11 +95,15 @@ def remove_events(session: Session, settings: Settings, now: datetime) -> int:
 
 
 def remove_rest(session: Session, settings: Settings, now: datetime) -> int:
-    """Remove some old quarantined items, audit entries and last senders; return how many items and entries it was."""
+    """Remove some old quarantined items, audit entries, last senders and read marks.
+
+    Returns how many items and entries it was.
+    """
     if settings.retention_days == 0:
         return 0
     limit = now - timedelta(days=settings.retention_days)
     sticky_senders.forget(session, limit)
+    read_marks.forget(session, limit)
     audit_count = audit_log.purge(session, settings, now)
     return audit_count + _remove_quarantined(session, limit)
 

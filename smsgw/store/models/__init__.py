@@ -9,6 +9,7 @@ from .imports import Import
 from .limits import Pairing, QueueRoom, RateLimit
 from .messages import Dispatch, HistoryEntry, InboxEntry, Message
 from .opt_outs import LastDevice, OptOut
+from .read_marks import ReadMark
 from .requests import IdempotentRequest
 from .webhooks import Attempt, Delivery, WebhookEndpoint
 from .workers import WorkerHeartbeat
@@ -41,6 +42,7 @@ __all__ = [
     "QuarantinedItem",
     "QueueRoom",
     "RateLimit",
+    "ReadMark",
     "WebhookEndpoint",
     "WorkerHeartbeat",
 ]

@@ -41,6 +41,13 @@ class Message(Table):
             sqlite_where=_IS_INBOUND,
             postgresql_where=_IS_INBOUND,
         ),
+        sa.Index(
+            "ix_messages_inbound_from_number_id",
+            "from_number",
+            "id",
+            sqlite_where=_IS_INBOUND,
+            postgresql_where=_IS_INBOUND,
+        ),
         sa.Index("ix_messages_stuck", "id", sqlite_where=_IS_STUCK, postgresql_where=_IS_STUCK),
         sa.Index(
             "ix_messages_queue_due",

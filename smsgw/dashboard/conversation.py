@@ -1,0 +1,155 @@
+"""Serves `/admin/conversations/<number>`: both directions of one number, and the box in which it is answered."""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from flask import Response, flash, redirect, request, url_for
+
+from .. import clock, ids
+from ..core.accounts import crms, operator_json
+from ..core.accounts.roles import CLERK, VIEWER
+from ..core.messages import conversations, opt_outs, queueing, read_marks
+from ..core.messages import json as message_json
+from ..core.messages.conversations import TalkPage
+from ..core.messages.drafts import Draft
+from ..errors import NotFound
+from ..http.context import services
+from ..sms import numbers
+from ..store.db import Session
+from ..store.models import Crm, Message
+from . import conversations as conversation_list
+from . import forms, rendering, visitors
+from .blueprint import blueprint
+from .guards import allows
+
+PAGE_SIZE = 50
+
+
+class _OpenTalk(NamedTuple):
+    """A number, the key that stands for it in the URL, and a page of what was exchanged with it."""
+
+    number: str
+    key: str
+    page: TalkPage
+    crm_ids: Collection[str] | None
+
+
+@blueprint.get("/conversations/<key>")
+@allows(VIEWER)
+def conversation(key: str) -> Any:
+    """Show one conversation; who may answer it has read it then."""
+    cursor = request.args.get("cursor") or None
+    with services().database.reading() as session:
+        talk = _talk(session, key, cursor)
+        values = _shown(session, talk)
+        values |= _reply_values(session, talk, values["messages"])
+    if cursor is None:
+        _mark_read(talk.page)
+    return rendering.render("conversation.html", title="Conversation", cursor=cursor, **values)
+
+
+@blueprint.get("/conversations/<key>/news")
+@allows(VIEWER)
+def conversation_news(key: str) -> Response:
+    """Show the newest messages again, if there are new ones or one has gone on."""
+    with services().database.reading() as session:
+        talk = _talk(session, key, None)
+        if _position(talk.page.messages) == request.args.get("seen"):
+            return rendering.nothing_new()
+        values = _shown(session, talk)
+    _mark_read(talk.page)
+    return rendering.fragment("_conversation.html", cursor=None, **values)
+
+
+@blueprint.post("/conversation/reply")
+@allows(CLERK)
+def reply() -> Any:
+    """Queue an answer; the same text from the same page is queued once, however often the form is sent."""
+    content, settings, now = forms.lines("content"), services().settings, clock.now()
+    with services().database.transaction() as session:
+        talk = _talk(session, forms.text("key"), None)
+        crm = _crm(session, forms.text("crm"))
+        draft = Draft(
+            to=talk.number,
+            content=content,
+            device_id=conversations.reply_device(session, crm, settings, talk.page.messages, now),
+            reference=_reference(content),
+        )
+        queueing.take_one(session, crm, settings, draft, now)
+    flash("The answer is queued.")
+    return redirect(url_for("dashboard.conversation", key=forms.text("key")), 303)
+
+
+def _talk(session: Session, key: str, cursor: str | None) -> _OpenTalk:
+    number = conversation_list.read_key(session, key)
+    crm_ids = visitors.access(session).crms
+    page = conversations.talk(session, crm_ids, number, cursor, PAGE_SIZE)
+    if not page.messages and not numbers.is_dialable(number):
+        raise NotFound("There is no such conversation.")
+    return _OpenTalk(number, key, page, crm_ids)
+
+
+def _shown(session: Session, talk: _OpenTalk) -> dict[str, Any]:
+    messages = talk.page.messages
+    plain = [message_json.message(message) for message in messages]
+    return {
+        "key": talk.key,
+        "number": talk.number,
+        "messages": operator_json.of_messages(session, messages, plain),
+        "unread_ids": {one.message_id for one in talk.page.unread},
+        "next_cursor": talk.page.next_cursor,
+        "position": _position(messages),
+    }
+
+
+def _reply_values(
+    session: Session, talk: _OpenTalk, messages: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Return what the box for the answer needs: the CRMs that may answer, and why somebody may not be answered."""
+    senders = [crm for crm in crms.everyone(session) if crm.enabled and _is_in(crm, talk.crm_ids)]
+    return {
+        "is_name": not numbers.is_dialable(talk.number),
+        "crm_names": [crm.name for crm in senders],
+        "last_crm": next(filter(None, map(_crm_name, messages)), None),
+        "opted_out": opt_outs.of_number(session, talk.crm_ids, talk.number),
+        "form_id": ids.new_message_id(),
+    }
+
+
+def _is_in(crm: Crm, crm_ids: Collection[str] | None) -> bool:
+    return crm_ids is None or crm.id in crm_ids
+
+
+def _crm_name(message: dict[str, Any]) -> str | None:
+    """Return the name of the CRM that queued the message, or of the first for which it came in."""
+    received_by = message.get("received_by")
+    found: str | None = received_by[0]["crm"] if received_by else message["crm"]
+    return found
+
+
+def _crm(session: Session, name: str) -> Crm:
+    crm = crms.get(session, name)
+    if not visitors.access(session).includes(crm.id):
+        raise NotFound(f"There is no CRM {name!r}.")
+    return crm
+
+
+def _reference(content: str) -> str:
+    """Return a reference that is the same where the form of one page is sent again with the same text."""
+    whole = "\n".join((forms.text("form_id"), forms.text("crm"), content))
+    return f"reply-{hashlib.sha256(whole.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+
+
+def _mark_read(page: TalkPage) -> None:
+    if page.unread and visitors.is_allowed(CLERK):
+        with services().database.transaction() as session:
+            read_marks.mark(session, page.unread, clock.now())
+
+
+def _position(messages: Sequence[Message]) -> str:
+    """Return what differs as soon as there is a newer message or one of these has changed."""
+    if not messages:
+        return "none"
+    newest_change = max(message.updated_at for message in messages)
+    return f"{messages[0].id}.{clock.rfc3339(newest_change)}"

@@ -1,0 +1,96 @@
+"""Serves `/admin/conversations`: with whom messages were exchanged, newest first, and who waits for an answer."""
+
+from typing import Any
+
+from flask import Response, redirect, request, url_for
+
+from ..core.accounts import operator_json
+from ..core.accounts.roles import CLERK, VIEWER
+from ..core.messages import browsing, conversations
+from ..core.messages import json as message_json
+from ..errors import NotFound
+from ..http.context import services
+from ..sms import numbers
+from ..store.db import Session
+from . import message_search, navigation, rendering, visitors
+from .blueprint import blueprint
+from .guards import allows
+
+navigation.add("Conversations", "conversations_list", role=VIEWER, icon="messages-square", order=40)
+
+PAGE_SIZE = 50
+
+
+@blueprint.get("/conversations")
+@allows(VIEWER)
+def conversations_list() -> Any:
+    """Show the conversations, or go to that of the number that was typed."""
+    typed = message_search.number_of_query()
+    with services().database.reading() as session:
+        key = None if typed is None else _find(session, typed)
+        shown = _shown(session, request.args.get("cursor") or None) if key is None else {}
+    if key is not None:
+        return redirect(url_for("dashboard.conversation", key=key), 303)
+    return rendering.render(
+        "conversations.html",
+        title="Conversations",
+        typed=typed,
+        searched_at_once=browsing.SEARCHED_AT_ONCE,
+        **shown,
+    )
+
+
+@blueprint.get("/conversations/news")
+@allows(VIEWER)
+def conversations_news() -> Response:
+    """Show the list again where there are newer messages than the newest on the page."""
+    with services().database.reading() as session:
+        if _newest_id(session) <= request.args.get("seen", ""):
+            return rendering.nothing_new()
+        return rendering.fragment("_conversations.html", **_shown(session, None))
+
+
+def key_of(number: str, newest_id: str) -> str:
+    """Return what stands for a number in the URL: for viewers, and for names, a message with it."""
+    is_plain = numbers.is_dialable(number) and visitors.is_allowed(CLERK)
+    return number if is_plain else newest_id
+
+
+def read_key(session: Session, key: str) -> str:
+    """Return the number or name that stands behind the last part of the URL; `NotFound` where none does."""
+    if key.startswith("msg_"):
+        found = browsing.get(session, visitors.access(session).crms, key)
+        number = conversations.number_of(found)
+        if not number:
+            raise NotFound("The retention time has removed the number of this conversation.")
+        return number
+    return numbers.normalise_sender(key, services().settings.default_region)
+
+
+def _find(session: Session, typed: str) -> str | None:
+    """Return the key of the conversation with what was typed; `None` where there is none yet."""
+    number = numbers.normalise_sender(typed, services().settings.default_region)
+    talk = conversations.talk(session, visitors.access(session).crms, number, None, 1)
+    return key_of(number, talk.messages[0].id) if talk.messages else None
+
+
+def _newest_id(session: Session) -> str:
+    crm_ids = visitors.access(session).crms
+    return browsing.newest_id(session, crm_ids, services().settings) or ""
+
+
+def _shown(session: Session, cursor: str | None) -> dict[str, Any]:
+    page = conversations.page(session, visitors.access(session).crms, cursor, PAGE_SIZE)
+    newest = [one.newest for one in page.conversations]
+    shapes = operator_json.of_messages(session, newest, [message_json.message(m) for m in newest])
+    rows = [
+        {
+            "key": key_of(one.number, one.newest.id),
+            "number": one.number,
+            "unread_count": one.unread_count,
+            "message": shape,
+        }
+        for one, shape in zip(page.conversations, shapes, strict=True)
+    ]
+    position = "" if cursor else _newest_id(session)
+    return {"rows": rows, "page": page, "cursor": cursor, "position": position}

@@ -1,0 +1,39 @@
+"""Counts the segments of a text while it is typed, and says why it would not be taken, by the rules of queueing."""
+
+from typing import Any
+
+from .. import clock
+from ..core.accounts import crms
+from ..core.accounts.roles import CLERK
+from ..core.messages import preview
+from ..core.messages.drafts import Draft
+from ..errors import GatewayError, NotFound
+from ..http.context import services
+from ..sms.segments import measure
+from . import forms, rendering, visitors
+from .blueprint import blueprint
+from .guards import allows
+
+
+@blueprint.post("/segments")
+@allows(CLERK)
+def count_segments() -> Any:
+    """Say what the text `content` to the number `to` for the CRM `crm` would be."""
+    content = forms.lines("content")
+    if not content.strip():
+        return rendering.fragment("_segments.html", measured=None, fault=None)
+    return rendering.fragment("_segments.html", measured=measure(content), fault=_fault(content))
+
+
+def _fault(content: str) -> str | None:
+    """Return why the message would not be queued."""
+    try:
+        with services().database.reading() as session:
+            crm = crms.get(session, forms.text("crm"))
+            if not visitors.access(session).includes(crm.id):
+                raise NotFound("There is no such CRM.")
+            draft = Draft(to=forms.text("to"), content=content)
+            preview.preview(session, crm, services().settings, draft, clock.now())
+    except GatewayError as error:
+        return error.message
+    return None
