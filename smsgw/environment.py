@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeVar
 
 _YES = {"true", "t", "yes", "y", "on", "1"}
@@ -63,6 +63,11 @@ class Env:
 
     def _error(self, name: str, what: str) -> EnvError:
         return EnvError(f"{self._prefix}{name} must be {what}")
+
+
+def with_values(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with these variables, for a program that is run."""
+    return {**os.environ, **values}
 
 
 def wants_colour() -> bool:

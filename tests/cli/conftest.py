@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from smsgw.cli.entry import root
+from tests.conftest import POSTGRESQL_PROGRAMS
 
 Run = Callable[..., Result]
 Ask = Callable[..., Any]
@@ -19,6 +21,8 @@ def run(settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     """Runs a command; the settings are those of this test's database."""
     monkeypatch.setenv("SMSGW_DATABASE_URL", settings.database_url)
     monkeypatch.setenv("SMSGW_SECRET_KEY", "k" * 64)
+    # The programs of the PostgreSQL that the tests bring along: the machine's may be older.
+    monkeypatch.setenv("PATH", f"{POSTGRESQL_PROGRAMS}:{os.environ['PATH']}")
 
     def invoke(*arguments: str, **options: Any) -> Result:
         return CliRunner().invoke(root, list(arguments), **options)

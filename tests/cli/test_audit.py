@@ -70,6 +70,7 @@ OTHERS = {
     ),
     *("db upgrade", "db check", "device list", "crm list", "operator list", "opt-out list"),
     *("quarantine list", "quarantine show", "export messages", "import messages"),
+    *("backup",),
     *("webhook list", "webhook deliveries", "webhook delivery"),
 }
 

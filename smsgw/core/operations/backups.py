@@ -1,0 +1,116 @@
+"""Writes a backup of the database into a file while the server runs."""
+
+import os
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from ...errors import Conflict, GatewayError
+from ...store import contents, postgresql_programs, sqlite_files
+from ...store.contents import Contents
+from ...store.db import REVISION_TABLE, Database
+from ...store.postgresql_programs import ProgramFailed
+
+_SNAPSHOT = sa.text("SELECT pg_export_snapshot()")
+
+
+class FileFailed(GatewayError):
+    """The file cannot be written or read."""
+
+    code = "file_failed"
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A file with a whole database."""
+
+    path: Path
+    size: int
+    contents: Contents
+
+
+def write(database: Database, path: Path, *, replaces: bool) -> Backup:
+    """Write the database as it is now, check what was written, and then give it its name; nobody waits meanwhile.
+
+    Only its owner can read the file. Raises `Conflict` where there is a file already, unless it is to be replaced.
+    """
+    if not replaces and os.path.lexists(path):
+        raise Conflict(f"{path} is there already: give another name, or --replace", code="exists")
+    if database.is_sqlite and path.exists() and path.samefile(str(database.url.database)):
+        raise Conflict(f"{path} is the database itself", code="exists")
+    with file_errors(path), new_file(path) as made:
+        found = _sqlite(database, made) if database.is_sqlite else _postgresql(database, made)
+        size = made.stat().st_size
+    return Backup(path, size, found)
+
+
+@contextmanager
+def file_errors(path: Path) -> Iterator[None]:
+    """Raise `FileFailed` with the file's name in place of an error of the disk or of SQLite."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        text = error.strerror if isinstance(error, OSError) else None
+        raise FileFailed(f"{path}: {text or error}") from None
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Give an empty file beside the path, for its owner alone, which is on the disk under the path's name at the end.
+
+    After an exception it is removed.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    made = Path(name)
+    try:
+        yield made
+        sync(made)
+        os.replace(made, path)
+        sync(path.parent)
+    finally:
+        for suffix in ("", "-journal", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{name}{suffix}")
+
+
+def sync(path: Path) -> None:
+    """Return when the file, or the names in the folder, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sqlite(database: Database, made: Path) -> Contents:
+    with closing(database.files.open()) as source:
+        sqlite_files.copy(source, made)
+    return sqlite_files.check(made)
+
+
+def _postgresql(database: Database, made: Path) -> Contents:
+    """Dump our tables, and count the rows that the dump sees."""
+    snapshot = database.engine.execution_options(
+        isolation_level="REPEATABLE READ", postgresql_readonly=True
+    )
+    with snapshot.connect() as connection:
+        found = contents.find(connection)
+        assert found is not None
+        programs = postgresql_programs.find(connection)
+        tables = [*found.counts, REVISION_TABLE]
+        programs.run(
+            "pg_dump",
+            *("--format=custom", "--no-owner", "--no-privileges", f"--file={made}"),
+            f"--snapshot={connection.scalars(_SNAPSHOT).one()}",
+            *(f"--table={connection.dialect.default_schema_name}.{name}" for name in tables),
+        )
+        listed = programs.run("pg_restore", "--list", str(made), is_connected=False)
+    if listed.count(" TABLE DATA ") != len(tables):
+        raise ProgramFailed("pg_dump: the file it wrote has not all tables")
+    return found
