@@ -10,7 +10,7 @@ export SMSGW_PORT := $(PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock wheel run test lint demo chaos fuzz powercut bench bench-full bench-quick wrk
+.PHONY: help setup lock wheel deb try-deb run test lint demo chaos fuzz powercut bench bench-full bench-quick wrk
 
 help:
 	@echo "make run [PORT=8000]   install what is needed, prepare the database, serve"
@@ -23,6 +23,7 @@ help:
 	@echo "make bench             measure, as ratios, in ten minutes; bench-full takes hours, bench-quick a minute"
 	@echo "make setup             only install, into .venv"
 	@echo "make wheel             build the package, install it elsewhere and run it"
+	@echo "make deb               build a Debian package; try-deb installs, runs and removes it, as root"
 	@echo "make lock              write requirements*.txt anew from pyproject.toml"
 
 setup: .venv/installed
@@ -60,6 +61,12 @@ wheel: .venv/installed-dev
 	$$uv pip install --quiet --python $$made/venv --no-deps $$made/*.whl; \
 	cd $$made; export HOME=$$made; \
 	venv/bin/smsgw --version; venv/bin/smsgw --help >/dev/null; venv/bin/smsgw init >/dev/null; venv/bin/smsgw db check
+
+deb: .venv/installed-dev
+	@deploy/debian/build
+
+try-deb: deb
+	@deploy/debian/try
 
 demo:
 	@exec $(PYTHON) demo/server.py $(PORT)

@@ -37,7 +37,7 @@ SPARE_FILES = 64
 def arriving(text: str) -> tuple[str, str]:
     found = ARRIVING.fullmatch(text)
     if not found:
-        raise argparse.ArgumentTypeError(f'{text!r} is not like "hello from +491511234567"')
+        raise argparse.ArgumentTypeError(f'{text!r} is not like "hello from +12025550147"')
     return found[1], found[2]
 
 

@@ -19,7 +19,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `python d
 from demo.addresses import leads_to, own_address, web_address
 from demo.exchange import Answer, Exchange
 from demo.relay import Relay, Request, credentials
-from demo.shapes import Failed, as_text, compact, indented, lists, parsed_json, readable, url_parts
+from demo.shapes import (
+    Failed,
+    as_text,
+    compact,
+    contents,
+    indented,
+    lists,
+    parsed_json,
+    readable,
+    url_parts,
+)
 from demo.terminal import safe, say, write
 
 APP_HEADERS = {
@@ -33,7 +43,7 @@ GREETING = """Demo server on port {port}. Press Ctrl-C to end it.
 Into the phone (generic build), WebappUrl: http://{address}:{port}/app
 (Android 9 and newer refuse plain http: those phones need an https address in front of it.)
 what it holds:     curl {url}
-send an SMS:       curl --data '{{"id":"{id}","to":"+447123555888","content":"hi"}}' {url}
+send an SMS:       curl --data '{{"id":"{id}","to":"+447700900123","content":"hi"}}' {url}
 one error:         curl --data '"Something failed!"' {url}/error
 as the phone does: curl {url}/app {headers} --data '{{}}'
 set a password:    curl --data '{{"username":"alice", "password":"secret"}}' {url}/auth
@@ -88,6 +98,9 @@ class Handler(Exchange):
             answer = self.routed(path, body)
             self.reply(answer)
             say(f"{self.command} {path} {answer.status}")
+            if (self.command, path, answer.status) == ("POST", "/app", 200):
+                for line in contents(body, answer.body):
+                    say(f"  {line}")
 
     def routed(self, path: str, body: bytes) -> Answer:
         routes = {"/": self.root, "/app": self.app, "/error": self.error, "/auth": self.auth}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -46,6 +48,23 @@ def listed(body: Any, key: str) -> list[Any]:
     if not isinstance(value, list):
         raise Failed(f'"{key}" must be a list.')
     return value
+
+
+def contents(asked: bytes, answered: bytes) -> Iterator[str]:
+    """Yield a line for each SMS and each report of a poll that was answered with 200."""
+    messages, updates = lists(json.loads(asked), "messages", "updates")
+    for item in map(fields, messages):
+        yield f"from {item['from']}: {item['content']}"
+    for item in map(fields, updates):
+        reason = f" ({item['reason']})" if "reason" in item else ""
+        yield f"{item['id']} is {item['status']}{reason}"
+    for item in map(fields, json.loads(answered)["messages"]):
+        yield f"to {item['to']}: {item['content']}"
+
+
+def fields(item: Any) -> defaultdict[str, Any]:
+    """Return the fields of a message or report, which may be anything and lack any of them."""
+    return defaultdict(lambda: "?", item if isinstance(item, dict) else {"content": item})
 
 
 def as_text(error: Any) -> str:

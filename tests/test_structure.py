@@ -35,6 +35,7 @@ RANKS = {
             "brokers",
             "database_urls",
             "lazy_imports",
+            "local_times",
             "program",
             "lan",
             "sms",

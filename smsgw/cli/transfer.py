@@ -14,13 +14,13 @@ import click
 
 from .. import clock
 from ..core.accounts import crms, rate_limits
-from ..core.messages import archive, imports
+from ..core.messages import archive, csv_files, imports
 from ..core.messages import json as message_json
+from ..core.messages.csv_files import Place
 from ..errors import GatewayError
 from ..store.models import Crm
-from . import csv_files, options, output, private_files
+from . import options, output, private_files
 from .context import CommandContext, opened
-from .csv_files import Place
 from .entry import group
 from .times import Zone
 

@@ -15,6 +15,7 @@ from ..http import answers
 from ..http.guards import public
 from ..store import outages
 from . import (
+    bulk_progress,
     conversation,
     conversations,
     delivery,
@@ -33,6 +34,7 @@ from . import (
     people,
     rendering,
     segment_counter,
+    send,
     sign_in,
     start,
     visitors,
@@ -52,6 +54,8 @@ PAGES = (
     device_settings,
     messages,
     message,
+    send,
+    bulk_progress,
     webhooks,
     webhook,
     webhook_actions,

@@ -25,6 +25,9 @@ POST /admin/confirm                     ·   yes yes yes yes
 GET /admin/log                          ·   403 403 yes yes
 GET /admin/log/quarantine               ·   403 403 yes yes
 POST /admin/log/quarantine/clear        ·   403 403 yes key
+GET /admin/bulk/<bulk_id>               ·   403 yes yes yes
+POST /admin/bulk/<bulk_id>/cancel       ·   403 yes yes yes
+GET /admin/bulk/<bulk_id>/news          ·   403 yes yes yes
 GET /admin/deliveries/<delivery_id>     ·   yes yes yes yes
 GET /admin/deliveries/<delivery_id>/news ·   yes yes yes yes
 POST /admin/deliveries/<delivery_id>/replay ·   403 403 yes yes
@@ -72,6 +75,9 @@ POST /admin/person/remove               ·   403 403 yes key
 POST /admin/person/reset                ·   403 403 yes key
 POST /admin/person/sign-out             ·   403 403 yes key
 POST /admin/segments                    ·   403 yes yes yes
+GET /admin/send                         ·   403 yes yes yes
+POST /admin/send                        ·   403 yes yes yes
+POST /admin/send/preview                ·   403 yes yes yes
 GET /admin/sign-in                      yes yes yes yes yes
 POST /admin/sign-in                     ·   ·   ·   ·   ·
 POST /admin/sign-out                    yes yes yes yes yes

@@ -36,12 +36,12 @@ EMPTY = {
     "status_updates": [],
     "errors": [],
 }
-HI = {"id": "3E105262-070C-4913-949B-E7ACA4F42B71", "to": "+447123555888", "content": "hi"}
+HI = {"id": "3E105262-070C-4913-949B-E7ACA4F42B71", "to": "+447700900123", "content": "hi"}
 
 CURL_LIST = "curl http://localhost:8000"
 CURL_ERROR = """curl --data '"Something failed!"' http://localhost:8000/error"""
 CURL_MESSAGE = (
-    'curl -vvv --data \'{ "id": "3E105262-070C-4913-949B-E7ACA4F42B71", "to": "+447123555888", '
+    'curl -vvv --data \'{ "id": "3E105262-070C-4913-949B-E7ACA4F42B71", "to": "+447700900123", '
     '"content": "hi" }\' http://localhost:8000'
 )
 CURL_PHONE = (
@@ -140,6 +140,50 @@ def test_the_readme_commands_give_the_answers_of_the_original(demo):
         "medic-gateway": True,
         "ok": True,
     }
+
+
+def test_the_terminal_shows_the_texts_and_reports_of_each_poll(demo):
+    demo.json("POST", "/", HI)
+    demo.json("POST", "/", "no message")
+    message = {"id": "1", "from": "+12025550147", "content": "hello\n\x1b[31m"}
+    updates = [
+        {"id": "a", "status": "FAILED", "reason": "generic"},
+        {"id": "b", "status": "SENT"},
+        None,
+    ]
+    demo.post_app(json.dumps({"messages": [message], "updates": updates}))
+    printed = [line.rstrip("\n").partition(" ")[2] for line in demo.lines_until("?: no message")]
+    assert printed[-7:] == [
+        "POST /app 200",
+        r"  from +12025550147: hello\n\x1b[31m",
+        "  a is FAILED (generic)",
+        "  b is SENT",
+        "  ? is ?",
+        "  to +447700900123: hi",
+        "  to ?: no message",
+    ]
+
+
+def test_the_six_files_of_the_readme_run_without_the_others(tmp_path):
+    text = (PROGRAM.parent / "README.md").read_text()
+    (named,) = re.findall(r"For the demo server\nalone, (.*) are\nenough", text, re.DOTALL)
+    files = re.findall(r"`(\w+\.py)`", named)
+    assert len(files) == 6
+    (tmp_path / "demo").mkdir()
+    for file in files:
+        shutil.copy(PROGRAM.parent / file, tmp_path / "demo")
+    command = [sys.executable, "-I", str(tmp_path / "demo" / "server.py"), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert "--forward" in done.stdout
+
+
+def test_the_example_numbers_are_reserved_for_fiction():
+    files = [*PROGRAM.parent.glob("*.py"), PROGRAM.parent / "README.md"]
+    numbers = [
+        number for path in files for number in re.findall(r"\+[1-9]\d{7,}", path.read_text())
+    ]
+    assert len(numbers) > 5
+    assert not [n for n in numbers if not re.match(r"\+(120255501|447700900)", n)]
 
 
 def test_the_printed_commands_work_as_they_are_pasted(demo):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hypothesis import strategies as st
 
-from smsgw.cli import csv_files
+from smsgw.core.messages import csv_files
 
 from ..api.test_roles import BODIES
 from ..cli.conftest import Run

@@ -39,7 +39,12 @@ def cancel_queued(
     """Cancel all that this CRM has in the queue, or of that only what these conditions name."""
     queued = sa.select(Message).where(Message.crm_id == crm.id, device_queue.IS_QUEUED, *which)
     messages = session.scalars(queued.order_by(Message.id).with_for_update())
-    _end(session, list(messages), statuses.CANCELLED, now)
+    cancel_all(session, list(messages), now)
+
+
+def cancel_all(session: Session, messages: Sequence[Message], now: datetime) -> None:
+    """Cancel these queued messages, which must be locked."""
+    _end(session, messages, statuses.CANCELLED, now)
 
 
 def expire_due(session: Session, now: datetime) -> int:

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from ...sms import statuses
 from ...store.models import Crm, Device, Message
+from ...store.queries import written_out
 from ..messages import reading
 
 # Some networks report no delivery: then an SMS that was sent a while ago is the end of the first steps.
@@ -44,21 +45,27 @@ def find(session: Session) -> FirstSteps:
         polled[1],
         polled[0],
         list(crms),
-        _has_any(session, *map(_has, statuses.WENT_OUT)),
-        _has_any(session, _has(statuses.DELIVERED)),
+        _finds_any(session, *map(_first, statuses.WENT_OUT)),
+        _finds_any(session, _first(statuses.DELIVERED)),
     )
 
 
 def is_done(session: Session, now: datetime) -> bool:
     """Return whether an SMS was delivered, or one from more than an hour ago was sent."""
     is_old = Message.id < reading.first_id_of(now - _ENDS_AFTER_SENDING)
-    return _has_any(session, _has(statuses.DELIVERED), _has(statuses.SENT, is_old))
+    return _finds_any(session, _first(statuses.DELIVERED), _first(statuses.SENT, is_old))
 
 
-def _has_any(session: Session, *conditions: sa.ColumnElement[bool]) -> bool:
-    return session.scalar(sa.select(Crm.id).where(sa.or_(*conditions)).limit(1)) is not None
+def _finds_any(session: Session, *wanted: sa.Select[str]) -> bool:
+    # Not EXISTS ... OR EXISTS, for which PostgreSQL reads all messages first.
+    return session.scalar(sa.union_all(*wanted).limit(1)) is not None
 
 
-def _has(status: str, *more: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    """Return the condition on `Crm` that it has such a message: there is an index of each CRM's by their status."""
-    return sa.exists().where(Message.crm_id == Crm.id, Message.status == status, *more)
+def _first(status: str, *more: sa.ColumnElement[bool]) -> sa.Select[str]:
+    """Select one such message of any CRM, by the index of each CRM's messages by their status.
+
+    The status is written out: for one that is given later PostgreSQL expects that all messages may have it.
+    """
+    of_crms = sa.select(Message.id).join(Crm, Crm.id == Message.crm_id)
+    found = of_crms.where(Message.status == written_out(status), *more).limit(1).subquery()
+    return sa.select(found.c.id)

@@ -18,6 +18,11 @@ function localise() {
   }
 }
 
+// Times that are typed are the viewer's.
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC";
+for (const field of document.querySelectorAll("input[data-zone]")) field.value = zone;
+for (const name of document.querySelectorAll("[data-zone-name]")) name.textContent = zone;
+
 const FAST_MS = 2000, SLOW_MS = 30000, FAST_FOR_MS = 60000;
 let fastUntil = Date.now() + FAST_FOR_MS, tickedAt = Date.now();
 

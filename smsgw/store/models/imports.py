@@ -1,4 +1,4 @@
-"""Stores which files were imported."""
+"""Stores which files were imported, and which messages were queued together."""
 
 from datetime import datetime
 
@@ -18,3 +18,33 @@ class Import(Table):
     row_count: Mapped[int]
     done_count: Mapped[int]
     imported_at: Mapped[datetime]
+
+
+class Bulk(Table):
+    """Messages that a person queued together, in steps, of which `done_count` of `row_count` rows are done.
+
+    `content_hash` names the `Import` where they came as a file. After `cancelled_at` no further rows are queued.
+    """
+
+    __tablename__ = "bulks"
+    __table_args__ = (sa.Index("ix_bulks_crm_id_created_at", "crm_id", "created_at"),)
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    crm_id: Mapped[str] = mapped_column(sa.ForeignKey("crms.id"))
+    name: Mapped[str]
+    queued_by: Mapped[str]
+    content_hash: Mapped[str | None]
+    row_count: Mapped[int]
+    done_count: Mapped[int]
+    created_at: Mapped[datetime]
+    cancelled_at: Mapped[datetime | None]
+
+
+class BulkMessage(Table):
+    """The message of a row of a bulk; rows count from 0."""
+
+    __tablename__ = "bulk_messages"
+
+    bulk_id: Mapped[str] = mapped_column(sa.ForeignKey("bulks.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    message_id: Mapped[str] = mapped_column(sa.ForeignKey("messages.id"))

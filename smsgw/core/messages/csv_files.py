@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from ..core.messages.drafts import Draft
-from ..errors import Invalid
-from . import times
+from ...errors import Invalid
+from ...local_times import NoZone, parse
+from .drafts import Draft
 
 NEEDED = ("to", "content")
 OPTIONAL = ("reference", "device_id", "send_at", "priority")
@@ -162,8 +162,8 @@ def _draft(values: Mapping[str, str], zone: ZoneInfo | None) -> Draft:
 
 def _send_at(text: str | None, zone: ZoneInfo | None) -> datetime | None:
     try:
-        return None if text is None else times.parse(text, zone)
-    except times.NoZone as error:
+        return None if text is None else parse(text, zone)
+    except NoZone as error:
         raise ValueError(f"send_at: {text!r} {error} (or give --timezone)") from None
     except ValueError as error:
         raise ValueError(f"send_at: {text!r} {error}") from None

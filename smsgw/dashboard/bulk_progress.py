@@ -1,0 +1,111 @@
+"""Serves `/admin/bulk/<id>`: how far messages are that were queued together, and cancelling the rest."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from flask import flash, redirect, request, url_for
+
+from .. import clock
+from ..core.accounts.roles import CLERK
+from ..core.messages import bulks, pace
+from ..core.messages import json as message_json
+from ..core.messages.pace import SendingDevice
+from ..http.context import services
+from ..sms import statuses
+from ..store.db import Session
+from ..store.models import Bulk
+from . import rendering, visitors
+from .blueprint import blueprint
+from .guards import allows
+
+PAGE_SIZE = 50
+
+
+@blueprint.get("/bulk/<bulk_id>")
+@allows(CLERK)
+def bulk_progress(bulk_id: str) -> Any:
+    """Show the messages with their statuses, and when they will be done."""
+    with services().database.reading() as session:
+        bulk = _get(session, bulk_id)
+        shown = _shown(session, bulk, bulks.progress(session, bulk))
+    return rendering.render("bulk_progress.html", title="Progress", **shown)
+
+
+@blueprint.get("/bulk/<bulk_id>/news")
+@allows(CLERK)
+def bulk_news(bulk_id: str) -> Any:
+    """Show the progress anew if any status has changed."""
+    with services().database.reading() as session:
+        bulk = _get(session, bulk_id)
+        found = bulks.progress(session, bulk)
+        if request.args.get("seen") == _position(bulk, found):
+            return rendering.nothing_new()
+        shown = _shown(session, bulk, found)
+    return rendering.fragment("_bulk_progress.html", **shown)
+
+
+@blueprint.post("/bulk/<bulk_id>/cancel")
+@allows(CLERK)
+def cancel_bulk(bulk_id: str) -> Any:
+    """Cancel the messages that no phone has, some hundred at a time."""
+    database, count = services().database, 0
+    with database.transaction() as session:
+        bulks.end(session, _get(session, bulk_id).id, clock.now())
+    while True:
+        with database.transaction() as session:
+            step = bulks.cancel_step(session, bulk_id, clock.now())
+        count += step
+        if not step:
+            break
+    flash(f"{count:,} {'message was' if count == 1 else 'messages were'} cancelled.")
+    return redirect(url_for("dashboard.bulk_progress", bulk_id=bulk_id), 303)
+
+
+def _get(session: Session, bulk_id: str) -> Bulk:
+    return bulks.get(session, visitors.access(session).crms, bulk_id)
+
+
+def _shown(session: Session, bulk: Bulk, found: bulks.Progress) -> dict[str, Any]:
+    settings, now, from_row = services().settings, clock.now(), _from_row()
+    rows = bulks.messages(session, bulk, from_row, PAGE_SIZE + 1)
+    page = [message for _, message in rows[:PAGE_SIZE]]
+    crm = bulks.crm_of(session, bulk)
+    sending = pace.devices(session, crm, settings, None, now)
+    return {
+        "bulk": bulk,
+        "crm": crm,
+        "counts": {name: found.counts[name] for name in statuses.OUTBOUND if found.counts[name]},
+        "ended": found.counts.total() - found.unfinished,
+        "waiting_count": found.counts[statuses.QUEUED],
+        "is_final": found.unfinished == 0 and _is_queued_whole(bulk),
+        "is_queued_whole": _is_queued_whole(bulk),
+        "devices": sending,
+        "done_at": _done_at(sending, found, now),
+        "messages": [{**message_json.message(message), "crm": crm.name} for message in page],
+        "from_row": from_row,
+        "next_row": rows[PAGE_SIZE][0] if len(rows) > PAGE_SIZE else None,
+        "position": _position(bulk, found),
+    }
+
+
+def _done_at(
+    sending: Sequence[SendingDevice], found: bulks.Progress, now: datetime
+) -> datetime | None:
+    at = pace.all_done_at(sending, found.waiting_segments, now)
+    return None if at is None else max(at, found.last_due_at or at)
+
+
+def _is_queued_whole(bulk: Bulk) -> bool:
+    return bulk.done_count == bulk.row_count or bulk.cancelled_at is not None
+
+
+def _position(bulk: Bulk, found: bulks.Progress) -> str:
+    facts = (bulk.done_count, bulk.cancelled_at, sorted(found.counts.items()))
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def _from_row() -> int:
+    text = request.args.get("from", "0")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 0

@@ -1,0 +1,131 @@
+"""Reads the form of one text to many numbers."""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from .. import clock
+from ..core.accounts import crms
+from ..core.devices import registry, routing
+from ..core.messages import one_text
+from ..core.messages.drafts import Draft
+from ..core.messages.queueing import MAX_BATCH
+from ..errors import Invalid, NotFound
+from ..http.context import services
+from ..local_times import parse
+from ..store.db import Session
+from ..store.models import Crm
+from . import visitors
+
+PRIORITIES = {"9": "Before all others", "4": "Normal", "0": "After all others"}
+FIELDS = ("key", "crm", "to", "content", "device_id", "send_at", "zone", "priority")
+_BETWEEN = re.compile(r"[\n,;]")
+
+Value = Callable[[str], str]
+
+
+class Wanted(NamedTuple):
+    """The messages of a form, and how many of its numbers stand there more than once."""
+
+    crm: Crm
+    drafts: Sequence[Draft]
+    repeated: int
+
+
+def new_key() -> str:
+    """Return the value of `key` in a form that was not sent yet: the same form queues its messages once."""
+    return secrets.token_hex(8)
+
+
+def clean(name: str, typed: str) -> str:
+    """Return what was typed into a field: a text with its spaces, the line breaks as a phone sends them."""
+    return typed.replace("\r\n", "\n") if name == "content" else typed.strip()
+
+
+def bulk_id(value: Value, prefix: str = "") -> str:
+    """Return the id of what this form queues: the same for the same form with the same content."""
+    wanted = [prefix, visitors.person().name, *(value(name) for name in FIELDS)]
+    return f"blk_{hashlib.sha256(repr(wanted).encode()).hexdigest()[:32]}"
+
+
+def read(session: Session, value: Value) -> Wanted:
+    """Return the messages that the form asks for; `Invalid` where it is none."""
+    typed = [number.strip() for number in _BETWEEN.split(value("to")) if number.strip()]
+    _check_count(typed)
+    numbers = one_text.unique(typed, services().settings.default_region)
+    send_at = moment(value("send_at"), value("zone"))
+    drafts = [
+        Draft(
+            to=number,
+            content=value("content"),
+            device_id=value("device_id") or None,
+            send_at=send_at,
+            priority=_priority(value("priority")),
+        )
+        for number in numbers
+    ]
+    return Wanted(find_crm(session, value("crm")), drafts, len(typed) - len(numbers))
+
+
+def find_crm(session: Session, name: str) -> Crm:
+    """Return the CRM to send for; `Invalid` where there is none with this name that the person may send for."""
+    try:
+        crm = crms.get(session, name)
+    except NotFound:
+        raise _wrong("crm", "Choose a CRM.") from None
+    if not visitors.access(session).includes(crm.id):
+        raise _wrong("crm", "Choose a CRM.")
+    return crm
+
+
+def device_ids(session: Session) -> list[str]:
+    """Return the phones that a CRM of this person may use."""
+    allowed = visitors.access(session).crms
+    if allowed is None:
+        return [device.id for device in registry.everyone(session) if device.approved]
+    known = [crm for crm in crms.everyone(session) if crm.id in allowed]
+    return sorted({name for crm in known for name in routing.device_ids_of(session, crm)})
+
+
+def moment(text: str, zone_name: str) -> datetime | None:
+    """Return the moment that was typed as local time in this zone; `Invalid` where it is none, or has passed."""
+    if not text:
+        return None
+    try:
+        found = parse(text, zone(zone_name))
+    except ValueError as error:
+        raise _wrong("send_at", f"{text[:40]!r} {error}") from None
+    if found < clock.now():
+        raise _wrong("send_at", "This time has passed. Leave it empty to send at once.")
+    return found
+
+
+def zone(name: str) -> ZoneInfo:
+    """Return the zone of the browser, UTC where it names none."""
+    try:
+        return ZoneInfo(name[:64] or "UTC")
+    except (OSError, ValueError, KeyError):
+        raise _wrong("send_at", f"Unknown time zone {name[:40]!r}.") from None
+
+
+def _check_count(typed: Sequence[str]) -> None:
+    if not typed:
+        raise _wrong("to", "Type a number.")
+    if len(typed) > MAX_BATCH:
+        text = f"At most {MAX_BATCH:,} numbers at once; these are {len(typed):,}. Upload a file for more."
+        raise _wrong("to", text)
+
+
+def _priority(text: str) -> int:
+    if text not in PRIORITIES:
+        raise _wrong("priority", "Choose a priority.")
+    return int(text)
+
+
+def _wrong(name: str, text: str) -> Invalid:
+    details: dict[str, Any] = {name: [text]}
+    return Invalid(text, details=details)
