@@ -38,6 +38,7 @@ NAMED_IN = (
     "tests/README.md",
     "bench/README.md",
 )
+THE_SYSTEM_SAYS = ("Address already in use",)
 IN_A_CHECKOUT = ".venv/bin/python -m smsgw "
 COMMANDS = first_words()
 
@@ -154,6 +155,19 @@ def test_the_table_of_commands_lists_all_of_them():
             names = rest.split("|") if "|" in rest or _is_group(group) else [""]
             shown |= {f"{group} {name.split(' ')[0]}".strip() for name in names}
     assert shown == set(every_command())
+
+
+def test_each_error_text_of_the_page_on_troubleshooting_is_said_by_the_program():
+    page = (ROOT / "docs" / "troubleshooting.md").read_text().partition("## By what it says")[2]
+    source = "\n".join(path.read_text() for path in (ROOT / "smsgw").rglob("*.py"))
+    # A literal that goes on in the next line is one text.
+    source = re.sub(r'"\s*\n\s*f?"', "", source)
+    cells = re.findall(r"^\| ((?:`[^`]+`(?:, )?)+) \| (?!Cause)", page, re.MULTILINE)
+    texts = [text for cell in cells for text in re.findall(r"`([^`]+)`", cell) if text != "code"]
+    assert len(texts) > 30
+    for text in texts:
+        for part in filter(None, (piece.strip(" :") for piece in text.split("…"))):
+            assert part in source or part in THE_SYSTEM_SAYS, part
 
 
 def _is_group(name: str) -> bool:
