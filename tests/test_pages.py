@@ -38,6 +38,25 @@ NAMED_IN = (
     "tests/README.md",
     "bench/README.md",
 )
+# Which test runs the command lines of the pages that begin so, or why none does.
+RUN_BY = {
+    r"\.venv/bin/python -m smsgw ": "tests/cli/test_documented_commands.py",
+    r"curl |export ": "tests/clients/test_documented_requests.py",
+    r"apprise ": "tests/clients/test_recipes.py",
+    r"python3 demo/(server|phone)\.py|make demo": "tests/demo/test_documented_programs.py",
+    r"python3 demo/crm\.py": "tests/demo/test_crm.py",
+    r"make run": "tests/test_walk.py",
+    r"(SMSGW_\w+=\S+ )+make run$": "tests/test_pages.py",
+    r"make (test|setup|lint|wheel|bench|bench-full|bench-quick)\b": ".ci/run",
+    r"(CHAOS_ROUNDS=1000 )?make chaos": "tests/chaos/test_rounds.py",
+    r"PROMETHEUS_MULTIPROC_DIR=\S+ gunicorn ": "tests/ops/test_ops.py",
+    r"\.venv/bin/python -m pip install -r requirements-rabbitmq.txt": "its packages are in requirements-dev.txt",
+    r"rabbitmqadmin ": "Debian's RabbitMQ brings it only with its web server",
+    r"(sudo|install|python3 -m venv) ": "changes a whole machine",
+}
+BEGINS_A_COMMAND = re.compile(
+    r"(curl|export|make|python3?|\.venv/\S+|[A-Z_]+=\S+|install|apprise|rabbitmqadmin|sudo) "
+)
 THE_SYSTEM_SAYS = ("Address already in use",)
 IN_A_CHECKOUT = ".venv/bin/python -m smsgw "
 COMMANDS = first_words()
@@ -155,6 +174,29 @@ def test_the_table_of_commands_lists_all_of_them():
             names = rest.split("|") if "|" in rest or _is_group(group) else [""]
             shown |= {f"{group} {name.split(' ')[0]}".strip() for name in names}
     assert shown == set(every_command())
+
+
+def test_each_command_line_of_the_pages_is_run_by_a_test():
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), ROOT / "demo" / "README.md"):
+        for block in re.findall(r"^ *```\n(.*?)^ *```", path.read_text(), re.MULTILINE | re.DOTALL):
+            lines = [line for line in block.splitlines() if BEGINS_A_COMMAND.match(line)]
+            unknown = [line for line in lines if not any(re.match(known, line) for known in RUN_BY)]
+            assert not unknown, (path.name, unknown)
+    for test in RUN_BY.values():
+        assert " " in test or (ROOT / test).exists(), test
+
+
+def test_each_start_with_settings_that_the_pages_show_has_good_settings(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    starts = {
+        line for path in CURRENT for line in code_of(path) if re.match(r"SMSGW_.* make run$", line)
+    }
+    assert len(starts) > 2
+    for line in starts:
+        for name, value in (word.split("=", 1) for word in line.split()[:-2]):
+            monkeypatch.setenv(name, value)
+        settings.load()
 
 
 def test_each_error_text_of_the_page_on_troubleshooting_is_said_by_the_program():

@@ -24,6 +24,7 @@ from ..live import node
 
 HERE = Path(__file__).parent
 PATIENCE_SECONDS = 300
+OPERATOR_KEY = "o" * 40
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> I
             settings_module.load(),
             database_url=f"sqlite:///{path}",
             secret_key="k" * 64,
+            operator_key=OPERATOR_KEY,
             webhook_allowed_networks=(ip_network("127.0.0.0/8"),),
         )
     )
