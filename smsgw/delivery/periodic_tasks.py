@@ -27,7 +27,7 @@ T = TypeVar("T")
 class PeriodicTask:
     """A task that is due every `every_seconds`, and at once after `work` has returned that it found something.
 
-    Where the search takes long, `is_worth_while` checks first, without a transaction.
+    `is_worth_while` checks first, without the write lock: most seconds there is nothing to do.
     """
 
     name: str
@@ -93,8 +93,10 @@ def _tasks(settings: Settings, worker_id: str) -> tuple[PeriodicTask, ...]:
 
 def _message_tasks(settings: Settings) -> tuple[PeriodicTask, ...]:
     return (
-        PeriodicTask("expire messages", 1, endings.expire_due),
-        PeriodicTask("give up unconfirmed messages", 1, unconfirmed.give_up),
+        PeriodicTask("expire messages", 1, endings.expire_due, endings.has_overdue),
+        PeriodicTask(
+            "give up unconfirmed messages", 1, unconfirmed.give_up, unconfirmed.has_overdue
+        ),
         PeriodicTask(
             "bring forward what a clock put off",
             5,

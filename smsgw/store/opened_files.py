@@ -16,7 +16,10 @@ from .. import program
 
 # The device and the inode, by which SQLite knows a file too.
 _FileId = tuple[int, int]
+# The inode, the size and the time of the last write of a log.
+LogState = tuple[int, int, int]
 _CREATE_SECONDS = 15.0
+_SETTLED_NS = 200_000_000
 # Of a file that was empty when it was last seen.
 _EMPTY: _FileId = (0, 0)
 
@@ -81,6 +84,18 @@ class OpenedFiles:
             with self._changing:
                 self._change(found)
         return self._count
+
+    def find_log_state(self) -> LogState | None:
+        """Return what changes with each commit of anybody; `None` where the log is gone or was just written to.
+
+        Within one tick of the file system's clock a second commit does not show, so a new time counts for nothing.
+        """
+        try:
+            found = os.stat(f"{self._path}-wal")
+        except OSError:
+            return None
+        is_settled = time.time_ns() - found.st_mtime_ns > _SETTLED_NS
+        return (found.st_ino, found.st_size, found.st_mtime_ns) if is_settled else None
 
     def note_log(self) -> None:
         """Remember the log and its index, which SQLite keeps while a connection is open that has begun to write."""

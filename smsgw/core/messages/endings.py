@@ -47,11 +47,17 @@ def cancel_all(session: Session, messages: Sequence[Message], now: datetime) -> 
     _end(session, messages, statuses.CANCELLED, now)
 
 
+def has_overdue(session: Session, now: datetime) -> bool:
+    """Return whether the time of a queued message has passed, without a lock."""
+    overdue = sa.select(Message.id).where(_is_overdue(now)).order_by(Message.expires_at)
+    return session.scalar(overdue.limit(1)) is not None
+
+
 def expire_due(session: Session, now: datetime) -> int:
     """End queued messages whose time has passed, some hundred at a time; return how many."""
     overdue = (
         sa.select(Message)
-        .where(device_queue.IS_QUEUED, Message.expires_at <= now)
+        .where(_is_overdue(now))
         .order_by(Message.expires_at)
         .limit(_EXPIRE_AT_ONCE)
         .with_for_update(skip_locked=True)
@@ -80,6 +86,10 @@ def fail_queued(
         history.note(message, statuses.FAILED, reason=reason)
         history.announce("message.failed", message, [message.crm_id or ""])
     session.flush()
+
+
+def _is_overdue(now: datetime) -> sa.ColumnElement[bool]:
+    return sa.and_(device_queue.IS_QUEUED, Message.expires_at <= now)
 
 
 def _end(session: Session, messages: Sequence[Message], status: str, now: datetime) -> None:

@@ -52,25 +52,19 @@ _COUNT = Change(
 )
 
 
+def has_overdue(session: Session, now: datetime) -> bool:
+    """Return whether there may be something to give up, without a lock."""
+    overdue = sa.select(Dispatch.id).join(Message, Message.id == Dispatch.message_id)
+    return session.scalar(overdue.where(_is_overdue(now)).limit(1)) is not None
+
+
 def give_up(session: Session, now: datetime) -> int:
     """Fail what no phone confirmed: after the last hand-out, three days, or its time to live.
 
     Some hundred at a time; returns how many. What somebody else changes just now is left for the next time.
     """
-    has_ended = sa.or_(
-        sa.not_(protocols.has_hand_outs_left()),
-        Dispatch.handed_out_at <= now - capacity.NEVER_AFTER,
-        Message.expires_at <= now,
-        Message.status.in_(statuses.WENT_OUT),
-        # Of a device that does not poll there is no poll to wait for.
-        sa.and_(
-            Dispatch.in_doubt_since <= now - _DOUBTED_WITHOUT_POLLS,
-            protocols.of_device() != protocols.CHT,
-        ),
-    )
-    condition = sa.and_(capacity.is_never_confirmed(), Dispatch.lease_until <= now, has_ended)
     with writing_history(session, now) as history:
-        return _fail(session, condition, _NEVER_CONFIRMED, history, skip_locked=True)
+        return _fail(session, _is_overdue(now), _NEVER_CONFIRMED, history, skip_locked=True)
 
 
 def doubt(session: Session, device: Locked, now: datetime) -> None:
@@ -106,6 +100,21 @@ def forget(session: Session, device_id: str, now: datetime) -> int:
         while failed := _fail(session, condition, _FORGOTTEN, history):
             count += failed
     return count
+
+
+def _is_overdue(now: datetime) -> sa.ColumnElement[bool]:
+    has_ended = sa.or_(
+        sa.not_(protocols.has_hand_outs_left()),
+        Dispatch.handed_out_at <= now - capacity.NEVER_AFTER,
+        Message.expires_at <= now,
+        Message.status.in_(statuses.WENT_OUT),
+        # Of a device that does not poll there is no poll to wait for.
+        sa.and_(
+            Dispatch.in_doubt_since <= now - _DOUBTED_WITHOUT_POLLS,
+            protocols.of_device() != protocols.CHT,
+        ),
+    )
+    return sa.and_(capacity.is_never_confirmed(), Dispatch.lease_until <= now, has_ended)
 
 
 def _fail(
