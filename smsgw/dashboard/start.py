@@ -1,6 +1,7 @@
 """Serves `/admin/start`: the steps from a new server to the first SMS that arrives."""
 
 import hashlib
+import itertools
 import json
 from typing import Any
 
@@ -109,7 +110,14 @@ def _shown() -> dict[str, Any]:
         "has_failed": test is not None and test["reason"] is not None,
         "phone_base": addresses.for_phones(),
         "position": _position(steps, test),
+        "free_name": _free_name(steps.device_ids),
     }
+
+
+def _free_name(taken: list[str]) -> str:
+    """Return a name that no phone has yet."""
+    names = (f"phone-{number}" for number in itertools.count(1))
+    return next(name for name in names if name not in taken)
 
 
 def _test(transaction: Session) -> dict[str, Any] | None:
