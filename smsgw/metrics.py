@@ -1,6 +1,8 @@
 """Counts what happens, across processes when PROMETHEUS_MULTIPROC_DIR is set before the start."""
 
 import os
+import threading
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 
@@ -17,7 +19,6 @@ REQUEST_SECONDS = Histogram(
 REQUESTS = Counter(
     "smsgw_requests", "Requests answered, by endpoint and status code.", ["endpoint", "status"]
 )
-ATTEMPTS = Counter("smsgw_webhook_attempts", "Webhook requests, by outcome.", ["outcome"])
 IDLE_POLLS = Counter(
     "smsgw_idle_polls",
     "Phones' polls that brought nothing and got nothing, by door; logged at DEBUG only.",
@@ -27,6 +28,9 @@ IDLE_POLLS = Counter(
 # Blueprints of phones that poll, and what a status code's first digit says.
 _DOORS = ("cht",)
 _RESULTS = {"4": "refused", "5": "failed"}
+
+_attempts: defaultdict[str, int] = defaultdict(int)
+_attempts_lock = threading.Lock()
 
 
 def registry() -> CollectorRegistry:
@@ -75,6 +79,18 @@ def count_idle_poll(door: str) -> None:
 @cache
 def _idle_count(door: str) -> Counter:
     return IDLE_POLLS.labels(door)
+
+
+def count_attempt(outcome: str) -> None:
+    """Count a webhook request of this worker."""
+    with _attempts_lock:
+        _attempts[outcome] += 1
+
+
+def attempt_counts() -> dict[str, int]:
+    """Return the webhook requests of this worker by outcome; its heartbeat stores them for all machines."""
+    with _attempts_lock:
+        return dict(_attempts)
 
 
 class Polls(Collector):

@@ -1,23 +1,30 @@
 """Serves `/healthz`, `/readyz` and `/metrics` for those who run the server."""
 
 import logging
+import platform
 from collections.abc import Iterator
 
 from flask import Blueprint, Response, json, request
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
-from . import clock, metrics
+from . import __version__, clock, metrics
 from .core.operations import health
 from .core.operations import metrics as stored_metrics
+from .core.operations.finding import Finding
 from .http.context import services
 from .http.guards import person_required, public
 
 blueprint = Blueprint("ops", __name__)
 _NOT_COUNTED = (
-    "requests and webhook attempts are left out, because each process counts its own: "
+    "requests are left out, because each process counts its own: "
     "set PROMETHEUS_MULTIPROC_DIR to an empty folder before the start"
 )
 _LOG = logging.getLogger("smsgw.metrics")
@@ -54,8 +61,10 @@ def show_metrics() -> Response:
 def _metrics() -> Response:
     with services().database.reading() as session:
         read = stored_metrics.read(session, services().settings, clock.now())
+    findings = health.examine(services().database, clock.now())
     stored = CollectorRegistry()
     stored.register(_Stored(read))
+    stored.register(_Health(findings))
     return Response(_counted() + generate_latest(stored), content_type=CONTENT_TYPE_LATEST)
 
 
@@ -67,6 +76,23 @@ def _counted() -> bytes:
     counted, derived = metrics.registry(), CollectorRegistry()
     derived.register(metrics.Polls(counted))
     return generate_latest(counted) + generate_latest(derived)
+
+
+class _Health(Collector):
+    """The versions that run here, and whether they can do their work."""
+
+    def __init__(self, findings: list[Finding]) -> None:
+        self._findings = findings
+
+    def collect(self) -> Iterator[Metric]:
+        versions = {"version": __version__, "python": platform.python_version()}
+        yield InfoMetricFamily("smsgw_build", "The versions that run.", value=versions)
+        yield _gauge(
+            "smsgw_ready",
+            "1 where a check of /readyz finds all well; those after one that fails are not made.",
+            ["check"],
+            [([one.check], int(one.state != "wrong")) for one in self._findings],
+        )
 
 
 class _Stored(Collector):
@@ -98,6 +124,14 @@ class _Stored(Collector):
             ),
         ):
             yield GaugeMetricFamily(name, text, value=value)
+        yield self._attempts()
+
+    def _attempts(self) -> Metric:
+        text = "Webhook requests of each worker since it started, by outcome."
+        family = CounterMetricFamily("smsgw_webhook_attempts", text, labels=["worker", "outcome"])
+        for labels, count in self._read.webhook_attempts.items():
+            family.add_metric(labels, count)
+        return family
 
     def _queues(self) -> Iterator[Metric]:
         queues = self._read.queues

@@ -104,7 +104,7 @@ def _publish(
 
 def _report(on_result: OnResult, result: AttemptResult | None) -> None:
     if result is not None:
-        metrics.ATTEMPTS.labels(_kind(result)).inc()
+        metrics.count_attempt(_kind(result))
     on_result(result)
 
 

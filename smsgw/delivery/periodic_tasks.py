@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
+from .. import metrics
 from ..core.devices import monthly_recipients, presence, silence_detection
 from ..core.messages import endings, sticky_senders, unconfirmed
 from ..core.operations import clock_changes, hourly_counts, housekeeping, retention
@@ -81,7 +82,7 @@ class PeriodicTasks:
 
 def _tasks(settings: Settings, worker_id: str) -> tuple[PeriodicTask, ...]:
     def heartbeat(session: Session, now: datetime) -> None:
-        housekeeping.note_heartbeat(session, worker_id, now)
+        housekeeping.note_heartbeat(session, worker_id, now, metrics.attempt_counts())
 
     return (
         PeriodicTask("heartbeat", 5, heartbeat),

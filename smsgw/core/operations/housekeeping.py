@@ -58,13 +58,16 @@ def forget_requests(session: Session, now: datetime) -> None:
     rate_limits.forget_unused(session, now)
 
 
-def note_heartbeat(session: Session, worker_id: str, now: datetime) -> None:
-    """Note that this worker is alive, and forget workers that were not seen for a day."""
+def note_heartbeat(
+    session: Session, worker_id: str, now: datetime, attempts: dict[str, int] | None = None
+) -> None:
+    """Note that this worker is alive and its webhook requests so far; forget workers that were not seen for a day."""
     heartbeat = session.get(WorkerHeartbeat, worker_id)
     if heartbeat is None:
-        session.add(WorkerHeartbeat(id=worker_id, started_at=now, last_seen_at=now))
-    else:
-        heartbeat.last_seen_at = now
+        heartbeat = WorkerHeartbeat(id=worker_id, started_at=now)
+        session.add(heartbeat)
+    heartbeat.last_seen_at = now
+    heartbeat.webhook_attempts = attempts or {}
     session.execute(
         sa.delete(WorkerHeartbeat).where(WorkerHeartbeat.last_seen_at <= now - timedelta(days=1))
     )

@@ -70,6 +70,7 @@ class Figures:
     disabled_endpoints: int
     quarantined_count: int
     worker_silent_seconds: float | None
+    webhook_attempts: dict[tuple[str, str], int]
 
 
 def read(session: Session, settings: Settings, now: datetime) -> Figures:
@@ -93,12 +94,24 @@ def read(session: Session, settings: Settings, now: datetime) -> Figures:
         ),
         quarantined_count=session.scalar(sa.select(sa.func.count(QuarantinedItem.id))) or 0,
         worker_silent_seconds=worker_silent_seconds(session, now),
+        webhook_attempts=_webhook_attempts(session),
     )
 
 
 def worker_silent_seconds(session: Session, now: datetime) -> float | None:
     """Return how long ago a worker was last seen; `None` when none ever was."""
     return _age(session.scalar(sa.select(sa.func.max(WorkerHeartbeat.last_seen_at))), now)
+
+
+def _webhook_attempts(session: Session) -> dict[tuple[str, str], int]:
+    rows = session.execute(
+        sa.select(WorkerHeartbeat.id, WorkerHeartbeat.webhook_attempts).order_by(WorkerHeartbeat.id)
+    )
+    return {
+        (worker_id, outcome): count
+        for worker_id, counts in rows
+        for outcome, count in sorted(counts.items())
+    }
 
 
 def _messages(session: Session) -> dict[tuple[str, str], int]:
