@@ -44,7 +44,7 @@ def list_opt_outs(query: dict[str, Any]) -> Response:
         crm = readers.wanted_crm(session, query)
         found, next_cursor = opt_outs.page(
             session,
-            None if crm is None else crm.id,
+            None if crm is None else [crm.id],
             wanted,
             query.get("cursor"),
             query["limit"],

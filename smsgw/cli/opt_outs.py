@@ -26,8 +26,8 @@ _COLUMNS = ("number", "crm", "source", "note", "created_at")
 def show_all(crm_name: str | None, limit: int) -> None:
     """List the numbers that opted out, newest first."""
     with opened() as context, context.database.reading() as session:
-        crm_id = None if crm_name is None else crms.get(session, crm_name).id
-        page, _ = opt_outs.page(session, crm_id, None, None, limit)
+        crm_ids = None if crm_name is None else [crms.get(session, crm_name).id]
+        page, _ = opt_outs.page(session, crm_ids, None, None, limit)
         names = operator_json.crm_names(session, {row.crm_id for row in page})
         found = [
             {**opt_outs.shape(row), "crm_id": row.crm_id, "crm": names.get(row.crm_id)}

@@ -38,13 +38,24 @@ def read(session: Session) -> MessageSearch:
         since=_day("since"),
         until=_end_of_day("until"),
     )
-    return MessageSearch(filters, _crm_ids(session))
+    return MessageSearch(filters, crm_ids(session))
 
 
 def typed() -> dict[str, str]:
     """Return the fields of the search that are filled in."""
     found = {name: request.args.get(name, "").strip() for name in FIELDS}
     return {name: value for name, value in found.items() if value}
+
+
+def crm_ids(session: Session) -> Collection[str] | None:
+    """Return the CRMs that this person may see, or the one of them that the query names."""
+    access, name = visitors.access(session), _text("crm")
+    if name is None:
+        return access.crms
+    crm = crms.get(session, name)
+    if not access.includes(crm.id):
+        raise NotFound(f"There is no CRM {name!r}.")
+    return [crm.id]
 
 
 def crm_names(session: Session) -> list[str]:
@@ -58,16 +69,6 @@ def crm_names(session: Session) -> list[str]:
 def number_of_query() -> str | None:
     """Return the number in the query as it was typed."""
     return _checked("number", numbers.from_query(request.args.get("number", "")))
-
-
-def _crm_ids(session: Session) -> Collection[str] | None:
-    access, name = visitors.access(session), _text("crm")
-    if name is None:
-        return access.crms
-    crm = crms.get(session, name)
-    if not access.includes(crm.id):
-        raise NotFound(f"There is no CRM {name!r}.")
-    return [crm.id]
 
 
 def _text(name: str) -> str | None:

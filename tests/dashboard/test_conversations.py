@@ -141,7 +141,7 @@ def test_a_number_that_said_stop_is_not_answered_and_the_page_says_why(office: O
     browser = office.browser("clerk")
     page = browser.get(f"/admin/conversations/{THEIRS}")
     assert "This number said STOP on" in text_of(page)
-    assert "Remove it from the list first." in text_of(page)
+    assert "Remove it from the list first" in text_of(page)
     page = browser.send("/admin/conversation/reply", content="Please come back")
     assert "opted out" in text_of(page)
     assert "Please come back" in page.text

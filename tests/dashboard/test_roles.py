@@ -66,6 +66,9 @@ POST /admin/messages/cancel             ·   403 yes yes yes
 GET /admin/messages/news                ·   yes yes yes yes
 POST /admin/messages/resend             ·   403 yes yes key
 POST /admin/messages/review             ·   403 yes yes yes
+GET /admin/opt-outs                     ·   yes yes yes yes
+POST /admin/opt-outs/add                ·   403 yes yes yes
+POST /admin/opt-outs/remove             ·   403 yes yes yes
 GET /admin/overview/news                ·   yes yes yes yes
 GET /admin/people                       ·   403 403 yes yes
 POST /admin/people/add                  ·   403 403 yes key

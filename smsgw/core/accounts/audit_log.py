@@ -1,6 +1,7 @@
 """Reads who changed what, and removes old entries."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +17,8 @@ from ...store.models import AuditEntry
 # At least as long, so that what happened a year ago can be looked up.
 KEPT_DAYS = 400
 _AT_ONCE = 500
+# An object and its entry are of one transaction.
+_NEAR = timedelta(minutes=1)
 _ID = re.compile(r"aud_[0-9a-f]{32}")
 
 
@@ -49,6 +52,21 @@ def page(
         statement = statement.where(AuditEntry.id < cursor)
     found = session.scalars(statement.order_by(AuditEntry.id.desc()).limit(limit + 1)).all()
     return list(map(_shape, found[:limit])), found[limit - 1].id if len(found) > limit else None
+
+
+def who_added(
+    session: Session, object_kind: str, added: Mapping[str, datetime]
+) -> dict[str, str | None]:
+    """Return the names of those who added these objects, by their ids, found by the moments when they were added."""
+    if not added:
+        return {}
+    is_near = sa.or_(
+        *(AuditEntry.at.between(at - _NEAR, at + _NEAR) for at in sorted(set(added.values())))
+    )
+    wanted = sa.select(AuditEntry.object_id, AuditEntry.actor_name).where(
+        is_near, AuditEntry.action == f"{object_kind}.add", AuditEntry.object_id.in_(added)
+    )
+    return dict(session.execute(wanted).tuples().all())
 
 
 def purge(session: Session, settings: Settings, now: datetime) -> int:

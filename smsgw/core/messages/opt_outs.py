@@ -122,9 +122,13 @@ def get(session: Session, crm_id: str, number: str) -> OptOut:
 
 
 def page(
-    session: Session, crm_id: str | None, number: str | None, cursor: str | None, limit: int
+    session: Session,
+    crm_ids: Collection[str] | None,
+    number: str | None,
+    cursor: str | None,
+    limit: int,
 ) -> tuple[list[OptOut], str | None]:
-    """Return at most `limit` rows of the CRM, or of all CRMs, newest first, and the cursor of the next page.
+    """Return at most `limit` rows of these CRMs, or of all CRMs, newest first, and the cursor of the next page.
 
     The cursor is the id of the last row of the page before; `Invalid` when it is none.
     """
@@ -132,8 +136,11 @@ def page(
         text = "Not a cursor that a page before gave."
         raise Invalid(f"cursor: {text}", details={"cursor": [text]})
     statement = sa.select(OptOut).order_by(OptOut.id.desc()).limit(limit + 1)
-    if crm_id is not None:
-        statement = statement.where(OptOut.crm_id == crm_id)
+    if crm_ids is None and number is not None:
+        # The index of numbers begins with the CRM.
+        crm_ids = session.scalars(sa.select(Crm.id)).all()
+    if crm_ids is not None:
+        statement = statement.where(OptOut.crm_id.in_(crm_ids))
     if number is not None:
         statement = statement.where(OptOut.bare_number == without_plus(number))
     if cursor is not None:
