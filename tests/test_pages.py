@@ -51,11 +51,10 @@ RUN_BY = {
     r"(CHAOS_ROUNDS=1000 )?make chaos": "tests/chaos/test_rounds.py",
     r"PROMETHEUS_MULTIPROC_DIR=\S+ gunicorn ": "tests/ops/test_ops.py",
     r"\.venv/bin/python -m pip install -r requirements-rabbitmq.txt": "its packages are in requirements-dev.txt",
-    r"rabbitmqadmin ": "Debian's RabbitMQ brings it only with its web server",
-    r"(sudo|install|python3 -m venv) ": "changes a whole machine",
+    r"make deb\b": "deploy/debian/try",
 }
 BEGINS_A_COMMAND = re.compile(
-    r"(curl|export|make|python3?|\.venv/\S+|[A-Z_]+=\S+|install|apprise|rabbitmqadmin|sudo) "
+    r"(curl|export|make|python3 demo/\S+|\.venv/bin/python -m \S+|[A-Z_]+=\S+ gunicorn|apprise) "
 )
 THE_SYSTEM_SAYS = ("Address already in use",)
 IN_A_CHECKOUT = ".venv/bin/python -m smsgw "
@@ -97,6 +96,14 @@ def test_each_link_leads_to_a_file_and_to_a_heading_in_it(path: Path):
         target = path.parent / file if file else path
         assert target.exists(), link
         assert not heading or heading in _heading_ids(target), link
+
+
+def test_the_readme_is_short_and_its_pictures_are_small():
+    readme = ROOT / "README.md"
+    assert len(readme.read_text().splitlines()) < 200
+    pictures = re.findall(r"!\[.+?\]\((.*?)\)", readme.read_text())
+    assert len(pictures) == 3
+    assert all((ROOT / picture).stat().st_size <= 60_000 for picture in pictures)
 
 
 @pytest.mark.parametrize("path", CURRENT, ids=_name)
