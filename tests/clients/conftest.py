@@ -83,6 +83,8 @@ def _fill(database) -> str:
     with database.transaction() as session:
         enrolment.add_with_password(session, "phone-1", None, None, NOW)
         crm, key = crms.add(session, "clinic", None, NOW)
+        # Several tests send one text to one number.
+        crm.loop_guard = 0
         data = {"id": "msg_1", "status": "seen", "new": True}
         recording.record(session, [recording.NewEvent("message.seen", crm.id, data)], NOW)
     return key
