@@ -48,6 +48,7 @@ RUN_BY = {
     r"make run": "tests/test_walk.py",
     r"(SMSGW_\w+=\S+ )+make run$": "tests/test_pages.py",
     r"make (test|setup|lint|wheel|bench|bench-full|bench-quick)\b": ".ci/run",
+    r"make deb && apt install ": "deploy/debian/try",
     r"(CHAOS_ROUNDS=1000 )?make chaos": "tests/chaos/test_rounds.py",
     r"PROMETHEUS_MULTIPROC_DIR=\S+ gunicorn ": "tests/ops/test_ops.py",
     r"\.venv/bin/python -m pip install -r requirements-rabbitmq.txt": "its packages are in requirements-dev.txt",
