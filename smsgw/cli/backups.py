@@ -1,13 +1,20 @@
-"""Keeps the database safe: `backup`."""
+"""Keeps the database safe: `backup`, `restore`, `release`."""
 
+from datetime import datetime
 from pathlib import Path
 
 import click
 
-from ..core.operations import backups
+from .. import clock, program
+from ..core.accounts import crms
+from ..core.messages import held
+from ..core.operations import backups, restoring
+from ..core.operations.restoring import Restored
+from ..sms import statuses
 from . import output
-from .context import opened
+from .context import opened, unchecked
 from .entry import root
+from .times import TimeParameter
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -29,6 +36,71 @@ def backup(file: Path, replace: bool) -> None:
         "counts": made.contents.counts,
     }
     output.say(f"{file}: {_size(made.size)}, {made.contents.summary}. It was checked.", answer)
+
+
+@output.command(root, "restore")
+@click.argument("file", type=_FILE)
+@click.option("--yes", is_flag=True, help="Do not ask before a database of PostgreSQL is replaced.")
+def restore(file: Path, yes: bool) -> None:
+    """Put a backup in the place of the database, while the server is stopped.
+
+    An SQLite file is kept beside under another name. What is queued in the backup may have been sent since, so it is
+    held until you run `release`; what phones had in hand fails as unconfirmed.
+    """
+    with unchecked() as context:
+        if not context.database.is_sqlite and not yes:
+            click.confirm("Everything in the database is replaced. Go on?", abort=True, err=True)
+        done = restoring.restore(context.database, file, clock.now())
+    kept = str(done.kept) if done.kept else None
+    answer = {
+        **{"revision": done.contents.revision, "counts": done.contents.counts, "kept": kept},
+        **{"held_count": done.held_count, "unconfirmed_count": done.unconfirmed_count},
+        "lost": done.lost,
+    }
+    output.say("\n".join(_words(done)), answer)
+
+
+@output.command(root, "release")
+@click.option("--crm", "crm_name", metavar="NAME", help="Only those of this CRM.")
+@click.option(
+    "--before", type=TimeParameter(), help="Only those queued before this time, such as 2h ago."
+)
+@click.option("--cancel", is_flag=True, help="Cancel them instead.")
+def release(crm_name: str | None, before: datetime | None, cancel: bool) -> None:
+    """Let phones send what is held since a backup was restored.
+
+    It may have been sent after the backup was made, and is then sent a second time.
+    """
+    change, count = held.cancel if cancel else held.release, 0
+    with opened() as context:
+        with context.database.reading() as session:
+            crm_id = crms.get(session, crm_name).id if crm_name else None
+        while True:
+            with context.database.transaction() as session:
+                changed = change(session, clock.now(), crm_id, before)
+            count += changed
+            if not changed:
+                break
+    name = statuses.CANCELLED if cancel else held.RELEASED
+    output.say(f"{count} messages {name}.", {f"{name}_count": count})
+
+
+def _words(done: Restored) -> list[str]:
+    lines = [f"Restored {done.contents.summary}, newest of {done.contents.newest_message_at} UTC."]
+    lost = ", ".join(f"{count} {name}" for name, count in done.lost.items() if count)
+    if lost and done.previous:
+        newest = done.previous.newest_message_at
+        lines.append(f"The database before had more: {lost}, newest of {newest} UTC.")
+    if done.kept:
+        lines.append(f"It is kept as {done.kept}.")
+    if done.held_count:
+        lines.append(
+            f"{done.held_count} queued messages are held, because they may have been sent since: "
+            f"{program.line('release')}, or with --cancel."
+        )
+    if done.unconfirmed_count:
+        lines.append(f"{done.unconfirmed_count} messages that phones had failed as unconfirmed.")
+    return lines
 
 
 def _size(count: int) -> str:

@@ -49,6 +49,10 @@ COMMANDS = {
     "opt-out": Listed("opt_outs", "Numbers to which a CRM can send no messages."),
     "quarantine": Listed("quarantine", "Inspect the items from phones that could not be read."),
     "resend": Listed("messages", "Resend a message that failed, expired or is stuck."),
+    "release": Listed("backups", "Let phones send what is held since a backup was restored."),
+    "restore": Listed(
+        "backups", "Put a backup in the place of the database, while the server is stopped."
+    ),
     "send": Listed("messages", "Queue an SMS."),
     "serve": Listed(
         "serve", "Run the server and the worker, as app.py does. The worker delivers webhooks."

@@ -9,6 +9,7 @@ from ..sms import statuses
 from . import cells, output
 
 _HOPS = {
+    "held": "its release",
     "schedule": "its time",
     "device": "a phone",
     "limit": "the limits of its phone",

@@ -46,7 +46,7 @@ class Database:
     def __init__(
         self, url: str, pool_size: int = 20, find_actor: FindActor = lambda: SERVER
     ) -> None:
-        self._find_actor = find_actor
+        self.find_actor = find_actor
         self.url = sa.make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
@@ -90,7 +90,7 @@ class Database:
             session.begin(),
         ):
             yield session
-            audit.write(session, self._find_actor)
+            audit.write(session, self.find_actor)
         if session.info.get(_WAKES_UP) and not self.is_sqlite:
             self._notify()
 

@@ -1,7 +1,10 @@
 """Copies and checks whole files of SQLite."""
 
+import fcntl
+import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,6 +14,7 @@ from ..errors import GatewayError
 from . import contents
 from .contents import Contents
 
+_LOCK_START, _LOCK_LENGTH = 0x4000_0000, 512
 _FOREIGN = "SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')"
 
 
@@ -18,6 +22,39 @@ class BadFile(GatewayError):
     """The file is no database of ours, or is damaged."""
 
     code = "bad_file"
+
+
+class FileUsed(GatewayError):
+    """Another process has the database open."""
+
+    code = "file_used"
+
+
+def refuse_if_used(path: Path) -> None:
+    """Raise `FileUsed` where another process has the database open, as a server has all the time."""
+    with alone(path):
+        pass
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Keep other processes from opening the database; raise `FileUsed` where one has it open.
+
+    Everybody who uses a file of SQLite with a log holds its shared lock (https://sqlite.org/fileformat2.html#lock_byte_page).
+    No connection of this process may be open.
+    """
+    try:
+        file = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCK_LENGTH, _LOCK_START)
+        yield
+    except (BlockingIOError, PermissionError):
+        raise FileUsed(f"{path} is in use: stop the server first") from None
+    finally:
+        os.close(file)
 
 
 def copy(source: sqlite3.Connection, path: Path) -> None:

@@ -53,6 +53,7 @@ COMMANDS = {
     "cancel": ("QUEUED", "message.cancel"),
     "resend": ("FAILED", "message.resend"),
     "quarantine clear": ("", "quarantine.clear"),
+    "release": ("", None),
     "device remove": ("p", "device.remove"),
     "crm remove": ("idle", "crm.remove"),
 }
@@ -70,7 +71,7 @@ OTHERS = {
     ),
     *("db upgrade", "db check", "device list", "crm list", "operator list", "opt-out list"),
     *("quarantine list", "quarantine show", "export messages", "import messages"),
-    *("backup",),
+    *("backup", "restore"),
     *("webhook list", "webhook deliveries", "webhook delivery"),
 }
 

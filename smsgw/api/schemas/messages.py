@@ -12,6 +12,7 @@ from .descriptions import date_time, described, integer, list_of, nullable, null
 DIRECTIONS = ("inbound", "outbound")
 REASON_CLASSES = ("permanent", "temporary", "limit", "unconfirmed", "unknown")
 HOPS = (
+    "held",
     "schedule",
     "device",
     "limit",

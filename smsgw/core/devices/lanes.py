@@ -5,6 +5,9 @@ Those for the device that their number last talked with have a lane for each CRM
 
 # All sticky lanes lie in it, the end not included.
 RANGE_OF_STICKY = ("s:", "s;")
+# Before the name of a lane: no phone takes from it.
+HELD = "h:"
+RANGE_OF_HELD = (HELD, "h;")
 
 
 def of_crm(crm_id: str) -> str:
@@ -25,6 +28,11 @@ def is_open(lane: str | None) -> bool:
 def is_sticky(lane: str | None) -> bool:
     """Return whether its messages are for the device that their numbers last exchanged messages with."""
     return lane is not None and lane.startswith("s:")
+
+
+def is_held(lane: str | None) -> bool:
+    """Return whether its messages are held since a backup was restored."""
+    return lane is not None and lane.startswith(HELD)
 
 
 def find_sticky_device(lane: str) -> str | None:

@@ -83,6 +83,8 @@ def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set
     found: set[str] = set()
     for queue in _due_queues(session, now):
         kind, _, name = queue.partition(":")
+        if lanes.is_held(queue):
+            continue
         if kind == "d":
             found |= {name} & wanted
         elif lanes.is_sticky(queue):

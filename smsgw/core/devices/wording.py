@@ -5,6 +5,11 @@ from typing import NamedTuple
 from ...store.models import Device
 from .protocols import CHT, MYSMSAPIO, SOCKET
 
+HELD = (
+    "It is held since a backup was restored, because it may have been sent after the backup was made. "
+    "An operator releases or cancels it with `smsgw release`."
+)
+
 
 class Words(NamedTuple):
     """`never` it came and `came` it has, of a device; `begin` is what to do so that it comes."""

@@ -30,8 +30,8 @@ def waiting_for(
 ) -> dict[str, Any] | None:
     """Return `{"hop", "since", "device_id", "text"}`, or `None` when nothing more is to come.
 
-    The hops are `schedule`, `device`, `limit`, `confirmation`, `phone`, `radio`, `network` and `delivery_report`; with
-    `limit` comes `until`.
+    The hops are `held`, `schedule`, `device`, `limit`, `confirmation`, `phone`, `radio`, `network` and
+    `delivery_report`; with `limit` comes `until`.
     `dispatches` are all of the message's, oldest first.
     """
     if message.status == statuses.QUEUED:
@@ -55,6 +55,8 @@ def _shape(hop: str, since: datetime | None, device_id: str | None, text: str) -
 def _queued(
     session: Session, message: Message, settings: Settings, now: datetime
 ) -> dict[str, Any]:
+    if lanes.is_held(message.lane):
+        return _shape("held", message.updated_at, message.device_id, wording.HELD)
     due_at = message.due_at or message.created_at
     if due_at > now:
         text = f"It is to be sent at {_time(due_at)}."

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,10 +60,10 @@ def file_errors(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def new_file(path: Path) -> Iterator[Path]:
+def new_file(path: Path, place: Callable[[Path], None] | None = None) -> Iterator[Path]:
     """Give an empty file beside the path, for its owner alone, which is on the disk under the path's name at the end.
 
-    After an exception it is removed.
+    `place` gives it that name. After an exception it is removed.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
@@ -71,10 +71,13 @@ def new_file(path: Path) -> Iterator[Path]:
     try:
         yield made
         sync(made)
-        os.replace(made, path)
+        if place is None:
+            os.replace(made, path)
+        else:
+            place(made)
         sync(path.parent)
     finally:
-        for suffix in ("", "-journal", "-wal", "-shm"):
+        for suffix in ("", "-journal", "-wal", "-shm", "-lock", "-next"):
             with suppress(FileNotFoundError):
                 os.unlink(f"{name}{suffix}")
 

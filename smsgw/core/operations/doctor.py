@@ -13,7 +13,7 @@ from ...store.db import Database, is_postgresql
 from ...store.models import Device, Message, QuarantinedItem, WebhookEndpoint, WorkerHeartbeat
 from ..devices import registry
 from ..events import feed, open_transactions
-from ..messages import archive, number_spellings, quarantine
+from ..messages import archive, held, number_spellings, quarantine
 from ..webhooks import endpoints
 from . import callers, certificates, connections, health, spans
 from .finding import Finding
@@ -54,6 +54,7 @@ def of_work(
     return [
         *callers.findings(session, settings, now, devices),
         _stuck(session),
+        *_held(session),
         *_webhooks(session),
         _quarantine(session),
     ]
@@ -112,6 +113,14 @@ def _stuck(session: Session) -> Finding:
         f"see {program.line('messages --stuck')}; look at the phone, then "
         f"{program.line('resend ID --may-duplicate')}",
     )
+
+
+def _held(session: Session) -> Iterator[Finding]:
+    count = held.count(session)
+    if count:
+        text = f"{count} wait since a backup was restored, and may have been sent before"
+        advice = f"see {program.line('messages')}, then {program.line('release')}, or with --cancel"
+        yield Finding("held messages", "wrong", text, advice)
 
 
 def _numbers(session: Session) -> Finding:
