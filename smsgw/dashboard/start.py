@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import json
 from typing import Any
 
 from flask import flash, redirect, request, session, url_for
@@ -18,7 +17,7 @@ from ..errors import NotFound
 from ..http.context import services
 from ..sms import statuses
 from ..store.db import Session
-from . import addresses, device_logins, forms, navigation, rendering
+from . import addresses, device_logins, forms, navigation, program_lines, rendering
 from .blueprint import blueprint
 from .guards import allows
 
@@ -29,8 +28,6 @@ _TEXT = "Hello from smsgw. This is a test."
 _CRM = "default"
 # The name in the cookie of the last test's id.
 _TEST = "test"
-# A number that the North American Numbering Plan reserves for fiction.
-_NOBODY = "+12025550123"
 
 
 @blueprint.get("/start")
@@ -84,11 +81,7 @@ def add_first_crm() -> Any:
     """Add a CRM and show a command with its key once."""
     with services().database.transaction() as transaction:
         crm, key = crms.add(transaction, forms.text("name"), None, clock.now())
-    body = json.dumps({"to": _NOBODY, "content": "Hello from smsgw"})
-    command = (
-        f"curl {addresses.for_programs()}/api/v1/messages -H 'Authorization: Bearer {key}'"
-        f" -H 'Content-Type: application/json' -d '{body}'"
-    )
+    command = program_lines.sending(key).curl
     return _start(crm={"name": crm.name, "key": key, "command": command})
 
 

@@ -28,6 +28,16 @@ POST /admin/log/quarantine/clear        ·   403 403 yes key
 GET /admin/bulk/<bulk_id>               ·   403 yes yes yes
 POST /admin/bulk/<bulk_id>/cancel       ·   403 yes yes yes
 GET /admin/bulk/<bulk_id>/news          ·   403 yes yes yes
+GET /admin/crms                         ·   yes yes yes yes
+GET /admin/crms/<crm_id>                ·   yes yes yes yes
+POST /admin/crms/<crm_id>/approve       ·   403 403 yes yes
+POST /admin/crms/<crm_id>/disable       ·   403 403 yes yes
+POST /admin/crms/<crm_id>/enable        ·   403 403 yes yes
+POST /admin/crms/<crm_id>/remove        ·   403 403 yes key
+POST /admin/crms/<crm_id>/rotate        ·   403 403 yes key
+POST /admin/crms/<crm_id>/routes        ·   403 403 yes yes
+POST /admin/crms/add                    ·   403 403 yes key
+POST /admin/crms/pair                   ·   403 403 yes yes
 GET /admin/deliveries/<delivery_id>     ·   yes yes yes yes
 GET /admin/deliveries/<delivery_id>/news ·   yes yes yes yes
 POST /admin/deliveries/<delivery_id>/replay ·   403 403 yes yes

@@ -152,7 +152,7 @@ def remove(session: Session, crm: Crm, now: datetime) -> None:
 
     Its messages stay.
     """
-    session.refresh(crm, with_for_update={"key_share": True})
+    routes.lock(session, crm)
     for device in ownership.of_crm(session, crm.id):
         enrolment.remove(session, device, now)
     endings.cancel_queued(session, crm, now)
@@ -181,7 +181,7 @@ def route(session: Session, crm: Crm, device_ids: Sequence[str] | None, now: dat
     What it has in the queue for any other device by name is cancelled. A CRM that registered itself is approved by it.
     """
     # Two lists that are set at the same moment would else be mixed.
-    session.refresh(crm, with_for_update={"key_share": True})
+    routes.lock(session, crm)
     routes.drop_all(session, CrmDevice.crm_id == crm.id)
     crm.uses_all_devices = device_ids is None
     crm.approved = True

@@ -28,6 +28,11 @@ _NEW_ROUTES = InsertNew(
 )
 
 
+def lock(session: Session, crm: Crm) -> None:
+    """Take the CRM's row until the commit, as it is now: two lists set at the same moment would else be mixed."""
+    session.refresh(crm, with_for_update={"key_share": True})
+
+
 def put(session: Session, crm: AnyCrm, device: Device) -> None:
     """Let the CRM use the device; nothing to do where it may use it already."""
     is_operators = device.owner_crm_id is None

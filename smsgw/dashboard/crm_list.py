@@ -1,0 +1,78 @@
+"""Serves `/admin/crms`: the programs that send and receive, adding one, and letting CRMs register themselves."""
+
+from typing import Any
+
+from flask import flash, redirect, url_for
+
+from .. import clock
+from ..core.accounts import crm_activity
+from ..core.accounts import crms as core_crms
+from ..core.accounts.roles import OPERATOR, VIEWER
+from ..core.devices.pairing import CRMS
+from ..errors import Invalid
+from ..http.context import services
+from . import forms, navigation, program_lines, rendering, visitors
+from .blueprint import blueprint
+from .guards import allows
+
+navigation.add("CRMs", "crms", role=VIEWER, icon="plug", order=60)
+
+_MOST_MINUTES = 1440
+
+
+@blueprint.get("/crms")
+@allows(VIEWER)
+def crms() -> Any:
+    """List the CRMs; those that wait for approval come first."""
+    return _crms()
+
+
+@blueprint.post("/crms/add")
+@allows(OPERATOR, confirmed=True)
+def add_crm() -> Any:
+    """Add a CRM that may use all phones, and show its key once."""
+    with services().database.transaction() as session:
+        crm, key = core_crms.add(session, forms.text("name"), None, clock.now())
+        made = {"id": crm.id, "name": crm.name, "key": key}
+    return _crms(made)
+
+
+@blueprint.post("/crms/pair")
+@allows(OPERATOR)
+def open_crm_registration() -> Any:
+    """Let CRMs register themselves for some minutes; 0 ends that."""
+    minutes = forms.text("minutes")
+    if not (minutes.isascii() and minutes.isdigit() and int(minutes[:6]) <= _MOST_MINUTES):
+        text = f"Must be a whole number of minutes, at most {_MOST_MINUTES}."
+        raise Invalid(text, details={"minutes": [text]})
+    with services().database.transaction() as session:
+        CRMS.open_for(session, int(minutes), clock.now())
+    flash(
+        f"CRMs may register themselves for {int(minutes)} minutes."
+        if int(minutes)
+        else "CRMs may no longer register themselves."
+    )
+    return redirect(url_for("dashboard.crms"), 303)
+
+
+def _crms(made: dict[str, str] | None = None) -> Any:
+    now, settings = clock.now(), services().settings
+    with services().database.reading() as session:
+        access = visitors.access(session)
+        rows = [row for row in core_crms.everyone(session) if access.includes(row.id)]
+        shapes = core_crms.shapes(session, rows)
+        activity = crm_activity.of_crms(session, [row.id for row in rows])
+        open_until = CRMS.open_until(session)
+    shapes.sort(key=lambda shape: (shape["approved"], shape["name"]))
+    return rendering.render(
+        "crms.html",
+        title="CRMs",
+        state="warning" if shapes and not shapes[0]["approved"] else None,
+        crms=shapes,
+        activity=activity,
+        made=made,
+        lines=made and program_lines.sending(made["key"]),
+        is_always_open=settings.open_crm_registration,
+        open_until=open_until if open_until is not None and open_until > now else None,
+        most_minutes=_MOST_MINUTES,
+    )
