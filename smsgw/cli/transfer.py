@@ -175,8 +175,9 @@ def _queue(context: CommandContext, crm: Crm, wanted: imports.File, done_count: 
                     step = imports.step(session, crm, context.settings, wanted, done_count, now)
             except (GatewayError, KeyboardInterrupt) as error:
                 raise _interrupted(error, done_count, row_count) from None
-            done_count, new_count = done_count + step[0], new_count + step[1]
-            bar.update(step[0])
+            done_count += len(step)
+            new_count += sum(one.is_new for one in step)
+            bar.update(len(step))
     return new_count
 
 

@@ -1,7 +1,7 @@
 """Serves `/admin/bulk/<id>`: how far messages are that were queued together, and cancelling the rest."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,11 +16,12 @@ from ..http.context import services
 from ..sms import statuses
 from ..store.db import Session
 from ..store.models import Bulk
-from . import rendering, visitors
+from . import message_files, rendering, visitors
 from .blueprint import blueprint
 from .guards import allows
 
 PAGE_SIZE = 50
+_READ_AT_ONCE = 500
 
 
 @blueprint.get("/bulk/<bulk_id>")
@@ -46,6 +47,15 @@ def bulk_news(bulk_id: str) -> Any:
     return rendering.fragment("_bulk_progress.html", **shown)
 
 
+@blueprint.get("/bulk/<bulk_id>/result.csv")
+@allows(CLERK)
+def bulk_result(bulk_id: str) -> Any:
+    """Download the messages with what became of them, in the order of the rows."""
+    with services().database.reading() as session:
+        _get(session, bulk_id)
+    return message_files.response(_shapes(bulk_id))
+
+
 @blueprint.post("/bulk/<bulk_id>/cancel")
 @allows(CLERK)
 def cancel_bulk(bulk_id: str) -> Any:
@@ -65,6 +75,16 @@ def cancel_bulk(bulk_id: str) -> Any:
 
 def _get(session: Session, bulk_id: str) -> Bulk:
     return bulks.get(session, visitors.access(session).crms, bulk_id)
+
+
+def _shapes(bulk_id: str) -> Iterator[dict[str, Any]]:
+    from_row: int | None = 0
+    while from_row is not None:
+        with services().database.reading() as session:
+            rows = bulks.messages(session, _get(session, bulk_id), from_row, _READ_AT_ONCE)
+            shapes = [message_json.message(message) for _, message in rows]
+        yield from shapes
+        from_row = rows[-1][0] + 1 if rows else None
 
 
 def _shown(session: Session, bulk: Bulk, found: bulks.Progress) -> dict[str, Any]:

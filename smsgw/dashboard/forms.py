@@ -26,6 +26,8 @@ _HIDDEN = (PAGE, WHAT, "csrf_token")
 # The key in the environ of the fields that were read.
 _READ = "smsgw.dashboard.form"
 
+_LIMITS: dict[str, int] = {}
+
 csrf = CSRFProtect()
 Typed = MultiDict[str, str]
 
@@ -65,9 +67,14 @@ def page() -> str:
     return local_path(typed.get(PAGE, "")) or request.path
 
 
-def read(limit_bytes: int = MOST_BYTES) -> Typed:
+def allow(endpoint: str, limit_bytes: int) -> None:
+    """Let forms that are sent to this view be longer than `MOST_BYTES`."""
+    _LIMITS[f"dashboard.{endpoint}"] = limit_bytes
+
+
+def read() -> Typed:
     """Return the fields of the form that was sent."""
-    found: Typed = bodies.form(limit_bytes)
+    found: Typed = bodies.form(_limit())
     request.environ[_READ] = found
     return found
 
@@ -85,6 +92,11 @@ def lines(name: str) -> str:
 def texts(name: str) -> Sequence[str]:
     """Return all values of a field with several boxes."""
     return read().getlist(name)
+
+
+def file(name: str) -> tuple[str, bytes] | None:
+    """Return the name and the content of a file that was chosen."""
+    return bodies.file(name, _limit())
 
 
 def check_token() -> None:
@@ -151,6 +163,10 @@ def replay(path: str, typed: Typed | None = None) -> Any:
             return _dispatch()
     finally:
         logs.request_id.set(g.get("request_id"))
+
+
+def _limit() -> int:
+    return _LIMITS.get(request.endpoint or "", MOST_BYTES)
 
 
 def _dispatch() -> Any:

@@ -39,16 +39,21 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def csv_response(search: MessageSearch) -> Response:
     """Return at most `MOST_ROWS` messages, newest first, as a file."""
+    return response(_shapes(search))
+
+
+def response(shapes: Iterator[dict[str, Any]]) -> Response:
+    """Return these messages as a file."""
     is_masked = visitors.person().role == VIEWER
-    answer = Response(stream_with_context(_lines(search, is_masked)), mimetype="text/csv")
+    answer = Response(stream_with_context(_lines(shapes, is_masked)), mimetype="text/csv")
     answer.headers["Content-Disposition"] = 'attachment; filename="messages.csv"'
     return answer
 
 
-def _lines(search: MessageSearch, is_masked: bool) -> Iterator[str]:
+def _lines(shapes: Iterator[dict[str, Any]], is_masked: bool) -> Iterator[str]:
     # So that spreadsheets read it as UTF-8.
     yield "\ufeff" + _line(COLUMNS)
-    for shape in _shapes(search):
+    for shape in shapes:
         yield _line([_cell(name, shape[name], is_masked) for name in COLUMNS])
 
 

@@ -15,6 +15,7 @@ from ..http import answers
 from ..http.guards import public
 from ..store import outages
 from . import (
+    bulk,
     bulk_progress,
     conversation,
     conversations,
@@ -58,6 +59,7 @@ PAGES = (
     messages,
     message,
     send,
+    bulk,
     bulk_progress,
     crm_list,
     crm,

@@ -41,6 +41,13 @@ def form(limit_bytes: int) -> MultiDict[str, str]:
     return found
 
 
+def file(name: str, limit_bytes: int) -> tuple[str, bytes] | None:
+    """Return the name and the content of a file that was sent with a form; an error if the body is longer."""
+    form(limit_bytes)
+    sent = current_request().files.get(name)
+    return None if sent is None or not sent.filename else (sent.filename, sent.read())
+
+
 def parse(body: bytes, read_json: Reader = json_reader.read) -> Any:
     """Return the JSON in the body, whatever its content type; `BadRequest` names the place of an error."""
     json_limits.check(body)

@@ -25,6 +25,7 @@ POST /admin/confirm                     ·   yes yes yes yes
 GET /admin/log                          ·   403 403 yes yes
 GET /admin/log/quarantine               ·   403 403 yes yes
 POST /admin/log/quarantine/clear        ·   403 403 yes key
+GET /admin/bulk                         ·   403 yes yes yes
 GET /admin/bulk/<bulk_id>               ·   403 yes yes yes
 POST /admin/bulk/<bulk_id>/cancel       ·   403 yes yes yes
 GET /admin/bulk/<bulk_id>/news          ·   403 yes yes yes
@@ -46,6 +47,11 @@ GET /admin/conversations                ·   yes yes yes yes
 GET /admin/conversations/<key>          ·   yes yes yes yes
 GET /admin/conversations/<key>/news     ·   yes yes yes yes
 GET /admin/conversations/news           ·   yes yes yes yes
+GET /admin/bulk/<bulk_id>/result.csv    ·   403 yes yes yes
+GET /admin/bulk/sheet/<sheet_id>        ·   403 yes yes yes
+POST /admin/bulk/sheet/<sheet_id>/mend  ·   403 yes yes yes
+POST /admin/bulk/sheet/<sheet_id>/queue ·   403 yes yes yes
+POST /admin/bulk/upload                 ·   403 yes yes yes
 GET /admin/devices                      ·   yes yes yes yes
 GET /admin/devices/<device_id>          ·   yes yes yes yes
 POST /admin/devices/<device_id>/approve ·   403 403 yes yes

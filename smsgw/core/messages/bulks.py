@@ -151,3 +151,11 @@ def cancel_step(session: Session, bulk_id: str, now: datetime) -> int:
     found = list(session.scalars(waiting))
     endings.cancel_all(session, found, now)
     return len(found)
+
+
+def newest(session: Session, crm_ids: Collection[str] | None, limit: int) -> list[Bulk]:
+    """Return the bulks of these CRMs (`None` for all) that were queued last."""
+    statement = sa.select(Bulk).order_by(Bulk.created_at.desc()).limit(limit)
+    if crm_ids is not None:
+        statement = statement.where(Bulk.crm_id.in_(crm_ids))
+    return list(session.scalars(statement))

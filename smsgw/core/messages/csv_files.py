@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -50,14 +51,39 @@ def read(data: bytes, zone: ZoneInfo | None = None) -> Sheet:
     first line such as `sep=;` or by the header. Quoted texts may contain line breaks. Times without a zone are local
     times in `zone`.
     """
-    text, delimiter = _without_separator_line(_decoded(data))
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=delimiter or _delimiter(text), strict=True
-    )
+    reader = _reader(data)
     try:
         return _sheet(_places(reader), zone)
     except csv.Error as error:
         raise Invalid(f"line {reader.line_num}: {error}") from None
+
+
+def table(data: bytes, most_rows: int) -> list[list[str]]:
+    """Return the cells of all rows, from the header on, blank ones too; raise `Invalid` if there are too many rows."""
+    reader = _reader(data)
+    try:
+        rows = list(islice(reader, most_rows + 2))
+    except csv.Error as error:
+        raise Invalid(f"line {reader.line_num}: {error}") from None
+    if len(rows) > most_rows + 1:
+        raise Invalid(f"the file has more than {most_rows:,} rows; split it")
+    return rows
+
+
+def of_table(rows: Sequence[Sequence[str]], zone: ZoneInfo | None) -> Sheet:
+    """Return the sheet of the rows of a `table`."""
+    found = (
+        (Place(number, number), list(cells))
+        for number, cells in enumerate(rows, 1)
+        if any(cell.strip() for cell in cells)
+    )
+    return _sheet(found, zone)
+
+
+def columns_of(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the names of the columns of a `table`; raise `Invalid` if some are missing, unknown or there twice."""
+    header = next((cells for cells in rows if any(cell.strip() for cell in cells)), [])
+    return _columns(header)
 
 
 def write_header(file: Any, columns: list[str]) -> None:
@@ -68,6 +94,13 @@ def write_header(file: Any, columns: list[str]) -> None:
 def write_row(file: Any, row: Mapping[str, Any], columns: list[str]) -> None:
     """Write a row; texts are written unchanged."""
     csv.writer(file).writerow([_cell(row.get(column)) for column in columns])
+
+
+def _reader(data: bytes) -> Any:
+    text, delimiter = _without_separator_line(_decoded(data))
+    return csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter or _delimiter(text), strict=True
+    )
 
 
 def _decoded(data: bytes) -> str:

@@ -19,6 +19,7 @@ from ...store.rows import AnyCrm
 from . import drafts as checks
 from . import queue_limits, queueing
 from .drafts import Draft
+from .queueing import Queued
 from .reading import first_id_of
 
 # A step holds SQLite's write lock for some 50 ms.
@@ -100,7 +101,7 @@ def begin(
     if not (is_again or file.is_harmless_to_repeat):
         raise Conflict(
             f"0 new, {found.row_count} already there: this file was imported at"
-            f" {rfc3339(found.imported_at)}; --again queues it once more",
+            f" {rfc3339(found.imported_at)}; `again` (--again) queues it once more",
             code="imported_before",
         )
     found.done_count, found.imported_at = 0, now
@@ -130,7 +131,7 @@ def _refuse_queued_rows(
     if count:
         raise Conflict(
             f"{count} of {len(file.drafts)} rows were queued in the last 24 hours, the same text to the same number;"
-            " take them out, or --again queues all rows",
+            " take them out, or `again` (--again) queues all rows",
             code="queued_before",
         )
 
@@ -163,15 +164,15 @@ def check_room(
 
 def step(
     session: Session, crm: AnyCrm, settings: Settings, file: File, done_count: int, now: datetime
-) -> tuple[int, int]:
-    """Queue the next rows after the first `done_count`; return how many it were, and how many of them are new."""
+) -> list[Queued]:
+    """Queue the next rows after the first `done_count`, and return their messages."""
     found = _lock(session, crm, file)
     if found.done_count != done_count:
         raise Conflict("this file is being imported by another command", code="import_running")
     part = file.drafts[done_count : done_count + STEP]
     taken = queueing.take(session, crm, settings, part, now)
     found.done_count += len(part)
-    return len(part), sum(one.is_new for one in taken)
+    return taken
 
 
 def _lock(session: Session, crm: AnyCrm, file: File) -> Import:

@@ -5,7 +5,7 @@ from .callers import BrowserSession, Crm, CrmDevice, Operator, OperatorCrm
 from .counts import CountedHistory, HourlyCount
 from .devices import Device, DeviceRecipient, DeviceSilence, QuarantinedItem
 from .events import Event, FeedBase
-from .imports import Bulk, BulkMessage, Import
+from .imports import Bulk, BulkMessage, BulkSheet, Import
 from .limits import Pairing, QueueRoom, RateLimit
 from .messages import Dispatch, HistoryEntry, InboxEntry, Message
 from .opt_outs import LastDevice, OptOut
@@ -20,6 +20,7 @@ __all__ = [
     "BrowserSession",
     "Bulk",
     "BulkMessage",
+    "BulkSheet",
     "CountedHistory",
     "Crm",
     "CrmDevice",

@@ -27,7 +27,10 @@ class Bulk(Table):
     """
 
     __tablename__ = "bulks"
-    __table_args__ = (sa.Index("ix_bulks_crm_id_created_at", "crm_id", "created_at"),)
+    __table_args__ = (
+        sa.Index("ix_bulks_crm_id_created_at", "crm_id", "created_at"),
+        sa.Index("ix_bulks_created_at", "created_at"),
+    )
 
     id: Mapped[str] = mapped_column(primary_key=True)
     crm_id: Mapped[str] = mapped_column(sa.ForeignKey("crms.id"))
@@ -48,3 +51,20 @@ class BulkMessage(Table):
     bulk_id: Mapped[str] = mapped_column(sa.ForeignKey("bulks.id"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
     message_id: Mapped[str] = mapped_column(sa.ForeignKey("messages.id"))
+
+
+class BulkSheet(Table):
+    """An uploaded file that is looked at and mended before its rows are queued as the bulk with the same id.
+
+    `rows` are lists of cells from the header on; local times are those of the time zone `zone`.
+    """
+
+    __tablename__ = "bulk_sheets"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    crm_id: Mapped[str] = mapped_column(sa.ForeignKey("crms.id"))
+    name: Mapped[str]
+    uploaded_by: Mapped[str]
+    zone: Mapped[str]
+    rows: Mapped[list[list[str]]] = mapped_column(sa.JSON)
+    created_at: Mapped[datetime]

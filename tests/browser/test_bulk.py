@@ -1,0 +1,25 @@
+"""Files of messages in a real browser."""
+
+from .conftest import Site
+
+TEXT = "to,content,reference\nabc,Hello,r-1\n+4915112345671,Your appointment is tomorrow,r-2\n"
+
+
+def test_a_file_is_checked_mended_and_queued(site: Site):
+    world = site.world
+    world.client.post("/api/sms", json={}, headers=world.as_device())
+    page = site.open("/admin/bulk", "clerk")
+    file = {"name": "list.csv", "mimeType": "text/csv", "buffer": TEXT.encode()}
+    page.get_by_label("File").set_input_files(file)
+    page.get_by_role("button", name="Upload and check").click()
+    page.get_by_text("1 row is wrong, 1 is good.").wait_for()
+    site.look("bulk-wrong")
+    page.get_by_label("to of row 2").fill("+4915112345670")
+    page.get_by_role("button", name="Save and check again").click()
+    page.get_by_role("button", name="Queue 2 messages").wait_for()
+    site.look("bulk-checked")
+    page.get_by_role("button", name="Queue 2 messages").click()
+    page.get_by_text("Queued 2").wait_for()
+    site.look("bulk-progress")
+    site.open("/admin/bulk")
+    site.look("bulk")

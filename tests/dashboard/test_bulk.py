@@ -1,0 +1,173 @@
+"""Files of messages: uploaded, shown with what is wrong in their rows, mended, and queued once."""
+
+import io
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from smsgw.core.accounts import crms, operators
+from smsgw.core.messages import bulk_sheets, imports
+from smsgw.store.models import BulkSheet, Message
+
+from ..conftest import NOW
+from .cheap import check_cheap
+from .conftest import Browser, Office, text_of
+
+HOSTILE = "‮evil‬ <script>alert(1)</script> {{ 7*7 }}"
+
+
+def upload(browser: Browser, text: str | bytes, **more: Any) -> Any:
+    """Uploads a file and follows to the sheet."""
+    browser.get("/admin/bulk")
+    fields = {**browser.form("/admin/bulk/upload").fields, **more}
+    data = text.encode() if isinstance(text, str) else text
+    browser.post("/admin/bulk/upload", {**fields, "file": (io.BytesIO(data), "list.csv")})
+    if browser.page.status_code == 303:
+        browser.get(browser.page.headers["Location"])
+    return browser.page
+
+
+def queue(browser: Browser, **more: Any) -> Any:
+    """Queues the sheet that is shown and follows to the progress."""
+    path = browser.page.request.path.removesuffix("/queue")
+    return browser.send(f"{path}/queue", **more)
+
+
+def numbers(office: Office) -> list[str]:
+    """The numbers of all messages, in order."""
+    with office.world.database.reading() as session:
+        return list(session.scalars(sa.select(Message.to_number).order_by(Message.to_number)))
+
+
+def test_of_1000_rows_with_12_bad_ones_nothing_is_queued_until_they_are_mended_and_then_each_once(
+    office: Office,
+):
+    bad = set(range(50, 1000, 80))
+    assert len(bad) == 12
+    lines = [
+        f"{'abc' if row in bad else f'+4915112{row:06}'},Hello {row}" for row in range(2, 1002)
+    ]
+    browser = office.browser("clerk")
+    page = upload(browser, "\n".join(["to,content", *lines]))
+    assert "12 rows are wrong, 988 are good." in text_of(page)
+    assert page.text.count("Not a number a phone can send to") == 12
+    path = page.request.path
+    sheet = browser.form(f"{path}/mend").fields
+    assert {name for name in sheet if name.startswith("cell-") and name.endswith("-0")} == {
+        f"cell-{row}-0" for row in bad
+    }
+    browser.post(f"{path}/queue", {"csrf_token": sheet["csrf_token"], "_page": path})
+    assert "12 rows are wrong, so nothing was queued." in text_of(browser.page)
+    assert numbers(office) == []
+    browser.get(path)
+    mended = {f"cell-{row}-0": f"+4915112{row:06}" for row in bad}
+    browser.send(f"{path}/mend", **mended)
+    assert "Messages 1,000" in text_of(browser.page)
+    fields = browser.form(f"{path}/queue").fields
+    first, second = (browser.post(f"{path}/queue", fields).headers["Location"] for _ in range(2))
+    assert first == second
+    assert numbers(office) == [f"+4915112{row:06}" for row in range(2, 1002)]
+    progress = browser.get(first)
+    assert "Queued 1,000" in text_of(progress)
+    result = browser.get(f"{first}/result.csv").text.splitlines()
+    assert len(result) == 1001
+    assert [line.split(",")[6] for line in result[1:3]] == ["+4915112000002", "+4915112000003"]
+
+
+def test_what_was_interrupted_goes_on_where_it_stopped(office: Office, monkeypatch):
+    browser = office.browser("clerk")
+    monkeypatch.setattr(imports, "STEP", 2)
+    path = upload(browser, "to,content\n" + "".join(f"+491511234567{n},x\n" for n in range(5)))
+    path = path.request.path
+    fields = browser.form(f"{path}/queue").fields
+    whole = bulk_sheets.step
+    steps = iter([whole])
+
+    def step(*given: Any) -> bool:
+        return next(steps)(*given)
+
+    monkeypatch.setattr(bulk_sheets, "step", step)
+    assert browser.post(f"{path}/queue", fields).status_code == 500
+    assert len(numbers(office)) == 2
+    monkeypatch.setattr(bulk_sheets, "step", whole)
+    page = browser.get(path.replace("/sheet", ""))
+    assert "2 of 5 rows are queued." in text_of(page)
+    browser.send(f"{path}/queue")
+    assert numbers(office) == [f"+491511234567{n}" for n in range(5)]
+    assert "Queued 5" in text_of(browser.page)
+
+
+def test_the_same_file_is_queued_again_only_where_that_is_ticked(office: Office):
+    browser = office.browser("clerk")
+    for _ in range(2):
+        upload(browser, "to,content\n+4915112345670,Hello\n")
+        page = queue(browser)
+    assert page.status_code == 409
+    assert len(numbers(office)) == 1
+    queue(browser, again="yes")
+    assert len(numbers(office)) == 2
+
+
+def test_what_is_cancelled_while_it_is_queued_is_not_queued_further(office: Office):
+    browser = office.browser("clerk")
+    upload(browser, "to,content\n+4915112345670,Hello\n+4915112345671,Hello\n")
+    page = queue(browser)
+    path = page.request.path
+    browser.send(f"{path}/cancel")
+    assert "2 messages were cancelled." in text_of(browser.page)
+    upload(browser, "to,content\n+4915112345670,Hello\n+4915112345671,Hello\n")
+    assert queue(browser).status_code == 409
+    queue(browser, again="yes")
+    assert len(numbers(office)) == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("", "the file is empty"),
+        ("number,text\n1,2\n", "nknown column 'number'"),
+        (b"\xff\xfe\xff", "not UTF-8"),
+        ('to,content\n"+49', "nexpected end of data"),
+        ("to,content\n" + "1,2\n" * 10_001, "more than 10,000 rows"),
+    ],
+)
+def test_a_file_that_cannot_be_read_says_why(office: Office, text: Any, fault: str):
+    page = upload(office.browser("clerk"), text)
+    assert page.status_code == 422
+    assert fault in page.text.replace("&#39;", "'")
+
+
+def test_a_file_of_more_than_four_mebibytes_is_refused(office: Office):
+    text = "to,content\n" + "x" * 5_000_000
+    assert upload(office.browser("clerk"), text).status_code == 413
+
+
+def test_hostile_rows_are_shown_as_text_and_can_be_left_out(office: Office):
+    browser = office.browser("clerk")
+    page = upload(browser, f'to,content,priority\nabc,"{HOSTILE}",{HOSTILE[:5]}\n')
+    assert "<script>alert" not in page.text
+    path = page.request.path
+    browser.send(f"{path}/mend", drop="2")
+    assert "The file has no rows left." in text_of(browser.page)
+
+
+def test_a_clerk_uploads_for_their_crms_alone_and_sees_no_others_files(office: Office):
+    page = upload(office.browser("operator"), "to,content\n+4915112345670,Hello\n")
+    with office.world.database.transaction() as session:
+        crms.add(session, "other", None, NOW)
+        operators.assign(session, operators.get(session, "clerk"), ["other"])
+    clerk = office.browser("clerk")
+    assert clerk.get(page.request.path).status_code == 404
+    assert upload(clerk, "to,content\n+4915112345670,x\n", crm="clinic").status_code == 422
+
+
+def test_bulk_pages_are_cheap_and_old_files_go(office: Office):
+    browser = office.browser("clerk")
+    path = upload(browser, "to,content\n+4915112345670,Hello\n").request.path
+    check_cheap(office, path, role="clerk")
+    check_cheap(office, "/admin/bulk", role="clerk")
+    with office.world.database.transaction() as session:
+        session.execute(sa.update(BulkSheet).values(created_at=NOW.replace(year=2020)))
+    upload(browser, "to,content\n+4915112345670,Hello\n")
+    assert browser.get(path).status_code == 404
