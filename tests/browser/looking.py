@@ -1,6 +1,7 @@
 """Looks at a page of the dashboard as people see it: in both themes, wide and narrow, and by axe's rules."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ def look_at(page: Any, name: str, axe: str) -> None:
 
     With SCREENS set, writes a picture of each theme and width to `screens/<name>-…png`.
     """
+    for theme in look_at_themes(page, name):
+        _check_by_axe(page, f"{name} {theme}", axe)
+    faults = [fault for fault in page.faults if not fault.startswith(_REFUSED)]
+    assert faults == [], faults
+
+
+def look_at_themes(page: Any, name: str) -> Iterator[str]:
+    """Show the page in each theme and width, with the pictures and the check of its width alone; yield the theme."""
     for theme in ("light", "dark"):
         page.emulate_media(color_scheme=theme, reduced_motion="reduce")
         for width, size in (("wide", WIDE), ("narrow", NARROW)):
@@ -25,9 +34,7 @@ def look_at(page: Any, name: str, axe: str) -> None:
             _picture(page, f"{name}-{width}-{theme}")
             _check_width(page, f"{name} {width}")
         page.set_viewport_size(WIDE)
-        _check_by_axe(page, f"{name} {theme}", axe)
-    faults = [fault for fault in page.faults if not fault.startswith(_REFUSED)]
-    assert faults == [], faults
+        yield theme
 
 
 def _picture(page: Any, name: str) -> None:

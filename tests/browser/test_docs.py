@@ -7,6 +7,7 @@ from smsgw.core.accounts import crms
 from smsgw.store.db import Database
 
 from ..running import serving
+from .looking import look_at, look_at_themes
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +61,18 @@ def test_the_page_at_the_root_leads_to_the_docs(server, page):
     page.get_by_role("link", name="API documentation").click()
     page.get_by_text("Send an SMS", exact=True).wait_for()
     assert page.faults == []
+
+
+@pytest.mark.parametrize(("path", "name"), [("/", "front"), ("/docs/webhooks", "docs-guide")])
+def test_the_pages_look_as_the_dashboard_does(server, page, axe, path, name):
+    page.goto(f"{server.url}{path}")
+    look_at(page, name, axe)
+
+
+def test_the_viewer_follows_the_theme_and_needs_no_scrolling_sideways(server, page):
+    page.goto(f"{server.url}/docs")
+    page.get_by_text("Send an SMS", exact=True).wait_for()
+    grounds = "[document.body, document.querySelector('.swagger-ui')].map(e => getComputedStyle(e).backgroundColor)"
+    for _theme in look_at_themes(page, "docs-api"):
+        body, viewer = page.evaluate(grounds)
+        assert viewer in (body, "rgba(0, 0, 0, 0)")

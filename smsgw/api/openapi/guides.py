@@ -18,36 +18,53 @@ _FOLDER = next(
     folder for folder in (_PACKAGE / "docs", _PACKAGE.parent / "docs") if folder.is_dir()
 )
 _FOR_CONTRIBUTORS = {"architecture", "releasing"}
-_TEMPLATE = (Path(__file__).parent / "static" / "guide.html").read_text(encoding="utf-8")
+_TEMPLATES = Path(__file__).parent / "static"
+_API_TITLE = "API documentation"
+
+
+def api() -> str:
+    """Return the page that shows the API."""
+    return _pages()[""]
 
 
 def find(name: str) -> str | None:
     """Return the page with this name, `None` if there is none; a trailing `.md`, as in links, is ignored."""
-    return _pages().get(name.removesuffix(".md"))
+    return _pages().get(name.removesuffix(".md")) if name else None
 
 
 @cache
 def _pages() -> dict[str, str]:
-    """Return the pages by file name without `.md`; rendered once per process."""
+    """Return the pages by file name without `.md`, and the API's as ""; rendered once per process."""
     texts = {
         path.stem: path.read_text(encoding="utf-8")
         for path in sorted(_FOLDER.glob("*.md"))
         if path.stem not in _FOR_CONTRIBUTORS
     }
-    menu = "".join(
-        f'<li><a href="/docs/{name}">{escape(_title(text))}</a></li>'
-        for name, text in texts.items()
-    )
+    titles = {"": _API_TITLE, **{name: escape(_title(text)) for name, text in texts.items()}}
     markdown = markdown_it.MarkdownIt("commonmark", {"html": False}).enable("table")
-    return {name: _page(text, menu, markdown.render(text)) for name, text in texts.items()}
+    pages = {
+        name: _page("guide.html", name, titles, markdown.render(text))
+        for name, text in texts.items()
+    }
+    return {"": _page("api.html", "", titles), **pages}
 
 
-def _page(text: str, menu: str, html: str) -> str:
-    parts = {"TITLE": escape(_title(text)), "MENU": menu, "TEXT": html}
-    page = _TEMPLATE
-    for name, part in parts.items():
-        page = page.replace(f"<!-- {name} -->", part)
+def _page(template: str, name: str, titles: dict[str, str], html: str = "") -> str:
+    menu = "".join(_entry(other, title, other == name) for other, title in titles.items())
+    page = _read(template).replace("<!-- HEADER -->", _read("header.html"))
+    for part, words in {"TITLE": titles[name], "MENU": menu, "TEXT": html}.items():
+        page = page.replace(f"<!-- {part} -->", words)
     return page
+
+
+def _entry(name: str, title: str, is_current: bool) -> str:
+    url = f"/docs/{name}" if name else "/docs"
+    current = ' aria-current="page"' if is_current else ""
+    return f'<li><a href="{url}"{current}>{title}</a></li>'
+
+
+def _read(template: str) -> str:
+    return (_TEMPLATES / template).read_text(encoding="utf-8")
 
 
 def _title(text: str) -> str:

@@ -53,7 +53,7 @@ def front() -> Response:
 @public
 def show() -> Response:
     """Serve the API documentation, where requests can be tried out."""
-    return _page("docs/index.html")
+    return _with_security_headers(Response(guides.api()))
 
 
 @blueprint.get("/docs/<path:name>")
