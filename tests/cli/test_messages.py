@@ -4,11 +4,7 @@ import csv
 import io
 import json
 import os
-import shlex
-import sqlite3
 import stat
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -437,18 +433,6 @@ def test_an_export_writes_through_no_link(ask: Ask, run: Run, crm, tmp_path: Pat
     missing = run("export", "messages", "--output", str(tmp_path / "no" / "file"))
     assert missing.exit_code == 1
     assert len(missing.output.splitlines()) == 1
-
-
-def test_the_documented_backup_is_for_its_owner_alone(tmp_path: Path):
-    page = (Path(__file__).parents[2] / "docs" / "operating.md").read_text()
-    (line,) = [line for line in page.splitlines() if "sqlite3.connect" in line]
-    (tmp_path / "data").mkdir()
-    sqlite3.connect(tmp_path / "data" / "smsgw.db").execute("create table t (x)")
-    (tmp_path / "backup.db").touch(0o666)
-    command = line.replace(".venv/bin/python", shlex.quote(sys.executable))
-    subprocess.run(f"umask 0; {command}", shell=True, cwd=tmp_path, check=True)
-    assert stat.S_IMODE((tmp_path / "backup.db").stat().st_mode) == 0o600
-    assert sqlite3.connect(tmp_path / "backup.db").execute("select * from t").fetchall() == []
 
 
 def test_the_doctor_finds_nothing_wrong_where_all_is_well(
