@@ -8,7 +8,7 @@ from .. import clock
 from ..core.accounts import crms, enrolment, ownership
 from ..core.accounts.roles import OPERATOR
 from ..core.devices import limits, registry
-from ..errors import Conflict, Invalid
+from ..errors import Invalid
 from ..http.context import services
 from ..settings import HIGHEST_LIMIT
 from ..store.db import Session
@@ -31,10 +31,10 @@ def change_device(device_id: str) -> Any:
     """Change the number, the owner and the limits; only what was changed on the page."""
     with services().database.transaction() as session:
         found = registry.get(session, device_id)
-        if _is_changed("phone", found.phone or ""):
+        if forms.is_changed("phone", found.phone or ""):
             region = services().settings.default_region
             enrolment.set_phone(found, forms.text("phone") or None, region)
-        if _is_changed("crm", _owner_name(session, found)):
+        if forms.is_changed("crm", _owner_name(session, found)):
             owner = crms.get(session, forms.text("crm")) if forms.text("crm") else None
             ownership.assign(session, found, owner, clock.now())
         limits.change(found, _changed_limits(found))
@@ -47,23 +47,12 @@ def _owner_name(session: Session, found: Device) -> str:
     return shape["crm"] or ""
 
 
-def _is_changed(name: str, current: str) -> bool:
-    """Return whether the field was changed on the page; `Conflict` if somebody else changed it meanwhile."""
-    was, wanted = forms.text(f"was_{name}"), forms.text(name)
-    if wanted == was:
-        return False
-    if current not in (was, wanted):
-        text = f"Somebody changed this to {current!r} meanwhile. Reload the page, and change it if you still want to."
-        raise Conflict(text, code="changed_meanwhile", details={name: [text]})
-    return True
-
-
 def _changed_limits(found: Device) -> dict[str, int | None]:
     own = limits.own(found)
     return {
         name: _limit(name)
         for name in LIMIT_NAMES
-        if _is_changed(name, "" if own[name] is None else str(own[name]))
+        if forms.is_changed(name, "" if own[name] is None else str(own[name]))
     }
 
 

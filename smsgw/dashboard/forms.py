@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.test import create_environ
 
 from .. import logs
-from ..errors import BadRequest, GatewayError
+from ..errors import BadRequest, Conflict, GatewayError
 from ..http import bodies
 from .blueprint import PREFIX
 
@@ -97,6 +97,17 @@ def texts(name: str) -> Sequence[str]:
 def file(name: str) -> tuple[str, bytes] | None:
     """Return the name and the content of a file that was chosen."""
     return bodies.file(name, _limit())
+
+
+def is_changed(name: str, current: str) -> bool:
+    """Return whether the field was changed on the page; `Conflict` if somebody else changed it meanwhile."""
+    was, wanted = lines(f"was_{name}").strip(), lines(name).strip()
+    if wanted == was:
+        return False
+    if current not in (was, wanted):
+        fault = f"Somebody changed this to {current!r} meanwhile. Reload the page, and change it if you still want to."
+        raise Conflict(fault, code="changed_meanwhile", details={name: [fault]})
+    return True
 
 
 def check_token() -> None:

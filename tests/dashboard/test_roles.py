@@ -22,6 +22,9 @@ GET /admin                              ·   yes yes yes yes
 GET /admin/<path:name>                  ·   yes yes yes yes
 GET /admin/confirm                      ·   yes yes yes yes
 POST /admin/confirm                     ·   yes yes yes yes
+GET /admin/limits                       ·   yes yes yes yes
+GET /admin/limits/<crm_id>              ·   403 403 yes yes
+POST /admin/limits/<crm_id>/change      ·   403 403 yes yes
 GET /admin/log                          ·   403 403 yes yes
 GET /admin/log/quarantine               ·   403 403 yes yes
 POST /admin/log/quarantine/clear        ·   403 403 yes key

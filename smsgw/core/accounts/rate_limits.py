@@ -1,6 +1,7 @@
 """Limits rates by the generic cell rate algorithm, as one database statement, exact over all processes."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -89,6 +90,21 @@ def count_request(
     most = crm.requests_per_minute
     most = settings.requests_per_minute if most is None else most
     return None if most is None else count(session, Limit("requests", most, 60), crm.id, now)
+
+
+def used(
+    session: Session, crms: Sequence[AnyCrm], settings: Settings, now: datetime
+) -> dict[str, int]:
+    """Return how many requests of its minute each of these CRMs has used, by id; 0 where it has no limit."""
+    keys = [f"requests:{crm.id}" for crm in crms]
+    wanted = sa.select(RateLimit.key, RateLimit.arrival).where(RateLimit.key.in_(keys))
+    arrivals = dict(session.execute(wanted).tuples().all())
+    found = {}
+    for crm in crms:
+        most = crm.requests_per_minute or settings.requests_per_minute
+        ahead = arrivals.get(f"requests:{crm.id}", 0) - now.timestamp()
+        found[crm.id] = 0 if most is None else min(most, max(0, math.ceil(ahead * most / 60)))
+    return found
 
 
 def check_request(session: Session, crm: AnyCrm, settings: Settings, now: datetime) -> None:
