@@ -30,6 +30,7 @@ def entries(role: str) -> list[NavigationEntry]:
 
 
 def is_below(path: str, url: str) -> bool:
-    """Return whether the page with this path is the one at `url`, or one below it; below the first page is none."""
+    """Return whether the page with this path is the one at `url`, or one below it; the first page is the overview."""
     path = path.partition("?")[0]
-    return path == url or (url != PREFIX and path.startswith(f"{url}/"))
+    page = f"{PREFIX}/overview" if path == PREFIX else path
+    return page == url or page.startswith(f"{url}/")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import request
+from flask import redirect, request, url_for
 
 from .. import clock
 from ..core.accounts.roles import VIEWER
@@ -11,7 +11,7 @@ from ..core.events import feed
 from ..core.operations import first_steps, hourly_counts, stats
 from ..http.context import services
 from ..store.db import Session
-from . import finding_links, findings, navigation, rendering
+from . import finding_links, findings, navigation, rendering, start
 from .blueprint import blueprint
 from .guards import allows
 
@@ -21,6 +21,15 @@ _MOST_FINDINGS = 40
 
 
 @blueprint.get("")
+@allows(VIEWER)
+def home() -> Any:
+    """Show the overview, or lead an operator to the first steps until an SMS was delivered."""
+    if start.is_first_page():
+        return redirect(url_for("dashboard.start"), 303)
+    return overview()
+
+
+@blueprint.get("/overview")
 @allows(VIEWER)
 def overview() -> Any:
     """Show what was found, wrong things first, and the figures."""

@@ -7,12 +7,11 @@ from flask import current_app, redirect, request, url_for
 from .. import clock
 from ..core.accounts import sign_in as accounts
 from ..core.accounts.operators import Identity
-from ..core.accounts.roles import OPERATOR, VIEWER
-from ..core.operations import first_steps
+from ..core.accounts.roles import VIEWER
 from ..errors import BadRequest, TooMany, Unauthorized
 from ..http import key_kinds, refusals
 from ..http.context import services
-from . import forms, sign_in_page, visitors
+from . import forms, sign_in_page, start, visitors
 from .attempts import Attempts
 from .blueprint import blueprint
 from .guards import allows, anybody
@@ -169,9 +168,7 @@ def _next(url: str) -> str:
 
 def _home() -> str:
     """Return the first page: for an operator the first steps, until an SMS was delivered."""
-    with services().database.reading() as session:
-        is_new = visitors.is_allowed(OPERATOR) and not first_steps.is_done(session, clock.now())
-    return url_for("dashboard.start" if is_new else "dashboard.overview")
+    return url_for("dashboard.start" if start.is_first_page() else "dashboard.home")
 
 
 def _network() -> str:

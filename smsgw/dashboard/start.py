@@ -17,7 +17,7 @@ from ..errors import NotFound
 from ..http.context import services
 from ..sms import statuses
 from ..store.db import Session
-from . import addresses, device_logins, forms, navigation, program_lines, rendering
+from . import addresses, device_logins, forms, navigation, program_lines, rendering, visitors
 from .blueprint import blueprint
 from .guards import allows
 
@@ -83,6 +83,14 @@ def add_first_crm() -> Any:
         crm, key = crms.add(transaction, forms.text("name"), None, clock.now())
     command = program_lines.sending(key).curl
     return _start(crm={"name": crm.name, "key": key, "command": command})
+
+
+def is_first_page() -> bool:
+    """Return whether who is signed in begins here: an operator, until the first SMS was delivered."""
+    if not visitors.is_allowed(OPERATOR):
+        return False
+    with services().database.reading() as transaction:
+        return not first_steps.is_done(transaction, clock.now())
 
 
 def _start(**made: Any) -> Any:

@@ -46,7 +46,7 @@ def test_the_overview(site: Site):
         for number in range(24):
             at = hour - timedelta(hours=number)
             session.add(HourlyCount(hour=at, sent=number % 7 * 9, failed=number % 4, received=9))
-    page = site.open("/admin", "operator")
+    page = site.open("/admin/overview", "operator")
     page.locator(".chart canvas").wait_for()
     site.look("overview")
     page.get_by_text("By the hour, as a table").click()
@@ -54,7 +54,7 @@ def test_the_overview(site: Site):
 
 
 def test_the_overview_shows_what_has_changed_without_a_reload(site: Site):
-    page = site.open("/admin", "operator")
+    page = site.open("/admin/overview", "operator")
     page.get_by_text("Device phone-1 has never polled.").wait_for()
     page.get_by_text("checks found nothing wrong").click()
     client, headers = site.world.client, site.world.as_device()

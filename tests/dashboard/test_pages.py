@@ -25,7 +25,7 @@ def test_a_page_needs_a_few_statements_and_scans_no_table_that_grows(office: Off
     check_cheap(office, path)
 
 
-@pytest.mark.parametrize("path", ["/admin", "/admin/overview/news"])
+@pytest.mark.parametrize("path", ["/admin/overview", "/admin/overview/news"])
 def test_the_overview_needs_no_more_statements_with_many_phones(office: Office, path):
     for number in range(20):
         office.world.add_device(f"many-{number}")
@@ -33,6 +33,6 @@ def test_the_overview_needs_no_more_statements_with_many_phones(office: Office, 
 
 
 def test_a_page_that_has_seen_all_asks_for_the_session_and_for_one_more_row(office: Office):
-    page = office.browser("operator").get("/admin")
+    page = office.browser("operator").get("/admin/overview")
     url = html.unescape(page.text.partition('hx-get="')[2].partition('"')[0])
     assert check_cheap(office, url, most=2).status_code == 204

@@ -136,5 +136,5 @@ def test_the_key_of_somebody_else_confirms_nothing(office: Office):
 def test_a_new_password_ends_the_sessions_in_other_browsers(office: Office):
     elsewhere = office.browser("viewer")
     here = set_password(office, "viewer")
-    assert elsewhere.get("/admin").status_code == 303
-    assert here.get("/admin").status_code == 200
+    assert elsewhere.get("/admin/overview").status_code == 303
+    assert here.get("/admin/overview").status_code == 200

@@ -50,7 +50,7 @@ def test_a_session_of_somebody_else_is_ended(office: Office):
     clerk, browser = office.browser("clerk"), office.browser("operator")
     browser.get("/admin/person?name=clerk")
     browser.send("/admin/person/sign-out")
-    assert clerk.get("/admin").status_code == 303
+    assert clerk.get("/admin/overview").status_code == 303
 
 
 def test_a_reset_gives_a_new_key_and_the_old_one_is_void(office: Office):

@@ -19,6 +19,7 @@ from .conftest import Browser, Office
 TABLE = """
                                         no  vie cle ope old
 GET /admin                              ·   yes yes yes yes
+GET /admin/overview                     ·   yes yes yes yes
 GET /admin/<path:name>                  ·   yes yes yes yes
 GET /admin/confirm                      ·   yes yes yes yes
 POST /admin/confirm                     ·   yes yes yes yes

@@ -28,7 +28,7 @@ def test_a_key_signs_in_and_the_cookie_is_kept_from_scripts_and_other_sites(offi
     assert "HttpOnly" in cookie
     assert "SameSite=Strict" in cookie
     assert office.keys["operator"] not in cookie
-    assert browser.get("/admin").status_code == 200
+    assert browser.get("/admin/overview").status_code == 200
 
 
 def test_after_signing_in_comes_the_page_that_was_asked_for(office: Office):
@@ -61,14 +61,14 @@ def test_a_wrong_key_is_refused_with_a_sentence_and_a_key_of_another_kind_is_nam
 
 def test_a_form_from_another_site_is_refused(office: Office):
     browser = office.browser("operator")
-    browser.get("/admin")
+    browser.get("/admin/overview")
     fields = browser.form("/admin/sign-out").fields
     for site in ("cross-site", "same-site"):
         answer = browser.post("/admin/sign-out", fields, {"Sec-Fetch-Site": site})
         assert answer.status_code == 403
     wrong = browser.post("/admin/sign-out", {"csrf_token": "wrong"})
     assert wrong.status_code == 400
-    assert browser.get("/admin").status_code == 200
+    assert browser.get("/admin/overview").status_code == 200
 
 
 def test_a_link_from_another_site_leads_over_a_page_of_ours(office: Office):
@@ -80,11 +80,11 @@ def test_a_link_from_another_site_leads_over_a_page_of_ours(office: Office):
 
 def test_signing_out_ends_the_session_and_not_only_the_cookie(office: Office):
     browser = office.browser("operator")
-    browser.get("/admin")
+    browser.get("/admin/overview")
     cookie = browser.cookie
     browser.send("/admin/sign-out")
     browser.cookie = cookie
-    assert browser.get("/admin").status_code == 303
+    assert browser.get("/admin/overview").status_code == 303
 
 
 def test_a_session_ends_after_twelve_hours_without_use_and_asking_for_news_is_none(office: Office):
@@ -93,7 +93,7 @@ def test_a_session_ends_after_twelve_hours_without_use_and_asking_for_news_is_no
         used, open_tab = office.browser("operator"), office.browser("operator")
         for _ in range(3):
             traveller.shift(timedelta(hours=5))
-            assert used.get("/admin").status_code == 200
+            assert used.get("/admin/overview").status_code == 200
             open_tab.get("/admin", query_string={"seen": "x"})
         answer = open_tab.get(
             "/admin",
@@ -102,7 +102,7 @@ def test_a_session_ends_after_twelve_hours_without_use_and_asking_for_news_is_no
         )
         assert (answer.status_code, answer.headers["HX-Retarget"]) == (401, "#notice")
         traveller.shift(timedelta(hours=12, seconds=1))
-        assert used.get("/admin").status_code == 303
+        assert used.get("/admin/overview").status_code == 303
 
 
 def test_who_is_reset_or_removed_is_signed_out_at_once(office: Office):
@@ -110,8 +110,8 @@ def test_who_is_reset_or_removed_is_signed_out_at_once(office: Office):
     with office.world.database.transaction() as session:
         key = operators.reset(session, operators.get(session, "viewer"))
         operators.remove(session, "clerk")
-    assert viewer.get("/admin").status_code == 303
-    assert clerk.get("/admin").status_code == 303
+    assert viewer.get("/admin/overview").status_code == 303
+    assert clerk.get("/admin/overview").status_code == 303
     assert viewer.sign_in(office.keys["viewer"]).status_code == 401
     assert viewer.sign_in(key).status_code == 200
 
@@ -164,3 +164,12 @@ def test_the_first_page_is_the_first_steps_until_an_sms_was_delivered(office: Of
         (taken,) = queueing.take(session, crm, office.world.settings, [draft], clock.now())
         session.get_one(Message, taken.message.id).status = "delivered"
     assert office.browser().sign_in(office.keys["operator"]).request.path == "/admin"
+
+
+def test_the_first_page_leads_an_operator_to_the_first_steps_and_traps_nobody(office: Office):
+    browser = office.browser("operator")
+    answer = browser.get("/admin")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/admin/start")
+    assert 'href="/admin/overview"' in browser.get("/admin/start").text
+    assert browser.get("/admin/overview").status_code == 200
+    assert office.browser("viewer").get("/admin").status_code == 200

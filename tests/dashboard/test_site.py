@@ -49,7 +49,7 @@ def test_without_the_database_a_page_says_so_and_shows_no_error(office: Office, 
         raise refused
 
     monkeypatch.setattr(doctor, "of_work", fail)
-    page = browser.get("/admin")
+    page = browser.get("/admin/overview")
     assert page.status_code == 503
     assert page.headers["Retry-After"] == "5"
     assert "The database is unavailable." in text_of(page)
@@ -63,7 +63,7 @@ def test_a_fault_of_ours_is_logged_and_shows_nothing_of_itself(office: Office, m
         raise RuntimeError("planted")
 
     monkeypatch.setattr(doctor, "of_work", fail)
-    page = browser.get("/admin")
+    page = browser.get("/admin/overview")
     assert page.status_code == 500
     assert "planted" not in page.text
 
@@ -98,5 +98,5 @@ def test_a_viewer_sees_no_whole_number_in_what_is_wrong(office: Office):
         crm = crms.get(session, "clinic")
         drafts = [Draft(to=number, content="hi") for number in ("+12025550123", "12025550123")]
         queueing.take(session, crm, office.world.settings, drafts, clock.now())
-    assert "+12025550123" in office.browser("operator").get("/admin").text
-    assert "2025550123" not in office.browser("viewer").get("/admin").text
+    assert "+12025550123" in office.browser("operator").get("/admin/overview").text
+    assert "2025550123" not in office.browser("viewer").get("/admin/overview").text

@@ -44,6 +44,7 @@ def of_server(session: Session, settings: Settings, now: datetime) -> list[Findi
         _numbers(session),
         *_open_transactions(session, now),
         *connections.findings(session, settings),
+        *_held(session),
     ]
 
 
@@ -54,7 +55,6 @@ def of_work(
     return [
         *callers.findings(session, settings, now, devices),
         _stuck(session),
-        *_held(session),
         *_webhooks(session),
         _quarantine(session),
     ]
