@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -75,12 +76,21 @@ def test_ctrl_c_is_one_word(variables: dict[str, str]):
     reading, writing = os.pipe()  # nobody reads, so the command waits for room in the pipe
     command = _command("device", "list", "--json")
     with subprocess.Popen(
-        command, cwd=ROOT, env=variables, stdout=writing, stderr=subprocess.PIPE
+        command,
+        cwd=ROOT,
+        env=variables,
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        # Programs that a shell starts in the background ignore it, and so does what they start.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     ) as process:
         os.close(writing)
         assert os.read(reading, 1)
         time.sleep(0.2)
         process.send_signal(signal.SIGINT)
+        # Its output is read to the end, so that it ends also where it ignores the signal.
+        while os.read(reading, 65_536):
+            pass
         _, errors = process.communicate(timeout=SECONDS)
     os.close(reading)
     assert errors.strip() in (b"Aborted!", b"")
