@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from .. import metrics
 from ..core.devices import monthly_recipients, presence, silence_detection
-from ..core.messages import endings, sticky_senders, unconfirmed
+from ..core.messages import bulk_sheets, endings, sticky_senders, unconfirmed
 from ..core.operations import clock_changes, hourly_counts, housekeeping, retention
 from ..settings import Settings
 from ..store.db import Database, Session
@@ -149,6 +149,7 @@ def _removing_tasks(settings: Settings) -> tuple[PeriodicTask, ...]:
         PeriodicTask("remove other old data", 600, _bound(retention.remove_rest, settings)),
         PeriodicTask("forget recipients of past months", 600, monthly_recipients.forget),
         PeriodicTask("forget idempotent requests", 600, housekeeping.forget_requests),
+        PeriodicTask("forget uploads that nobody queued", 600, bulk_sheets.forget),
     )
 
 

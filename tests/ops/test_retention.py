@@ -7,9 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import ids
+from smsgw.core.messages import bulk_sheets
 from smsgw.core.operations import retention
 from smsgw.core.operations.retention import OldMessages
-from smsgw.store.models import Message
+from smsgw.store.models import Bulk, BulkSheet, Message
 
 from ..conftest import NOW, World
 
@@ -112,3 +113,36 @@ def test_what_is_resent_between_the_search_and_the_step_is_kept(world: World, ol
 def test_without_a_retention_time_nothing_is_searched(world: World):
     add(world, ["delivered"])
     assert run(world, OldMessages(replace(world.settings, retention_days=0))) == 0
+
+
+def test_the_beginning_of_a_text_and_an_upload_nobody_queued_are_forgotten(world: World):
+    settings = replace(world.settings, retention_days=30)
+    with world.database.transaction() as session:
+        session.add(
+            Bulk(
+                id="bulk_1",
+                crm_id=world.crm_id,
+                name="Dear Ms Doe, your test",
+                queued_by="clerk",
+                row_count=1,
+                done_count=1,
+                created_at=NOW,
+            )
+        )
+        session.add(
+            BulkSheet(
+                id="bulk_2",
+                crm_id=world.crm_id,
+                name="patients.csv",
+                uploaded_by="clerk",
+                zone="UTC",
+                rows=[["to", "content"]],
+                created_at=NOW,
+            )
+        )
+    with world.database.transaction() as session:
+        retention.remove_rest(session, settings, LATER)
+        bulk_sheets.forget(session, NOW + timedelta(hours=25))
+    with world.database.reading() as session:
+        assert session.scalars(sa.select(Bulk.name)).all() == [""]
+        assert session.scalars(sa.select(BulkSheet)).all() == []

@@ -52,7 +52,7 @@ def add(
     Raises `Invalid` for wrong columns.
     """
     csv_files.columns_of(rows)
-    session.execute(sa.delete(BulkSheet).where(BulkSheet.created_at < now - _KEPT_FOR))
+    forget(session, now)
     sheet_id = f"blk_{secrets.token_hex(16)}"
     session.add(
         BulkSheet(
@@ -167,3 +167,8 @@ def step(session: Session, settings: Settings, bulk_id: str, file: File, now: da
     if is_done:
         session.execute(sa.delete(BulkSheet).where(BulkSheet.id == bulk_id))
     return not is_done
+
+
+def forget(session: Session, now: datetime) -> None:
+    """Remove the files that nobody queued within a day."""
+    session.execute(sa.delete(BulkSheet).where(BulkSheet.created_at < now - _KEPT_FOR))

@@ -159,3 +159,10 @@ def newest(session: Session, crm_ids: Collection[str] | None, limit: int) -> lis
     if crm_ids is not None:
         statement = statement.where(Bulk.crm_id.in_(crm_ids))
     return list(session.scalars(statement))
+
+
+def empty_names(session: Session, limit: datetime) -> None:
+    """Empty the names of old bulks: they are the beginning of a text, or the name of a file."""
+    session.execute(
+        sa.update(Bulk).where(Bulk.created_at <= limit, Bulk.name != "").values(name="")
+    )

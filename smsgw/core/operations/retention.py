@@ -9,7 +9,7 @@ from ...settings import Settings
 from ...sms import statuses
 from ...store.models import Attempt, Delivery, Event, HistoryEntry, Message, QuarantinedItem
 from ..accounts import audit_log
-from ..messages import read_marks, sticky_senders
+from ..messages import bulks, read_marks, sticky_senders
 
 # With 500, a step on SQLite held the write lock for 53 ms, with 100 for 11.
 _AT_ONCE = 100
@@ -95,7 +95,7 @@ def remove_events(session: Session, settings: Settings, now: datetime) -> int:
 
 
 def remove_rest(session: Session, settings: Settings, now: datetime) -> int:
-    """Remove some old quarantined items, audit entries, last senders and read marks.
+    """Remove some old quarantined items, audit entries, last senders, read marks and names of bulks.
 
     Returns how many items and entries it was.
     """
@@ -104,6 +104,7 @@ def remove_rest(session: Session, settings: Settings, now: datetime) -> int:
     limit = now - timedelta(days=settings.retention_days)
     sticky_senders.forget(session, limit)
     read_marks.forget(session, limit)
+    bulks.empty_names(session, limit)
     audit_count = audit_log.purge(session, settings, now)
     return audit_count + _remove_quarantined(session, limit)
 
