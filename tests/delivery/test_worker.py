@@ -284,7 +284,7 @@ class Clock:
         self.done = []
         self.finds = finds
         monkeypatch.setattr(retention, "remove_events", self.remove)
-        monkeypatch.setattr(endings, "expire_due", self.broken)
+        monkeypatch.setattr(endings, "has_overdue", self.broken)
         monkeypatch.setattr(housekeeping, "forget_requests", self.forget)
         self.tasks = PeriodicTasks(
             delivery_world.settings, delivery_world.database, "w", lambda: NOW

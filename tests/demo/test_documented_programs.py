@@ -1,5 +1,6 @@
 """Each command line of the pages that starts a program of `demo/`, as it stands but for ports and how long it runs."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -18,7 +19,9 @@ LOGIN = "DEVICE_ID:PASSWORD@"
 
 
 def _started(command: list[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    # As from a shell: below `make test`, make would first print which folder it enters.
+    variables = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+    return subprocess.Popen(command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, text=True)
 
 
 def _end(program: subprocess.Popen[str]) -> None:
@@ -32,9 +35,11 @@ def app_url() -> Iterator[str]:
     port = free_port()
     server = _started(["make", "demo", f"PORT={port}"])
     assert server.stdout is not None
-    assert f"port {port}" in server.stdout.readline()
-    yield f"http://{LOGIN}127.0.0.1:{port}/app"
-    _end(server)
+    try:
+        assert f"port {port}" in server.stdout.readline()
+        yield f"http://{LOGIN}127.0.0.1:{port}/app"
+    finally:
+        _end(server)
 
 
 @pytest.mark.parametrize("line", SERVERS)

@@ -305,7 +305,9 @@ def test_the_doctor_names_the_pause_and_the_next_step(stage):
         with stage.world.database.reading() as session:
             (found,) = [
                 one
-                for one in callers.findings(session, stage.world.settings, clock.now())
+                for one in callers.findings(
+                    session, stage.world.settings, clock.now(), registry.everyone(session)
+                )
                 if "resultCode=5" in one.text
             ]
             return found

@@ -68,7 +68,9 @@ def examined(stage):
     with stage.world.database.reading() as session:
         return [
             finding
-            for finding in callers.findings(session, stage.world.settings, clock.now())
+            for finding in callers.findings(
+                session, stage.world.settings, clock.now(), registry.everyone(session)
+            )
             if finding.check == "device phone-1" and finding.state != "ok"
         ]
 

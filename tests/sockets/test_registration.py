@@ -258,5 +258,5 @@ def test_operators_see_who_waits(stage: Stage, stranger: str):
 
 def findings(stage: Stage) -> dict[str, Any]:
     with stage.world.database.reading() as session:
-        found = callers.findings(session, stage.world.settings, NOW)
+        found = callers.findings(session, stage.world.settings, NOW, registry.everyone(session))
     return {finding.check: finding for finding in found}
