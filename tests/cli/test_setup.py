@@ -25,6 +25,7 @@ def test_init_makes_an_operator_a_phone_and_a_crm_and_prints_them_once(run: Run)
     assert re.search(r"http://phone-1:[a-z2-9]{20}@[\d.]+:8000/api/sms", first.output)
     assert re.search(r"curl .*crm_live_[0-9a-f]{64}.*\+12025550123", first.output)
     assert "/docs" in first.output
+    assert "/admin" in first.output
     assert "live_" not in second.output
 
 
