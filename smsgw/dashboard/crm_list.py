@@ -9,7 +9,6 @@ from ..core.accounts import crm_activity
 from ..core.accounts import crms as core_crms
 from ..core.accounts.roles import OPERATOR, VIEWER
 from ..core.devices.pairing import CRMS
-from ..errors import Invalid
 from ..http.context import services
 from . import forms, navigation, program_lines, rendering, visitors
 from .blueprint import blueprint
@@ -41,15 +40,12 @@ def add_crm() -> Any:
 @allows(OPERATOR)
 def open_crm_registration() -> Any:
     """Let CRMs register themselves for some minutes; 0 ends that."""
-    minutes = forms.text("minutes")
-    if not (minutes.isascii() and minutes.isdigit() and int(minutes[:6]) <= _MOST_MINUTES):
-        text = f"Must be a whole number of minutes, at most {_MOST_MINUTES}."
-        raise Invalid(text, details={"minutes": [text]})
+    minutes = forms.whole("minutes", 0, _MOST_MINUTES)
     with services().database.transaction() as session:
-        CRMS.open_for(session, int(minutes), clock.now())
+        CRMS.open_for(session, minutes, clock.now())
     flash(
-        f"CRMs may register themselves for {int(minutes)} minutes."
-        if int(minutes)
+        f"CRMs may register themselves for {minutes} minutes."
+        if minutes
         else "CRMs may no longer register themselves."
     )
     return redirect(url_for("dashboard.crms"), 303)

@@ -8,7 +8,6 @@ from .. import clock
 from ..core.accounts import crms, enrolment, ownership
 from ..core.accounts.roles import OPERATOR
 from ..core.devices import limits, registry
-from ..errors import Invalid
 from ..http.context import services
 from ..settings import HIGHEST_LIMIT
 from ..store.db import Session
@@ -57,10 +56,6 @@ def _changed_limits(found: Device) -> dict[str, int | None]:
 
 
 def _limit(name: str) -> int | None:
-    wanted = forms.text(name)
-    if not wanted:
+    if not forms.text(name):
         return None
-    if not (wanted.isascii() and wanted.isdigit() and 1 <= int(wanted[:10]) <= HIGHEST_LIMIT):
-        text = f"Must be a whole number from 1 to {HIGHEST_LIMIT:,}, or empty for the server's setting."
-        raise Invalid(text, details={name: [text]})
-    return int(wanted)
+    return forms.whole(name, 1, HIGHEST_LIMIT, ", or empty for the server's setting")

@@ -9,7 +9,6 @@ from ..core.accounts import enrolment, ownership
 from ..core.accounts.roles import OPERATOR, VIEWER
 from ..core.devices import registry
 from ..core.devices.pairing import PHONES
-from ..errors import Invalid
 from ..http.context import services
 from . import device_logins, forms, navigation, rendering
 from .blueprint import blueprint
@@ -43,15 +42,12 @@ def add_device() -> Any:
 @allows(OPERATOR)
 def open_registration() -> Any:
     """Let phones register themselves for some minutes; 0 ends that."""
-    minutes = forms.text("minutes")
-    if not (minutes.isascii() and minutes.isdigit() and int(minutes[:6]) <= _MOST_MINUTES):
-        text = f"Must be a whole number of minutes, at most {_MOST_MINUTES}."
-        raise Invalid(text, details={"minutes": [text]})
+    minutes = forms.whole("minutes", 0, _MOST_MINUTES)
     with services().database.transaction() as session:
-        PHONES.open_for(session, int(minutes), clock.now())
+        PHONES.open_for(session, minutes, clock.now())
     flash(
-        f"Phones may register themselves for {int(minutes)} minutes."
-        if int(minutes)
+        f"Phones may register themselves for {minutes} minutes."
+        if minutes
         else "Phones may no longer register themselves."
     )
     return redirect(url_for("dashboard.devices"), 303)

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.test import create_environ
 
 from .. import logs
-from ..errors import BadRequest, Conflict, GatewayError
+from ..errors import BadRequest, Conflict, GatewayError, Invalid
 from ..http import bodies
 from .blueprint import PREFIX
 
@@ -87,6 +87,18 @@ def text(name: str) -> str:
 def lines(name: str) -> str:
     """Return what was typed into an area as it is, with the line ends of texts instead of those of forms."""
     return read().get(name, "").replace("\r\n", "\n")
+
+
+def whole(name: str, least: int, most: int, otherwise: str = "") -> int:
+    """Return a field that is a whole number from `least` to `most`; `Invalid` for all else, with `otherwise` added."""
+    wanted = text(name)
+    is_digits = wanted.isascii() and wanted.isdigit()
+    digits = wanted.lstrip("0") or "0"
+    # Before it is a number: the longest ones cannot be.
+    if not is_digits or len(digits) > len(str(most)) or not least <= int(digits) <= most:
+        words = f"Must be a whole number from {least:,} to {most:,}{otherwise}."
+        raise Invalid(words, details={name: [words]})
+    return int(digits)
 
 
 def texts(name: str) -> Sequence[str]:

@@ -110,13 +110,9 @@ def _read(name: str) -> Any:
 
 
 def _number(name: str) -> int | None:
-    wanted, (lowest, highest) = forms.text(name), _NUMBERS[name]
-    if not wanted:
+    if not forms.text(name):
         return None
-    if not (wanted.isascii() and wanted.isdigit() and lowest <= int(wanted[:10]) <= highest):
-        text = f"Must be a whole number from {lowest} to {highest:,}, or empty for the default."
-        raise Invalid(text, details={name: [text]})
-    return int(wanted)
+    return forms.whole(name, *_NUMBERS[name], ", or empty for the default")
 
 
 def _words(name: str) -> list[str] | None:

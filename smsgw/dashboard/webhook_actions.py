@@ -64,14 +64,11 @@ def disable_webhook(webhook_id: str) -> Any:
 @allows(OPERATOR)
 def recover_webhook(webhook_id: str) -> Any:
     """Send again what did not reach the endpoint in the last hours."""
-    hours = forms.text("hours")
-    if not (hours.isascii() and hours.isdigit() and 1 <= int(hours[:6]) <= _LONGEST_HOURS):
-        text = f"Must be a whole number of hours, from 1 to {_LONGEST_HOURS:,}."
-        raise Invalid(text, details={"hours": [text]})
+    hours = forms.whole("hours", 1, _LONGEST_HOURS)
     now = clock.now()
     with services().database.transaction() as session:
         endpoint = endpoints.get_any(session, webhook_id)
-        since = now - timedelta(hours=int(hours))
+        since = now - timedelta(hours=hours)
         found = deliveries.recover(session, endpoint, since, now, now)
     flash(_recovered(found), "warning" if found["has_more"] else "ok")
     return _back(webhook_id)

@@ -107,6 +107,7 @@ def test_settings_are_saved_and_what_was_not_touched_stays(office: Office):
         ("segments_per_minute", "0"),
         ("segments_per_minute", "many"),
         ("recipients_per_month", "9999999999999999999999"),
+        ("segments_per_day", "0000000001" + "9" * 20),
         ("phone", "call me"),
     ],
 )
@@ -177,7 +178,7 @@ def test_registration_is_opened_for_some_minutes_and_closed(office: Office):
     token = browser.form("/admin/devices/pair").fields
     browser.post("/admin/devices/pair", {**token, "minutes": "0"})
     assert "Open until" not in text_of(browser.get("/admin/devices"))
-    for wrong in ("", "-1", "1e3", "99999", "²"):
+    for wrong in ("", "-1", "1e3", "99999", "²", "0000010" + "0" * 30, "9" * 5000):
         browser.get("/admin/devices")
         assert browser.send("/admin/devices/pair", minutes=wrong).status_code == 422
 
