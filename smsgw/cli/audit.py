@@ -50,6 +50,6 @@ def show(
         for entry in found
     ]
     answer = {"data": found, "next_cursor": next_cursor}
-    output.rows_of(answer, shown, _COLUMNS, "No change was found.")
+    output.rows(shown, _COLUMNS, "No change was found.", answer=answer)
     if next_cursor and not output.wants_json():
         click.echo(f"For the next page, add: --cursor {next_cursor}", err=True)

@@ -55,11 +55,11 @@ def show_all() -> None:
         for one in found
     ]
     columns = ("name", "id", "enabled", "approved", "devices", "created_at")
-    output.rows_of(
-        found,
+    output.rows(
         shown,
         columns,
         f"There are no CRMs yet. Add one with: {program.line('crm add NAME')}",
+        answer=found,
     )
 
 

@@ -46,11 +46,11 @@ def show_all() -> None:
     with opened() as context, context.database.reading() as session:
         everyone = registry.everyone(session)
         found = ownership.shapes(session, everyone, context.settings, clock.now())
-    output.rows_of(
-        found,
+    output.rows(
         [{**one, "silent": [silence["reason"] for silence in one["silences"]]} for one in found],
         _COLUMNS,
         f"There are no devices yet. Add one with: {program.line('device add NAME')}",
+        answer=found,
         least=_LEAST,
     )
 
@@ -215,7 +215,7 @@ def _show_usage(shape: dict[str, Any]) -> None:
         }
         for name, usage in shape["usage"].items()
     ]
-    output.rows_of(shape, rows, ("limit", "own", "applies", "used"), "")
+    output.rows(rows, ("limit", "own", "applies", "used"), "", answer=shape)
     if shape["limited_until"] is not None and not output.wants_json():
         click.echo(f"It {shape['limited_reason']}; it gets more at {shape['limited_until']}.")
 

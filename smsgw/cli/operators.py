@@ -54,7 +54,7 @@ def show_all() -> None:
     found = [_shape(one, accesses[one.name]) for one in everyone]
     shown = [{**one, "crms": "all" if one["crms"] is None else one["crms"]} for one in found]
     columns = ("name", "role", "crms", "created_at")
-    output.rows_of(found, shown, columns, "There are no operators yet.")
+    output.rows(shown, columns, "There are no operators yet.", answer=found)
 
 
 @output.command(operator, "reset")

@@ -46,29 +46,17 @@ def rows(
     columns: Sequence[str],
     nothing: str,
     *,
+    answer: Any = None,
     least: Sequence[str] = (),
     block: Block | None = None,
 ) -> None:
-    """Print a list: complete as JSON, otherwise these columns, or `nothing` if the list is empty."""
-    rows_of(found, found, columns, nothing, least=least, block=block)
-
-
-def rows_of(
-    answer: Any,
-    found: Sequence[Row],
-    columns: Sequence[str],
-    nothing: str,
-    *,
-    least: Sequence[str] = (),
-    block: Block | None = None,
-) -> None:
-    """Print a list; as JSON, print `answer` instead.
+    """Print a list: as JSON all of it, or `answer` instead; otherwise these columns, or `nothing` if it is empty.
 
     A terminal shows what fits: without the columns of `least` first, and with a `block`, below 100 columns, that
     instead of a table.
     """
     if wants_json():
-        print_json(answer)
+        print_json(found if answer is None else answer)
     elif not found:
         click.echo(nothing, err=True)
     elif not is_terminal():

@@ -71,7 +71,7 @@ def show_all(crm_name: str | None) -> None:
     nothing = (
         f"There are no webhooks yet. Add one with: {program.line('webhook add --crm NAME URL')}"
     )
-    output.rows_of({"data": found}, found, _COLUMNS, nothing, least=_LEAST)
+    output.rows(found, _COLUMNS, nothing, answer={"data": found}, least=_LEAST)
 
 
 @output.command(webhook, "enable")
@@ -143,7 +143,7 @@ def show_deliveries(endpoint_id: str, status: str | None, limit: int, cursor: st
         endpoint = webhook_endpoints.get_any(session, endpoint_id)
         found, next_cursor = deliveries.page(session, endpoint, status, cursor, limit)
     answer = {"data": found, "next_cursor": next_cursor}
-    output.rows_of(answer, found, _DELIVERY_COLUMNS, "There are no deliveries yet.")
+    output.rows(found, _DELIVERY_COLUMNS, "There are no deliveries yet.", answer=answer)
     if next_cursor and not output.wants_json():
         click.echo(f"For the next page, add: --cursor {next_cursor}", err=True)
 

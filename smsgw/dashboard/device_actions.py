@@ -1,5 +1,6 @@
 """Acts on a phone: approves, enables, disables, resets and removes it, and gives it a new password."""
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import flash, redirect, url_for
@@ -9,6 +10,8 @@ from ..core.accounts import enrolment, ownership
 from ..core.accounts.roles import OPERATOR
 from ..core.devices import breaker, registry
 from ..http.context import services
+from ..store.db import Session
+from ..store.models import Device
 from . import device, device_logins
 from .blueprint import blueprint
 from .guards import allows
@@ -18,42 +21,28 @@ from .guards import allows
 @allows(OPERATOR)
 def approve_device(device_id: str) -> Any:
     """Let a phone in that registered itself."""
-    with services().database.transaction() as session:
-        ownership.approve(session, registry.get(session, device_id))
-    flash(f"{device_id} is approved.")
-    return _back(device_id)
+    return _change(device_id, ownership.approve, f"{device_id} is approved.")
 
 
 @blueprint.post("/devices/<device_id>/enable")
 @allows(OPERATOR)
 def enable_device(device_id: str) -> Any:
     """Let the phone in again, and end its pause."""
-    with services().database.transaction() as session:
-        found = registry.get(session, device_id)
-        breaker.resume(session, found)
-        found.enabled = True
-    flash(f"{device_id} is enabled.")
-    return _back(device_id)
+    return _change(device_id, _enable, f"{device_id} is enabled.")
 
 
 @blueprint.post("/devices/<device_id>/disable")
 @allows(OPERATOR)
 def disable_device(device_id: str) -> Any:
     """Refuse the phone; its queue waits."""
-    with services().database.transaction() as session:
-        registry.get(session, device_id).enabled = False
-    flash(f"{device_id} is disabled; what is queued for it waits.")
-    return _back(device_id)
+    return _change(device_id, _disable, f"{device_id} is disabled; what is queued for it waits.")
 
 
 @blueprint.post("/devices/<device_id>/resume")
 @allows(OPERATOR)
 def resume_device(device_id: str) -> Any:
     """End the pause after failures."""
-    with services().database.transaction() as session:
-        breaker.resume(session, registry.get(session, device_id))
-    flash(f"{device_id} gets messages again.")
-    return _back(device_id)
+    return _change(device_id, breaker.resume, f"{device_id} gets messages again.")
 
 
 @blueprint.post("/devices/<device_id>/reset")
@@ -88,6 +77,23 @@ def remove_device(device_id: str) -> Any:
         enrolment.remove(session, registry.get(session, device_id), clock.now())
     flash(f"{device_id} was removed.")
     return redirect(url_for("dashboard.devices"), 303)
+
+
+def _change(device_id: str, change: Callable[[Session, Device], None], text: str) -> Any:
+    """Change the phone's row in a transaction of its own, and return to its page with a text."""
+    with services().database.transaction() as session:
+        change(session, registry.get(session, device_id))
+    flash(text)
+    return _back(device_id)
+
+
+def _enable(session: Session, found: Device) -> None:
+    breaker.resume(session, found)
+    found.enabled = True
+
+
+def _disable(_: Session, found: Device) -> None:
+    found.enabled = False
 
 
 def _back(device_id: str) -> Any:

@@ -20,15 +20,9 @@ from pathlib import Path
 import pytest
 
 from demo.relay import masked
+from demo.server import APP_HEADERS
 
 PROGRAM = Path(__file__).parents[2] / "demo" / "server.py"
-APP_HEADERS = {
-    "Accept": "application/json",
-    "Accept-Charset": "utf-8",
-    "Accept-Encoding": "gzip",
-    "Cache-Control": "no-cache",
-    "Content-Type": "application/json",
-}
 EMPTY = {
     "requests": [],
     "webapp_terminating": [],

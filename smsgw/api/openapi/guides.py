@@ -20,6 +20,12 @@ _FOLDER = next(
 _FOR_CONTRIBUTORS = {"architecture", "releasing"}
 _TEMPLATES = Path(__file__).parent / "static"
 _API_TITLE = "API documentation"
+_FRONT_TITLE = "SMS gateway"
+
+
+def front() -> str:
+    """Return the page that tells visitors what this server is."""
+    return _filled("index.html", {"TITLE": _FRONT_TITLE})
 
 
 def api() -> str:
@@ -51,8 +57,15 @@ def _pages() -> dict[str, str]:
 
 def _page(template: str, name: str, titles: dict[str, str], html: str = "") -> str:
     menu = "".join(_entry(other, title, other == name) for other, title in titles.items())
-    page = _read(template).replace("<!-- HEADER -->", _read("header.html"))
-    for part, words in {"TITLE": titles[name], "MENU": menu, "TEXT": html}.items():
+    title = f"{titles[name]} · smsgw"
+    return _filled(template, {"TITLE": title, "MENU": menu, "TEXT": html})
+
+
+def _filled(template: str, texts: dict[str, str]) -> str:
+    """Return the template with the parts that pages share, and with these texts."""
+    parts = {"HEAD": _read("head.html").rstrip(), "HEADER": _read("header.html"), **texts}
+    page = _read(template)
+    for part, words in parts.items():
         page = page.replace(f"<!-- {part} -->", words)
     return page
 

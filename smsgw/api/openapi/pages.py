@@ -46,7 +46,7 @@ def register(app: Flask) -> None:
 @public
 def front() -> Response:
     """Serve a page that tells visitors what this server is."""
-    return _page("index.html")
+    return _with_security_headers(Response(guides.front()))
 
 
 @blueprint.get("/docs")
@@ -61,7 +61,8 @@ def show() -> Response:
 def show_more(name: str) -> Response:
     """Serve the page of `docs/` with this name, otherwise a file of the viewer."""
     guide = guides.find(name)
-    return _page(f"docs/{name}") if guide is None else _with_security_headers(Response(guide))
+    found = _file(name) if guide is None else Response(guide)
+    return _with_security_headers(found)
 
 
 @blueprint.get("/openapi.json")
@@ -71,8 +72,8 @@ def show_document() -> Response:
     return Response(_document(), mimetype="application/json")
 
 
-def _page(name: str) -> Response:
-    return _with_security_headers(send_from_directory(_FOLDER, name, max_age=3600))
+def _file(name: str) -> Response:
+    return send_from_directory(_FOLDER, f"docs/{name}", max_age=3600)
 
 
 def _with_security_headers(page: Response) -> Response:

@@ -66,7 +66,7 @@ def who_added(
     wanted = sa.select(AuditEntry.object_id, AuditEntry.actor_name).where(
         is_near, AuditEntry.action == f"{object_kind}.add", AuditEntry.object_id.in_(added)
     )
-    return dict(session.execute(wanted).tuples().all())
+    return dict(session.execute(wanted).all())
 
 
 def purge(session: Session, settings: Settings, now: datetime) -> int:

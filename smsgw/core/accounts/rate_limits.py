@@ -98,7 +98,7 @@ def used(
     """Return how many requests of its minute each of these CRMs has used, by id; 0 where it has no limit."""
     keys = [f"requests:{crm.id}" for crm in crms]
     wanted = sa.select(RateLimit.key, RateLimit.arrival).where(RateLimit.key.in_(keys))
-    arrivals = dict(session.execute(wanted).tuples().all())
+    arrivals = dict(session.execute(wanted).all())
     found = {}
     for crm in crms:
         most = crm.requests_per_minute or settings.requests_per_minute
