@@ -33,6 +33,7 @@ class OpenedFiles:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self.log_path = f"{path}-wal"
         self._file: _FileId | None = None
         self._count = 0
         self._beside: dict[str, _FileId | None] = {}
@@ -91,7 +92,7 @@ class OpenedFiles:
         Within one tick of the file system's clock a second commit does not show, so a new time counts for nothing.
         """
         try:
-            found = os.stat(f"{self._path}-wal")
+            found = os.stat(self.log_path)
         except OSError:
             return None
         is_settled = time.time_ns() - found.st_mtime_ns > _SETTLED_NS
@@ -100,7 +101,7 @@ class OpenedFiles:
     def note_log(self) -> None:
         """Remember the log and its index, which SQLite keeps while a connection is open that has begun to write."""
         if not self._beside:
-            names = (f"{self._path}-wal", f"{self._path}-shm")
+            names = (self.log_path, f"{self._path}-shm")
             self._beside = {name: _id(name) for name in names}
 
     def forget_log(self) -> None:
@@ -118,7 +119,7 @@ class OpenedFiles:
     def _create(self, path: Path) -> None:
         if path.exists() and (path.is_dir() or path.stat().st_size):
             return
-        log = Path(f"{path}-wal")
+        log = Path(self.log_path)
         if log.exists() and log.stat().st_size:
             raise sqlite3.OperationalError(
                 f"{log.name} is left from a database whose file is away: put that file back, or remove this one"

@@ -1,14 +1,19 @@
 """Tests the change listener on real databases: it reports what others commit, and reconnects after an outage."""
 
+import sys
 import threading
+import time
+from unittest.mock import Mock
 
+import inotify_simple
 import pytest
 import sqlalchemy as sa
 
-from smsgw.store.change_listener import change_listener
+from smsgw.store.change_listener import POLL_SECONDS, change_listener
 from smsgw.store.db import Database, wake_up
 from smsgw.store.models import Operator
 from tests.conftest import NOW
+from tests.running import until
 
 PATIENCE_SECONDS = 30
 
@@ -113,3 +118,41 @@ def test_it_comes_back_after_its_connection_was_ended(database, listener):
     drain(listener)
     write(database, "a", wakes_up=True)
     assert listener.wait(PATIENCE_SECONDS) is True
+
+
+@pytest.fixture
+def quiet(database, listener):
+    """Gives the listener of SQLite, after its log was last written to."""
+    if not database.is_sqlite:
+        pytest.skip("PostgreSQL notifies")
+    drain(listener)
+    until(database.files.find_log_state, "the log to be settled")
+    return listener
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has inotify")
+def test_nothing_is_read_while_nobody_writes(database, quiet, monkeypatch):
+    read = Mock(return_value=database.files.find_log_state())
+    monkeypatch.setattr(database.files, "find_log_state", read)
+    assert not quiet.wait(10 * POLL_SECONDS)
+    assert read.call_count == 2  # at the beginning and at the end
+
+
+def test_writes_that_the_system_does_not_report_are_found_all_the_same(
+    database, quiet, monkeypatch
+):
+    monkeypatch.setattr(quiet._watch, "wait", lambda seconds: bool(time.sleep(seconds)))
+    for name in "ab":
+        later = threading.Timer(0.1, write, [database, name])
+        later.start()
+        assert quiet.wait(PATIENCE_SECONDS)
+        later.join()
+        drain(quiet)
+
+
+def test_writes_are_looked_for_where_the_system_lets_nobody_watch(database, quiet, monkeypatch):
+    quiet.close()
+    monkeypatch.setattr(inotify_simple, "INotify", Mock(side_effect=OSError("too many")))
+    drain(quiet)
+    write(database, "a")
+    assert quiet.wait(PATIENCE_SECONDS)
