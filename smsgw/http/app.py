@@ -50,15 +50,12 @@ class LateRule(Rule):
     """
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
-        make = super()._compile_builder
-        made: list[Callable[..., tuple[str, str]]] = []
+        return _build_with_query if append_unknown else _build
 
-        def build(rule: Rule, **values: Any) -> tuple[str, str]:
-            if not made:
-                made.append(make(append_unknown))
-            return made[0](rule, **values)
-
-        return build
+    def compile_builders(self) -> None:
+        """Compile both ways to build: with the values that the path has no place for, and without."""
+        self._build_unknown = super()._compile_builder(True).__get__(self)
+        self._build = super()._compile_builder(False).__get__(self)
 
 
 class App(Flask):
@@ -86,3 +83,13 @@ class App(Flask):
             request.method,
             request.environ.get("QUERY_STRING"),
         )
+
+
+def _build_with_query(rule: LateRule, **values: Any) -> tuple[str, str]:
+    rule.compile_builders()
+    return rule._build_unknown(**values)
+
+
+def _build(rule: LateRule, **values: Any) -> tuple[str, str]:
+    rule.compile_builders()
+    return rule._build(**values)
