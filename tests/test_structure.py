@@ -17,6 +17,8 @@ from smsgw.settings import Settings
 from smsgw.sms import statuses
 from smsgw.store.audited import AUDITED
 
+from . import databases
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "smsgw").rglob("*.py"))
 TEMPLATES = sorted((ROOT / "smsgw/dashboard/templates").rglob("*.html"))
@@ -518,3 +520,10 @@ def test_docstrings_of_functions_and_modules_begin_with_a_verb_and_those_of_clas
         if (CLAUSE if isinstance(node, ast.ClassDef) else NO_VERB).match(text)
     ]
     assert not wrong
+
+
+@pytest.mark.parametrize("entry", databases.SQLITE_ALONE + databases.ON_BOTH_ALL_THE_SAME)
+def test_the_lists_of_tests_by_database_name_what_is_there(entry: str):
+    name, _, test = entry.partition("::")
+    path = ROOT / "tests" / name
+    assert path.is_dir() if name.endswith("/") else f"def {test}" in path.read_text()

@@ -66,14 +66,6 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return (folder / "node_modules/axe-core/axe.min.js").read_text()
 
 
-@pytest.fixture(params=["sqlite"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path, sqlite_template: Path) -> str:
-    """SQLite alone: what is seen is no matter of the database."""
-    path = tmp_path / "smsgw.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    return f"sqlite:///{path}"
-
-
 @dataclass
 class Site:
     """A running server, its people, and a page of Chromium."""
