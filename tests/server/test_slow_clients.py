@@ -18,7 +18,7 @@ from .web import Web, answers, basic, head, serving_web
 # `make fuzz` opens four times as many.
 SLOW_CLIENTS = 2000 if IS_LONG else 500
 FEW_CLIENTS = 100
-IMPATIENT = "head_seconds=2, body_seconds=2, send_seconds=2, linger_seconds=2"
+IMPATIENT = "head_seconds=1, body_seconds=2, send_seconds=1, linger_seconds=1"
 LARGE_ANSWER = b"GET /docs/swagger-ui-bundle.js"
 
 
@@ -31,7 +31,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    """The same that waits two seconds for everything."""
+    """The same that waits a second for everything, and two for bodies."""
     with serving_web(tmp_path_factory.mktemp("web"), IMPATIENT) as running:
         yield running
 
@@ -234,15 +234,18 @@ UNAWARE = "from smsgw.server import web_worker; web_worker.RESERVED_DESCRIPTORS 
 
 
 @pytest.mark.parametrize(
-    ("before", "line"),
+    ("before", "times", "line"),
     [
-        (FEW_DESCRIPTORS, "too many connections"),
-        (f"{FEW_DESCRIPTORS}; {UNAWARE}", "no connection can be accepted: Too many open files"),
+        (FEW_DESCRIPTORS, "", "too many connections"),
+        # Its database cannot be opened either until the time of the clients that were accepted is over.
+        (f"{FEW_DESCRIPTORS}; {UNAWARE}", IMPATIENT, "no connection can be accepted: Too many"),
     ],
     ids=["at its limit", "out of descriptors"],
 )
-def test_clients_that_wait_longest_make_room_for_new_ones(tmp_path: Path, before: str, line: str):
-    with serving_web(tmp_path, before=before) as web, ExitStack() as stack:
+def test_clients_that_wait_longest_make_room_for_new_ones(
+    tmp_path: Path, before: str, times: str, line: str
+):
+    with serving_web(tmp_path, times, before) as web, ExitStack() as stack:
         for _ in range(2 * FEW_CLIENTS):
             stack.enter_context(web.connect()).sendall(b"GET ")
         until(lambda: is_served(web), "a phone to be served")
