@@ -30,7 +30,7 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser():
     # Not for the whole session: while it is open, Playwright's event loop runs in this thread and no other can.
     path = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -102,7 +102,7 @@ class Site:
 @pytest.fixture
 def site(office: Office, page: Any, axe: str) -> Iterator[Site]:
     server = make_server("127.0.0.1", 0, office.world.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield Site(f"http://127.0.0.1:{server.server_port}", office, page, axe)
     server.shutdown()

@@ -537,7 +537,7 @@ def upstream():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
     server.came = queue.Queue()
     server.says = (200, {"X-From": "real"}, b'{"messages":[]}')
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield server
     server.shutdown()

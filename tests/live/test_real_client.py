@@ -168,7 +168,7 @@ def silent_place(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[tupl
     with world.database.transaction() as session:
         _, key = enrolment.add_with_key(session, "gateway-1", None, None, clock.now())
     server = make_server("127.0.0.1", 0, world.app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     yield server.port, key
     server.shutdown()
