@@ -3,7 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-WORKERS ?= 2
+# One more than a small machine has cores: many tests wait for processes and clocks.
+WORKERS ?= 3
 
 ifdef PORT
 export SMSGW_PORT := $(PORT)

@@ -239,7 +239,7 @@ def test_the_order_stays_while_the_broker_is_away(
     endpoint_id = delivery_world.add_endpoint(broker.url(gate.port))
     recorded: list[str] = []
     now = NOW
-    for second in range(40):
+    for second in range(30):
         now = NOW + timedelta(seconds=second)
         recorded += delivery_world.record(7, now=now)
         if second == 5:
