@@ -5,22 +5,15 @@ from datetime import timedelta
 from smsgw import clock
 from smsgw.core.operations import hourly_counts
 from smsgw.core.operations.hourly_counts import Hour
-from smsgw.store.models import HistoryEntry, Message
+from smsgw.store.models import HistoryEntry
 
+from .. import rows
 from ..conftest import NOW, World
 
 
 def write(world: World, statuses: list[str], at) -> None:
     with world.database.transaction() as session:
-        message = Message(
-            id=f"msg_{at.timestamp():032.0f}"[:36],
-            direction="outbound",
-            status=statuses[-1],
-            encoding="gsm7",
-            segments=1,
-            created_at=at,
-            updated_at=at,
-        )
+        message = rows.message(f"msg_{at.timestamp():032.0f}"[:36], statuses[-1], at)
         session.add(message)
         session.flush()
         session.add_all(

@@ -12,6 +12,7 @@ from smsgw.core.operations import retention
 from smsgw.core.operations.retention import OldMessages
 from smsgw.store.models import Bulk, BulkSheet, Message
 
+from .. import rows
 from ..conftest import NOW, World
 
 LATER = NOW + timedelta(days=40)
@@ -30,17 +31,13 @@ def add(world: World, statuses: list[str], created_at=NOW) -> list[str]:
     with world.database.transaction() as session:
         for message_id, status in zip(made, statuses, strict=True):
             session.add(
-                Message(
-                    id=message_id,
-                    direction="outbound",
-                    status=status,
+                rows.message(
+                    message_id,
+                    status,
+                    created_at,
                     crm_id=world.crm_id,
                     to_number="+12025550123",
                     content="hello",
-                    encoding="gsm7",
-                    segments=1,
-                    created_at=created_at,
-                    updated_at=created_at,
                 )
             )
     return made

@@ -11,8 +11,9 @@ from smsgw.core.accounts import enrolment
 from smsgw.core.devices import presence, registry, silence_detection
 from smsgw.core.operations import callers
 from smsgw.http.context import EXTENSION
-from smsgw.store.models import AuditEntry, Device, DeviceSilence, Dispatch, Message
+from smsgw.store.models import AuditEntry, Device, DeviceSilence, Dispatch
 
+from .. import rows
 from .conftest import sms, update
 from .test_handing_out import use
 
@@ -398,15 +399,12 @@ def fill(session, device_id, count):
     for number in range(count):
         at = clock.now() - timedelta(hours=2, seconds=number)
         for direction in ("inbound", "outbound"):
-            message = Message(
-                id=f"{direction}-{device_id}-{number:04}",
+            message = rows.message(
+                f"{direction}-{device_id}-{number:04}",
+                "received" if direction == "inbound" else "sent",
+                at,
                 direction=direction,
-                status="received" if direction == "inbound" else "sent",
                 device_id=device_id,
-                encoding="gsm7",
-                segments=1,
-                created_at=at,
-                updated_at=at,
             )
             session.add(message)
         session.flush()
