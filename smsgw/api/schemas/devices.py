@@ -11,8 +11,6 @@ from .descriptions import (
     date_time,
     described,
     integer,
-    list_of,
-    nullable,
     nullable_date_time,
     text,
 )
@@ -160,13 +158,15 @@ class DeviceSchema(DeviceState):
     unknown_report_count = integer(
         "The number of its reports about messages that this server does not know."
     )
-    silences = list_of(SilenceSchema)
+    silences = descriptions.list_of(SilenceSchema)
     limits = fields.Nested(OwnLimits, required=True)
     usage = fields.Nested(Usage, required=True)
     limited_until = nullable_date_time(
         "The time until which a limit, or a pause after failures, keeps messages from the device."
     )
-    limited_reason = nullable("The limit that is used up, or the reason for the pause.")
+    limited_reason = descriptions.nullable(
+        "The limit that is used up, or the reason for the pause."
+    )
     created_at = date_time("The time the device was added.")
     crm_id = descriptions.crm_id(
         "the ID of the CRM that the device belongs to; `null` if it is the operators'"
@@ -190,4 +190,4 @@ class SilentDevice(DeviceSchema):
 class Devices(ma.Schema):
     """Devices, sorted by name."""
 
-    data = list_of(DeviceSchema)
+    data = descriptions.list_of(DeviceSchema)
