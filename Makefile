@@ -42,8 +42,9 @@ run: .venv/installed
 	@$(BIN)/python -m smsgw init
 	@exec $(BIN)/python app.py
 
+# With Python's cache, wherever it is switched off: the tests start some hundred processes.
 test: .venv/installed-dev
-	@$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 powercut: .venv/installed-dev
 	@POWER_CUTS=$${POWER_CUTS:-2000} POWER_CUT_ROUNDS=$${POWER_CUT_ROUNDS:-200} $(BIN)/python -m pytest -s tests/powercut $(ARGS)
