@@ -1,4 +1,4 @@
-"""Serves `/admin/bulk/<id>`: how far messages are that were queued together, and cancelling the rest."""
+"""Serves `/admin/bulk/<id>`: how far messages are that were queued together; pausing and cancelling the rest."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from flask import flash, redirect, request, url_for
 
 from .. import clock
 from ..core.accounts.roles import CLERK
-from ..core.messages import bulks, pace
+from ..core.messages import bulks, pace, pausing
 from ..core.messages import json as message_json
 from ..core.messages.pace import SendingDevice
 from ..http.context import services
@@ -73,6 +73,36 @@ def cancel_bulk(bulk_id: str) -> Any:
     return redirect(url_for("dashboard.bulk_progress", bulk_id=bulk_id), 303)
 
 
+@blueprint.post("/bulk/<bulk_id>/pause")
+@allows(CLERK)
+def pause_bulk(bulk_id: str) -> Any:
+    """Let no phone get any more of it, some hundred messages at a time."""
+    with services().database.transaction() as session:
+        person = visitors.person().name
+        has_paused = pausing.pause(session, _get(session, bulk_id), person, clock.now())
+    _move(bulk_id)
+    flash("Paused." if has_paused else "It was paused already.")
+    return redirect(url_for("dashboard.bulk_progress", bulk_id=bulk_id), 303)
+
+
+@blueprint.post("/bulk/<bulk_id>/resume")
+@allows(CLERK)
+def resume_bulk(bulk_id: str) -> Any:
+    """Let phones get the rest again."""
+    with services().database.transaction() as session:
+        has_resumed = pausing.resume(session, _get(session, bulk_id))
+    _move(bulk_id)
+    flash("Resumed." if has_resumed else "It was not paused any more.")
+    return redirect(url_for("dashboard.bulk_progress", bulk_id=bulk_id), 303)
+
+
+def _move(bulk_id: str) -> None:
+    has_more = True
+    while has_more:
+        with services().database.transaction() as session:
+            has_more = pausing.move(session, bulk_id, clock.now())
+
+
 def _get(session: Session, bulk_id: str) -> Bulk:
     return bulks.get(session, visitors.access(session).crms, bulk_id)
 
@@ -122,7 +152,7 @@ def _is_queued_whole(bulk: Bulk) -> bool:
 
 
 def _position(bulk: Bulk, found: bulks.Progress) -> str:
-    facts = (bulk.done_count, bulk.cancelled_at, sorted(found.counts.items()))
+    facts = (bulk.done_count, bulk.cancelled_at, bulk.paused_at, sorted(found.counts.items()))
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
 

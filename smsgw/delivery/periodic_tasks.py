@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from .. import metrics
 from ..core.devices import monthly_recipients, presence, silence_detection
-from ..core.messages import bulk_sheets, endings, sticky_senders, unconfirmed
+from ..core.messages import bulk_sheets, endings, pausing, sticky_senders, unconfirmed
 from ..core.operations import clock_changes, hourly_counts, housekeeping, retention
 from ..settings import Settings
 from ..store.db import Database, Session
@@ -110,6 +110,7 @@ def _message_tasks(settings: Settings) -> tuple[PeriodicTask, ...]:
             _bound(sticky_senders.open_again, settings),
             _bound(sticky_senders.has_closed_lanes, settings),
         ),
+        PeriodicTask("pause and resume", 1, pausing.move_next, pausing.has_more),
         PeriodicTask("mark stuck messages", 30, housekeeping.mark_stuck),
         PeriodicTask("count by hours", 15, hourly_counts.count_up, hourly_counts.has_more),
     )

@@ -1,13 +1,14 @@
 """Files of messages: uploaded, shown with what is wrong in their rows, mended, and queued once."""
 
 import io
+import re
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from smsgw.core.accounts import crms, operators
-from smsgw.core.messages import bulk_sheets, imports
+from smsgw.core.messages import bulk_sheets, imports, pausing
 from smsgw.store.models import BulkSheet, Message
 
 from ..conftest import NOW
@@ -120,6 +121,69 @@ def test_what_is_cancelled_while_it_is_queued_is_not_queued_further(office: Offi
     assert queue(browser).status_code == 409
     queue(browser, again="yes")
     assert len(numbers(office)) == 4
+
+
+def polled(office: Office) -> int:
+    """How many messages the phone is handed now."""
+    answer = office.world.client.post("/api/sms", json={}, headers=office.world.as_device())
+    return len(answer.json["messages"])
+
+
+def test_what_is_queued_is_paused_resumed_and_cancelled_on_its_page_and_the_log_names_who_did(
+    office: Office, monkeypatch
+):
+    monkeypatch.setattr(pausing, "STEP", 2)
+    browser = office.browser("clerk")
+    upload(browser, "to,content\n" + "".join(f"+491511234567{n},Hello\n" for n in range(5)))
+    path = queue(browser).request.path
+    fields = browser.form(f"{path}/pause").fields
+    page = browser.send(f"{path}/pause")
+    assert "Paused by clerk at" in text_of(page)
+    assert (polled(office), "no phone gets any more" in text_of(page)) == (0, True)
+    assert browser.post(f"{path}/pause", fields).status_code == 303
+    assert "It was paused already." in text_of(browser.get(path))
+    check_cheap(office, path, role="clerk")
+    assert "paused" in text_of(browser.get("/admin/bulk"))
+    message = re.search(r"/admin/messages/msg_\w+", browser.get(path).text)
+    assert "It is paused with the other messages" in text_of(browser.get(message[0]))
+    browser.get(path)
+    assert "Paused by" not in text_of(browser.send(f"{path}/resume"))
+    assert polled(office) == 5
+    log = text_of(office.browser("operator").get("/admin/log"))
+    assert "pause" in log
+    assert "resume" in log
+
+
+def test_what_is_paused_can_be_cancelled_and_is_for_the_people_of_its_crm_alone(office: Office):
+    browser = office.browser("clerk")
+    upload(browser, "to,content\n+4915112345670,Hello\n")
+    path = queue(browser).request.path
+    browser.send(f"{path}/pause")
+    fields = browser.form(f"{path}/resume").fields
+    assert "1 message was cancelled." in text_of(browser.send(f"{path}/cancel"))
+    with office.world.database.transaction() as session:
+        crms.add(session, "other", None, NOW)
+        operators.assign(session, operators.get(session, "clerk"), ["other"])
+    assert browser.post(f"{path}/resume", fields).status_code == 404
+    assert browser.post(f"{path}/pause", fields).status_code == 404
+
+
+def test_rows_that_are_queued_while_their_bulk_is_paused_wait_with_it(office: Office, monkeypatch):
+    monkeypatch.setattr(imports, "STEP", 2)
+    browser = office.browser("clerk")
+    page = upload(browser, "to,content\n" + "".join(f"+491511234567{n},x\n" for n in range(5)))
+    sheet, path = page.request.path, page.request.path.replace("/sheet", "")
+    fields = browser.form(f"{sheet}/queue").fields
+    steps = iter([bulk_sheets.step])
+    with monkeypatch.context() as patched:
+        patched.setattr(bulk_sheets, "step", lambda *given: next(steps)(*given))
+        assert browser.post(f"{sheet}/queue", fields).status_code == 500
+    browser.get(path)
+    browser.send(f"{path}/pause")
+    browser.send(f"{sheet}/queue")
+    assert (len(numbers(office)), polled(office)) == (5, 0)
+    browser.send(f"{path}/resume")
+    assert polled(office) == 5
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,8 @@ GET /admin/conversations                ·   yes yes yes yes
 GET /admin/conversations/<key>          ·   yes yes yes yes
 GET /admin/conversations/<key>/news     ·   yes yes yes yes
 GET /admin/conversations/news           ·   yes yes yes yes
+POST /admin/bulk/<bulk_id>/pause        ·   403 yes yes yes
+POST /admin/bulk/<bulk_id>/resume       ·   403 yes yes yes
 GET /admin/bulk/<bulk_id>/result.csv    ·   403 yes yes yes
 GET /admin/bulk/sheet/<sheet_id>        ·   403 yes yes yes
 POST /admin/bulk/sheet/<sheet_id>/mend  ·   403 yes yes yes

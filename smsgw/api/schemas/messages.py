@@ -13,6 +13,7 @@ DIRECTIONS = ("inbound", "outbound")
 REASON_CLASSES = ("permanent", "temporary", "limit", "unconfirmed", "unknown")
 HOPS = (
     "held",
+    "paused",
     "schedule",
     "device",
     "limit",

@@ -15,7 +15,7 @@ from ...store.db import Database
 from ...store.models import Crm, CrmDevice, Device, Message
 from ...store.queries import Query
 from ...store.rows import Caller
-from ..devices import registry, routing
+from ..devices import lanes, registry, routing
 from ..messages import endings, recipients
 from ..webhooks import endpoints
 from . import crm_names, crm_words, enrolment, ownership, routes
@@ -188,12 +188,13 @@ def route(session: Session, crm: Crm, device_ids: Sequence[str] | None, now: dat
     if device_ids is not None:
         _add_routes(session, crm, device_ids)
     session.flush()
+    usable = routing.device_ids_of(session, crm)
     endings.cancel_queued(
         session,
         crm,
         now,
-        Message.lane.startswith("d:"),
-        Message.lane.not_in([f"d:{name}" for name in routing.device_ids_of(session, crm)]),
+        sa.or_(*(Message.lane.startswith(prefix) for prefix in lanes.DEVICE_PREFIXES)),
+        Message.lane.not_in([lane for name in usable for lane in lanes.of_device(name)]),
     )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from ...errors import Conflict, Forbidden, Unauthorized
 from ...settings import Settings
 from ...store.models import Crm, Device, Message
-from ..devices import pairing, protocols, registry, routing
+from ..devices import lanes, pairing, protocols, registry, routing
 from ..devices import queue as device_queue
 from ..messages import endings
 from . import enrolment, routes
@@ -87,12 +87,14 @@ def assign(session: Session, device: Device, crm: Crm | None, now: datetime) -> 
     device.approved = True
     session.flush()
     queued = sa.select(Message.crm_id).where(
-        device_queue.IS_QUEUED, Message.lane == f"d:{device.id}"
+        device_queue.IS_QUEUED, Message.lane.in_(lanes.of_device(device.id))
     )
     senders = session.scalars(sa.select(Crm).where(Crm.id.in_(queued)).order_by(Crm.id))
     for sender in senders.all():
         if not routing.may_use(session, sender, device.id):
-            endings.cancel_queued(session, sender, now, Message.lane == f"d:{device.id}")
+            endings.cancel_queued(
+                session, sender, now, Message.lane.in_(lanes.of_device(device.id))
+            )
 
 
 def of_crm(session: Session, crm_id: str) -> list[Device]:

@@ -12,6 +12,7 @@ from ...store import audit
 from ...store.inserts import InsertNew
 from ...store.models import Crm, CrmDevice, Device, Message
 from ...store.rows import AnyCrm
+from ..devices import lanes
 from ..messages import endings
 
 
@@ -73,7 +74,7 @@ def remove(session: Session, crm: Crm, device: Device, now: datetime) -> None:
         text = f"the CRM {crm.name!r} may use all devices; give it a list of devices first"
         raise Conflict(text, code="uses_all_devices")
     drop_all(session, sa.and_(CrmDevice.crm_id == crm.id, CrmDevice.device_id == device.id))
-    endings.cancel_queued(session, crm, now, Message.lane == f"d:{device.id}")
+    endings.cancel_queued(session, crm, now, Message.lane.in_(lanes.of_device(device.id)))
 
 
 def find_only_crm(session: Session) -> Crm | None:

@@ -11,7 +11,7 @@ from ...clock import rfc3339, rfc3339_or_none
 from ...errors import NotFound
 from ...settings import Settings
 from ...store.models import Device, Dispatch, Message
-from . import capacity, limit_states, protocols, silences
+from . import capacity, lanes, limit_states, protocols, silences
 from . import queue as device_queue
 
 _THERE = sa.select(Device).where(Device.removed_at.is_(None)).order_by(Device.id)
@@ -66,14 +66,7 @@ def shapes(
     session: Session, rows: list[Device], settings: Settings, now: datetime
 ) -> list[dict[str, Any]]:
     """Return the devices as REST shows them, with what waits for each, what each has in hand, and its limits."""
-    queued = _counts(
-        session,
-        sa.select(Message.lane, sa.func.count()).where(
-            device_queue.IS_QUEUED,
-            Message.lane.in_([f"d:{row.id}" for row in rows]),
-        ),
-        Message.lane,
-    )
+    queued = _queued_counts(session, [row.id for row in rows])
     in_flight = _counts(
         session,
         sa.select(Dispatch.device_id, sa.func.count()).where(
@@ -90,7 +83,7 @@ def shapes(
             "online": is_online(row, now, settings.device_offline_seconds),
             "last_seen_at": rfc3339_or_none(row.last_seen_at),
             "app_version": row.app_version,
-            "queued_count": queued.get(f"d:{row.id}", 0),
+            "queued_count": queued[row.id],
             "in_flight_count": in_flight.get(row.id, 0),
             "unknown_report_count": row.unknown_report_count,
             "silences": [silences.shape(one.reason, one.since) for one in silent.get(row.id, [])],
@@ -101,6 +94,19 @@ def shapes(
             rows, limit_states.shapes(session, rows, settings, now), strict=True
         )
     ]
+
+
+def _queued_counts(session: Session, device_ids: Sequence[str]) -> dict[str, int]:
+    """Count what is queued for each of the devices by name, held and paused messages too."""
+    found = _counts(
+        session,
+        sa.select(Message.lane, sa.func.count()).where(
+            device_queue.IS_QUEUED,
+            Message.lane.in_([lane for name in device_ids for lane in lanes.of_device(name)]),
+        ),
+        Message.lane,
+    )
+    return {name: sum(found.get(lane, 0) for lane in lanes.of_device(name)) for name in device_ids}
 
 
 def _counts(session: Session, statement: Any, by: Any) -> dict[str, int]:

@@ -83,7 +83,7 @@ def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set
     found: set[str] = set()
     for queue in _due_queues(session, now):
         kind, _, name = queue.partition(":")
-        if lanes.is_held(queue):
+        if lanes.is_held(queue) or lanes.is_paused(queue):
             continue
         if kind == "d":
             found |= {name} & wanted

@@ -9,6 +9,10 @@ HELD = (
     "It is held since a backup was restored, because it may have been sent after the backup was made. "
     "An operator releases or cancels it with `smsgw release`."
 )
+PAUSED = (
+    "It is paused with the other messages of its file, and no phone gets it. "
+    "Resume them on the dashboard's page Bulk."
+)
 
 
 class Words(NamedTuple):

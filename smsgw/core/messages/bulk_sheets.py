@@ -13,7 +13,7 @@ from ...errors import Conflict, Invalid, NotFound
 from ...settings import Settings
 from ...sms.segments import measure
 from ...store.models import Bulk, BulkSheet, Crm
-from . import bulks, csv_files, imports, pace
+from . import bulks, csv_files, imports, pace, pausing
 from .bulks import NewBulk
 from .csv_files import Place
 from .imports import File
@@ -161,7 +161,10 @@ def step(session: Session, settings: Settings, bulk_id: str, file: File, now: da
     if bulk.done_count < bulk.row_count and bulk.cancelled_at is None:
         crm = session.get_one(Crm, bulk.crm_id)
         taken = imports.step(session, crm, settings, file, bulk.done_count, now)
-        bulks.add_rows(session, bulk_id, bulk.done_count, [one.message.id for one in taken])
+        message_ids = [one.message.id for one in taken]
+        bulks.add_rows(session, bulk_id, bulk.done_count, message_ids)
+        if bulk.paused_at is not None:
+            pausing.pause_messages(session, message_ids, now)
         bulk.done_count += len(taken)
     is_done = bulk.done_count >= bulk.row_count or bulk.cancelled_at is not None
     if is_done:

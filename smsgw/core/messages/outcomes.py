@@ -16,7 +16,7 @@ from ...store.models import Crm, Dispatch, Message
 from ...store.queries import Change, RowUpdate
 from ...store.rows import DispatchRow, MessageRow
 from ...store.tables import plain
-from ..devices import breaker, protocols, routing
+from ..devices import breaker, lanes, protocols, routing
 from ..devices.locking import Locked
 from ..devices.pauses import Outcome
 from . import queue_limits
@@ -75,7 +75,7 @@ class Outcomes:
         crm = self._session.get(Crm, message.crm_id)
         if crm is None or crm.removed_at is not None or message.expires_at is None:
             return False
-        device_id = _device_of(message)
+        device_id = lanes.find_device(message.lane)
         may_use = device_id is None or routing.may_use(self._session, crm, device_id)
         return may_use and message.expires_at > self._history.now
 
@@ -83,7 +83,7 @@ class Outcomes:
         dispatch.superseded_at = message.updated_at = self._history.now
         message.status = statuses.QUEUED
         message.reason = message.reason_class = None
-        if _device_of(message) is None:
+        if lanes.find_device(message.lane) is None:
             message.device_id = message.from_number = None
         self._history.note(message, statuses.QUEUED, reason=_QUEUED_AGAIN)
         self._requeued[message.id] = message
@@ -103,9 +103,3 @@ def _is_unsent(dispatch: DispatchRow, message: MessageRow) -> bool:
         and message.status in statuses.ACTIVE
         and message.stuck_at is None
     )
-
-
-def _device_of(message: MessageRow) -> str | None:
-    """Return the only device it is for, `None` where any of its CRM's may have it."""
-    lane = message.lane or ""
-    return lane[2:] if lane.startswith("d:") else None

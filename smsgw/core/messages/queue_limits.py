@@ -20,6 +20,7 @@ from ...store.models import Message, QueueRoom
 from ...store.queries import Change, Query
 from ...store.rows import AnyCrm, MessageRow
 from ...store.tables import plain
+from ..devices import lanes
 from ..devices import queue as device_queue
 
 COUNTED_FOR = timedelta(minutes=1)
@@ -91,7 +92,8 @@ def take_room(
 def take_room_anyway(session: Session, messages: Sequence[MessageRow]) -> None:
     """Take room for messages that come back into their queues, also in a full one: then it has less than none."""
     counts = Counter(f"crm:{message.crm_id}" for message in messages)
-    counts.update((message.lane or "").replace("d:", "device:", 1) for message in messages)
+    named = [lanes.find_device(message.lane) for message in messages]
+    counts.update(f"device:{device_id}" for device_id in named if device_id is not None)
     # CRMs first, as everywhere.
     _TAKE_ANYWAY.run_each(
         session, [{"queue": key, "wanted": count} for key, count in sorted(counts.items())]
@@ -112,7 +114,7 @@ def _queues(crm: AnyCrm, settings: Settings, device_ids: DeviceIds) -> Iterator[
         return
     counts = Counter(device_id for device_id in device_ids if device_id is not None)
     for device_id, count in sorted(counts.items()):
-        name, is_in = f"for the device {device_id!r}", Message.lane == f"d:{device_id}"
+        name, is_in = f"for the device {device_id!r}", Message.lane.in_(lanes.of_device(device_id))
         yield _LimitedQueue(f"device:{device_id}", name, settings.device_queue_limit, is_in, count)
 
 

@@ -74,15 +74,13 @@ def queue_anyway(session: Session, message: Message, settings: Settings, now: da
 
 def _device_of(session: Session, crm: Crm, message: Message) -> str | None:
     """Return the only device that may send the message, `None` where any device of its CRM may."""
-    queue = message.lane or ""
-    if not queue.startswith("d:"):
-        return None
-    if not routing.may_use(session, crm, queue[2:]):
+    device_id = lanes.find_device(message.lane)
+    if device_id is not None and not routing.may_use(session, crm, device_id):
         raise IllegalTransition(
-            f"the message is for the device {queue[2:]!r} alone, which this CRM may not use any more",
+            f"the message is for the device {device_id!r} alone, which this CRM may not use any more",
             code="unknown_device",
         )
-    return queue[2:]
+    return device_id
 
 
 def _requeue(message: Message, settings: Settings, now: datetime) -> None:
@@ -96,6 +94,6 @@ def _requeue(message: Message, settings: Settings, now: datetime) -> None:
     message.reason = message.reason_class = message.stuck_at = None
     message.due_at = message.updated_at = now
     message.expires_at = now + lifetime
-    if lanes.is_open(message.lane):
+    if lanes.find_device(message.lane) is None:
         message.device_id = message.from_number = None
-        message.lane = lanes.of_crm(message.crm_id or "")
+        message.lane = lanes.exchange(message.lane, lanes.of_crm(message.crm_id or ""))

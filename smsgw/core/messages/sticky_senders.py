@@ -89,7 +89,7 @@ def choose_lanes(
     for row in open_ones:
         device_id = last.get(without_plus(row.to_number or ""))
         if device_id is not None and device_id in fit_ids:
-            row.lane = lanes.sticky(crm.id, device_id)
+            row.lane = lanes.exchange(row.lane, lanes.sticky(crm.id, device_id))
 
 
 def note_received(

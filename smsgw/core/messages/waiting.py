@@ -30,7 +30,7 @@ def waiting_for(
 ) -> dict[str, Any] | None:
     """Return `{"hop", "since", "device_id", "text"}`, or `None` when nothing more is to come.
 
-    The hops are `held`, `schedule`, `device`, `limit`, `confirmation`, `phone`, `radio`, `network` and
+    The hops are `held`, `paused`, `schedule`, `device`, `limit`, `confirmation`, `phone`, `radio`, `network` and
     `delivery_report`; with `limit` comes `until`.
     `dispatches` are all of the message's, oldest first.
     """
@@ -57,6 +57,8 @@ def _queued(
 ) -> dict[str, Any]:
     if lanes.is_held(message.lane):
         return _shape("held", message.updated_at, message.device_id, wording.HELD)
+    if lanes.is_paused(message.lane):
+        return _shape("paused", message.updated_at, message.device_id, wording.PAUSED)
     due_at = message.due_at or message.created_at
     if due_at > now:
         text = f"It is to be sent at {_time(due_at)}."

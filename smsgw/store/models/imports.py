@@ -7,6 +7,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ..tables import Table
 
+_IS_MOVING = sa.text("moved_count IS NOT NULL")
+
 
 class Import(Table):
     """A file's messages, by their hash, on behalf of a CRM; queued in steps, of which `done_count` rows are done."""
@@ -23,13 +25,15 @@ class Import(Table):
 class Bulk(Table):
     """Messages that a person queued together, in steps, of which `done_count` of `row_count` rows are done.
 
-    `content_hash` names the `Import` where they came as a file. After `cancelled_at` no further rows are queued.
+    `content_hash` names the `Import` where they came as a file. After `cancelled_at` no further rows are queued. From
+    `paused_at` on no phone gets any; `moved_count` is how many rows are in the lanes that this says, `NULL` for all.
     """
 
     __tablename__ = "bulks"
     __table_args__ = (
         sa.Index("ix_bulks_crm_id_created_at", "crm_id", "created_at"),
         sa.Index("ix_bulks_created_at", "created_at"),
+        sa.Index("ix_bulks_moving", "id", sqlite_where=_IS_MOVING, postgresql_where=_IS_MOVING),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -41,6 +45,9 @@ class Bulk(Table):
     done_count: Mapped[int]
     created_at: Mapped[datetime]
     cancelled_at: Mapped[datetime | None]
+    paused_at: Mapped[datetime | None]
+    paused_by: Mapped[str | None]
+    moved_count: Mapped[int | None]
 
 
 class BulkMessage(Table):
