@@ -44,12 +44,7 @@ def waiting_for(
 
 
 def _shape(hop: str, since: datetime | None, device_id: str | None, text: str) -> dict[str, Any]:
-    return {
-        "hop": hop,
-        "since": rfc3339_or_none(since),
-        "device_id": device_id,
-        "text": text,
-    }
+    return {"hop": hop, "since": rfc3339_or_none(since), "device_id": device_id, "text": text}
 
 
 def _queued(
