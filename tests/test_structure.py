@@ -218,7 +218,7 @@ def test_only_endpoints_know_flask_and_only_delivery_calls_out():
 
 
 # On SQLite and without RabbitMQ. What they hold in memory, each of them holds it, and each start imports it.
-NEVER = "psycopg alembic pika rich segno markdown_it requests environs argon2 pyotp"
+NEVER = "psycopg alembic pika rich segno markdown_it requests environs argon2 pyotp webauthn cryptography cbor2"
 NOT_FOR_WEB = f"{NEVER} pycurl"
 NOT_FOR_A_WORKER = f"{NEVER} pycurl flask flask_wtf werkzeug jinja2 marshmallow webargs apispec gunicorn click wsproto"
 NOT_FOR_A_COMMAND = f"{NOT_FOR_A_WORKER} prometheus_client".replace(" click", "")
@@ -485,6 +485,7 @@ def test_only_signing_in_and_files_of_the_dashboard_are_for_everybody(settings: 
     assert everybodys == {
         "dashboard.sign_in",
         "dashboard.try_to_sign_in",
+        "dashboard.passkey_to_sign_in",
         "dashboard.sign_out",
         "dashboard.static_file",
     }

@@ -1,11 +1,18 @@
-"""Serves `/admin/me`: the password, the codes and the sessions of who is signed in."""
+"""Serves `/admin/me`: the password, the codes, the passkeys and the sessions of who is signed in."""
 
 from typing import TYPE_CHECKING, Any
 
 from flask import flash, redirect, url_for
 
 from .. import clock
-from ..core.accounts import browser_sessions, one_time_codes, operators, passwords, sign_in
+from ..core.accounts import (
+    browser_sessions,
+    one_time_codes,
+    operators,
+    passkeys,
+    passwords,
+    sign_in,
+)
 from ..core.accounts.operators import FIXED
 from ..core.accounts.roles import VIEWER
 from ..errors import Invalid
@@ -28,6 +35,7 @@ def me() -> Any:
     name = visitors.person().name
     with services().database.reading() as session:
         found = None if name == FIXED else operators.get(session, name)
+        own_passkeys = passkeys.of(session, name)
         sessions = browser_sessions.of_everyone(session, clock.now())
     form = forms.Form(url_for("dashboard.set_codes"))
     secret = form.value("totp_secret") or one_time_codes.new_secret()
@@ -38,6 +46,8 @@ def me() -> Any:
         sessions=[each for each in sessions if each.operator_name == name],
         secret=secret,
         qr=_drawn(one_time_codes.uri(secret, name)),
+        passkeys=own_passkeys,
+        most_passkey_name=passkeys.MOST_NAME_CHARACTERS,
         fewest=passwords.FEWEST_CHARACTERS,
     )
 

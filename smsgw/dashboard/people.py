@@ -6,7 +6,7 @@ from typing import Any
 from flask import flash, redirect, request, url_for
 
 from .. import clock
-from ..core.accounts import browser_sessions, crms, operators
+from ..core.accounts import browser_sessions, crms, operators, passkeys
 from ..core.accounts.roles import CLERK, OPERATOR
 from ..http.context import services
 from . import forms, navigation, rendering
@@ -118,6 +118,7 @@ def _person(name: str, key: str | None = None) -> Any:
     with services().database.reading() as session:
         found = operators.get(session, name)
         access = operators.access_of(session, name)
+        own_passkeys = passkeys.of(session, name)
         sessions = browser_sessions.of_everyone(session, now)
         crm_names = [crm.name for crm in crms.everyone(session)]
     return rendering.render(
@@ -125,6 +126,7 @@ def _person(name: str, key: str | None = None) -> Any:
         title=name,
         one=found,
         access=access,
+        passkeys=own_passkeys,
         sessions=[each for each in sessions if each.operator_name == name],
         roles=ROLES,
         crm_names=crm_names,

@@ -5,13 +5,14 @@ from typing import Any
 from flask import current_app, redirect, request, url_for
 
 from .. import clock
+from ..core.accounts import passkeys
 from ..core.accounts import sign_in as accounts
 from ..core.accounts.operators import Identity
 from ..core.accounts.roles import VIEWER
-from ..errors import BadRequest, TooMany, Unauthorized
+from ..errors import BadRequest, Conflict, TooMany, Unauthorized
 from ..http import key_kinds, refusals
 from ..http.context import services
-from . import forms, sign_in_page, start, visitors
+from . import challenges, forms, sign_in_page, start, visitors
 from .attempts import Attempts
 from .blueprint import blueprint
 from .guards import allows, anybody
@@ -27,18 +28,19 @@ class _Tries:
         self._names = Attempts(at_once=10, seconds_each=30)
         self._networks = Attempts(at_once=20, seconds_each=3)
 
-    def count(self, name: str) -> None:
-        """Count a try; raise `TooMany` where there were too many."""
-        wait = self._names.count(name) or self._networks.count(_network())
+    def count(self, name: str | None) -> None:
+        """Count a try, with a passkey of no name; raise `TooMany` where there were too many."""
+        wait = (name is not None and self._names.count(name)) or self._networks.count(_network())
         if wait:
             text = (
                 f"Too many tries. Wait {wait} seconds, or use the key, which is accepted at once."
             )
             raise TooMany(text, code="too_many_tries", retry_after_seconds=wait)
 
-    def forget(self, name: str) -> None:
+    def forget(self, name: str | None) -> None:
         """Give the tries back to who has typed the right thing."""
-        self._names.forget(name)
+        if name is not None:
+            self._names.forget(name)
         self._networks.forget(_network())
 
 
@@ -59,13 +61,13 @@ def sign_in() -> Any:
 @blueprint.post("/sign-in")
 @anybody
 def try_to_sign_in() -> Any:
-    """Sign in with a key, or with a name and a password."""
+    """Sign in with a key, with a passkey, or with a name and a password."""
     typed = forms.read()
     carried = _carried()
     try:
         forms.check_token()
         identity = _identify(forms.text("name"), typed.get("secret", "").strip())
-    except (BadRequest, Unauthorized, TooMany) as error:
+    except (BadRequest, Unauthorized, TooMany, Conflict) as error:
         status = 429 if isinstance(error, TooMany) else 401
         return sign_in_page.show(status, error.message, carried, forms.text("name"))
     visitors.begin(identity)
@@ -107,6 +109,8 @@ def try_to_confirm() -> Any:
 
 def _identify(name: str, secret: str) -> Identity:
     settings, database = services().settings, services().database
+    if forms.text("passkey"):
+        return _with_passkey()
     if name:
         return _with_password(name, secret)
     found = accounts.by_key(database, settings, secret) if secret else None
@@ -117,6 +121,20 @@ def _identify(name: str, secret: str) -> Identity:
         raise Unauthorized(
             f"{words[:1].upper()}{words[1:]}." if is_other else "This is not a key of ours."
         )
+    return found
+
+
+def _with_passkey() -> Identity:
+    tries: _Tries = current_app.extensions[EXTENSION]
+    tries.count(None)
+    answer, challenge = forms.text("passkey"), challenges.take(challenges.SIGN_IN)
+    party, database = challenges.party(), services().database
+    try:
+        found = passkeys.identify(database, party, answer, challenge, clock.now())
+    except Unauthorized:
+        refusals.note("operator", "wrong_passkey")
+        raise
+    tries.forget(None)
     return found
 
 
@@ -137,6 +155,8 @@ def _fault_of(secret: str) -> str | None:
     """Return why the person must type again, `None` where the secret was right."""
     name, tries = visitors.person().name, current_app.extensions[EXTENSION]
     database, settings = services().database, services().settings
+    if forms.text("passkey"):
+        return _fault_of_passkey(name)
     found = accounts.by_key(database, settings, secret) if secret else None
     if found is not None and found.name == name:
         return None
@@ -148,6 +168,14 @@ def _fault_of(secret: str) -> str | None:
         return "That is not your key, your password or your present code."
     tries.forget(name)
     return None
+
+
+def _fault_of_passkey(name: str) -> str | None:
+    try:
+        is_own = _with_passkey().name == name
+    except (Unauthorized, TooMany, Conflict) as error:
+        return error.message
+    return None if is_own else "That is a passkey of somebody else."
 
 
 def _carried() -> dict[str, str]:

@@ -4,7 +4,9 @@ from typing import Any
 
 from flask import request, url_for
 
-from . import forms, rendering, visitors
+from ..core.accounts import passkeys
+from ..http.context import services
+from . import challenges, forms, rendering, visitors
 from .blueprint import PREFIX
 
 
@@ -40,12 +42,18 @@ def ask_to_confirm(fault: str | None = None, carried: dict[str, str] | None = No
         carried = _carried() if request.method == "POST" else {"page": request.full_path}
     return rendering.render(
         "confirm.html",
+        has_passkey=challenges.are_offered() and _has_passkey(),
         title="Is it you?",
         status=401 if fault or request.method == "POST" else 200,
         fault=fault,
         carried=carried,
         what=carried.get("what") or "continue",
     )
+
+
+def _has_passkey() -> bool:
+    with services().database.reading() as session:
+        return bool(passkeys.of(session, visitors.person().name))
 
 
 def _carried() -> dict[str, str]:

@@ -17,6 +17,7 @@ from ..store import outages
 from . import (
     bulk,
     bulk_progress,
+    challenges,
     conversation,
     conversations,
     crm,
@@ -36,6 +37,7 @@ from . import (
     navigation,
     opt_outs,
     overview,
+    passkeys,
     people,
     rendering,
     segment_counter,
@@ -77,6 +79,7 @@ PAGES = (
     log,
     start,
     myself,
+    passkeys,
     sign_in,
 )
 
@@ -134,6 +137,7 @@ def register(app: Flask) -> None:
         this_page=forms.page,
         is_below=navigation.is_below,
         allowed=visitors.is_allowed,
+        offers_passkeys=challenges.are_offered,
         pairs=formatting.pairs,
     )
     app.register_blueprint(blueprint)

@@ -65,7 +65,8 @@ class _Forms(HTMLParser):
 class Browser:
     """One browser: it keeps its cookies, and sends the forms that pages show."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, cookie_name: str = "smsgw") -> None:
+        self.cookie_name = cookie_name
         self._client = world.app.test_client()
         self.page: Any = None
 
@@ -105,11 +106,11 @@ class Browser:
     @property
     def cookie(self) -> str:
         """The value of the cookie."""
-        return self._client.get_cookie("smsgw").value
+        return self._client.get_cookie(self.cookie_name).value
 
     @cookie.setter
     def cookie(self, value: str) -> None:
-        self._client.set_cookie("smsgw", value)
+        self._client.set_cookie(self.cookie_name, value)
 
 
 @dataclass

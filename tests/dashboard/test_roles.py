@@ -75,6 +75,9 @@ POST /admin/devices/pair                ·   403 403 yes yes
 GET /admin/gateways/<device_id>/test    ·   403 403 yes yes
 GET /admin/me                           ·   yes yes yes yes
 POST /admin/me/codes                    ·   yes yes yes key
+POST /admin/me/passkey                  ·   yes yes yes key
+POST /admin/me/passkey/options          ·   yes yes yes yes
+POST /admin/me/passkey/remove           ·   yes yes yes key
 POST /admin/me/password                 ·   yes yes yes key
 POST /admin/me/password/remove          ·   yes yes yes key
 POST /admin/me/sign-out-others          ·   yes yes yes yes
@@ -105,6 +108,7 @@ POST /admin/send                        ·   403 yes yes yes
 POST /admin/send/preview                ·   403 yes yes yes
 GET /admin/sign-in                      yes yes yes yes yes
 POST /admin/sign-in                     ·   ·   ·   ·   ·
+POST /admin/sign-in/passkey             yes yes yes yes yes
 POST /admin/sign-out                    yes yes yes yes yes
 GET /admin/start                        ·   403 403 yes yes
 POST /admin/start/crm                   ·   403 403 yes key

@@ -14,7 +14,7 @@ from ...errors import Conflict, Invalid, NotFound
 from ...settings import Settings
 from ...store import audit
 from ...store.audited import CRMS
-from ...store.models import BrowserSession, Crm, Operator, OperatorCrm
+from ...store.models import BrowserSession, Crm, Operator, OperatorCrm, Passkey
 from . import crms
 from .roles import CLERK, OPERATOR, ROLES
 
@@ -127,11 +127,11 @@ def access_of(session: Session, name: str) -> Access:
 
 
 def reset(session: Session, operator: Operator) -> str:
-    """Give the person a new key and return it. The old one, the password and the codes are void; all sessions end."""
+    """Give the person a new key and return it. All else that signs them in is void; all sessions end."""
     key = ids.new_operator_key()
     operator.key_hash = ids.hash_secret(key)
     operator.password_hash = operator.totp_secret = operator.totp_step = None
-    _end_sessions(session, operator.name)
+    _remove_logins(session, operator.name)
     session.flush()
     return key
 
@@ -140,7 +140,7 @@ def remove(session: Session, name: str) -> None:
     """Take the operator away; the key is void and the sessions end at once."""
     operator = get(session, name)
     assign(session, operator, ALL_CRMS)
-    _end_sessions(session, name)
+    _remove_logins(session, name)
     session.delete(operator)
 
 
@@ -186,5 +186,6 @@ def _checked(role: str) -> str:
     return role
 
 
-def _end_sessions(session: Session, name: str) -> None:
+def _remove_logins(session: Session, name: str) -> None:
+    session.execute(sa.delete(Passkey).where(Passkey.operator_name == name))
     session.execute(sa.delete(BrowserSession).where(BrowserSession.operator_name == name))

@@ -1,7 +1,7 @@
 """Registers all tables when imported; one file per noun."""
 
 from .audit import AuditEntry
-from .callers import BrowserSession, Crm, CrmDevice, Operator, OperatorCrm
+from .callers import BrowserSession, Crm, CrmDevice, Operator, OperatorCrm, Passkey
 from .counts import CountedHistory, HourlyCount
 from .devices import Device, DeviceRecipient, DeviceSilence, QuarantinedItem
 from .events import Event, FeedBase
@@ -42,6 +42,7 @@ __all__ = [
     "OperatorCrm",
     "OptOut",
     "Pairing",
+    "Passkey",
     "QuarantinedItem",
     "QueueRoom",
     "RateLimit",

@@ -1,4 +1,4 @@
-"""Stores CRMs, the devices they may use, operators, and the browsers in which they are signed in."""
+"""Stores CRMs, the devices they may use, operators, their passkeys, and the browsers in which they are signed in."""
 
 from datetime import datetime
 
@@ -101,3 +101,22 @@ class BrowserSession(Table):
     created_at: Mapped[datetime]
     last_seen_at: Mapped[datetime] = mapped_column(index=True)
     confirmed_at: Mapped[datetime]
+
+
+class Passkey(Table):
+    """A public key (WebAuthn) whose private half a device of the person keeps; it signs the person in.
+
+    `id` is the credential's and `public_key` its COSE key, both in base64url. `challenged_at` is when the challenge was
+    made that was signed last: an older one, and the same once more, are refused.
+    """
+
+    __tablename__ = "passkeys"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    operator_name: Mapped[str] = mapped_column(sa.ForeignKey("operators.name"), index=True)
+    name: Mapped[str]
+    public_key: Mapped[str]
+    sign_count: Mapped[int] = mapped_column(sa.BigInteger)
+    challenged_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
