@@ -17,8 +17,8 @@ from .number_hashes import number_hash
 from .opened_files import OpenedFiles
 from .poolers import is_pooled
 
-# How often psycopg runs a statement before it prepares it: its own default.
-PREPARED_AFTER = 5
+# How often psycopg runs a statement before it prepares it, and PostgreSQL keeps its plan: less than its default of 5.
+PREPARED_AFTER = 1
 LEAVE_SECONDS = 1.0
 PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "20000"}
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.expression import SQLColumnExpression
 
 from ...sms import statuses
-from ...store.db import Database
+from ...store.db import Database, is_postgresql
 from ...store.models import Crm, Dispatch, Message
 from ...store.queries import Query, not_null, written_out
 from . import capacity, lanes, routing, usage
@@ -20,6 +20,10 @@ from .capacity import DEVICE_ID, moment
 # A device gets no more at once.
 MOST_AT_ONCE = 10
 _PRIORITIES = range(9, -1, -1)
+_EACH = sa.values(sa.column("priority", sa.Integer), name="each", literal_binds=True).data(
+    [(priority,) for priority in _PRIORITIES]
+)
+_MOST: sa.BindParameter[int] = sa.bindparam("most", type_=sa.Integer)
 # More segments than any message has.
 ANY_SIZE = 32_000
 
@@ -49,45 +53,76 @@ class Waiting(NamedTuple):
     last_handed_out_at: datetime | None = None
 
 
-def _next_in_queue(*conditions: sa.ColumnElement[bool]) -> sa.CompoundSelect[Any]:
-    """Select and lock what is next. What other phones have locked is passed over, and not found taken afterwards."""
-    most: sa.BindParameter[int] = sa.bindparam("most", type_=sa.Integer)
-    # Both databases run the parts in their order, and none after the limit is reached: a lower priority is not locked.
-    return sa.union_all(
-        *(
-            sa.select(
-                sa.select(
-                    Message.id,
-                    Message.priority,
-                    not_null(Message.due_at),
-                    Message.segments,
-                    Message.to_number,
-                )
-                .where(
-                    MAY_BE_SENT,
-                    Message.lane == sa.bindparam("queue"),
-                    Message.priority == priority,
-                    Message.segments <= sa.bindparam("largest", type_=sa.Integer),
-                    *conditions,
-                )
-                .order_by(Message.due_at, Message.id)
-                # Written out, so that one plan for all values uses the queue's order.
-                .limit(sa.literal_column(str(MOST_AT_ONCE), sa.Integer))
-                .with_for_update(of=Message, skip_locked=True)
-                .subquery()
-            )
-            for priority in _PRIORITIES
+class _NextInQueue(NamedTuple):
+    """Selects and locks what is next. What other phones have locked is passed over, and not found taken afterwards.
+
+    Both databases go through the priorities in their order, and no further once they have enough: messages of a lower
+    priority are not locked then.
+    """
+
+    on_sqlite: Query[Waiting]
+    on_postgresql: Query[Waiting]
+
+    def all(self, session: Session, **values: object) -> list[Waiting]:
+        """Lock and return them."""
+        query = self.on_postgresql if is_postgresql(session) else self.on_sqlite
+        return query.all(session, **values)
+
+
+def _priority_by_priority(*conditions: sa.ColumnElement[bool]) -> sa.CompoundSelect[Any]:
+    parts = (sa.select(_first_of(priority, *conditions).subquery()) for priority in _PRIORITIES)
+    return sa.union_all(*parts).limit(_MOST)
+
+
+def _laterally(*conditions: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """Select the same in one part: to plan ten takes PostgreSQL 10 ms on each connection."""
+    first = _first_of(_EACH.c.priority, *conditions).lateral()
+    return sa.select(first).select_from(_EACH.join(first, sa.true())).limit(_MOST)
+
+
+def _first_of(
+    priority: int | sa.ColumnElement[int], *conditions: sa.ColumnElement[bool]
+) -> sa.Select[Any]:
+    """Select and lock what is next of one priority."""
+    columns: list[Any] = [
+        Message.id,
+        Message.priority,
+        not_null(Message.due_at),
+        Message.segments,
+        Message.to_number,
+    ]
+    return (
+        sa.select(*columns)
+        .where(
+            MAY_BE_SENT,
+            Message.lane == sa.bindparam("queue"),
+            Message.priority == priority,
+            Message.segments <= sa.bindparam("largest", type_=sa.Integer),
+            *conditions,
         )
-    ).limit(most)
+        .order_by(Message.due_at, Message.id)
+        # Written out, so that one plan for all values uses the queue's order.
+        .limit(sa.literal_column(str(MOST_AT_ONCE), sa.Integer))
+        .with_for_update(of=Message, skip_locked=True)
+    )
 
 
 # A message may have been queued for the device by name before the device got another owner.
 _IS_STILL_ITS = routing.is_for_device(DEVICE_ID)
 _IS_KNOWN = usage.is_known_recipient()
-_NEXT_IN_OWN_QUEUE = Query(Waiting, _next_in_queue(_IS_STILL_ITS))
-_NEXT_IN_OPEN_QUEUE = Query(Waiting, _next_in_queue())
-_NEXT_TO_KNOWN_IN_OWN_QUEUE = Query(Waiting, _next_in_queue(_IS_STILL_ITS, _IS_KNOWN))
-_NEXT_TO_KNOWN_IN_OPEN_QUEUE = Query(Waiting, _next_in_queue(_IS_KNOWN))
+_NEXT_IN_OWN_QUEUE = _NextInQueue(
+    Query(Waiting, _priority_by_priority(_IS_STILL_ITS)), Query(Waiting, _laterally(_IS_STILL_ITS))
+)
+_NEXT_IN_OPEN_QUEUE = _NextInQueue(
+    Query(Waiting, _priority_by_priority()), Query(Waiting, _laterally())
+)
+_NEXT_TO_KNOWN_IN_OWN_QUEUE = _NextInQueue(
+    Query(Waiting, _priority_by_priority(_IS_STILL_ITS, _IS_KNOWN)),
+    Query(Waiting, _laterally(_IS_STILL_ITS, _IS_KNOWN)),
+)
+_NEXT_TO_KNOWN_IN_OPEN_QUEUE = _NextInQueue(
+    Query(Waiting, _priority_by_priority(_IS_KNOWN)), Query(Waiting, _laterally(_IS_KNOWN))
+)
 
 
 def _queue_of_crm() -> sa.ColumnElement[str]:

@@ -5,7 +5,6 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -13,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from ...store.db import is_postgresql
 from ...store.models import Delivery, Event, WebhookEndpoint
-from ...store.queries import Change, Query
+from ...store.queries import Query
 from ...store.tables import plain
 from . import due
 from . import secrets as signing_secrets
@@ -39,12 +38,18 @@ class Claimed:
     taken_at: datetime
 
 
-class _ToSend(NamedTuple):
-    """The rows that a request needs."""
+class _Taken(NamedTuple):
+    """A delivery that was claimed."""
 
-    delivery_id: str
+    id: str
     endpoint_id: str
     event_id: str
+
+
+class _ToSend(NamedTuple):
+    """An event to send, with its place in the feed: (tx, seq)."""
+
+    id: str
     type: str
     body: str
     tx: int
@@ -67,7 +72,8 @@ _LOCK = Query(
     .where(WebhookEndpoint.id.in_(_CHOSEN))
     .with_for_update(skip_locked=True, key_share=True),
 )
-_CLAIM = Change(
+_CLAIM = Query(
+    _Taken,
     sa.update(plain(Delivery))
     .where(Delivery.id.in_(_CHOSEN))
     .values(
@@ -76,20 +82,12 @@ _CLAIM = Change(
             Delivery.next_attempt_at: sa.bindparam("until"),
         }
     )
+    .returning(Delivery.id, Delivery.endpoint_id, Delivery.event_id),
 )
-_WHAT_TO_SEND = Query(
+# Not joined to the deliveries: planned in a new database, the join reads all events there will ever be.
+_EVENTS = Query(
     _ToSend,
-    sa.select(
-        Delivery.id.label("delivery_id"),
-        Delivery.endpoint_id,
-        Delivery.event_id,
-        Event.type,
-        Event.body,
-        Event.tx,
-        Event.seq,
-    )
-    .join(Event, Event.id == Delivery.event_id)
-    .where(Delivery.id.in_(_CHOSEN)),
+    sa.select(Event.id, Event.type, Event.body, Event.tx, Event.seq).where(Event.id.in_(_CHOSEN)),
 )
 _RECEIVERS = Query(
     _SendingTo,
@@ -126,8 +124,8 @@ def take(
     if not chosen:
         return []
     claim = secrets.token_hex(16)
-    _CLAIM.run(session, chosen=chosen, claimed_by=claim, until=lease_until)
-    return _claimed(session, chosen, claim, now)
+    taken = _CLAIM.all(session, chosen=chosen, claimed_by=claim, until=lease_until)
+    return _claimed(session, taken, claim, now)
 
 
 def _choose(
@@ -149,26 +147,27 @@ def _choose(
     return chosen
 
 
-def _claimed(
-    session: Session, delivery_ids: Sequence[str], claim: str, now: datetime
-) -> list[Claimed]:
-    # (tx, seq) is the feed's order.
-    rows = sorted(_WHAT_TO_SEND.all(session, chosen=delivery_ids), key=attrgetter("tx", "seq"))
-    endpoint_ids = sorted({row.endpoint_id for row in rows})
+def _claimed(session: Session, taken: Sequence[_Taken], claim: str, now: datetime) -> list[Claimed]:
+    """Return what is needed to send them, in the feed's order."""
+    event_ids = sorted({row.event_id for row in taken})
+    events = {row.id: row for row in _EVENTS.all(session, chosen=event_ids)}
+    endpoint_ids = sorted({row.endpoint_id for row in taken})
     receivers = {row.id: row for row in _RECEIVERS.all(session, chosen=endpoint_ids)}
     live = {row.id: signing_secrets.live(row, now) for row in receivers.values()}
+    claimed = [(events[row.event_id], row.id, receivers[row.endpoint_id]) for row in taken]
+    claimed.sort(key=lambda it: (it[0].tx, it[0].seq, it[1]))
     return [
         Claimed(
-            row.delivery_id,
-            row.endpoint_id,
+            delivery_id,
+            receiver.id,
             claim,
-            row.event_id,
-            row.type,
-            row.body.encode(),
-            receivers[row.endpoint_id].url,
-            live[row.endpoint_id],
-            receivers[row.endpoint_id].has_timed_out,
+            event.id,
+            event.type,
+            event.body.encode(),
+            receiver.url,
+            live[receiver.id],
+            receiver.has_timed_out,
             now,
         )
-        for row in rows
+        for event, delivery_id, receiver in claimed
     ]
