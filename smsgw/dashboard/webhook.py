@@ -6,6 +6,7 @@ from flask import request, url_for
 
 from .. import clock
 from ..core.accounts.roles import VIEWER
+from ..core.events import recording
 from ..core.webhooks import deliveries, diagnosis, endpoints, signature_checks
 from ..core.webhooks import secrets as signing_secrets
 from ..core.webhooks.delivery_statuses import STATUSES
@@ -69,6 +70,7 @@ def shown(webhook_id: str, secret: str | None = None, verdict: Verdict | None = 
         deliveries=rows,
         chosen=status,
         statuses=STATUSES,
+        event_types=recording.TYPES,
         older=older
         and url_for("dashboard.webhook", webhook_id=webhook_id, cursor=older, status=status),
         next_attempt_at=next_attempt_at,

@@ -1,4 +1,4 @@
-"""Acts on a webhook: tests, enables, disables and removes it, recovers what it missed, and gives it a new secret."""
+"""Acts on a webhook: tests, changes, switches and removes it, recovers what it missed, and gives it a new secret."""
 
 from datetime import timedelta
 from threading import BoundedSemaphore
@@ -7,9 +7,10 @@ from typing import Any
 from flask import flash, redirect, url_for
 
 from .. import clock
+from ..addresses import Guard
 from ..core.accounts.roles import OPERATOR
 from ..core.operations import webhook_tests
-from ..core.webhooks import deliveries, endpoints
+from ..core.webhooks import deliveries, endpoints, urls
 from ..core.webhooks import secrets as signing_secrets
 from ..errors import Invalid
 from ..http.context import services
@@ -57,6 +58,25 @@ def disable_webhook(webhook_id: str) -> Any:
     with services().database.transaction() as session:
         endpoints.disable(session, endpoints.get_any(session, webhook_id), clock.now())
     flash("The webhook is disabled; what waits for it is kept.")
+    return _back(webhook_id)
+
+
+@blueprint.post("/webhooks/<webhook_id>/change")
+@allows(OPERATOR, confirmed=True)
+def change_webhook(webhook_id: str) -> Any:
+    """Send the endpoint's events to another URL, or other events."""
+    wanted, changes = forms.text("url"), endpoints.Changes(events=forms.texts("events") or None)
+    with services().database.reading() as session:
+        shown = endpoints.shape(session, endpoints.get_any(session, webhook_id))["url"]
+    # The form has no password of a URL, so one that was not touched must not replace it.
+    if wanted != shown:
+        # Asks the DNS, so no transaction is open.
+        guard = Guard(services().settings.webhook_allowed_networks)
+        changes["url"] = urls.checked(wanted, guard)
+    with services().database.transaction() as session:
+        endpoint = endpoints.get_any(session, webhook_id)
+        endpoints.update(session, endpoint, changes, clock.now())
+    flash("The webhook is changed.")
     return _back(webhook_id)
 
 

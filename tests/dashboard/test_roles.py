@@ -118,6 +118,7 @@ POST /admin/start/test                  ·   403 403 yes yes
 GET /admin/static/<path:name>           yes yes yes yes yes
 GET /admin/webhooks                     ·   yes yes yes yes
 GET /admin/webhooks/<webhook_id>        ·   yes yes yes yes
+POST /admin/webhooks/<webhook_id>/change ·   403 403 yes key
 POST /admin/webhooks/<webhook_id>/check ·   yes yes yes yes
 POST /admin/webhooks/<webhook_id>/disable ·   403 403 yes yes
 POST /admin/webhooks/<webhook_id>/enable ·   403 403 yes yes

@@ -376,3 +376,29 @@ def test_a_page_about_webhooks_costs_little(office: Office):
         page: Any = check_cheap(office, f"/admin/{path}")
     news = page.text.partition('hx-get="')[2].partition('"')[0].replace("&amp;", "&")
     assert check_cheap(office, news, role="viewer", most=3).status_code == 204
+
+
+def test_the_url_and_the_events_of_a_webhook_are_changed_on_its_page(office: Office):
+    webhook_id, _ = add(office)
+    browser = office.browser("operator")
+    path = f"/admin/webhooks/{webhook_id}"
+    browser.get(path)
+    page = browser.send(f"{path}/change", url=URL + "2", events="message.sent")
+    assert f"{URL}2" in page.text
+    assert "Events message.sent Devices" in text_of(page)
+    assert browser.send(f"{path}/change", url="ftp://elsewhere").status_code == 422
+    browser.get(path)
+    assert browser.send(f"{path}/change", events="no.such").status_code == 422
+
+
+def test_a_password_in_a_url_stays_where_only_the_events_are_changed(office: Office):
+    webhook_id, _ = add(office)
+    with office.world.database.transaction() as session:
+        endpoints.get_any(session, webhook_id).url = BROKER
+    browser = office.browser("operator")
+    path = f"/admin/webhooks/{webhook_id}"
+    browser.get(path)
+    assert "hunter22" not in browser.send(f"{path}/change", events="message.sent").text
+    with office.world.database.reading() as session:
+        endpoint = endpoints.get_any(session, webhook_id)
+        assert (endpoint.url, endpoint.events) == (BROKER, ["message.sent"])
