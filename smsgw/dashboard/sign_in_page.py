@@ -1,10 +1,12 @@
 """Asks people to sign in, or to type a secret again, and carries what they typed into a form meanwhile."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import request, url_for
 
 from ..core.accounts import passkeys
+from ..http.app import HTTPS_COOKIE
 from ..http.context import services
 from . import challenges, forms, rendering, visitors
 from .blueprint import PREFIX
@@ -24,7 +26,12 @@ def show(
 ) -> Any:
     """Return the page to sign in."""
     return rendering.bare(
-        "sign_in.html", status=status, fault=fault, carried=carried or {}, name=name
+        "sign_in.html",
+        status=status,
+        fault=fault,
+        carried=carried or {},
+        name=name,
+        https_page=_https_page(),
     )
 
 
@@ -54,6 +61,19 @@ def ask_to_confirm(fault: str | None = None, carried: dict[str, str] | None = No
 def _has_passkey() -> bool:
     with services().database.reading() as session:
         return bool(passkeys.of(session, visitors.person().name))
+
+
+def _https_page() -> str | None:
+    """Return where to sign in instead, if the browser will keep no cookie of a server that is reached over HTTPS."""
+    public = services().settings.base_url
+    if request.is_secure or not public.startswith("https://"):
+        return None
+    # Browsers send no `Sec-Fetch-Site` over plain HTTP to another machine.
+    has_refused = request.method == "POST" and HTTPS_COOKIE not in request.cookies
+    if not has_refused and (request.method == "POST" or "Sec-Fetch-Site" in request.headers):
+        return None
+    is_there = urlsplit(public).netloc == request.host
+    return f"{public}{PREFIX}" if has_refused or not is_there else None
 
 
 def _carried() -> dict[str, str]:

@@ -65,7 +65,8 @@ def disable_webhook(webhook_id: str) -> Any:
 @allows(OPERATOR, confirmed=True)
 def change_webhook(webhook_id: str) -> Any:
     """Send the endpoint's events to another URL, or other events."""
-    wanted, changes = forms.text("url"), endpoints.Changes(events=forms.texts("events") or None)
+    wanted, events = forms.text("url"), list(forms.texts("events"))
+    changes = endpoints.Changes(events=events or None)
     with services().database.reading() as session:
         shown = endpoints.shape(session, endpoints.get_any(session, webhook_id))["url"]
     # The form has no password of a URL, so one that was not touched must not replace it.

@@ -1,5 +1,6 @@
 """Signing in: with a key, or a name, a password and a code; what ends a session, and that nothing typed is lost."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ from smsgw import clock
 from smsgw.core.accounts import crms, operators
 from smsgw.core.messages import queueing
 from smsgw.core.messages.drafts import Draft
+from smsgw.http.context import EXTENSION
 from smsgw.store.models import Message
 
 from .conftest import Office, forms_of, text_of
@@ -173,3 +175,21 @@ def test_the_first_page_leads_an_operator_to_the_first_steps_and_traps_nobody(of
     assert 'href="/admin/overview"' in browser.get("/admin/start").text
     assert browser.get("/admin/overview").status_code == 200
     assert office.browser("viewer").get("/admin").status_code == 200
+
+
+def test_over_plain_http_a_server_of_https_says_where_to_sign_in(office: Office):
+    services = office.world.app.extensions[EXTENSION]
+    services.settings = replace(services.settings, public_url="https://sms.example.org")
+    words = "You cannot sign in at this address"
+    client = office.world.app.test_client()
+    here = {"base_url": "http://192.168.1.5:8080"}
+    page = client.get("/admin/sign-in", **here)
+    assert words in page.text
+    assert 'href="https://sms.example.org/admin"' in page.text
+    stranger = office.world.app.test_client(use_cookies=False)
+    page = stranger.post("/admin/sign-in", data={"secret": office.keys["operator"]}, **here)
+    assert (page.status_code, words in page.text) == (401, True)
+    there = {"base_url": "https://sms.example.org"}
+    assert words not in client.get("/admin/sign-in", **there).text
+    page = client.get("/admin/sign-in", headers={"Sec-Fetch-Site": "none"}, **here)
+    assert words not in page.text
