@@ -11,6 +11,7 @@ from .. import clock
 from ..core.accounts.roles import CLERK
 from ..core.messages import bulks, pace, pausing
 from ..core.messages import json as message_json
+from ..core.messages.ahead import Ahead
 from ..core.messages.pace import SendingDevice
 from ..http.context import services
 from ..sms import statuses
@@ -123,6 +124,7 @@ def _shown(session: Session, bulk: Bulk, found: bulks.Progress) -> dict[str, Any
     page = [message for _, message in rows[:PAGE_SIZE]]
     crm = bulks.crm_of(session, bulk)
     sending = pace.devices(session, crm, settings, None, now)
+    others = pace.find_ahead(session, sending, bulk.created_at)
     return {
         "bulk": bulk,
         "crm": crm,
@@ -132,7 +134,8 @@ def _shown(session: Session, bulk: Bulk, found: bulks.Progress) -> dict[str, Any
         "is_final": found.unfinished == 0 and _is_queued_whole(bulk),
         "is_queued_whole": _is_queued_whole(bulk),
         "devices": sending,
-        "done_at": _done_at(sending, found, now),
+        "done_at": _done_at(sending, found, others, now),
+        "others": others,
         "messages": [{**message_json.message(message), "crm": crm.name} for message in page],
         "from_row": from_row,
         "next_row": rows[PAGE_SIZE][0] if len(rows) > PAGE_SIZE else None,
@@ -141,9 +144,9 @@ def _shown(session: Session, bulk: Bulk, found: bulks.Progress) -> dict[str, Any
 
 
 def _done_at(
-    sending: Sequence[SendingDevice], found: bulks.Progress, now: datetime
+    sending: Sequence[SendingDevice], found: bulks.Progress, others: Ahead, now: datetime
 ) -> datetime | None:
-    at = pace.all_done_at(sending, found.waiting_segments, now)
+    at = pace.all_done_at(sending, found.waiting_segments, others, now)
     return None if at is None else max(at, found.last_due_at or at)
 
 

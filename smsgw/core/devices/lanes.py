@@ -22,6 +22,11 @@ def of_crm(crm_id: str) -> str:
     return f"c:{crm_id}"
 
 
+def of_only_device(device_id: str) -> str:
+    """Name the lane of messages that this device alone sends."""
+    return _OF_DEVICE + device_id
+
+
 def sticky(crm_id: str, device_id: str) -> str:
     """Name the lane of messages that this device sends as long as it can."""
     return f"s:{crm_id}:{device_id}"

@@ -14,6 +14,7 @@ from ...settings import Settings
 from ...sms.segments import measure
 from ...store.models import Bulk, BulkSheet, Crm
 from . import bulks, csv_files, imports, pace, pausing
+from .ahead import Ahead
 from .bulks import NewBulk
 from .csv_files import Place
 from .imports import File
@@ -36,6 +37,7 @@ class CheckedSheet:
     segments: int
     devices: Sequence[SendingDevice]
     done_at: datetime | None
+    others: Ahead
 
 
 def add(
@@ -100,7 +102,8 @@ def check(session: Session, settings: Settings, sheet: BulkSheet, now: datetime)
         count = measure(draft.content).segments
         waiting[draft.device_id] = waiting.get(draft.device_id, 0) + count
     sending = pace.devices(session, crm, settings, None, now)
-    at = pace.all_done_at(sending, waiting, now)
+    others = pace.find_ahead(session, sending)
+    at = pace.all_done_at(sending, waiting, others, now)
     last = max((draft.send_at for draft in good if draft.send_at), default=now)
     done_at = None if at is None else max(at, last)
     return CheckedSheet(
@@ -111,6 +114,7 @@ def check(session: Session, settings: Settings, sheet: BulkSheet, now: datetime)
         sum(waiting.values()),
         sending,
         done_at,
+        others,
     )
 
 

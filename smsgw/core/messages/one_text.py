@@ -15,6 +15,7 @@ from ...sms.segments import measure
 from ...store.rows import AnyCrm
 from . import drafts as checks
 from . import pace, queueing
+from .ahead import Ahead
 from .drafts import Draft, Faults
 from .pace import SendingDevice
 from .queueing import Queued
@@ -40,6 +41,7 @@ class TextPreview:
     faults: Mapping[str, str]
     devices: Sequence[SendingDevice]
     done_at: datetime | None
+    others: Ahead
 
 
 def unique(typed: Sequence[str], region: str | None) -> list[str]:
@@ -57,6 +59,7 @@ def preview(
     shared = _shared(found, len(wanted))
     segments = measure(first.content).segments * len(wanted)
     sending = pace.devices(session, crm, settings, first.device_id, now)
+    others = pace.find_ahead(session, sending)
     begins_at = max(now, first.send_at or now)
     return TextPreview(
         segments,
@@ -70,7 +73,8 @@ def preview(
         ],
         shared,
         sending,
-        pace.done_at(sending, segments, begins_at),
+        pace.done_at(sending, segments, others, begins_at),
+        others,
     )
 
 

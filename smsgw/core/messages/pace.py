@@ -10,6 +10,8 @@ from ...settings import Settings
 from ...store.models import Device
 from ...store.rows import AnyCrm
 from ..devices import limits, registry, routing
+from . import ahead
+from .ahead import Ahead
 
 
 class SendingDevice(NamedTuple):
@@ -31,27 +33,41 @@ def devices(
     ]
 
 
-def done_at(
-    sending: Sequence[SendingDevice], segments: int, begins_at: datetime
-) -> datetime | None:
-    """Return when the devices that poll will have been handed so many segments; `None` where none polls.
+def find_ahead(
+    session: Session, sending: Sequence[SendingDevice], before: datetime | None = None
+) -> Ahead:
+    """Count what was queued before that time for the devices that poll."""
+    return ahead.find(session, [one.device_id for one in sending if one.is_online], before)
 
-    What else waits for them, and what counts against their limits already, is not considered.
+
+def done_at(
+    sending: Sequence[SendingDevice], segments: int, others: Ahead, begins_at: datetime
+) -> datetime | None:
+    """Return when the devices that poll will have been handed so many segments after those of others.
+
+    `None` where none polls, or too many others wait to be counted. What counts against their limits already is not
+    considered.
     """
     online = [device.limits for device in sending if device.is_online]
-    if not online:
+    if not online or not others.is_all:
         return None
+    segments += others.segments
     return begins_at + max(_span(online, name, segments) for name in limits.WINDOWS)
 
 
 def all_done_at(
-    sending: Sequence[SendingDevice], waiting: Mapping[str | None, int], begins_at: datetime
+    sending: Sequence[SendingDevice],
+    waiting: Mapping[str | None, int],
+    others: Ahead,
+    begins_at: datetime,
 ) -> datetime | None:
     """Return the same for the segments that wait for each device, or for any of them (`None`)."""
-    moments = [done_at(sending, sum(waiting.values()), begins_at)]
+    moments = [done_at(sending, sum(waiting.values()), others, begins_at)]
     for device_id, segments in waiting.items():
         only = [device for device in sending if device.device_id == device_id]
-        moments += [done_at(only, segments, begins_at)] if device_id is not None else []
+        moments += (
+            [done_at(only, segments, Ahead(0, True), begins_at)] if device_id is not None else []
+        )
     return None if None in moments else max(moment for moment in moments if moment is not None)
 
 
