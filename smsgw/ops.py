@@ -154,9 +154,9 @@ class _Stored(Collector):
         labels = ["device_id"]
         yield _gauge(
             "smsgw_device_silent_seconds",
-            "Since the device was last seen; NaN when it never was.",
+            "Since the device was last seen; NaN when it never was. Disabled devices have none.",
             labels,
-            [([one.device_id], _or_nan(one.silent_seconds)) for one in devices],
+            [([one.device_id], _or_nan(one.silent_seconds)) for one in devices if one.is_enabled],
         )
         yield _gauge(
             "smsgw_device_in_flight",

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from smsgw import clock
 from smsgw.core.accounts import crms
+from smsgw.core.devices import registry
 from smsgw.core.messages import queueing
 from smsgw.core.messages.drafts import Draft
 from smsgw.core.operations import housekeeping
@@ -110,6 +111,15 @@ def test_metrics_tell_queues_devices_deliveries_and_the_worker(world: World):
         'smsgw_device_unknown_reports{device_id="phone-1"}',
     ):
         assert _value(text, name) == 0
+
+
+def test_a_disabled_phone_is_not_missed_and_what_it_has_in_hand_still_counts(world: World):
+    world.client.post("/api/sms", headers=world.as_device(), json={"messages": []})
+    with world.database.transaction() as session:
+        registry.get(session, "phone-1").enabled = False
+    text = _metrics(world)
+    assert "smsgw_device_silent_seconds{" not in text
+    assert _value(text, 'smsgw_device_in_flight{device_id="phone-1"}') == 0
 
 
 def test_metrics_show_what_no_one_could_read_and_reports_about_strangers(world: World):

@@ -38,6 +38,7 @@ class Seen:
     """One device: `silent_seconds` is `None` when it was never seen."""
 
     device_id: str
+    is_enabled: bool
     silent_seconds: float | None
     in_flight_count: int
     unknown_report_count: int
@@ -146,6 +147,7 @@ def _devices(session: Session, now: datetime) -> list[Seen]:
     rows = session.execute(
         sa.select(
             Device.id,
+            Device.enabled,
             Device.last_seen_at,
             Device.unknown_report_count,
             Device.quarantine_dropped_count,
@@ -154,8 +156,8 @@ def _devices(session: Session, now: datetime) -> list[Seen]:
         .order_by(Device.id)
     )
     return [
-        Seen(device_id, _age(seen_at, now), in_flight.get(device_id, 0), *counts)
-        for device_id, seen_at, *counts in rows
+        Seen(device_id, is_enabled, _age(seen_at, now), in_flight.get(device_id, 0), *counts)
+        for device_id, is_enabled, seen_at, *counts in rows
     ]
 
 
