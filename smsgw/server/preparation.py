@@ -35,6 +35,6 @@ def prepare(settings: Settings) -> str | None:
                     _LOG.warning(_EMPTY, redact(settings.database_url), program.line("init"))
     except outages.DatabaseError as error:
         return f"the database cannot be used: {outages.reason(error)}"
-    except migrations.NewerTables as error:
+    except (migrations.NewerTables, migrations.HalfRestored) as error:
         return str(error)
     return None

@@ -4,7 +4,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -55,6 +55,13 @@ def alone(path: Path) -> Iterator[None]:
         raise FileUsed(f"{path} is in use: stop the server first") from None
     finally:
         os.close(file)
+
+
+def empty_log(path: Path) -> None:
+    """Write what is in the log of a readable file into the file, so that it is whole without the log."""
+    if path.exists():
+        with suppress(sqlite3.Error), closing(sqlite3.connect(path)) as connection:
+            connection.execute("pragma wal_checkpoint(truncate)")
 
 
 def copy(source: sqlite3.Connection, path: Path) -> None:

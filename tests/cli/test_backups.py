@@ -111,6 +111,30 @@ def test_a_missing_pg_dump_is_named_with_what_to_install(
     assert "apt install postgresql-client-18" in refused.output
 
 
+def test_a_pg_dump_older_than_the_server_is_named_with_what_to_install(
+    new_postgresql_url: str, settings, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("SMSGW_DATABASE_URL", new_postgresql_url)
+    run("db", "upgrade")
+    old = tmp_path / "pg_dump"
+    old.write_text("#!/bin/sh\necho 'pg_dump (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)'\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    monkeypatch.setattr("smsgw.store.postgresql_programs._FOLDERS", ())
+    (tmp_path / "made").write_text("")
+    for command in (
+        ["backup", str(tmp_path / "new")],
+        ["restore", "--yes", str(tmp_path / "made")],
+    ):
+        refused = run(*command)
+        assert (refused.exit_code, refused.output) == (
+            1,
+            "Error: pg_dump is version 15 and the server is version 18: "
+            "install PostgreSQL's programs (Debian: apt install postgresql-client-18)\n",
+        )
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_password_is_in_no_command_line(database: Database):
     secret = Database("postgresql://me:s3cret@db.example.org/sms?sslmode=verify-full")
     programs = Programs(secret.engine, Path("/usr/bin"))

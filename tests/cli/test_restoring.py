@@ -9,11 +9,14 @@ import stat
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from smsgw import settings as settings_module
+from smsgw.server import preparation
 from smsgw.store import migrations
 from smsgw.store.db import Database
 from tests.cli.conftest import Ask, Run
@@ -21,6 +24,21 @@ from tests.conftest import POSTGRESQL_PROGRAMS, World
 from tests.running import environment, serving, until
 
 NUMBER = "+12025550123"
+# Restores, and is killed when half of the backup is with PostgreSQL.
+KILLED = """
+import os
+from smsgw.cli.entry import root
+from smsgw.core.operations import restoring
+
+def write(programs, file, target):
+    text = programs.run("pg_restore", "--no-owner", "--file=-", str(file), is_connected=False)
+    target.write(text[: text.index("COPY ") + 200].encode())
+    target.flush()
+    os.kill(os.getpid(), 9)
+
+restoring._write_archive = write
+root()
+"""
 
 
 def _send(world: World, content: str) -> str:
@@ -44,6 +62,10 @@ def _message(world: World, message_id: str) -> dict[str, Any]:
         f"/api/v1/messages/{message_id}", headers=world.as_crm()
     ).json
     return found
+
+
+def _interrupt(*_: Any) -> None:
+    raise OSError("interrupted")
 
 
 @pytest.fixture
@@ -155,6 +177,63 @@ def test_a_backup_of_an_older_version_is_upgraded(
     monkeypatch.setenv("SMSGW_DATABASE_URL", f"sqlite:///{tmp_path}/new.db")
     assert ask("restore", str(old))["revision"] == migrations.head()
     assert ask("restore", str(old))["kept"].startswith(f"{tmp_path}/new.db.before-restore-")
+
+
+@pytest.mark.parametrize("step", ["migrations.upgrade_restored", "_hold"])
+def test_nobody_uses_a_database_of_postgresql_whose_restore_was_interrupted(
+    new_postgresql_url: str, run: Run, ask: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path, step
+):
+    monkeypatch.setenv("SMSGW_DATABASE_URL", new_postgresql_url)
+    run("init")
+    ask("backup", str(tmp_path / "kept"))
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(f"smsgw.core.operations.restoring.{step}", _interrupt)
+        assert run("restore", str(tmp_path / "kept"), "--yes").exit_code != 0
+    words = "restoring a backup into this database was interrupted"
+    for command in ("db upgrade", "db check", "init", "message list", "backup other", "doctor"):
+        refused = run(*command.split())
+        assert (refused.exit_code, words in " ".join(refused.output.split())) == (1, True), command
+    fault = preparation.prepare(replace(settings_module.load(), database_url=new_postgresql_url))
+    assert words in str(fault)
+    assert ask("restore", str(tmp_path / "kept"), "--yes")["counts"]["devices"] == 1
+    assert ask("db", "check")["up_to_date"]
+
+
+def test_a_restore_that_is_killed_while_it_loads_leaves_postgresql_as_it_was(
+    new_postgresql_url: str, run: Run, ask: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("SMSGW_DATABASE_URL", new_postgresql_url)
+    run("init")
+    ask("backup", str(tmp_path / "kept"))
+    before = ask("crm", "add", "later")
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED, "restore", str(tmp_path / "kept"), "--yes"], check=False
+    )
+    assert ended.returncode == -signal.SIGKILL
+    until(lambda: run("crm", "list").exit_code == 0, "PostgreSQL to undo it")
+    assert before["name"] in run("crm", "list").output
+    done = until(lambda: run("restore", str(tmp_path / "kept"), "--yes"), "a second restore")
+    assert done.exit_code == 0, done.output
+
+
+def test_an_sqlite_database_is_whole_where_restoring_stops_before_the_last_step(
+    world: World, run: Run, ask: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    if not world.database.is_sqlite:
+        return
+    ask("backup", str(tmp_path / "copy"))
+    later = _send(world, "later")
+    path = Path(str(world.database.url.database))
+    # As after kill -9 of a server: what is newest is in the log alone.
+    crashed = tmp_path / "crashed.db"
+    for suffix in ("", "-wal"):
+        shutil.copy(f"{path}{suffix}", f"{crashed}{suffix}")
+    assert Path(f"{crashed}-wal").stat().st_size
+    monkeypatch.setenv("SMSGW_DATABASE_URL", f"sqlite:///{crashed}")
+    monkeypatch.setattr("smsgw.core.operations.restoring.os.replace", _interrupt)
+    assert run("restore", str(tmp_path / "copy")).exit_code == 1
+    with closing(sqlite3.connect(crashed)) as found:
+        assert found.execute("SELECT id FROM messages").fetchall() == [(later,)]
 
 
 def test_restoring_waits_for_the_server_to_stop_and_works_after_kill_9(

@@ -9,7 +9,7 @@ import pytest
 from smsgw import clock, ids
 from smsgw.core.accounts import enrolment
 from smsgw.core.devices import protocols, registry, sockets
-from smsgw.core.messages import handing_out
+from smsgw.core.messages import handing_out, held
 from smsgw.live.conversation import Close, Drop
 from tests.void_logins import LOSSES
 
@@ -179,6 +179,24 @@ def test_the_window_holds_for_sockets_too(cable):
     perform(talk, "delivery_status", message_id=first[0]["message_id"], status="sent")
     assert cable.waiting(talk) == [talk]
     assert len(sent(talk.work())) == 1
+
+
+def test_no_socket_gets_what_is_held_since_a_restore_until_it_is_released(cable):
+    talk = cable.subscribed()
+    ids = [*cable.queue(), *cable.queue(device_id=None)]
+    with cable.world.database.transaction() as session:
+        assert held.hold_all(session, clock.now()) == 2
+    assert cable.waiting(talk) == []
+    assert talk.work() == []
+    again = cable.subscribed()
+    assert again.work() == []
+    for one in ids:
+        answer = cable.world.client.get(f"/api/v1/messages/{one}", headers=cable.world.as_crm())
+        assert answer.json["waiting_for"]["hop"] == "held"
+    with cable.world.database.transaction() as session:
+        assert held.release(session, clock.now()) == 2
+    assert cable.waiting(again) == [again]
+    assert len(sent(again.work())) == 2
 
 
 def test_a_message_for_any_device_reaches_one_socket(cable):

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from smsgw import clock
 from smsgw.core.accounts import enrolment
 from smsgw.core.devices import registry
+from smsgw.core.messages import held
 from smsgw.live.conversation import Drop
 from smsgw.live.device_socket import find_ready
 from smsgw.store.models import Device, Message, QuarantinedItem
@@ -320,3 +321,18 @@ def test_a_socket_whose_token_is_void_is_closed_by_what_it_says_and_nothing_is_t
     assert say(socket, body) == [4001]
     with stage.world.database.reading() as session:
         assert session.query(Message).count() == session.query(QuarantinedItem).count() == 0
+
+
+def test_no_device_gets_what_is_held_since_a_restore_until_it_is_released(stage: Stage):
+    message_id = stage.queue()
+    with stage.world.database.transaction() as session:
+        assert held.hold_all(session, clock.now()) == 1
+    phone = stage.device()
+    assert said(phone.opened()) == []
+    assert phone.work() == []
+    answer = stage.call("GET", f"/api/v1/messages/{message_id}", key=stage.crm_key)
+    assert answer.json["waiting_for"]["hop"] == "held"
+    with stage.world.database.transaction() as session:
+        assert held.release(session, clock.now()) == 1
+    ((event, data),) = frames_of(phone.work())
+    assert (event, data["content"]) == ("sendMessage", "hello")

@@ -65,7 +65,11 @@ def _is_read_only(database: Database, connection: Connection) -> bool:
 
 
 def _migrations(database: Database, _now: datetime) -> Finding:
-    current, head = migrations.current(database), migrations.head()
+    head = migrations.head()
+    try:
+        current = migrations.current(database)
+    except migrations.HalfRestored as error:
+        return Finding("migrations", "wrong", str(error))
     if current == head:
         return Finding("migrations", "ok", f"at revision {head}")
     return Finding(

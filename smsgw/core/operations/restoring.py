@@ -38,6 +38,9 @@ _ENTRY = re.compile(rf"\d+; \d+ \d+ (?P<kind>{'|'.join(_KINDS)}) \S+ (?P<name>[a
 _REVISION = re.compile(rf"COPY \S*{REVISION_TABLE} .*\n(\d+)\n")
 # Which only PostgreSQL 17 and newer know, and programs of those versions write for all.
 _NEW_SETTING = b"SET transaction_timeout = 0;"
+_MARK = (
+    f"UPDATE {{schema}}.{REVISION_TABLE} SET version_num = '{migrations.RESTORING}' || version_num;"
+)
 _PIECE = 2**16
 
 
@@ -80,6 +83,7 @@ def _sqlite(database: Database, file: Path, now: datetime) -> Restored:
     kept = Path(f"{path}.before-restore-{now:%Y%m%dT%H%M%SZ}")
 
     def place(made: Path) -> None:
+        sqlite_files.empty_log(path)
         with sqlite_files.alone(path):
             _keep(path, kept)
             os.replace(made, path)
@@ -131,7 +135,7 @@ def _postgresql(database: Database, file: Path, now: datetime) -> Restored:
         previous = contents.find(connection)
     database.engine.dispose()
     _load(programs, file, schema)
-    migrations.upgrade(database)
+    migrations.upgrade_restored(database)
     counts = _hold(database, file, now)
     with database.engine.connect() as connection:
         found = contents.find(connection)
@@ -164,10 +168,11 @@ def _refuse_newer(file: Path, revision: str) -> None:
 
 
 def _load(programs: Programs, file: Path, schema: str) -> None:
-    """Replace our tables in one transaction, which also holds what is queued: no server can find it unheld."""
+    """Replace our tables in one transaction, which also holds what is queued, and keeps servers from using them."""
     tables = ", ".join(f'"{schema}".{name}' for name in [*Table.metadata.tables, REVISION_TABLE])
     first = f"BEGIN;\nDROP TABLE IF EXISTS {tables} CASCADE;\n"
-    last = f"\n{held.HOLD_ALL.format(schema=schema)}\nCOMMIT;\n"
+    hold, mark = held.HOLD_ALL.format(schema=schema), _MARK.format(schema=schema)
+    last = f"\n{hold}\n{mark}\nCOMMIT;\n"
     command = programs.command("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1")
     with _running(programs, command, subprocess.PIPE) as psql:
         assert psql.stdin is not None
@@ -223,4 +228,5 @@ def _hold(database: Database, file: Path, now: datetime) -> tuple[int, int]:
             enrolment.reset(session, device, now) for device in session.scalars(there).all()
         )
         audit.note(session, "database", file.name, "restore")
+        migrations.end_restoring(session)
     return held_count, unconfirmed_count

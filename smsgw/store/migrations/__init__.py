@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
+from ... import program
 from ...errors import GatewayError
 from ...lazy_imports import lazy
 from ..db import REVISION_TABLE, Database
@@ -14,8 +16,15 @@ if TYPE_CHECKING:
 else:
     runs = lazy(f"{__name__}.alembic_runs")
 
+# Begins the revision of a database with a backup in it whose queue is not settled yet: no version of the program knows
+# such a revision, so none serves it.
+RESTORING = "restoring-"
 _VERSIONS = Path(__file__).parent / "versions"
 _REVISION = sa.text(f"SELECT version_num FROM {REVISION_TABLE}")
+MARK = sa.text(f"UPDATE {REVISION_TABLE} SET version_num = '{RESTORING}' || version_num")
+UNMARK = sa.text(
+    f"UPDATE {REVISION_TABLE} SET version_num = replace(version_num, '{RESTORING}', '')"
+)
 
 
 class BrokenReferences(GatewayError):
@@ -28,6 +37,18 @@ class NewerTables(GatewayError):
     """A newer version of the program has made these tables."""
 
     code = "newer_tables"
+
+
+class HalfRestored(GatewayError):
+    """Restoring a backup was interrupted, so nothing may be sent from this database."""
+
+    code = "half_restored"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "restoring a backup into this database was interrupted: "
+            f"run {program.line('restore')} again with the backup"
+        )
 
 
 def upgrade(database: Database, revision: str = "head") -> str:
@@ -51,12 +72,25 @@ def upgrade(database: Database, revision: str = "head") -> str:
 
 
 def current(database: Database) -> str | None:
-    """Return the revision the database is at, `None` when it is new."""
+    """Return the revision the database is at, `None` when it is new; raise `HalfRestored`."""
     with database.reading() as session:
         if not sa.inspect(session.connection()).has_table(REVISION_TABLE):
             return None
         revision: str | None = session.scalar(_REVISION)
-        return revision
+    if revision is not None and revision.startswith(RESTORING):
+        raise HalfRestored
+    return revision
+
+
+def upgrade_restored(database: Database) -> None:
+    """Upgrade PostgreSQL's tables of a backup that was loaded; they stay marked until `end_restoring`."""
+    with database.engine.connect() as connection:
+        runs.upgrade_postgresql(connection, "head", is_restored=True)
+
+
+def end_restoring(session: Session) -> None:
+    """Let servers use the tables from the end of this transaction on."""
+    session.execute(UNMARK)
 
 
 def head() -> str:

@@ -8,7 +8,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy.engine import Connection
 
-from . import BrokenReferences, NewerTables
+from . import MARK, UNMARK, BrokenReferences, NewerTables
 
 _ADVISORY_LOCK = 0x736D736777  # "smsgw": one migration at a time
 
@@ -29,11 +29,15 @@ def upgrade_sqlite(connection: Connection, revision: str) -> None:
         connection.invalidate()  # the pragmas go with the connection
 
 
-def upgrade_postgresql(connection: Connection, revision: str) -> None:
-    """Run the migrations when nobody else does."""
+def upgrade_postgresql(connection: Connection, revision: str, *, is_restored: bool = False) -> None:
+    """Run the migrations when nobody else does; a restored backup is marked before and after."""
     with connection.begin():
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        if is_restored:
+            connection.execute(UNMARK)
         _run(connection, revision)
+        if is_restored:
+            connection.execute(MARK)
 
 
 def _run(connection: Connection, revision: str) -> None:
