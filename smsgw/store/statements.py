@@ -18,8 +18,6 @@ Shape = tuple[tuple[str, int], ...]
 # The longest list of one statement: SQLite bounds the values of a statement to 32,766, PostgreSQL to 65,535, and a list
 # is filled up to a power of two.
 MOST_IN_LIST = 8192
-# The key of a pooled connection's cursor in its `info`, which lasts as long as the connection.
-_CURSOR = "smsgw_cursor"
 # What SQLAlchemy makes: SELECTs, and INSERTs, UPDATEs and DELETEs.
 Statement = sa.SelectBase | sa.UpdateBase
 
@@ -153,7 +151,7 @@ def execute(
 
     Returns its rows where it `gives_rows`, which psycopg would take longer to say than to fetch them.
     """
-    cursor = _cursor(connection)
+    cursor = connection.connection.cursor()
     try:
         if isinstance(values, tuple):
             cursor.execute(text, values)
@@ -188,17 +186,6 @@ def translated(error: Exception, text: str, dialect: Dialect) -> BaseException:
     return sa.exc.DBAPIError.instance(
         text, None, error, driver_error(dialect), hide_parameters=True, dialect=dialect
     )
-
-
-def _cursor(connection: AnyConnection) -> Any:
-    """Return a cursor of the connection, always the same one on PostgreSQL: to make one costs half a statement."""
-    pooled: Any = connection.connection
-    if isinstance(connection, DriverConnection) or connection.dialect.name != "postgresql":
-        return pooled.cursor()
-    kept = pooled.info.get(_CURSOR)
-    if kept is None or kept.connection is not pooled.dbapi_connection:
-        kept = pooled.info[_CURSOR] = pooled.cursor()
-    return kept
 
 
 def _at(values: Sequence[Any], index: int) -> Any:
