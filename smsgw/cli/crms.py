@@ -54,7 +54,7 @@ def show_all() -> None:
         {**one, "devices": "all" if one["device_ids"] is None else one["device_ids"]}
         for one in found
     ]
-    columns = ("name", "id", "enabled", "approved", "devices", "created_at")
+    columns = ("name", "id", "enabled", "approved", "devices", "created_at", "key_used_at")
     output.rows(
         shown,
         columns,

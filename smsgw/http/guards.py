@@ -33,6 +33,7 @@ def admit_crm(crm: Caller, *, may_repeat: bool = False) -> None:
     """Count the request of this CRM; raise `Forbidden` where it is disabled."""
     if not crm.enabled:
         raise Forbidden("this API key is disabled", code="crm_disabled")
+    services().last_seen_writer.note_key(crm.id, clock.now())
     g.crm = rates.count(crm, may_repeat=may_repeat)
 
 

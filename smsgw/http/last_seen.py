@@ -1,9 +1,10 @@
-"""Writes the times at which devices were last seen, a few seconds later and when the process ends."""
+"""Writes when devices were last seen and keys last used, a few seconds later and when the process ends."""
 
 import atexit
 import threading
 from datetime import datetime
 
+from ..core.accounts.key_uses import KeyUses
 from ..core.devices.logins import Login
 from ..core.devices.presence import Sightings
 from ..store import outages
@@ -23,6 +24,7 @@ class LastSeenWriter:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.sightings = Sightings()
+        self.key_uses = KeyUses()
         self._armed = threading.Lock()
         self._timer: threading.Timer | None = None
         self._writes = 0
@@ -40,6 +42,11 @@ class LastSeenWriter:
         self.sightings.note(login, at, app_version, protocol, is_quiet)
         self.start()
 
+    def note_key(self, crm_id: str, at: datetime) -> None:
+        """Note that the CRM's key was used."""
+        if self.key_uses.note(crm_id, at):
+            self.start()
+
     def start(self) -> None:
         """Start the timer unless it is running."""
         if self._armed.acquire(blocking=False):
@@ -51,6 +58,8 @@ class LastSeenWriter:
         self._armed.release()
         self._writes += 1
         self._write_free()
+        if self.key_uses:
+            self._write_key_uses()
         if self.sightings and self._writes % _WAITING_EVERY == 0:
             self.write()
 
@@ -65,6 +74,7 @@ class LastSeenWriter:
         try:
             with self._database.transaction() as session:
                 self.sightings.write(session)
+                self.key_uses.write(session)
         except outages.DatabaseError as error:
             outages.log.note(error)
 
@@ -78,3 +88,10 @@ class LastSeenWriter:
                 outages.log.note(error)
             else:
                 self.sightings.put_back(part)
+
+    def _write_key_uses(self) -> None:
+        try:
+            with self._database.transaction() as session:
+                self.key_uses.write(session)
+        except outages.DatabaseError as error:
+            outages.log.note(error)

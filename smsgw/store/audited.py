@@ -63,7 +63,7 @@ AUDITED: dict[type[Table], AuditedTable] = {
         id="id",
         name="name",
         secret="key_hash",
-        unaudited=frozenset(),
+        unaudited=frozenset({"key_used_at"}),
         actions={
             SECRET: "rotate",
             ROUTES: "route",

@@ -6,6 +6,7 @@ import pytest
 
 from smsgw.core.accounts import crms, operators
 from smsgw.core.accounts.roles import CLERK
+from smsgw.http.context import EXTENSION
 
 from ..conftest import NOW
 from .cheap import check_cheap
@@ -164,3 +165,23 @@ def test_a_page_about_crms_costs_little(office: Office, name: str):
     office.world.add_crm("other", ["phone-1"])
     send(office, office.world.crm_key)
     check_cheap(office, f"/admin/crms{name}")
+
+
+def test_when_a_key_was_used_last_is_shown_and_a_new_key_was_never_used(office: Office):
+    world = office.world
+    browser = office.browser("operator")
+    assert "Key last used never" in text_of(browser.get(f"/admin/crms/{world.crm_id}"))
+    for _ in range(2):
+        world.client.get("/api/v1/messages", headers=world.as_crm())
+    writer = world.app.extensions[EXTENSION].last_seen_writer
+    assert writer.key_uses
+    writer.write()
+    world.client.get("/api/v1/messages", headers=world.as_crm())
+    assert not writer.key_uses
+    assert "Key last used never" not in text_of(browser.get(f"/admin/crms/{world.crm_id}"))
+    headers = {"Authorization": f"Bearer {office.keys['operator']}"}
+    (shape,) = world.client.get("/api/v1/crms", headers=headers).json["data"]
+    assert shape["key_used_at"]
+    with world.database.transaction() as session:
+        crms.rotate(crms.get(session, world.crm_id))
+    assert "Key last used never" in text_of(browser.get(f"/admin/crms/{world.crm_id}"))

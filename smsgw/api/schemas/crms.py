@@ -7,7 +7,16 @@ from ...core.accounts.crm_words import MOST_WORDS
 from ...core.messages.recipients import DEFAULT_LOOP_GUARD, HIGHEST_LOOP_GUARD
 from ...http.parsing import StrictSchema
 from ...sms.opt_out_words import LONGEST
-from .descriptions import boolean, date_time, described, integer, list_of, nullable_names, text
+from .descriptions import (
+    boolean,
+    date_time,
+    described,
+    integer,
+    list_of,
+    nullable_date_time,
+    nullable_names,
+    text,
+)
 from .fields import BoundedList, StrictBoolean, StrictInteger, limit_or_setting
 
 _DEVICE_IDS = described(
@@ -117,6 +126,9 @@ class CrmSchema(ma.Schema):
         "The operators' devices that the CRM may use besides its own; `null` means all of them."
     )
     created_at = date_time("The time the CRM was added.")
+    key_used_at = nullable_date_time(
+        "The time of the last request with the CRM's key, to the minute; `null` if the key was never used."
+    )
 
 
 class Crms(ma.Schema):

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ... import ids
-from ...clock import rfc3339
+from ...clock import rfc3339, rfc3339_or_none
 from ...errors import Forbidden, Invalid, NotFound
 from ...store.db import Database
 from ...store.models import Crm, CrmDevice, Device, Message
@@ -143,7 +143,7 @@ def find_enabled(session: Session, crm_id: str, key_hash: str) -> Crm | None:
 def rotate(crm: Crm) -> str:
     """Give the CRM a new key and return it; the old one is void at once."""
     key = ids.new_crm_key()
-    crm.key_hash = ids.hash_secret(key)
+    crm.key_hash, crm.key_used_at = ids.hash_secret(key), None
     return key
 
 
@@ -232,6 +232,7 @@ def shapes(session: Session, rows: Sequence[Crm]) -> list[dict[str, Any]]:
             "loop_guard": recipients.loop_guard_of(row),
             "device_ids": None if row.uses_all_devices else usable[row.id],
             "created_at": rfc3339(row.created_at),
+            "key_used_at": rfc3339_or_none(row.key_used_at),
         }
         for row in rows
     ]

@@ -14,7 +14,7 @@ class Crm(Table):
     """A program that sends and receives SMS through us. `removed_at` keeps its messages explained.
 
     One that registered itself is not `approved` until an operator says so; until then it has its own devices alone.
-    Of words and limits `None` is the default; a `loop_guard` of 0 is none.
+    Of words and limits `None` is the default; a `loop_guard` of 0 is none. `key_used_at` is to the minute.
     """
 
     __tablename__ = "crms"
@@ -43,6 +43,7 @@ class Crm(Table):
     approved: Mapped[bool] = mapped_column(default=True, server_default=sa.true())
     created_at: Mapped[datetime]
     removed_at: Mapped[datetime | None]
+    key_used_at: Mapped[datetime | None]
 
 
 class CrmDevice(Table):

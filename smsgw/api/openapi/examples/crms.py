@@ -17,6 +17,7 @@ CRM: dict[str, Any] = {
     "sticky_sender": False,
     "device_ids": None,
     "created_at": "2026-02-01T09:00:00.000Z",
+    "key_used_at": "2026-03-01T12:00:00.000Z",
 }
 NEW_CRM: dict[str, Any] = {
     "name": "clinic",
