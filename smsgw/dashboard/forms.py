@@ -60,11 +60,18 @@ class Form:
 
 def page() -> str:
     """Return the path of the present page, also where it answers a form of it."""
+    if g.get("open_page") is not None:
+        return str(g.open_page)
     if request.method == "GET":
         return request.full_path.rstrip("?")
     # Only of a form that could be read.
     typed: Typed = request.environ.get(_READ, MultiDict())
     return local_path(typed.get(PAGE, "")) or request.path
+
+
+def are_on(path: str) -> None:
+    """Let the forms of a part that is shown anew belong to the page with this path, which asked for it."""
+    g.open_page = path
 
 
 def allow(endpoint: str, limit_bytes: int) -> None:

@@ -44,6 +44,7 @@ def start_news() -> Any:
     shown = _shown()
     if request.args.get("seen") == shown["position"]:
         return rendering.nothing_new()
+    forms.are_on(url_for("dashboard.start"))
     return rendering.fragment("_start.html", **shown)
 
 
@@ -95,7 +96,7 @@ def is_first_page() -> bool:
 
 def _start(**made: Any) -> Any:
     shown = _shown()
-    return rendering.render("start.html", title="First steps", text=_TEXT, **shown, **made)
+    return rendering.render("start.html", title="First steps", **shown, **made)
 
 
 def _shown() -> dict[str, Any]:
@@ -111,6 +112,7 @@ def _shown() -> dict[str, Any]:
         "has_failed": test is not None and test["reason"] is not None,
         "phone_base": addresses.for_phones(),
         "position": _position(steps, test),
+        "text": _TEXT,
         "free_name": _free_name(steps.device_ids),
     }
 

@@ -63,8 +63,11 @@ def test_the_first_sms_of_a_new_server_is_delivered_with_nothing_but_the_browser
     page.get_by_label("Name of the phone").fill("phone-2")
     page.get_by_role("button", name="Add and show its URL").click()
     url = page.locator(".secret pre").inner_text()
+    page.get_by_label("Name of the program").fill("till")
     with simulated_phone(url, tmp_path):
         page.locator("#step-polled.done").wait_for()
+        # News of the steps leave alone what is typed into their forms.
+        assert page.get_by_label("Name of the program").input_value() == "till"
         page.get_by_label("To", exact=True).fill("+12025550123")
         page.get_by_role("button", name="Send the test").click()
         page.get_by_text("The test is queued.").wait_for()

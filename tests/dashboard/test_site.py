@@ -13,7 +13,7 @@ from smsgw.core.messages.drafts import Draft
 from smsgw.core.operations import doctor
 from smsgw.factory import create_app
 
-from .conftest import Browser, Office, text_of
+from .conftest import Browser, Office, forms_of, text_of
 
 
 @pytest.mark.parametrize(
@@ -100,3 +100,13 @@ def test_a_viewer_sees_no_whole_number_in_what_is_wrong(office: Office):
         queueing.take(session, crm, office.world.settings, drafts, clock.now())
     assert "+12025550123" in office.browser("operator").get("/admin/overview").text
     assert "2025550123" not in office.browser("viewer").get("/admin/overview").text
+
+
+def test_the_forms_in_news_of_the_first_steps_belong_to_the_page_that_is_open(office: Office):
+    browser = office.browser("operator")
+    page = browser.get("/admin/start/news?seen=nothing")
+    assert {form.fields["_page"] for form in forms_of(page)} == {"/admin/start"}
+    browser.get("/admin/start")
+    page = browser.send("/admin/start/device", device_id="no such name")
+    assert (page.status_code, "no such name" in page.text) == (422, True)
+    assert "hx-get" not in page.text
