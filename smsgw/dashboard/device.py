@@ -7,7 +7,7 @@ from flask import Response, flash, redirect, request, url_for
 from .. import clock
 from ..core.accounts import crms, operator_json, ownership
 from ..core.accounts.roles import OPERATOR, VIEWER
-from ..core.devices import recent_outcomes, registry, routing
+from ..core.devices import recent_outcomes, routing
 from ..core.messages import queueing
 from ..core.messages.drafts import Draft
 from ..core.operations import callers
@@ -15,7 +15,7 @@ from ..core.operations.finding import Finding
 from ..http.context import services
 from ..store.db import Session
 from ..store.models import Device
-from . import device_settings, finding_links, findings, forms, rendering
+from . import device_access, device_settings, finding_links, findings, forms, rendering
 from .blueprint import blueprint
 from .device_logins import ShownLogin
 from .guards import allows
@@ -41,7 +41,7 @@ def device(device_id: str) -> Any:
 def one_device_news(device_id: str) -> Response:
     """Show how the phone does, if it has been seen since."""
     with services().database.reading() as session:
-        found = registry.get(session, device_id)
+        found = device_access.get(session, device_id)
         if _position(found) == request.args.get("seen"):
             return rendering.nothing_new()
         return rendering.fragment("_device.html", **_health(session, found))
@@ -70,7 +70,7 @@ def send_device_test(device_id: str) -> Any:
 def shown(device_id: str, login: ShownLogin | None = None) -> Any:
     """Return the page of the phone, with its login where there is a new one."""
     with services().database.reading() as session:
-        found = registry.get(session, device_id)
+        found = device_access.get(session, device_id)
         health = _health(session, found)
         crm_names = [crm.name for crm in crms.everyone(session)]
     return rendering.render(

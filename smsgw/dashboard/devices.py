@@ -7,10 +7,9 @@ from flask import flash, redirect, url_for
 from .. import clock
 from ..core.accounts import enrolment, ownership
 from ..core.accounts.roles import OPERATOR, VIEWER
-from ..core.devices import registry
 from ..core.devices.pairing import PHONES
 from ..http.context import services
-from . import device_logins, forms, navigation, rendering
+from . import device_access, device_logins, forms, navigation, rendering
 from .blueprint import blueprint
 from .device_logins import ShownLogin
 from .guards import allows
@@ -56,7 +55,7 @@ def open_registration() -> Any:
 def _devices(login: ShownLogin | None = None) -> Any:
     now, settings = clock.now(), services().settings
     with services().database.reading() as session:
-        shapes = ownership.shapes(session, registry.everyone(session), settings, now)
+        shapes = ownership.shapes(session, device_access.everyone(session), settings, now)
         open_until = PHONES.open_until(session)
     shapes.sort(key=_order)
     return rendering.render(

@@ -8,7 +8,6 @@ from .. import clock
 from ..core.accounts import crm_limits as limits_of_crms
 from ..core.accounts import crm_words, crms, ownership
 from ..core.accounts.roles import OPERATOR, VIEWER
-from ..core.devices import registry
 from ..core.messages import recipients
 from ..core.messages.recipients import HIGHEST_LOOP_GUARD
 from ..errors import Invalid
@@ -16,7 +15,7 @@ from ..http.context import services
 from ..settings import HIGHEST_LIMIT
 from ..sms.opt_out_words import LONGEST
 from ..store.models import Crm
-from . import forms, navigation, rendering, visitors
+from . import device_access, forms, navigation, rendering, visitors
 from .blueprint import blueprint
 from .guards import allows
 
@@ -36,7 +35,7 @@ def all_limits() -> Any:
     """Show the limits and how full they are."""
     now, settings = clock.now(), services().settings
     with services().database.reading() as session:
-        devices = ownership.shapes(session, registry.everyone(session), settings, now)
+        devices = ownership.shapes(session, device_access.everyone(session), settings, now)
         access = visitors.access(session)
         rows = [crm for crm in crms.everyone(session) if access.includes(crm.id)]
         filled = limits_of_crms.of_crms(session, rows, settings, now)

@@ -11,7 +11,7 @@ from ..core.events import feed
 from ..core.operations import first_steps, hourly_counts, stats
 from ..http.context import services
 from ..store.db import Session
-from . import finding_links, findings, navigation, rendering, start
+from . import device_access, finding_links, findings, navigation, rendering, start
 from .blueprint import blueprint
 from .guards import allows
 
@@ -57,8 +57,14 @@ def _news() -> dict[str, Any]:
     settings, database, now = services().settings, services().database, clock.now()
     with database.reading() as session:
         position = _position(session)
-        devices = registry.everyone(session)
-        found = findings.of_everything(session, devices, now)
+        everyone = registry.everyone(session)
+        devices = device_access.of(session, everyone)
+        visible = {device.id for device in devices}
+        found = [
+            one
+            for one in findings.of_everything(session, everyone, now)
+            if not device_access.names_another(one, visible)
+        ]
         queue = stats.queue_of_all(session, now)
     return {
         "position": position,

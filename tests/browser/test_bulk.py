@@ -20,6 +20,8 @@ def test_a_file_is_checked_mended_and_queued(site: Site):
     site.look("bulk-checked")
     page.get_by_role("button", name="Queue 2 messages").click()
     page.get_by_text("Queued 2").wait_for()
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_text("Paused by clerk").wait_for()
     site.look("bulk-progress")
     site.open("/admin/bulk")
     site.look("bulk")

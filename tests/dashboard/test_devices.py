@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
+from smsgw.core.accounts import crms, operators
 from smsgw.core.devices import registry
 
+from ..conftest import NOW
 from .cheap import check_cheap
 from .conftest import Office, text_of
 
@@ -221,3 +223,18 @@ def test_a_phone_that_is_not_there_is_said_to_be_missing(office: Office):
 def test_a_page_about_devices_costs_little(office: Office, path: str):
     poll(office, f"http://phone-1:{office.world.password}@host/")
     check_cheap(office, path, most=16)
+
+
+def test_a_clerk_of_some_crms_sees_only_the_phones_that_these_may_use(office: Office):
+    office.world.add_device("phone-2")
+    with office.world.database.transaction() as session:
+        crms.add(session, "other", ["phone-1"], NOW)
+        operators.assign(session, operators.get(session, "clerk"), ["other"])
+    clerk = office.browser("clerk")
+    for path in ("/admin/overview", "/admin/devices", "/admin/limits"):
+        page = clerk.get(path).text
+        assert ("phone-1" in page, "phone-2" in page) == (True, False), path
+        assert "phone-2" in office.browser("operator").get(path).text
+    assert clerk.get("/admin/devices/phone-1").status_code == 200
+    assert clerk.get("/admin/devices/phone-2").status_code == 404
+    assert clerk.get("/admin/devices/phone-2/news?seen=x").status_code == 404
