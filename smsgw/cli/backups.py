@@ -82,7 +82,7 @@ def release(crm_name: str | None, before: datetime | None, cancel: bool) -> None
             if not changed:
                 break
     name = statuses.CANCELLED if cancel else held.RELEASED
-    output.say(f"{count} messages {name}.", {f"{name}_count": count})
+    output.say(f"{_counted(count, 'message')} {name}.", {f"{name}_count": count})
 
 
 def _words(done: Restored) -> list[str]:
@@ -95,12 +95,17 @@ def _words(done: Restored) -> list[str]:
         lines.append(f"It is kept as {done.kept}.")
     if done.held_count:
         lines.append(
-            f"{done.held_count} queued messages are held, because they may have been sent since: "
-            f"{program.line('release')}, or with --cancel."
+            f"Held, because it may have been sent since: {_counted(done.held_count, 'queued message')}. "
+            f"Run {program.line('release')}, or that with --cancel."
         )
     if done.unconfirmed_count:
-        lines.append(f"{done.unconfirmed_count} messages that phones had failed as unconfirmed.")
+        count = _counted(done.unconfirmed_count, "message")
+        lines.append(f"Failed as unconfirmed, because a phone had it in hand: {count}.")
     return lines
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def _size(count: int) -> str:

@@ -90,6 +90,17 @@ class Cli(click.Group):
             load(f"{__package__}.{COMMANDS[cmd_name].module}")
         return super().get_command(ctx, cmd_name)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Name the command that was perhaps meant: click itself looks among the imported ones."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.exceptions.NoSuchCommand as error:
+            raise click.exceptions.NoSuchCommand(
+                error.command_name, possibilities=COMMANDS, ctx=ctx
+            ) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         listed = click.Group(
             commands=[click.Command(name, help=command.help) for name, command in COMMANDS.items()]

@@ -20,6 +20,7 @@ from ..core.webhooks.due import MOST_CLAIMED, FreeThreads
 from ..core.webhooks.outcomes import RetryRule
 from ..core.webhooks.settling import Finished
 from ..settings import Settings
+from ..store import migrations
 from ..store.change_listener import change_listener
 from ..store.db import Database, Session
 from . import attempts, steps
@@ -55,12 +56,26 @@ def run(settings: Settings, on_served: Callable[[], None] = lambda: None) -> Non
 
 def _wait_for_tables(database: Database, stop: threading.Event) -> None:
     """Wait until the tables exist, because a worker does not create them and may start before the server does."""
-    has_warned = False
-    while not stop.is_set() and not steps.attempt("find the tables", database.has_tables):
-        if not has_warned:
-            log.warning("the database is new: waiting for `serve` or `init` to create its tables")
-        has_warned = True
+    noted = ""
+    while not stop.is_set():
+        hindrance = steps.attempt("find the tables", partial(_hindrance, database))
+        if hindrance == "":
+            return
+        if hindrance and hindrance != noted:
+            log.warning(hindrance)
+            noted = hindrance
         stop.wait(TABLES_SECONDS)
+
+
+def _hindrance(database: Database) -> str:
+    """Return what keeps a worker from the tables; nothing where they can be used."""
+    if not database.has_tables():
+        return "the database is new: waiting for `serve` or `init` to create its tables"
+    try:
+        migrations.current(database)
+    except migrations.HalfRestored as error:
+        return str(error)
+    return ""
 
 
 class Worker:

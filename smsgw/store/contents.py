@@ -8,7 +8,7 @@ from sqlalchemy.engine import Connection
 from .db import REVISION_TABLE
 from .tables import Table
 
-_SHOWN = {"messages": "messages", "devices": "phones", "crms": "CRMs", "events": "events"}
+_SHOWN = {"messages": "message", "devices": "phone", "crms": "CRM", "events": "event"}
 
 
 class Contents(NamedTuple):
@@ -21,7 +21,8 @@ class Contents(NamedTuple):
     @property
     def summary(self) -> str:
         """Return the most important counts in words."""
-        return ", ".join(f"{self.counts.get(name, 0):,} {word}" for name, word in _SHOWN.items())
+        found = [(self.counts.get(name, 0), word) for name, word in _SHOWN.items()]
+        return ", ".join(f"{count:,} {word}{'' if count == 1 else 's'}" for count, word in found)
 
 
 def find(connection: Connection) -> Contents | None:

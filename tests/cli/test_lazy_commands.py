@@ -22,3 +22,9 @@ def test_every_command_of_a_module_is_listed():
 def test_the_help_shows_all_commands():
     shown = CliRunner().invoke(root, ["--help"]).stdout
     assert all(f"\n  {name} " in shown for name in COMMANDS)
+
+
+def test_a_command_that_does_not_exist_is_answered_with_the_one_that_was_perhaps_meant():
+    refused = CliRunner().invoke(root, ["devices"])
+    assert refused.exit_code == 2
+    assert "Did you mean 'device'?" in refused.output

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from smsgw import settings as settings_module
+from smsgw.delivery import worker
 from smsgw.server import preparation
 from smsgw.store import migrations
 from smsgw.store.db import Database
@@ -97,7 +98,7 @@ def test_nothing_of_an_older_backup_is_sent_twice(
     found = _message(world, queued)
     assert (found["status"], found["waiting_for"]["hop"]) == ("queued", "held")
     assert "held since a backup" in found["history"][-1]["reason"]
-    assert "1 wait since a backup was restored" in " ".join(run("doctor").output.split())
+    assert "1 waiting since a backup was restored" in " ".join(run("doctor").output.split())
     # What comes after the restore goes out as always.
     _send(world, "new")
     assert _poll(world) == ["new"]
@@ -195,6 +196,8 @@ def test_nobody_uses_a_database_of_postgresql_whose_restore_was_interrupted(
         assert (refused.exit_code, words in " ".join(refused.output.split())) == (1, True), command
     fault = preparation.prepare(replace(settings_module.load(), database_url=new_postgresql_url))
     assert words in str(fault)
+    with closing(Database(new_postgresql_url)) as database:
+        assert words in worker._hindrance(database)
     assert ask("restore", str(tmp_path / "kept"), "--yes")["counts"]["devices"] == 1
     assert ask("db", "check")["up_to_date"]
 
@@ -257,7 +260,7 @@ def test_restoring_waits_for_the_server_to_stop_and_works_after_kill_9(
         assert made.returncode == 0, made.stderr
         refused = command("restore", str(tmp_path / "kept"), "--yes")
         assert refused.returncode == 1
-        assert "stop the server first" in refused.stderr
+        assert " is in use: stop" in refused.stderr or "stop all servers and" in refused.stderr
         server.process.send_signal(signal.SIGKILL)
         server.process.wait()
     # The processes below the supervisor notice that it is gone.

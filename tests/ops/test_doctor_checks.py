@@ -79,6 +79,7 @@ def test_a_certificate_that_phones_refuse_is_named_with_the_reason(
     unknown = _certificate(settings, port)
     assert (unknown.state, "self" in unknown.text) == ("warning", True)
     assert "public CA" in unknown.advice
+    assert "install" not in unknown.advice
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     wrong = _certificate(settings, port)
     assert (wrong.state, "localhost" in wrong.text) == ("wrong", True)

@@ -57,5 +57,5 @@ def _refused(host: str, error: ssl.SSLCertVerificationError) -> Finding:
         return Finding("certificate", "wrong", text, _RENEW)
     if error.verify_code == _OTHER_NAME:
         return Finding("certificate", "wrong", text, f"get one for {host} (docs/https.md)")
-    advice = "use one of a public CA with its whole chain, or install your CA on each phone (docs/https.md)"
+    advice = "use one of a public CA with its whole chain; since Android 7 the app trusts no other (docs/https.md)"
     return Finding("certificate", "warning", text, advice)

@@ -128,7 +128,9 @@ def _give_to_owner(made: Path, path: Path) -> None:
 def _postgresql(database: Database, file: Path, now: datetime) -> Restored:
     with database.engine.connect() as connection:
         if connection.scalars(_OTHERS).one():
-            raise Conflict("another program is connected to the database: stop the server first")
+            raise Conflict(
+                "another program is connected to the database: stop all servers and workers first"
+            )
         programs = postgresql_programs.find(connection)
         schema = str(connection.dialect.default_schema_name)
         _check_archive(programs, file)
