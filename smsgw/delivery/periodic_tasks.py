@@ -21,6 +21,7 @@ TICK_SECONDS = 1.0
 # fifths of the time also where all takes longer.
 BUSY_SECONDS = 0.1
 BUSY_FACTOR = 4
+S = TypeVar("S", Session, Database)
 T = TypeVar("T")
 
 
@@ -28,13 +29,13 @@ T = TypeVar("T")
 class PeriodicTask:
     """A task that is due every `every_seconds`, and at once after `work` has returned that it found something.
 
-    `is_worth_while` checks first, without the write lock: most seconds there is nothing to do.
+    `is_worth_while` checks first, without a transaction: most seconds there is nothing to do.
     """
 
     name: str
     every_seconds: float
     work: Callable[[Session, datetime], int | None]
-    is_worth_while: Callable[[Session, datetime], bool] | None = None
+    is_worth_while: Callable[[Database, datetime], bool] | None = None
 
 
 class PeriodicTasks:
@@ -72,10 +73,8 @@ class PeriodicTasks:
         return has_more
 
     def _do(self, task: PeriodicTask) -> bool:
-        if task.is_worth_while is not None:
-            with self._database.reading() as session:
-                if not task.is_worth_while(session, self._clock()):
-                    return False
+        if task.is_worth_while and not task.is_worth_while(self._database, self._clock()):
+            return False
         with self._database.transaction() as session:
             return bool(task.work(session, self._clock()))
 
@@ -112,26 +111,25 @@ def _message_tasks(settings: Settings) -> tuple[PeriodicTask, ...]:
         ),
         PeriodicTask("pause and resume", 1, pausing.move_next, pausing.has_more),
         PeriodicTask("mark stuck messages", 30, housekeeping.mark_stuck),
-        PeriodicTask("count by hours", 15, hourly_counts.count_up, hourly_counts.has_more),
+        PeriodicTask(
+            "count by hours", 15, hourly_counts.count_up, _reading(hourly_counts.has_more)
+        ),
     )
 
 
 def _device_tasks(settings: Settings) -> tuple[PeriodicTask, ...]:
-    def has_changes(session: Session, now: datetime) -> bool:
-        return presence.has_changes(session, now, settings.device_offline_seconds)
-
     return (
         PeriodicTask(
             "announce which devices come and go",
             1,
             _bound(presence.announce_changes, settings),
-            has_changes,
+            _bound(presence.has_changes, settings),
         ),
         PeriodicTask(
             "announce silent devices",
             60,
             _bound(silence_detection.announce_changes, settings),
-            _bound(silence_detection.has_changes, settings),
+            _reading(_bound(silence_detection.has_changes, settings)),
         ),
         PeriodicTask(
             "count recipients of the month",
@@ -145,7 +143,7 @@ def _device_tasks(settings: Settings) -> tuple[PeriodicTask, ...]:
 def _removing_tasks(settings: Settings) -> tuple[PeriodicTask, ...]:
     old_messages = retention.OldMessages(settings)
     return (
-        PeriodicTask("empty old messages", 600, old_messages.empty, old_messages.find),
+        PeriodicTask("empty old messages", 600, old_messages.empty, _reading(old_messages.find)),
         PeriodicTask("remove old events", 600, _bound(retention.remove_events, settings)),
         PeriodicTask("remove other old data", 600, _bound(retention.remove_rest, settings)),
         PeriodicTask("forget recipients of past months", 600, monthly_recipients.forget),
@@ -155,6 +153,14 @@ def _removing_tasks(settings: Settings) -> tuple[PeriodicTask, ...]:
 
 
 def _bound(
-    work: Callable[[Session, Settings, datetime], T], settings: Settings
-) -> Callable[[Session, datetime], T]:
-    return lambda session, now: work(session, settings, now)
+    work: Callable[[S, Settings, datetime], T], settings: Settings
+) -> Callable[[S, datetime], T]:
+    return lambda place, now: work(place, settings, now)
+
+
+def _reading(find: Callable[[Session, datetime], bool]) -> Callable[[Database, datetime], bool]:
+    def find_in(database: Database, now: datetime) -> bool:
+        with database.reading() as session:
+            return find(session, now)
+
+    return find_in

@@ -138,8 +138,7 @@ class Worker:
         free = self._free_threads()
         if free.threads <= 0:
             return False
-        with self._database.reading() as session:
-            return claiming.is_due(session, free, self._clock())
+        return claiming.is_due(self._database, free, self._clock())
 
     def _settle_and_take(self, finished: Sequence[Finished], free: FreeThreads) -> int:
         """Settle what has finished and claim what is due, in one transaction: it costs more than many requests."""

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import ids
-from smsgw.core.webhooks import claiming
+from smsgw.core.webhooks import claiming, due
 from smsgw.core.webhooks.due import FreeThreads
 from smsgw.store.models import Delivery, WebhookEndpoint
 from tests.conftest import NOW
@@ -62,8 +62,7 @@ def test_a_worker_claims_ahead_for_an_endpoint_that_keeps_up_and_no_other_worker
         free = FreeThreads(100, 4, own, ahead)
         taken = by_endpoint(claiming.take(session, free, NOW + LEASE, NOW))
     assert taken == {quick: 22, shared: 2, failing: 2, idle: 2}
-    with delivery_world.database.reading() as session:
-        assert not claiming.is_due(session, FreeThreads(100, 4, {}, ahead), NOW)
+    assert not claiming.is_due(delivery_world.database, FreeThreads(100, 4, {}, ahead), NOW)
 
 
 def test_a_hanging_endpoint_does_not_hold_up_the_healthy_ones(delivery_world):
@@ -203,7 +202,7 @@ def steps_of_a_claim(delivery_world):
         raw: sqlite3.Connection = session.connection().connection.dbapi_connection.begin()
         raw.set_progress_handler(count, 1)
         free = FreeThreads(16, 4)
-        assert claiming.is_due(session, free, NOW)
+        assert due.endpoints(session, free, NOW)
         assert len(claiming.take(session, free, NOW + LEASE, NOW)) == 4
         raw.set_progress_handler(None, 0)
         session.rollback()

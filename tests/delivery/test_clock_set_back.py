@@ -13,12 +13,11 @@ AHEAD = NOW + timedelta(hours=1)
 
 def bring_forward(delivery_world: DeliveryWorld) -> None:
     """Does what the worker does after the clock was set back from `AHEAD` to `NOW`."""
-    with delivery_world.database.reading() as session:
-        assert clock_changes.has_put_off(session, delivery_world.settings, NOW)
-    with delivery_world.database.transaction() as session:
-        clock_changes.bring_forward(session, delivery_world.settings, NOW)
-    with delivery_world.database.reading() as session:
-        assert not clock_changes.has_put_off(session, delivery_world.settings, NOW)
+    database, settings = delivery_world.database, delivery_world.settings
+    assert clock_changes.has_put_off(database, settings, NOW)
+    with database.transaction() as session:
+        clock_changes.bring_forward(session, settings, NOW)
+    assert not clock_changes.has_put_off(database, settings, NOW)
 
 
 def test_an_event_recorded_an_hour_ahead_goes_out_once_the_clock_is_set_back(

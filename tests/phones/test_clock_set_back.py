@@ -22,13 +22,11 @@ def ahead(stage: Stage) -> Stage:
 def put_right(stage: Stage) -> None:
     """Sets the clock back, and does what the worker does then."""
     stage.traveller.shift(-AHEAD)
-    settings = stage.world.settings
-    with stage.world.database.reading() as session:
-        assert clock_changes.has_put_off(session, settings, clock.now())
-    with stage.world.database.transaction() as session:
+    database, settings = stage.world.database, stage.world.settings
+    assert clock_changes.has_put_off(database, settings, clock.now())
+    with database.transaction() as session:
         clock_changes.bring_forward(session, settings, clock.now())
-    with stage.world.database.reading() as session:
-        assert not clock_changes.has_put_off(session, settings, clock.now())
+    assert not clock_changes.has_put_off(database, settings, clock.now())
 
 
 def test_a_message_queued_an_hour_ahead_goes_out_once_the_clock_is_set_back(ahead: Stage):
@@ -63,5 +61,4 @@ def test_nothing_is_brought_forward_while_the_clock_goes_on(stage: Stage):
     stage.queue(send_at=clock.now() + timedelta(hours=3))
     stage.send()
     stage.queue()
-    with stage.world.database.reading() as session:
-        assert not clock_changes.has_put_off(session, stage.world.settings, clock.now())
+    assert not clock_changes.has_put_off(stage.world.database, stage.world.settings, clock.now())

@@ -287,10 +287,9 @@ def test_a_long_month_is_counted_in_steps_and_until_then_only_known_numbers_are_
     waiting = waiting_for(stage, new)
     assert (waiting["hop"], "are counted" in waiting["text"]) == ("limit", True)
     for expected in (1, 1, 0):
-        with stage.world.database.reading() as session:
-            settings, now = stage.world.settings, clock.now()
-            assert monthly_recipients.has_uncounted(session, settings, now) == bool(expected)
-        with stage.world.database.transaction() as session:
+        database, settings, now = stage.world.database, stage.world.settings, clock.now()
+        assert monthly_recipients.has_uncounted(database, settings, now) == bool(expected)
+        with database.transaction() as session:
             assert monthly_recipients.count_next(session, settings, now) == expected
     assert used(stage, "recipients_per_month") == 7
     queue_to(stage, 51)

@@ -84,11 +84,9 @@ def test_what_was_interrupted_while_it_was_paused_is_paused_by_the_worker(stage)
     bulk_of(stage, 5)
     assert pause(stage)
     move(stage, 1)
-    with stage.world.database.reading() as session:
-        assert pausing.has_more(session, clock.now())
+    assert pausing.has_more(stage.world.database, clock.now())
     move(stage)
-    with stage.world.database.reading() as session:
-        assert not pausing.has_more(session, clock.now())
+    assert not pausing.has_more(stage.world.database, clock.now())
     assert stage.poll() == []
 
 

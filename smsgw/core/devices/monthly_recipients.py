@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ...settings import Settings
+from ...store.db import Database
 from ...store.inserts import InsertNew
 from ...store.models import Device, DeviceRecipient, Dispatch, Message
 from ...store.number_hashes import NumberHash, number_hash
@@ -63,6 +64,19 @@ _NEW = InsertNew(
     conflict_on=[DeviceRecipient.device_id, DeviceRecipient.month, DeviceRecipient.recipient],
     returning=DeviceRecipient.recipient,
 )
+_FIRST_UNCOUNTED = (
+    sa.select(Device.id)
+    .where(
+        Device.removed_at.is_(None),
+        sa.or_(
+            sa.bindparam("is_every_limited", type_=sa.Boolean),
+            Device.recipients_per_month.is_not(None),
+        ),
+        Device.counted_month.is_distinct_from(sa.bindparam("month", type_=sa.String)),
+    )
+    .limit(1)
+)
+_UNCOUNTED = Query(str, _FIRST_UNCOUNTED)
 _COUNTED = Change(
     sa.update(plain(Device))
     .where(Device.id == DEVICE_ID)
@@ -108,16 +122,15 @@ def begin(session: Session, device: Device, settings: Settings, now: datetime) -
         count_some(session, device.id, now)
 
 
-def has_uncounted(session: Session, settings: Settings, now: datetime) -> bool:
+def has_uncounted(database: Database, settings: Settings, now: datetime) -> bool:
     """Return whether there is a device for `count_next`."""
-    return session.scalars(_uncounted(settings, now).limit(1)).first() is not None
+    return _UNCOUNTED.read(database, **_uncounted(settings, now)) is not None
 
 
 def count_next(session: Session, settings: Settings, now: datetime) -> int:
     """Do one step of `count_some` for a device that has a limit; return 0 where there is none to count."""
-    first = _uncounted(settings, now).limit(1)
-    locked = first.with_for_update(skip_locked=True, key_share=True)
-    device_id = session.scalars(locked).first()
+    locked = _FIRST_UNCOUNTED.with_for_update(skip_locked=True, key_share=True)
+    device_id = session.scalars(locked, _uncounted(settings, now)).first()
     if device_id is None:
         return 0
     count_some(session, device_id, now)
@@ -170,10 +183,6 @@ def forget(session: Session, now: datetime) -> int:
     return len(old)
 
 
-def _uncounted(settings: Settings, now: datetime) -> sa.Select[str]:
-    is_limited = Device.recipients_per_month.is_not(None)
-    return sa.select(Device.id).where(
-        Device.removed_at.is_(None),
-        sa.true() if settings.recipients_per_month is not None else is_limited,
-        Device.counted_month.is_distinct_from(limits.month_of(now)),
-    )
+def _uncounted(settings: Settings, now: datetime) -> dict[str, object]:
+    is_every_limited = settings.recipients_per_month is not None
+    return {"is_every_limited": is_every_limited, "month": limits.month_of(now)}

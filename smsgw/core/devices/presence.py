@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ...settings import Settings
+from ...store.db import Database
 from ...store.models import Device
 from ...store.queries import Change, Query
 from ...store.rows import AnyCrm
@@ -42,6 +43,8 @@ _SEEN = Change(
         }
     )
 )
+_IS_CHANGED = sa.and_(Device.removed_at.is_(None), Device.is_online == protocols.is_silent())
+_CHANGED = Query(str, sa.select(Device.id).where(_IS_CHANGED).limit(1))
 _FREE = Query(
     str,
     sa.select(Device.id)
@@ -132,9 +135,10 @@ def online_ids(session: Session, crm: AnyCrm) -> list[str]:
     return [name for name in session.scalars(is_online.order_by(Device.id)) if name in usable]
 
 
-def has_changes(session: Session, now: datetime, offline_seconds: int) -> bool:
+def has_changes(database: Database, settings: Settings, now: datetime) -> bool:
     """Return whether `announce_changes` would find a device. Reads all devices, without a lock."""
-    return session.scalar(sa.select(_changed(now, offline_seconds).exists())) is True
+    limits = protocols.silence_limits(now, settings.device_offline_seconds)
+    return _CHANGED.read(database, **limits) is not None
 
 
 def announce_changes(session: Session, settings: Settings, now: datetime) -> int:
@@ -144,10 +148,12 @@ def announce_changes(session: Session, settings: Settings, now: datetime) -> int
     """
     offline_seconds = settings.device_offline_seconds
     changed = session.scalars(
-        _changed(now, offline_seconds)
+        sa.select(Device)
+        .where(_IS_CHANGED)
         .order_by(Device.id)
         .limit(MOST_AT_ONCE)
-        .with_for_update(skip_locked=True, key_share=True)
+        .with_for_update(skip_locked=True, key_share=True),
+        protocols.silence_limits(now, offline_seconds),
     ).all()
     for device in changed:
         device.is_online = registry.is_online(device, now, offline_seconds)
@@ -166,11 +172,6 @@ def announce_changes(session: Session, settings: Settings, now: datetime) -> int
     ]
     recording.record(session, new_events, now)
     return len(changed)
-
-
-def _changed(now: datetime, offline_seconds: int) -> sa.Select[Device]:
-    is_silent = protocols.is_silent(now, offline_seconds)
-    return sa.select(Device).where(Device.removed_at.is_(None), Device.is_online == is_silent)
 
 
 def _values(key: _Key, sighting: _Sighting, quiet: int | None) -> dict[str, object]:

@@ -74,26 +74,30 @@ def offline_seconds(protocol: str, setting: int, has_socket: bool) -> int:
     return setting if terms.offline_seconds is None else terms.offline_seconds
 
 
-def is_silent(now: datetime, setting: int) -> sa.ColumnElement[bool]:
-    """Return the condition on `Device` that it counts as offline; `setting` is `device_offline_seconds`."""
-    return sa.or_(
-        Device.last_seen_at.is_(None),
-        Device.last_seen_at
-        <= sa.case(
-            (
-                Device.socket_id.is_(None),
-                sa.case(_limits(now, setting, False), value=Device.protocol),
-            ),
-            else_=sa.case(_limits(now, setting, True), value=Device.protocol),
-        ),
-    )
+def is_silent() -> sa.ColumnElement[bool]:
+    """Return the condition on `Device` that it counts as offline. Takes the values of `silence_limits`."""
+    has_no_socket = Device.socket_id.is_(None)
+    limit = sa.case((has_no_socket, _limit(False)), else_=_limit(True))
+    return sa.or_(Device.last_seen_at.is_(None), Device.last_seen_at <= limit)
 
 
-def _limits(now: datetime, setting: int, has_socket: bool) -> dict[str, Any]:
+def silence_limits(now: datetime, setting: int) -> dict[str, datetime]:
+    """Return since when a device must have been silent to be offline; `setting` is `device_offline_seconds`."""
     return {
-        name: sa.literal(
-            now - timedelta(seconds=offline_seconds(name, setting, has_socket)),
-            Device.last_seen_at.type,
-        )
+        _limit_name(name, has_socket): now
+        - timedelta(seconds=offline_seconds(name, setting, has_socket))
+        for name in TERMS
+        for has_socket in (False, True)
+    }
+
+
+def _limit(has_socket: bool) -> sa.Case[datetime]:
+    limits: dict[str, Any] = {
+        name: sa.bindparam(_limit_name(name, has_socket), type_=Device.last_seen_at.type)
         for name in TERMS
     }
+    return sa.case(limits, value=Device.protocol)
+
+
+def _limit_name(protocol: str, has_socket: bool) -> str:
+    return f"{protocol}_{'with' if has_socket else 'without'}_socket"

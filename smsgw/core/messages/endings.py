@@ -9,11 +9,18 @@ from sqlalchemy.orm import Session
 from ...errors import IllegalTransition
 from ...sms import reasons, statuses
 from ...store import audit
+from ...store.db import Database
 from ...store.models import Crm, Message
+from ...store.queries import Query
 from ..devices import queue as device_queue
+from ..devices.capacity import moment
 from .history import HistoryWriter
 
 _EXPIRE_AT_ONCE = 500
+_IS_OVERDUE = sa.and_(device_queue.IS_QUEUED, Message.expires_at <= moment("now"))
+_OVERDUE = Query(
+    str, sa.select(Message.id).where(_IS_OVERDUE).order_by(Message.expires_at).limit(1)
+)
 
 
 def cancel(session: Session, message: Message, now: datetime) -> None:
@@ -47,22 +54,21 @@ def cancel_all(session: Session, messages: Sequence[Message], now: datetime) -> 
     _end(session, messages, statuses.CANCELLED, now)
 
 
-def has_overdue(session: Session, now: datetime) -> bool:
+def has_overdue(database: Database, now: datetime) -> bool:
     """Return whether the time of a queued message has passed, without a lock."""
-    overdue = sa.select(Message.id).where(_is_overdue(now)).order_by(Message.expires_at)
-    return session.scalar(overdue.limit(1)) is not None
+    return _OVERDUE.read(database, now=now) is not None
 
 
 def expire_due(session: Session, now: datetime) -> int:
     """End queued messages whose time has passed, some hundred at a time; return how many."""
     overdue = (
         sa.select(Message)
-        .where(_is_overdue(now))
+        .where(_IS_OVERDUE)
         .order_by(Message.expires_at)
         .limit(_EXPIRE_AT_ONCE)
         .with_for_update(skip_locked=True)
     )
-    messages = list(session.scalars(overdue))
+    messages = list(session.scalars(overdue, {"now": now}))
     _end(session, messages, statuses.EXPIRED, now)
     return len(messages)
 
@@ -86,10 +92,6 @@ def fail_queued(
         history.note(message, statuses.FAILED, reason=reason)
         history.announce("message.failed", message, [message.crm_id or ""])
     session.flush()
-
-
-def _is_overdue(now: datetime) -> sa.ColumnElement[bool]:
-    return sa.and_(device_queue.IS_QUEUED, Message.expires_at <= now)
 
 
 def _end(session: Session, messages: Sequence[Message], status: str, now: datetime) -> None:

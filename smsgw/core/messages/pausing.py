@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 from ...clock import rfc3339
 from ...sms import statuses
 from ...store import audit
-from ...store.db import wake_up
+from ...store.db import Database, wake_up
 from ...store.models import Bulk, BulkMessage, Message
+from ...store.queries import Query
 from ...store.tables import plain
 from ..devices import lanes
 
@@ -25,6 +26,9 @@ _MAY_QUEUE_AGAIN = (*statuses.UNFINISHED, statuses.FAILED, statuses.EXPIRED)
 _BOTH = lanes.HELD + lanes.PAUSED
 _IS_PAUSED = sa.or_(Message.lane.startswith(lanes.PAUSED), Message.lane.startswith(_BOTH))
 _IS_HELD = Message.lane.startswith(lanes.HELD)
+_MOVING = Query(
+    str, sa.select(Bulk.id).where(Bulk.moved_count.is_not(None)).order_by(Bulk.id).limit(1)
+)
 
 
 def pause(session: Session, bulk: Bulk, person: str, now: datetime) -> bool:
@@ -77,14 +81,14 @@ def pause_messages(session: Session, message_ids: Sequence[str], now: datetime) 
     _update(session, message_ids, sa.not_(_IS_PAUSED), paused, now)
 
 
-def has_more(session: Session, now: datetime) -> bool:
+def has_more(database: Database, now: datetime) -> bool:
     """Return whether somebody has paused or resumed a bulk and not all of it is moved yet."""
-    return _next_id(session) is not None
+    return _MOVING.read(database) is not None
 
 
 def move_next(session: Session, now: datetime) -> bool:
     """Move some rows of a bulk that is not moved as a whole yet; return whether there may be more."""
-    bulk_id = _next_id(session)
+    bulk_id = _MOVING.find(session)
     if bulk_id is None:
         return False
     move(session, bulk_id, now)
@@ -116,8 +120,3 @@ def _update(
         since = sa.case((Message.status == statuses.QUEUED, now), else_=Message.updated_at)
         change = sa.update(plain(Message)).where(Message.id.in_(found))
         session.execute(change.values(lane=lane, updated_at=since))
-
-
-def _next_id(session: Session) -> str | None:
-    moving = sa.select(Bulk.id).where(Bulk.moved_count.is_not(None)).order_by(Bulk.id).limit(1)
-    return session.scalar(moving)

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 from ...settings import Settings
 from ...sms import numbers, statuses
 from ...sms.numbers import without_plus
-from ...store.db import is_postgresql, wake_up
+from ...store.db import Database, is_postgresql, wake_up
 from ...store.models import Crm, Device, LastDevice, Message
-from ...store.queries import Change, Query
+from ...store.queries import Change, Query, written_out
 from ...store.rows import AnyCrm, MessageRow
 from ...store.tables import plain
 from ..devices import lanes, limit_states, registry, routing
@@ -48,6 +48,12 @@ _LAST = Query(
         LastDevice.bare_number.in_(sa.bindparam("numbers", type_=sa.String, expanding=True)),
     ),
 )
+_IS_IN_STICKY_LANE = sa.and_(
+    device_queue.IS_QUEUED,
+    Message.lane >= written_out(lanes.RANGE_OF_STICKY[0]),
+    Message.lane < written_out(lanes.RANGE_OF_STICKY[1]),
+)
+_ANY_STICKY_LANE = Query(str, sa.select(Message.id).where(_IS_IN_STICKY_LANE).limit(1))
 _STICKY = Query(
     str,
     sa.select(Crm.id).where(
@@ -155,9 +161,12 @@ def open_again(session: Session, settings: Settings, now: datetime) -> int:
     return opened
 
 
-def has_closed_lanes(session: Session, settings: Settings, now: datetime) -> bool:
+def has_closed_lanes(database: Database, settings: Settings, now: datetime) -> bool:
     """Return whether `open_again` would find a message."""
-    return bool(_closed_lanes(session, settings, now))
+    if _ANY_STICKY_LANE.read(database) is None:
+        return False
+    with database.reading() as session:
+        return bool(_closed_lanes(session, settings, now))
 
 
 def fit(

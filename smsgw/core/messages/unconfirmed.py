@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ...sms import statuses
+from ...store.db import Database
 from ...store.models import Device, Dispatch, Message
-from ...store.queries import Change
+from ...store.queries import Change, Query, written_out
 from ...store.tables import plain
 from ..devices import capacity, protocols
 from ..devices.capacity import DEVICE_ID
@@ -50,12 +51,32 @@ _COUNT = Change(
     .where(capacity.is_in_doubt(DEVICE_ID), Dispatch.polls_in_doubt < capacity.DOUBTED_FOR_POLLS)
     .values({Dispatch.polls_in_doubt: Dispatch.polls_in_doubt + 1})
 )
+_HAS_ENDED = sa.or_(
+    sa.not_(protocols.has_hand_outs_left()),
+    Dispatch.handed_out_at <= capacity.moment("oldest"),
+    Message.expires_at <= capacity.moment("now"),
+    Message.status.in_([written_out(status) for status in statuses.WENT_OUT]),
+    # Of a device that does not poll there is no poll to wait for.
+    sa.and_(
+        Dispatch.in_doubt_since <= capacity.moment("doubted"),
+        protocols.of_device() != protocols.CHT,
+    ),
+)
+_IS_OVERDUE = sa.and_(
+    capacity.is_never_confirmed(), Dispatch.lease_until <= capacity.moment("now"), _HAS_ENDED
+)
+_OVERDUE = Query(
+    str,
+    sa.select(Dispatch.id)
+    .join(Message, Message.id == Dispatch.message_id)
+    .where(_IS_OVERDUE)
+    .limit(1),
+)
 
 
-def has_overdue(session: Session, now: datetime) -> bool:
+def has_overdue(database: Database, now: datetime) -> bool:
     """Return whether there may be something to give up, without a lock."""
-    overdue = sa.select(Dispatch.id).join(Message, Message.id == Dispatch.message_id)
-    return session.scalar(overdue.where(_is_overdue(now)).limit(1)) is not None
+    return _OVERDUE.read(database, **_times(now)) is not None
 
 
 def give_up(session: Session, now: datetime) -> int:
@@ -64,7 +85,7 @@ def give_up(session: Session, now: datetime) -> int:
     Some hundred at a time; returns how many. What somebody else changes just now is left for the next time.
     """
     with writing_history(session, now) as history:
-        return _fail(session, _is_overdue(now), _NEVER_CONFIRMED, history, skip_locked=True)
+        return _fail(session, _IS_OVERDUE, _NEVER_CONFIRMED, history, skip_locked=True)
 
 
 def doubt(session: Session, device: Locked, now: datetime) -> None:
@@ -102,19 +123,8 @@ def forget(session: Session, device_id: str, now: datetime) -> int:
     return count
 
 
-def _is_overdue(now: datetime) -> sa.ColumnElement[bool]:
-    has_ended = sa.or_(
-        sa.not_(protocols.has_hand_outs_left()),
-        Dispatch.handed_out_at <= now - capacity.NEVER_AFTER,
-        Message.expires_at <= now,
-        Message.status.in_(statuses.WENT_OUT),
-        # Of a device that does not poll there is no poll to wait for.
-        sa.and_(
-            Dispatch.in_doubt_since <= now - _DOUBTED_WITHOUT_POLLS,
-            protocols.of_device() != protocols.CHT,
-        ),
-    )
-    return sa.and_(capacity.is_never_confirmed(), Dispatch.lease_until <= now, has_ended)
+def _times(now: datetime) -> dict[str, datetime]:
+    return {**capacity.moments(now), "doubted": now - _DOUBTED_WITHOUT_POLLS}
 
 
 def _fail(
@@ -125,7 +135,8 @@ def _fail(
     *,
     skip_locked: bool = False,
 ) -> int:
-    """Fail the dispatches that fulfil the condition; return how many it was."""
+    """Fail the dispatches that fulfil the condition, which takes the values of `_times`; return how many it was."""
+    times = _times(history.now)
     wanted = (
         sa.select(Message)
         .where(
@@ -141,14 +152,15 @@ def _fail(
         .with_for_update(skip_locked=skip_locked)
         .execution_options(populate_existing=True)
     )
-    messages = {message.id: message for message in session.scalars(wanted)}
+    messages = {message.id: message for message in session.scalars(wanted, times)}
     # Read once their messages are locked, as everybody does who changes a dispatch.
     found = session.scalars(
         sa.select(Dispatch)
         .join(Message, Message.id == Dispatch.message_id)
         .where(Dispatch.message_id.in_(messages), condition)
         .order_by(Dispatch.message_id, Dispatch.id)
-        .execution_options(populate_existing=True)
+        .execution_options(populate_existing=True),
+        times,
     ).all()
     for dispatch in found:
         message = messages[dispatch.message_id]

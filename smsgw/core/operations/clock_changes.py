@@ -7,10 +7,13 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ...settings import Settings
+from ...store.db import Database
 from ...store.models import Delivery, Device, Dispatch, Message, WebhookEndpoint
+from ...store.queries import Query
 from ...store.tables import plain
 from ..devices import capacity, pauses, protocols
 from ..devices import queue as device_queue
+from ..devices.capacity import moment
 from ..webhooks.delivery_statuses import IS_PENDING
 from ..webhooks.retries import LONGEST_PAUSE, longest_delay
 
@@ -19,13 +22,40 @@ LONGEST_CLAIM = timedelta(seconds=90)
 
 _Change = tuple[sa.ColumnElement[bool], sa.Update]
 
+# All that `_changes` looks for, and some more: what waits for its retry, and leases of apps that have longer ones.
+_MAY_WAIT = Query(
+    bool,
+    sa.select(
+        sa.or_(
+            sa.exists().where(
+                device_queue.IS_QUEUED, Message.send_at.is_(None), Message.due_at > moment("now")
+            ),
+            sa.exists().where(
+                capacity.is_never_confirmed(), Dispatch.lease_until > moment("shortest_lease_ends")
+            ),
+            sa.exists().where(IS_PENDING, Delivery.next_attempt_at > moment("now")),
+            sa.exists().where(WebhookEndpoint.paused_until > moment("pause_ends")),
+            sa.exists().where(Device.paused_until > moment("device_pause_ends")),
+        ).label("may_wait")
+    ),
+)
 
-def has_put_off(session: Session, settings: Settings, now: datetime) -> bool:
+
+def has_put_off(database: Database, settings: Settings, now: datetime) -> bool:
     """Return whether there is anything to bring forward."""
-    return any(
-        session.scalar(sa.select(sa.exists().where(condition)))
-        for condition, _ in _changes(settings, now)
-    )
+    times = {
+        "now": now,
+        "shortest_lease_ends": now + min(protocols.lease(one, settings) for one in protocols.TERMS),
+        "pause_ends": now + LONGEST_PAUSE,
+        "device_pause_ends": now + pauses.LONGEST_PAUSE,
+    }
+    if not _MAY_WAIT.read(database, **times):
+        return False
+    with database.reading() as session:
+        return any(
+            session.scalar(sa.select(sa.exists().where(condition)))
+            for condition, _ in _changes(settings, now)
+        )
 
 
 def bring_forward(session: Session, settings: Settings, now: datetime) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ...store.db import is_postgresql
+from ...store.db import Database, is_postgresql
 from ...store.models import Delivery, Event, WebhookEndpoint
 from ...store.queries import Query
 from ...store.tables import plain
@@ -100,9 +100,12 @@ _RECEIVERS = Query(
 )
 
 
-def is_due(session: Session, free: FreeThreads, now: datetime) -> bool:
+def is_due(database: Database, free: FreeThreads, now: datetime) -> bool:
     """Return whether `take` would find something. Takes no lock, because mostly there is nothing."""
-    return bool(due.endpoints(session, free, now))
+    if not due.is_any_busy(database, free, now):
+        return False
+    with database.reading() as session:
+        return bool(due.endpoints(session, free, now))
 
 
 def take(

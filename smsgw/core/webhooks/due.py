@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ...store.db import Database
 from ...store.models import Delivery, WebhookEndpoint
 from ...store.queries import Query, not_null
 from .delivery_statuses import IS_PENDING
@@ -163,10 +164,14 @@ _LEFT_BEHIND = {
 }
 
 
+def is_any_busy(database: Database, free: FreeThreads, now: datetime) -> bool:
+    """Return whether there may be such endpoints, at a fraction of the cost."""
+    return _BUSY.read(database, **_wanted(free, now)) is not None
+
+
 def endpoints(session: Session, free: FreeThreads, now: datetime) -> list[Candidate]:
     """Return endpoints with something due, the least loaded first; at most one for each free thread."""
-    found = _BUSY.all(session, now=now, most=free.threads, has_slow_threads=free.slow_threads > 0)
-    candidates = [_candidate(row, free) for row in found]
+    candidates = [_candidate(row, free) for row in _BUSY.all(session, **_wanted(free, now))]
     return [candidate for candidate in candidates if candidate.allowed > 0]
 
 
@@ -192,6 +197,10 @@ def deliveries(session: Session, candidates: Sequence[Candidate], now: datetime)
         )[: each.allowed]
         for each in candidates
     ]
+
+
+def _wanted(free: FreeThreads, now: datetime) -> dict[str, object]:
+    return {"now": now, "most": free.threads, "has_slow_threads": free.slow_threads > 0}
 
 
 def _candidate(row: _Busy, free: FreeThreads) -> Candidate:
