@@ -361,3 +361,11 @@ def test_an_outage_is_logged_at_most_once_in_ten_seconds(caplog: pytest.LogCaptu
     assert [record.message for record in caplog.records] == [
         "the database cannot be used: database is locked"
     ] * 2
+
+
+def test_a_file_that_cannot_be_opened_is_named_with_the_user_to_be(tmp_path: Path):
+    (tmp_path / "smsgw.db").mkdir()
+    with closing(Database(f"sqlite:///{tmp_path}/smsgw.db")) as database:
+        finding = health.examine(database, clock.now())[-1]
+    assert (finding.check, finding.state) == ("database", "wrong")
+    assert "as the user that runs the server" in finding.advice

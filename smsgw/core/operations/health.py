@@ -24,19 +24,19 @@ def examine(database: Database, now: datetime) -> list[Finding]:
         try:
             findings.append(check(database, now))
         except SQLAlchemyError as error:
-            findings.append(_unreachable(error))
+            findings.append(_unreachable(database, error))
         if findings[-1].state == "wrong":
             break
     return findings
 
 
-def _unreachable(error: SQLAlchemyError) -> Finding:
-    return Finding(
-        "database",
-        "wrong",
-        f"cannot be used: {outages.reason(error)}",
-        "check SMSGW_DATABASE_URL, and that the database runs and lets this user in",
+def _unreachable(database: Database, error: SQLAlchemyError) -> Finding:
+    advice = (
+        "check SMSGW_DATABASE_URL, and run commands as the user that runs the server"
+        if database.is_sqlite
+        else "check SMSGW_DATABASE_URL, and that the database runs and lets this user in"
     )
+    return Finding("database", "wrong", f"cannot be used: {outages.reason(error)}", advice)
 
 
 def _disk(database: Database, _now: datetime) -> Finding:
