@@ -29,12 +29,12 @@ def basic(login: tuple[str, str]) -> str:
     return f"Basic {base64.b64encode(':'.join(login).encode()).decode()}"
 
 
-def make(url: str, device_count: int) -> People:
+def make(url: str, device_count: int, name: str = "phone") -> People:
     """Makes `phone-0` and so on, and a CRM that may use them all."""
     database = Database(url)
     with database.transaction() as session:
         now = clock.now()
-        logins = [_add(session, f"phone-{number}", now) for number in range(device_count)]
+        logins = [_add(session, f"{name}-{number}", now) for number in range(device_count)]
         crm, key = crms.add(session, "bench", None, now)
         crm_id = crm.id
     database.close()

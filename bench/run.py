@@ -11,6 +11,7 @@ from typing import Any
 
 from . import machine, places, table
 from .figures import (
+    dashboard,
     enqueue,
     exchange,
     fleet,
@@ -41,6 +42,7 @@ FIGURES: dict[str, Callable[[Scope], list[Figure]]] = {
     "slow": slow.measure,
     "start": start.measure,
     "growth": growth.measure,
+    "dashboard": dashboard.measure,
 }
 
 
