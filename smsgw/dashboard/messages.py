@@ -56,7 +56,7 @@ def messages() -> Any:
         without_status={name: value for name, value in typed.items() if name != "status"},
         cursor=cursor,
         crm_names=crm_names,
-        searched_at_once=browsing.SEARCHED_AT_ONCE,
+        counted_at_once=browsing.COUNTED_AT_ONCE,
         most_exported=message_files.MOST_ROWS,
     )
 

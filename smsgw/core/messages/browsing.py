@@ -17,6 +17,8 @@ from .reading import MessageFilters
 
 # How many messages one page goes through: 20 to 40 ms on either database.
 SEARCHED_AT_ONCE = 20_000
+# Those of one CRM lie far apart, so to count as many of them would take five times as long.
+COUNTED_AT_ONCE = 5_000
 
 CrmIds = Collection[str] | None
 
@@ -58,7 +60,7 @@ def counts(
     anything = replace(_bounded(session, crm_ids, filters, None), status=None)
     found: Counter[str] = Counter()
     for crm in _crms(session, crm_ids):
-        found += reading.counts(session, crm, settings, anything, SEARCHED_AT_ONCE)
+        found += reading.counts(session, crm, settings, anything, COUNTED_AT_ONCE)
     return found
 
 
