@@ -80,7 +80,7 @@ def _sqlite(database: Database, file: Path, now: datetime) -> Restored:
     sqlite_files.refuse_if_used(path)
     _refuse_newer(file, sqlite_files.check(file).revision)
     previous = _previous(path)
-    kept = Path(f"{path}.before-restore-{now:%Y%m%dT%H%M%SZ}")
+    kept = Path(f"{path}.before-restore-{now:%Y%m%dT%H%M%S.%fZ}")
 
     def place(made: Path) -> None:
         sqlite_files.empty_log(path)
