@@ -14,6 +14,9 @@ GROWTH_AIM = Aim(1.05, is_upper=True)
 # An hour of 1,000 phones that poll each minute, and 1,800 SMS, brought as fast as they are taken.
 POLLS = 60_000
 SETTLING_SECONDS = 5
+# The system counts processor time in hundredths of a second.
+IDLE_SECONDS = 30
+IDLE_AIM = Aim(0.3, is_upper=True)
 SHORT_FLEET = fleet.Fleet(phones=500, sms_per_second=60, interval=5, sending=15, rest=15)
 HOUR_FLEET = fleet.Fleet(phones=2000, sms_per_second=10, interval=60, sending=1700, rest=100)
 
@@ -28,6 +31,7 @@ def measure(scope: Scope) -> list[Figure]:
     with scope.app(url) as server:
         time.sleep(0 if scope.is_quick else SETTLING_SECONDS)
         each = processes.memory_of_each(server.process.pid)
+        idle_share = _idle_share(server.process.pid, 1 if scope.is_quick else IDLE_SECONDS)
         bare = _bare_flask()
         halves = []
         for _ in range(2):
@@ -41,6 +45,13 @@ def measure(scope: Scope) -> list[Figure]:
         compared("memory, idle", "MiB", [(sum(each), bare)]),
         *(shown(f"memory, idle, process {n}", "MiB", one) for n, one in enumerate(each, start=1)),
         Figure(
+            "processor, idle",
+            round(idle_share, 2),
+            "% of a core",
+            aim=f"{IDLE_AIM} %",
+            met=IDLE_AIM.is_met(idle_share),
+        ),
+        Figure(
             "memory, after an hour's worth",
             round(halves[1], 1),
             "MiB",
@@ -50,6 +61,13 @@ def measure(scope: Scope) -> list[Figure]:
             GROWTH_AIM.is_met(ratio),
         ),
     ]
+
+
+def _idle_share(pid: int, seconds: float) -> float:
+    """Percent of a core that the server's processes use while nothing happens."""
+    before = processes.usage(pid).cpu_seconds
+    time.sleep(seconds)
+    return 100 * (processes.usage(pid).cpu_seconds - before) / seconds
 
 
 def _poll(load: wrk.Requests, url: str, count: int) -> None:
