@@ -39,6 +39,8 @@ NO_THREADS = FreeThreads(0, 0)
 # The next transaction may end later than this one did.
 AHEAD_FACTOR = 2
 
+_NEW = "the database is new: waiting for `serve` or `init` to create its tables"
+
 log = logging.getLogger(__name__)
 
 
@@ -61,6 +63,8 @@ def _wait_for_tables(database: Database, stop: threading.Event) -> None:
         hindrance = steps.attempt("find the tables", partial(_hindrance, database))
         if hindrance == "":
             return
+        if hindrance is None and not noted:  # no file yet, for one
+            hindrance = _NEW
         if hindrance and hindrance != noted:
             log.warning(hindrance)
             noted = hindrance
@@ -70,7 +74,7 @@ def _wait_for_tables(database: Database, stop: threading.Event) -> None:
 def _hindrance(database: Database) -> str:
     """Return what keeps a worker from the tables; nothing where they can be used."""
     if not database.has_tables():
-        return "the database is new: waiting for `serve` or `init` to create its tables"
+        return _NEW
     try:
         migrations.current(database)
     except migrations.HalfRestored as error:
