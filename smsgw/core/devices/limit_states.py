@@ -49,7 +49,8 @@ def find_hold(
 ) -> Hold | None:
     """Return the last hold to end that keeps this message, or any message, from the device; `None` if there is none."""
     (counted,) = used(session, [device], settings, now)
-    return _last(_holds(session, device, settings, counted, now, message))
+    counts = limits.of(device, settings)
+    return _last(_holds(session, device, counts, counted, now, message))
 
 
 def find_long_holds(
@@ -58,7 +59,7 @@ def find_long_holds(
     """Return the same as `find_hold` for any message of each device, but for limits per minute, which end soon."""
     counts = used(session, rows, settings, now, but=SEGMENTS_PER_MINUTE)
     return [
-        _last(_holds(session, row, settings, counted, now))
+        _last(_holds(session, row, limits.of(row, settings), counted, now))
         for row, counted in zip(rows, counts, strict=True)
     ]
 
@@ -73,14 +74,15 @@ def used(
 ) -> list[dict[str, int | None]]:
     """Return what each device has used of its limits, by name; `None` where there is no limit, and for limit `but`."""
     found: dict[str, dict[str, int | None]] = {row.id: dict.fromkeys(NAMES) for row in rows}
+    counts = [(row.id, limits.of(row, settings)) for row in rows]
     for name, window in WINDOWS.items():
-        limited = [row.id for row in rows if limits.of(row, settings).find(name) is not None]
+        limited = [device_id for device_id, own in counts if own.find(name) is not None]
         if not limited or name == but:
             continue
         sums = usage.segments_of(session, limited, window, now)
         for device_id in limited:
             found[device_id][name] = sums.get(device_id, 0)
-    limited = [row.id for row in rows if limits.of(row, settings).recipients_per_month is not None]
+    limited = [device_id for device_id, own in counts if own.recipients_per_month is not None]
     for device_id, count in usage.recipients_of(session, limited, now).items():
         found[device_id][RECIPIENTS] = count
     return [found[row.id] for row in rows]
@@ -90,7 +92,7 @@ def _shape(
     session: Session, device: Device, settings: Settings, counted: _Used, now: datetime
 ) -> dict[str, Any]:
     counts = limits.of(device, settings)
-    hold = _last(_holds(session, device, settings, counted, now))
+    hold = _last(_holds(session, device, counts, counted, now))
     return {
         "limits": limits.own(device),
         "usage": {name: {"limit": counts.find(name), "used": counted[name]} for name in NAMES},
@@ -102,7 +104,7 @@ def _shape(
 def _holds(
     session: Session,
     device: Device,
-    settings: Settings,
+    counts: Limits,
     counted: _Used,
     now: datetime,
     message: Message | None = None,
@@ -110,12 +112,13 @@ def _holds(
     if pauses.is_paused(device.paused_until, now) and device.paused_until is not None:
         text = f"is paused, because a message failed with {device.pause_reason or 'a limit'!r}"
         yield Hold(device.paused_until, text)
-    counts = limits.of(device, settings)
     yield from _full_windows(session, device, counts, counted, now, message)
     most, count = counts.recipients_per_month, counted[RECIPIENTS]
+    if most is None or count is None:
+        return
     month = limits.month_of(now)
     is_counting = device.counted_month != month and message is not None
-    if most is None or count is None or (count < most and not is_counting):
+    if count < most and not is_counting:
         return
     if message is None or not monthly_recipients.is_known(session, device, message.to_number, now):
         _, ends_at = limits.bounds_of(month)
