@@ -24,10 +24,11 @@ _COUNT = (
     .where(Message.crm_id == Crm.id, queue.IS_QUEUED)
     .scalar_subquery()
 )
+# As a range: with `=`, PostgreSQL walks back through all messages, to the first where a CRM has none.
 _LAST = (
     sa.select(Message.created_at)
-    .where(Message.crm_id == Crm.id)
-    .order_by(Message.id.desc())
+    .where(Message.crm_id >= Crm.id, Message.crm_id <= Crm.id)
+    .order_by(Message.crm_id.desc(), Message.id.desc())
     .limit(1)
     .scalar_subquery()
 )
