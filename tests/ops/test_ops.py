@@ -118,7 +118,8 @@ def test_a_disabled_phone_is_not_missed_and_what_it_has_in_hand_still_counts(wor
     with world.database.transaction() as session:
         registry.get(session, "phone-1").enabled = False
     text = _metrics(world)
-    assert "smsgw_device_silent_seconds{" not in text
+    for name in ("silent_seconds", "silent", "paused_seconds"):
+        assert f"smsgw_device_{name}{{" not in text
     assert _value(text, 'smsgw_device_in_flight{device_id="phone-1"}') == 0
 
 

@@ -77,6 +77,7 @@ class Figures:
 def read(session: Session, settings: Settings, now: datetime) -> Figures:
     """Return the figures as they are now."""
     devices = registry.everyone(session)
+    enabled = [device for device in devices if device.enabled]
     pending, overdue = _deliveries(session, now)
     return Figures(
         messages=_messages(session),
@@ -84,9 +85,9 @@ def read(session: Session, settings: Settings, now: datetime) -> Figures:
         devices=_devices(session, now),
         limits=list(_limits(session, devices, settings, now)),
         paused_seconds={
-            device.id: pauses.seconds_left(device.paused_until, now) for device in devices
+            device.id: pauses.seconds_left(device.paused_until, now) for device in enabled
         },
-        silences=_silences(session, devices),
+        silences=_silences(session, enabled),
         stuck_count=_count(session, capacity.is_active(), Dispatch.stuck_at.is_not(None)),
         pending_deliveries=pending,
         overdue_deliveries=overdue,
