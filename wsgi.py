@@ -4,7 +4,10 @@ import sys
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from smsgw import settings
+from smsgw.core.operations.copy_marks import Copied
 from smsgw.factory import create_app
+from smsgw.server import preparation
 from smsgw.settings import SettingsError
 from smsgw.store import outages
 
@@ -13,6 +16,7 @@ CANNOT_START = 3
 
 try:
     app = create_app()
-except (SettingsError, SQLAlchemyError, OSError) as error:
+    preparation.refuse_copied(settings.load())
+except (SettingsError, Copied, SQLAlchemyError, OSError) as error:
     print(f"error: {outages.reason(error)}", file=sys.stderr)
     sys.exit(CANNOT_START)

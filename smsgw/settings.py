@@ -110,9 +110,26 @@ def warnings() -> list[str]:
     return env_files.warnings(environment_names())
 
 
+def database_url(url: str, name: str = "SMSGW_DATABASE_URL") -> str:
+    """Return the URL as a `Database` takes it; raise `SettingsError`, which begins with this name of what gave it."""
+    if url.startswith("sqlite:///"):
+        path = url.removeprefix("sqlite:///")
+        if not path or path == ":memory:":
+            raise SettingsError(f"{name}: SQLite needs a file, such as sqlite:///data/smsgw.db")
+        if "?" in path or path.startswith("file:"):
+            raise SettingsError(
+                f"{name}: after sqlite:/// comes the path alone, without 'file:' and '?'"
+            )
+        return f"sqlite:///{(PROJECT_FOLDER / path).resolve()}"
+    try:
+        return database_urls.postgresql(url)
+    except BadDatabaseUrl as error:
+        raise SettingsError(f"{name}: {error}") from None
+
+
 def _read(env: Env) -> Settings:
     return Settings(
-        database_url=_database_url(_text(env, "DATABASE_URL") or "sqlite:///data/smsgw.db"),
+        database_url=database_url(_text(env, "DATABASE_URL") or "sqlite:///data/smsgw.db"),
         host=env.text("HOST", "0.0.0.0"),
         port=env.whole("PORT", 8000, least=0, most=65535),
         workers=env.whole("WORKERS", 2, least=1),
@@ -156,24 +173,6 @@ def _limit(env: Env, name: str) -> int | None:
 
 def _text(env: Env, name: str) -> str | None:
     return env.text(name, "").strip() or None
-
-
-def _database_url(url: str) -> str:
-    if url.startswith("sqlite:///"):
-        path = url.removeprefix("sqlite:///")
-        if not path or path == ":memory:":
-            raise SettingsError(
-                "SMSGW_DATABASE_URL: SQLite needs a file, such as sqlite:///data/smsgw.db"
-            )
-        if "?" in path or path.startswith("file:"):
-            raise SettingsError(
-                "SMSGW_DATABASE_URL: after sqlite:/// comes the path alone, without 'file:' and '?'"
-            )
-        return f"sqlite:///{(PROJECT_FOLDER / path).resolve()}"
-    try:
-        return database_urls.postgresql(url)
-    except BadDatabaseUrl as error:
-        raise SettingsError(f"SMSGW_DATABASE_URL: {error}") from None
 
 
 def _public_url(url: str | None) -> str | None:

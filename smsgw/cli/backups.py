@@ -93,13 +93,19 @@ def _words(done: Restored) -> list[str]:
         lines.append(f"The database before had more: {lost}, newest of {newest} UTC.")
     if done.kept:
         lines.append(f"It is kept as {done.kept}.")
-    if done.held_count:
+    return lines + stopped(done.held_count, done.unconfirmed_count)
+
+
+def stopped(held_count: int, unconfirmed_count: int) -> list[str]:
+    """Return lines about messages that are not sent because they may have been sent since."""
+    lines = []
+    if held_count:
         lines.append(
-            f"Held, because it may have been sent since: {_counted(done.held_count, 'queued message')}. "
+            f"Held, because it may have been sent since: {_counted(held_count, 'queued message')}. "
             f"Run {program.line('release')}, or that with --cancel."
         )
-    if done.unconfirmed_count:
-        count = _counted(done.unconfirmed_count, "message")
+    if unconfirmed_count:
+        count = _counted(unconfirmed_count, "message")
         lines.append(f"Failed as unconfirmed, because a phone had it in hand: {count}.")
     return lines
 

@@ -9,6 +9,7 @@ import click
 
 from .. import program
 from .. import settings as settings_module
+from ..core.operations import copy_marks
 from ..errors import GatewayError
 from ..server import address
 from ..settings import Settings
@@ -40,7 +41,18 @@ class CommandContext:
 
 @contextmanager
 def opened() -> Iterator[CommandContext]:
-    """Open the database; raise `NotReady`, which names the command to run, if its tables are of another version."""
+    """Open the database; raise `NotReady`, which names the command to run, if its tables are of another version.
+
+    Raises `Copied` where it was copied to another one, which is to be used instead.
+    """
+    with at_head() as context:
+        copy_marks.refuse(context.database)
+        yield context
+
+
+@contextmanager
+def at_head() -> Iterator[CommandContext]:
+    """Open the database as `opened` does, also one that was copied."""
     with unchecked() as context:
         revision = migrations.current(context.database)
         if revision is None:
@@ -59,13 +71,15 @@ def unchecked() -> Iterator[CommandContext]:
     settings = address.as_served(settings_module.load())
     for warning in settings_module.warnings():
         click.echo(f"warning: {warning}", err=True)
-    with (
-        database_errors(),
-        closing(
-            Database(settings.database_url, pool_size=_POOL, find_actor=_find_actor)
-        ) as database,
-    ):
+    with database_errors(), connected(settings.database_url) as database:
         yield CommandContext(settings, database)
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Database]:
+    """Give the database with this URL."""
+    with closing(Database(url, pool_size=_POOL, find_actor=_find_actor)) as database:
+        yield database
 
 
 @contextmanager

@@ -28,6 +28,7 @@ COMMANDS = {
     ),
     "backup": Listed("backups", "Write the database to a file while the server runs."),
     "cancel": Listed("messages", "Cancel a message that no phone has yet."),
+    "copy": Listed("copies", "Copy everything to another database, while the server is stopped."),
     "crm": Listed("crms", "Manage CRMs, the programs that send and receive SMS."),
     "db": Listed("setup", "Manage the tables of the database."),
     "device": Listed("devices", "Manage phones and their logins."),

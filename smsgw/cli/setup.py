@@ -8,12 +8,13 @@ import click
 from .. import clock, program
 from .. import settings as settings_module
 from ..core.accounts import enrolment
-from ..core.operations import first_start
+from ..core.operations import copy_marks, first_start, reopening
 from ..core.operations.first_start import Made
+from ..core.operations.reopening import Reopened
 from ..lan import phone_base
 from ..settings import Settings
 from ..store import migrations
-from . import output
+from . import backups, output
 from .context import NotReady, unchecked
 from .entry import group, root
 
@@ -27,6 +28,8 @@ db = group("db")
 def init() -> None:
     """Create or upgrade the database. A new database gets an operator, a phone and a CRM."""
     with unchecked() as context:
+        context.database.create()
+        copy_marks.refuse(context.database)
         revision = migrations.upgrade(context.database)
         with context.database.transaction() as session:
             made = first_start.make_first(session, clock.now())
@@ -63,6 +66,31 @@ def check() -> None:
         )
     if not output.wants_json():
         click.echo(f"The database is up to date, at revision {revision}.")
+
+
+@output.command(db, "reopen")
+def reopen() -> None:
+    """Let the server serve this database again after it was copied to another one.
+
+    If the copy had ended, what is queued here may have been sent from there, so it is held until you run `release`;
+    what phones had in hand fails as unconfirmed.
+    """
+    with unchecked() as context:
+        done = reopening.reopen(context.database, clock.now())
+    answer = {
+        **{"copied_to": done.other, "had_ended": done.had_ended},
+        **{"held_count": done.held_count, "unconfirmed_count": done.unconfirmed_count},
+    }
+    output.say("\n".join(_reopened(done)), answer)
+
+
+def _reopened(done: Reopened) -> list[str]:
+    if not done.had_ended:
+        return [f"The copy to {done.other} is given up. Nothing is held, because it had not ended."]
+    return [
+        f"The server may serve this database again. Never serve {done.other} beside it.",
+        *(backups.stopped(done.held_count, done.unconfirmed_count)),
+    ]
 
 
 def _made_json(settings: Settings, made: Made | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from functools import partial
 
 from .. import clock as wall_clock
 from ..addresses import Guard
+from ..core.operations import copy_marks
 from ..core.webhooks import claiming, settling
 from ..core.webhooks.claiming import Claimed
 from ..core.webhooks.due import MOST_CLAIMED, FreeThreads
@@ -45,12 +46,17 @@ log = logging.getLogger(__name__)
 
 
 def run(settings: Settings, on_served: Callable[[], None] = lambda: None) -> None:
-    """Run a worker in this process until SIGTERM or SIGINT. Calls `on_served` when it begins. For the main thread."""
+    """Run a worker in this process until SIGTERM or SIGINT. Calls `on_served` when it begins. For the main thread.
+
+    Raises `Copied` where the database must not be served.
+    """
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     database = Database(settings.database_url)
     _wait_for_tables(database, stop)
+    if not stop.is_set():
+        copy_marks.refuse(database)
     on_served()
     Worker(settings, database).run(stop)
     database.close()

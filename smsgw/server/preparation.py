@@ -1,11 +1,12 @@
 """Prepares the database before the server's processes use it."""
 
 import logging
-from contextlib import closing
+from contextlib import closing, suppress
 
 from .. import program
 from ..core.events import recording
-from ..core.operations import first_start
+from ..core.operations import copy_marks, first_start
+from ..core.operations.copy_marks import Copied
 from ..logs import redact
 from ..settings import Settings
 from ..store import migrations, outages
@@ -28,6 +29,8 @@ def prepare(settings: Settings) -> str | None:
             if database.is_sqlite and not database.files.has_folder():
                 # Raises. A folder is made by a person alone, because the right one may be on a disk that is away.
                 migrations.current(database)
+            database.create()
+            copy_marks.refuse(database)
             migrations.upgrade(database)
             with database.transaction() as session:
                 recording.raise_feed_base(session)
@@ -35,6 +38,12 @@ def prepare(settings: Settings) -> str | None:
                     _LOG.warning(_EMPTY, redact(settings.database_url), program.line("init"))
     except outages.DatabaseError as error:
         return f"the database cannot be used: {outages.reason(error)}"
-    except (migrations.NewerTables, migrations.HalfRestored) as error:
+    except (migrations.NewerTables, migrations.HalfRestored, Copied) as error:
         return str(error)
     return None
+
+
+def refuse_copied(settings: Settings) -> None:
+    """Raise `Copied` where the database must not be served because of a copy, unless it cannot be reached now."""
+    with closing(Database(settings.database_url, 1)) as database, suppress(outages.DatabaseError):
+        copy_marks.refuse(database)

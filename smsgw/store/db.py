@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 from sqlalchemy.orm import Session
 
 from . import audit, engines, outages, statements
@@ -33,6 +34,7 @@ CHANNEL = "smsgw"
 NOTIFY_SECONDS = 0.05
 # Alembic's; it is made together with the others.
 REVISION_TABLE = "alembic_version"
+_SNAPSHOT = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 # The key in `Session.info` that `wake_up` sets.
 _WAKES_UP = "wakes_up"
 
@@ -55,6 +57,12 @@ class Database:
             self._connect_postgresql(pool_size)
         self._shared_inserts = SharedInserts(self._shared_transaction)
         self._notified_at = 0.0
+
+    @property
+    def shown_url(self) -> str:
+        """Return the URL without the password."""
+        hidden = {name: "***" for name in self.url.query if "password" in name}
+        return self.url.update_query_dict(hidden).render_as_string(hide_password=True)
 
     def _connect_sqlite(self, pool_size: int) -> None:
         path = str(self.url.database)
@@ -147,6 +155,13 @@ class Database:
         """Open a session that only reads. On PostgreSQL each statement sees what is committed by then."""
         with Session(self._readers, expire_on_commit=False, autoflush=False) as session:
             yield session
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Open a transaction that only reads, and sees one state of the database all the time."""
+        options = {"reading": True} if self.is_sqlite else _SNAPSHOT
+        with self.engine.execution_options(**options).connect() as connection, connection.begin():
+            yield connection
 
     def create(self) -> None:
         """Make SQLite's file where there is none; nothing else does. A database of PostgreSQL is there already."""

@@ -71,7 +71,7 @@ OTHERS = {
     ),
     *("db upgrade", "db check", "device list", "crm list", "operator list", "opt-out list"),
     *("quarantine list", "quarantine show", "export messages", "import messages"),
-    *("backup", "restore"),
+    *("backup", "restore", "copy", "db reopen"),
     *("webhook list", "webhook deliveries", "webhook delivery"),
 }
 

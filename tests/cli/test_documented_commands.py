@@ -11,6 +11,8 @@ from .conftest import Ask, Run
 ENDLESS = ("serve", "worker")
 # Instead of a name that no DNS knows; nothing is sent there.
 PUBLIC = "8.8.8.8"
+# Instead of a database that is there nowhere.
+EMPTY = "postgresql://user:password@localhost/name"
 
 
 def test_each_documented_command_runs(
@@ -33,11 +35,14 @@ def test_each_documented_command_runs(
         if rest[:1] == ["add"]:
             added.add((group, rest[1]))
         rest = [word.replace("broker.example.org", PUBLIC) for word in rest]
+        rest = [word.replace(EMPTY, f"sqlite:///{tmp_path}/copied.db") for word in rest]
         result = run(group, *[ids[group] if word == "ID" else word for word in rest])
         # `doctor` ends with 1 where it finds something wrong.
         # Without a worker, one finds that wrong and the other gets no response.
         may_fail = group == "doctor" or words[:2] == ["webhook", "test"]
         assert result.exit_code == 0 or may_fail, (words, result.output)
+        if group == "copy":
+            ask("db", "reopen")
     assert Path("messages.csv").is_file()
 
 

@@ -180,7 +180,7 @@ def test_a_backup_of_an_older_version_is_upgraded(
     assert ask("restore", str(old))["kept"].startswith(f"{tmp_path}/new.db.before-restore-")
 
 
-@pytest.mark.parametrize("step", ["migrations.upgrade_restored", "_hold"])
+@pytest.mark.parametrize("step", ["migrations.upgrade_restored", "hold"])
 def test_nobody_uses_a_database_of_postgresql_whose_restore_was_interrupted(
     new_postgresql_url: str, run: Run, ask: Ask, monkeypatch: pytest.MonkeyPatch, tmp_path, step
 ):

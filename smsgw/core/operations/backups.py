@@ -99,10 +99,7 @@ def _sqlite(database: Database, made: Path) -> Contents:
 
 def _postgresql(database: Database, made: Path) -> Contents:
     """Dump our tables, and count the rows that the dump sees."""
-    snapshot = database.engine.execution_options(
-        isolation_level="REPEATABLE READ", postgresql_readonly=True
-    )
-    with snapshot.connect() as connection:
+    with database.snapshot() as connection:
         found = contents.find(connection)
         assert found is not None
         programs = postgresql_programs.find(connection)

@@ -24,12 +24,8 @@ from ...store.tables import Table
 from ..accounts import enrolment
 from ..events import recording
 from ..messages import held
-from . import backups
+from . import backups, copy_marks, in_use
 
-_OTHERS = sa.text(
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
-    " AND pid <> pg_backend_pid() AND coalesce(backend_type, 'client backend') = 'client backend'"
-)
 _KINDS = (
     *("TABLE DATA", "TABLE", "SEQUENCE OWNED BY", "SEQUENCE SET", "SEQUENCE"),
     *("DEFAULT", "FK CONSTRAINT", "CONSTRAINT", "INDEX"),
@@ -73,11 +69,30 @@ def restore(database: Database, file: Path, now: datetime) -> Restored:
     return _sqlite(database, file, now) if database.is_sqlite else _postgresql(database, file, now)
 
 
+def hold(database: Database, name: str, action: str, now: datetime) -> tuple[int, int]:
+    """Hold what is queued, and end what phones have in hand; return how many of each there were.
+
+    The audit notes the action, on a file or a database of this name. Takes the mark of a copy away.
+    """
+    with database.transaction() as session:
+        copy_marks.refuse_unfinished(session)
+        copy_marks.clear(session)
+        recording.raise_feed_base(session)
+        held_count = held.hold_all(session, now)
+        there = sa.select(Device).where(Device.removed_at.is_(None)).order_by(Device.id)
+        unconfirmed_count = sum(
+            enrolment.reset(session, device, now) for device in session.scalars(there).all()
+        )
+        audit.note(session, "database", name, action)
+        migrations.end_restoring(session)
+    return held_count, unconfirmed_count
+
+
 def _sqlite(database: Database, file: Path, now: datetime) -> Restored:
     path = Path(str(database.url.database))
     if path.exists() and path.samefile(file):
         raise Conflict(f"{file} is the database itself")
-    sqlite_files.refuse_if_used(path)
+    in_use.refuse(database)
     _refuse_newer(file, sqlite_files.check(file).revision)
     previous = _previous(path)
     kept = Path(f"{path}.before-restore-{now:%Y%m%dT%H%M%S.%fZ}")
@@ -93,7 +108,7 @@ def _sqlite(database: Database, file: Path, now: datetime) -> Restored:
             sqlite_files.copy(source, made)
         with closing(Database(f"sqlite:///{made}", 1, database.find_actor)) as prepared:
             migrations.upgrade(prepared)
-            counts = _hold(prepared, file, now)
+            counts = hold(prepared, file.name, "restore", now)
         found = sqlite_files.check(made)
         _give_to_owner(made, path)
     return Restored(found, previous, kept if kept.exists() else None, *counts)
@@ -127,10 +142,7 @@ def _give_to_owner(made: Path, path: Path) -> None:
 
 def _postgresql(database: Database, file: Path, now: datetime) -> Restored:
     with database.engine.connect() as connection:
-        if connection.scalars(_OTHERS).one():
-            raise Conflict(
-                "another program is connected to the database: stop all servers and workers first"
-            )
+        in_use.refuse_others(connection)
         programs = postgresql_programs.find(connection)
         schema = str(connection.dialect.default_schema_name)
         _check_archive(programs, file)
@@ -138,7 +150,7 @@ def _postgresql(database: Database, file: Path, now: datetime) -> Restored:
     database.engine.dispose()
     _load(programs, file, schema)
     migrations.upgrade_restored(database)
-    counts = _hold(database, file, now)
+    counts = hold(database, file.name, "restore", now)
     with database.engine.connect() as connection:
         found = contents.find(connection)
     assert found is not None
@@ -218,17 +230,3 @@ def _running(
         if process.poll() is None:
             process.kill()
             process.wait()
-
-
-def _hold(database: Database, file: Path, now: datetime) -> tuple[int, int]:
-    """Hold what is queued, and end what phones have in hand; return how many of each there were."""
-    with database.transaction() as session:
-        recording.raise_feed_base(session)
-        held_count = held.hold_all(session, now)
-        there = sa.select(Device).where(Device.removed_at.is_(None)).order_by(Device.id)
-        unconfirmed_count = sum(
-            enrolment.reset(session, device, now) for device in session.scalars(there).all()
-        )
-        audit.note(session, "database", file.name, "restore")
-        migrations.end_restoring(session)
-    return held_count, unconfirmed_count

@@ -2,6 +2,7 @@
 
 from .audit import AuditEntry
 from .callers import BrowserSession, Crm, CrmDevice, Operator, OperatorCrm, Passkey
+from .copies import DatabaseCopy
 from .counts import CountedHistory, HourlyCount
 from .devices import Device, DeviceRecipient, DeviceSilence, QuarantinedItem
 from .events import Event, FeedBase
@@ -24,6 +25,7 @@ __all__ = [
     "CountedHistory",
     "Crm",
     "CrmDevice",
+    "DatabaseCopy",
     "Delivery",
     "Device",
     "DeviceRecipient",
