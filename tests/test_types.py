@@ -24,7 +24,7 @@ MISSPELT = [
     ("core/messages/json.py", "row.to_number", "row.to_num"),
     ("core/events/recording.py", "row.type, row", "row.typ, row"),
     ("core/webhooks/settling.py", ".attempt_count > 0", ".attempt_cout > 0"),
-    ("core/webhooks/claiming.py", "row.body.encode", "row.boddy.encode"),
+    ("core/webhooks/claiming.py", "event.body.encode", "event.boddy.encode"),
     ("core/webhooks/due.py", "row.in_flight", "row.in_fligt"),
     ("core/devices/queue.py", "row.priority", "row.priorty"),
     ("core/devices/locking.py", "device.secret_hash !=", "device.secret_hsh !="),
