@@ -14,6 +14,7 @@ from ..places import HOST, Server
 from ..scope import Scope, require
 from ..table import Figure
 from ..year import Year
+from .slow import p99_ms
 
 MESSAGES, DEVICES = 1_000_000, 500
 LIMIT_MS = 150
@@ -72,9 +73,9 @@ def _measure(scope: Scope, kind: str) -> list[Figure]:
         rounds = QUICK_ROUNDS if scope.is_quick else ROUNDS
         taken = _pages(tab, filled, rounds)
         polls = QUICK_POLLS if scope.is_quick else POLLS
-        alone = _p99_ms(server, people.basic(phone), polls)
+        alone = p99_ms(server, people.basic(phone), polls, lambda: None)
         with _tabs(server, tab.cookie, filled):
-            among = _p99_ms(server, people.basic(phone), polls)
+            among = p99_ms(server, people.basic(phone), polls, lambda: None)
     pages = [_page(f"page {name}, {kind}", times) for name, times in taken.items()]
     return [
         *pages,
@@ -148,16 +149,6 @@ def _page(name: str, taken: list[float]) -> Figure:
         aim=f"< {LIMIT_MS} ms",
         met=p95 < LIMIT_MS,
     )
-
-
-def _p99_ms(server: Server, authorization: str, polls: int) -> float:
-    taken = []
-    for _ in range(polls):
-        began = time.perf_counter()
-        answer = server.request("POST", "/api/sms", {}, {"Authorization": authorization})
-        taken.append(1000 * (time.perf_counter() - began))
-        require(answer[0] == 200, f"a poll beside tabs was answered {answer}")
-    return quantiles(taken, n=100)[98]
 
 
 @contextmanager

@@ -35,9 +35,9 @@ def measure(scope: Scope) -> list[Figure]:
     url = scope.new_database("sqlite", "slow")
     authorization = people.basic(people.make(url, 1).logins[0])
     with scope.app(url) as server:
-        alone = _p99_ms(server, authorization, polls, lambda: None)
+        alone = p99_ms(server, authorization, polls, lambda: None)
         with _slow(server.port, clients) as trickle:
-            among = _p99_ms(server, authorization, polls, trickle)
+            among = p99_ms(server, authorization, polls, trickle)
     return [
         Figure("a poll alone, p99", round(alone, 3), "ms"),
         Figure(
@@ -50,7 +50,8 @@ def measure(scope: Scope) -> list[Figure]:
     ]
 
 
-def _p99_ms(server: Server, authorization: str, polls: int, between: Callable[[], None]) -> float:
+def p99_ms(server: Server, authorization: str, polls: int, between: Callable[[], None]) -> float:
+    """The 99th percentile of so many polls on fresh connections, one after the other; does `between` before each."""
     taken = []
     for _ in range(polls):
         between()

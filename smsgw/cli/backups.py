@@ -67,7 +67,7 @@ def restore(file: Path, yes: bool) -> None:
 )
 @click.option("--cancel", is_flag=True, help="Cancel them instead.")
 def release(crm_name: str | None, before: datetime | None, cancel: bool) -> None:
-    """Let phones send what is held since a backup was restored.
+    """Let phones send what is held since a restore or 'db reopen'.
 
     It may have been sent after the backup was made, and is then sent a second time.
     """

@@ -27,8 +27,7 @@ class ProgressShown:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._bar: Any = None
-        self._stage = self._table = ""
-        self._done = self._total = 0
+        self._stage, self._done = "", 0
         self._said_at = 0.0
         self.copied_count = self.row_count = 0
 
@@ -44,7 +43,6 @@ class ProgressShown:
             self.copied_count, self.row_count = done, total
         if stage != self._stage:
             self._begin(stage, total)
-        self._table = table
         if self._bar is not None:
             self._bar.update(done - self._done, table)
         elif time.monotonic() - self._said_at > _LINE_SECONDS or done == total > self._done:

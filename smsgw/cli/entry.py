@@ -50,7 +50,10 @@ COMMANDS = {
     "opt-out": Listed("opt_outs", "Numbers to which a CRM can send no messages."),
     "quarantine": Listed("quarantine", "Inspect the items from phones that could not be read."),
     "resend": Listed("messages", "Resend a message that failed, expired or is stuck."),
-    "release": Listed("backups", "Let phones send what is held since a backup was restored."),
+    "release": Listed(
+        "backups",
+        "Let phones send what is held since a restore or 'db reopen'.",
+    ),
     "restore": Listed(
         "backups", "Put a backup in the place of the database, while the server is stopped."
     ),

@@ -10,7 +10,7 @@ from . import cells, output
 
 _HOPS = {
     "held": "its release",
-    "paused": "its file to be resumed",
+    "paused": "what was queued with it to be resumed",
     "schedule": "its time",
     "device": "a phone",
     "limit": "the limits of its phone",

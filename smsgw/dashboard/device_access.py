@@ -1,6 +1,5 @@
 """Finds the devices that who is signed in may see: for a clerk of some CRMs, those that these may use."""
 
-from ..core.accounts import crms
 from ..core.devices import registry, routing
 from ..core.operations.finding import Finding
 from ..errors import NotFound
@@ -39,5 +38,4 @@ def _names(session: Session) -> set[str] | None:
     wanted = visitors.access(session).crms
     if wanted is None:
         return None
-    found = (crms.get(session, crm_id) for crm_id in wanted)
-    return {name for crm in found for name in routing.device_ids_of(session, crm)}
+    return routing.usable_by_any(session, wanted)

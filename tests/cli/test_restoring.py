@@ -98,7 +98,7 @@ def test_nothing_of_an_older_backup_is_sent_twice(
     found = _message(world, queued)
     assert (found["status"], found["waiting_for"]["hop"]) == ("queued", "held")
     assert "held since a backup" in found["history"][-1]["reason"]
-    assert "1 waiting since a backup was restored" in " ".join(run("doctor").output.split())
+    assert "1 waiting since a restore or 'db reopen'" in " ".join(run("doctor").output.split())
     # What comes after the restore goes out as always.
     _send(world, "new")
     assert _poll(world) == ["new"]

@@ -8,6 +8,7 @@ from smsgw.core.accounts import crms, operators
 from smsgw.core.devices import registry
 
 from ..conftest import NOW
+from ..noting import noted
 from .cheap import check_cheap
 from .conftest import Office, text_of
 
@@ -238,3 +239,23 @@ def test_a_clerk_of_some_crms_sees_only_the_phones_that_these_may_use(office: Of
     assert clerk.get("/admin/devices/phone-1").status_code == 200
     assert clerk.get("/admin/devices/phone-2").status_code == 404
     assert clerk.get("/admin/devices/phone-2/news?seen=x").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/admin/overview", "/admin/devices", "/admin/limits"])
+def test_phones_cost_a_clerk_of_many_crms_no_more_statements_than_one_of_two(
+    office: Office, path: str
+):
+    with office.world.database.transaction() as session:
+        names = [f"crm {number}" for number in range(12)]
+        for name in names:
+            crms.add(session, name, ["phone-1"], NOW)
+    counts = []
+    clerk = office.browser("clerk")
+    for some in (names[:2], names):
+        with office.world.database.transaction() as session:
+            operators.assign(session, operators.get(session, "clerk"), some)
+        clerk.get(path)
+        with noted(office.world.database) as seen:
+            assert "phone-1" in clerk.get(path).text
+        counts.append(len(seen))
+    assert counts[0] == counts[1]

@@ -45,7 +45,7 @@ def verify_new(
     try:
         made = webauthn.verify_registration_response(
             credential=_read(answer),
-            expected_challenge=webauthn.base64url_to_bytes(_valid(challenge, now)),
+            expected_challenge=webauthn.base64url_to_bytes(_valid(challenge, now).text),
             expected_rp_id=party.id,
             expected_origin=party.origin,
             require_user_verification=True,
@@ -80,11 +80,11 @@ def identify(
 ) -> Identity:
     """Return whose passkey signed the challenge. Raises `Unauthorized`; accepts each challenge once."""
     try:
-        credential = _read(answer)
+        begun, credential = _valid(challenge, now), _read(answer)
         passkey = _find(database, credential.get("id"))
         verified = webauthn.verify_authentication_response(
             credential=credential,
-            expected_challenge=webauthn.base64url_to_bytes(_valid(challenge, now)),
+            expected_challenge=webauthn.base64url_to_bytes(begun.text),
             expected_rp_id=party.id,
             expected_origin=party.origin,
             credential_public_key=webauthn.base64url_to_bytes(passkey.public_key),
@@ -93,9 +93,8 @@ def identify(
         )
     except _faults() as error:
         raise _refusal() from error
-    assert challenge is not None
     with database.transaction() as session:
-        return _use(session, passkey, verified.new_sign_count, challenge, now)
+        return _use(session, passkey, verified.new_sign_count, begun, now)
 
 
 def of(session: Session, name: str) -> Sequence[Passkey]:
@@ -151,10 +150,10 @@ def _use(
     return Identity(operator.name, operator.role, operator.key_hash)
 
 
-def _valid(challenge: Challenge | None, now: datetime) -> str:
+def _valid(challenge: Challenge | None, now: datetime) -> Challenge:
     if challenge is None or challenge.at <= now - _CHALLENGE_ENDS_AFTER:
         raise ValueError("no challenge, or one of too long ago")
-    return challenge.text
+    return challenge
 
 
 def _read(answer: str) -> dict[str, Any]:

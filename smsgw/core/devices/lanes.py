@@ -6,7 +6,7 @@ lanes that no phone takes from have `HELD`, `PAUSED` or both, in this order, bef
 
 # All sticky lanes lie in it, the end not included.
 RANGE_OF_STICKY = ("s:", "s;")
-# Since a backup was restored.
+# Since a backup was restored or a copied database reopened.
 HELD = "h:"
 RANGE_OF_HELD = (HELD, "h;")
 # With the bulk they were queued with.
@@ -43,7 +43,7 @@ def is_sticky(lane: str | None) -> bool:
 
 
 def is_held(lane: str | None) -> bool:
-    """Return whether its messages are held since a backup was restored."""
+    """Return whether its messages are held, paused or not."""
     return lane is not None and lane.startswith(HELD)
 
 

@@ -80,6 +80,13 @@ def device_ids_of(session: Session, crm: AnyCrm) -> list[str]:
     return _ALL_USABLE.all(session, crm_id=crm.id, uses_all=crm.uses_all_devices)
 
 
+def usable_by_any(session: Session, crm_ids: Collection[str]) -> set[str]:
+    """Return the devices that at least one of these CRMs may use."""
+    is_usable = sa.exists().where(Crm.id.in_(crm_ids), is_of_device(Device.id)).correlate(Device)
+    there = sa.select(Device.id).where(Device.removed_at.is_(None), is_usable)
+    return set(session.scalars(there))
+
+
 def may_use(session: Session, crm: AnyCrm, device_id: str) -> bool:
     """Return whether the device exists and the CRM may use it."""
     return device_id in usable(session, crm, {device_id})

@@ -6,11 +6,11 @@ from ...store.models import Device
 from .protocols import CHT, MYSMSAPIO, SOCKET
 
 HELD = (
-    "It is held since a backup was restored, because it may have been sent after the backup was made. "
+    "It is held since a backup was restored or a copied database reopened, because it may have been sent since. "
     "An operator releases or cancels it with `smsgw release`."
 )
 PAUSED = (
-    "It is paused with the other messages of its file, and no phone gets it. "
+    "It is paused with the other messages that were queued with it, and no phone gets it. "
     "Resume them on the dashboard's page Bulk."
 )
 

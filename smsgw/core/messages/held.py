@@ -16,7 +16,7 @@ from ...store.tables import plain
 from ..devices import lanes
 from . import endings
 
-HELD = "held since a backup was restored: it may have been sent after the backup was made"
+HELD = "held since a backup was restored or a copied database reopened: it may have been sent since"
 RELEASED = "released"
 # For PostgreSQL's programs, inside the transaction that restores a backup of any revision.
 HOLD_ALL = (

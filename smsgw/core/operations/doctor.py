@@ -118,7 +118,7 @@ def _stuck(session: Session) -> Finding:
 def _held(session: Session) -> Iterator[Finding]:
     count = held.count(session)
     if count:
-        text = f"{count} waiting since a backup was restored, which may have been sent before"
+        text = f"{count} waiting since a restore or 'db reopen', which may have been sent since"
         advice = f"see {program.line('messages')}, then {program.line('release')}, or with --cancel"
         yield Finding("held messages", "wrong", text, advice)
 

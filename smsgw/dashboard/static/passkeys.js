@@ -3,6 +3,7 @@
 
 const FAULTS = {
   NotAllowedError: "No passkey was used. Try again, or use your key.",
+  TypeError: "The server cannot be reached. Try again.",
   InvalidStateError: "This device has a passkey of yours already.",
 };
 
