@@ -21,7 +21,7 @@ help:
 	@echo "make chaos             rounds of faults for ten minutes, on both databases; CHAOS_SECONDS=... or CHAOS_ROUNDS=1000"
 	@echo "make fuzz              send wrong input to all there is for an hour, and print the seed; FUZZ_EXAMPLES=... FUZZ_SEED=..."
 	@echo "make powercut          cut the power at 2,000 moments, on a disk that fails now and then"
-	@echo "make bench             measure, as ratios, in ten minutes; bench-full takes hours, bench-quick a minute"
+	@echo "make bench             measure, as ratios, in 15 minutes; bench-full takes hours, bench-quick a minute"
 	@echo "make setup             only install, into .venv"
 	@echo "make wheel             build the package, install it elsewhere and run it"
 	@echo "make deb               build a Debian package; try-deb installs, runs and removes it, as root"

@@ -4,12 +4,14 @@ import os
 import platform
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from typing import Any
 
 
 def describe() -> dict[str, Any]:
-    """Processor, cores, memory, system and Python."""
+    """Date, processor, cores, memory, system and Python."""
     return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "processor": _first_value("/proc/cpuinfo", "model name") or platform.processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(int(_first_value("/proc/meminfo", "MemTotal").split()[0]) / 2**20, 1),

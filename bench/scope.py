@@ -23,7 +23,7 @@ class Scope:
     folder: Path
     postgresql_url: str
     rounds: int = 9
-    wrk_rounds: int = 19
+    wrk_rounds: int = 13
     is_quick: bool = False
     is_full: bool = False
 

@@ -1,4 +1,4 @@
-"""The figures of a run: rounds, medians, the table on the terminal and the JSON file."""
+"""The figures of a run: rounds, medians, the table on the terminal and the JSON files."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -6,20 +6,23 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+RESULTS = Path(__file__).parent / "results"
+
 
 @dataclass(frozen=True)
 class Aim:
-    """What a ratio should be: at least, or at most."""
+    """What a ratio, or with a unit the value itself, should be: at least, or at most."""
 
     limit: float
     is_upper: bool = False
+    unit: str = ""
 
-    def is_met(self, ratio: float) -> bool:
-        """Whether the ratio is on the right side."""
-        return ratio <= self.limit if self.is_upper else ratio >= self.limit
+    def is_met(self, number: float) -> bool:
+        """Whether the ratio or the value is on the right side."""
+        return number <= self.limit if self.is_upper else number >= self.limit
 
     def __str__(self) -> str:
-        return f"{'≤' if self.is_upper else '≥'} {self.limit:g}"
+        return f"{'≤' if self.is_upper else '≥'} {self.limit:g} {self.unit}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -35,32 +38,54 @@ class Figure:
     met: bool | None = None
 
 
+@dataclass(frozen=True)
+class Run:
+    """What a run measured on a machine."""
+
+    machine: dict[str, Any]
+    figures: list[Figure]
+
+
 def compared(
     name: str, unit: str, pairs: list[tuple[float, float]], aim: Aim | None = None
 ) -> Figure:
     """The medians of paired rounds of (value, reference), and the median of their ratios."""
+    value = median(value for value, _ in pairs)
     ratio = median(value / reference for value, reference in pairs)
     return Figure(
         name,
-        round(median(value for value, _ in pairs), 3),
+        round(value, 3),
         unit,
         round(median(reference for _, reference in pairs), 3),
         round(ratio, 3),
         str(aim) if aim else None,
-        aim.is_met(ratio) if aim else None,
+        aim.is_met(value if aim.unit else ratio) if aim else None,
     )
 
 
-def shown(name: str, unit: str, value: float) -> Figure:
+def shown(name: str, unit: str, value: float, aim: Aim | None = None) -> Figure:
     """A value without a reference."""
-    return Figure(name, round(value, 3), unit)
+    met = aim.is_met(value) if aim else None
+    return Figure(name, round(value, 3), unit, aim=str(aim) if aim else None, met=met)
 
 
-def write(path: Path, machine: dict[str, Any], figures: list[Figure]) -> None:
-    """The machine-readable result."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write(name: str, machine: dict[str, Any], figures: list[Figure]) -> None:
+    """Keeps what the last run of these figures measured, and where."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
     content = {"machine": machine, "figures": [asdict(figure) for figure in figures]}
+    path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_all() -> list[Run]:
+    """What the last run of each figure measured; runs of one machine and commit are one."""
+    runs: dict[str, Run] = {}
+    for path in sorted(RESULTS.glob("*.json")):
+        content = json.loads(path.read_text())
+        machine = content["machine"]
+        run = runs.setdefault(json.dumps(machine), Run(machine, []))
+        run.figures.extend(Figure(**figure) for figure in content["figures"])
+    return list(runs.values())
 
 
 def lines(figures: list[Figure]) -> list[str]:
@@ -81,16 +106,17 @@ def _row(figure: Figure) -> tuple[str, ...]:
     met = {True: "met", False: "NOT MET", None: ""}[figure.met]
     return (
         figure.name,
-        _number(figure.value),
+        number(figure.value),
         figure.unit,
-        _number(figure.against),
+        number(figure.against),
         "" if figure.ratio is None else f"{figure.ratio:.2f}",
         figure.aim or "",
         met,
     )
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """Three digits at least, two of them after the point where there is little before it."""
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.2f}"

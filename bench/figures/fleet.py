@@ -18,7 +18,7 @@ from ..processes import Usage
 from ..scope import Scope, require
 from ..table import Aim, Figure, shown
 
-P99_AIM = Aim(250, is_upper=True)
+P99_AIM = Aim(250, is_upper=True, unit="ms")
 TICK_SECONDS = 0.5
 # Each phone needs two open files, and 20,000 in a process is a usual limit.
 MOST_IN_A_PROCESS = 8000
@@ -70,7 +70,7 @@ def _measure(scope: Scope, size: Fleet, kind: str) -> list[Figure]:
     p99 = float(outcome.results["latency_ms"]["p99"])
     cpu = (outcome.after.cpu_seconds - outcome.before.cpu_seconds) / outcome.seconds
     return [
-        Figure(f"{name}, p99", p99, "ms", aim="< 250 ms", met=p99 < P99_AIM.limit),
+        shown(f"{name}, p99", "ms", p99, P99_AIM),
         shown(f"{name}, p50", "ms", float(outcome.results["latency_ms"]["p50"])),
         shown(f"{name}, polls", "/s", outcome.results["polls"] / outcome.seconds),
         shown(f"{name}, SMS, none lost or twice", "SMS", outcome.queued),

@@ -13,10 +13,10 @@ from smsgw.store.db import Database
 
 from .. import places, processes
 from ..scope import Scope, require
-from ..table import Figure
+from ..table import Aim, Figure, shown
 
-MEMORY_LIMIT_MB = 100
-CORE_LIMIT_PERCENT = 10
+MEMORY_AIM = Aim(100, is_upper=True, unit="MB")
+CORE_AIM = Aim(10, is_upper=True, unit="%")
 SOCKETS, QUICK_SOCKETS = 5000, 200
 IDLE_SECONDS, QUICK_IDLE_SECONDS = 20, 7
 SETTLING_SECONDS = 3
@@ -52,13 +52,9 @@ def measure(scope: Scope) -> list[Figure]:
     grown = (after.memory_mib - before.memory_mib) * 1.048576
     name = f"{count:,} idle sockets in one process"
     return [
-        _limited(f"{name}, memory", grown, "MB", MEMORY_LIMIT_MB),
-        _limited(f"{name}, processor", 100 * share, "% of a core", CORE_LIMIT_PERCENT),
+        shown(f"{name}, memory", "MB", grown, MEMORY_AIM),
+        shown(f"{name}, processor", "% of a core", 100 * share, CORE_AIM),
     ]
-
-
-def _limited(name: str, value: float, unit: str, limit: int) -> Figure:
-    return Figure(name, round(value, 3), unit, aim=f"< {limit} {unit}", met=value < limit)
 
 
 def _raise_limit(files: int) -> None:
