@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from .. import logs
+from .. import clock, logs
 from ..core.accounts.roles import VIEWER
 from ..core.operations import spans
 from ..http import masking
@@ -81,7 +81,11 @@ def raw(value: str) -> Markup:
 
 def status(shape: dict[str, Any]) -> Markup:
     """Return the status of a message as REST shows it, in words that can be read to a caller."""
-    word = str(shape["status"])
+    word, send_at = str(shape["status"]), shape.get("send_at")
+    if word == statuses.QUEUED and send_at and datetime.fromisoformat(send_at) > clock.now():
+        return Markup('<span class="status under-way">To be sent at {}</span>').format(
+            time(send_at)
+        )
     at = shape.get(f"{word}_at") or shape.get("updated_at") or shape.get("created_at")
     return Markup('<span class="status {}">{} {}</span>').format(
         _STATUS_STATES.get(word, "under-way"), _STATUS_WORDS.get(word, word), time(at)

@@ -5,6 +5,7 @@ from typing import Any
 from .. import clock
 from ..core.accounts import crms
 from ..core.accounts.roles import CLERK
+from ..core.messages import drafts as checks
 from ..core.messages import preview
 from ..core.messages.drafts import Draft
 from ..errors import GatewayError, NotFound
@@ -21,8 +22,13 @@ def count_segments() -> Any:
     """Say what the text `content` to the number `to` for the CRM `crm` would be."""
     content = forms.lines("content")
     if not content.strip():
-        return rendering.fragment("_segments.html", measured=None, fault=None)
-    return rendering.fragment("_segments.html", measured=measure(content), fault=_fault(content))
+        return rendering.fragment("_segments.html", measured=None)
+    return rendering.fragment(
+        "_segments.html",
+        measured=measure(content),
+        room=max(0, checks.room(content)),
+        fault=_fault(content),
+    )
 
 
 def _fault(content: str) -> str | None:

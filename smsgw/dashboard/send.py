@@ -6,7 +6,8 @@ from flask import redirect, request, url_for
 
 from .. import clock
 from ..core.accounts.roles import CLERK
-from ..core.messages import bulks, one_text
+from ..core.messages import bulks, one_text, repeats
+from ..core.messages import drafts as checks
 from ..core.messages.bulks import NewBulk
 from ..errors import Invalid
 from ..http.context import services
@@ -31,6 +32,7 @@ def send() -> Any:
     return rendering.render(
         "send.html",
         title="Send",
+        region=services().settings.default_region,
         crm_names=crm_names,
         device_ids=device_ids,
         key=send_form.new_key(),
@@ -55,15 +57,17 @@ def preview_send() -> Any:
 @blueprint.post("/send")
 @allows(CLERK)
 def queue_send() -> Any:
-    """Queue the messages, all or none; the same form once."""
+    """Queue the messages, all or none; the same form once, and the same text to a number again if that is ticked."""
     settings, now = services().settings, clock.now()
     bulk_id = send_form.bulk_id(_typed)
     with services().database.transaction() as session:
-        crm, drafts, _ = send_form.read(session, _typed)
-        name, count = drafts[0].content[:60], len(drafts)
+        crm, wanted, _ = send_form.read(session, _typed)
+        name, count = wanted[0].content[:60], len(wanted)
         bulk = NewBulk(bulk_id, crm.id, name, visitors.person().name, None, count, count, now)
         if bulks.begin(session, bulk):
-            taken = one_text.take(session, crm, settings, drafts, now)
+            if forms.text("again") != "yes":
+                repeats.refuse(session, crm, settings, wanted, now)
+            taken = one_text.take(session, crm, settings, wanted, now)
             bulks.add_rows(session, bulk_id, 0, [one.message.id for one in taken])
     return redirect(url_for("dashboard.bulk_progress", bulk_id=bulk_id), 303)
 
@@ -75,7 +79,10 @@ def _typed(name: str) -> str:
 def _preview(session: Session, value: send_form.Value) -> dict[str, Any]:
     """Return what is known of the messages that are typed so far."""
     content = value("content")
-    shown: dict[str, Any] = {"measure": measure(content) if content else None}
+    shown: dict[str, Any] = {
+        "measure": measure(content) if content else None,
+        "room": checks.room(content),
+    }
     if not value("to"):
         return shown
     try:

@@ -17,13 +17,14 @@ from ..core.messages.queueing import MAX_BATCH
 from ..errors import Invalid, NotFound
 from ..http.context import services
 from ..local_times import parse
+from ..sms import number_shapes
 from ..store.db import Session
 from ..store.models import Crm
 from . import visitors
 
 PRIORITIES = {"9": "Before all others", "4": "Normal", "0": "After all others"}
 FIELDS = ("key", "crm", "to", "content", "device_id", "send_at", "zone", "priority")
-_BETWEEN = re.compile(r"[\n,;]")
+_BETWEEN_FOR_SURE = re.compile(r"[\n;]")
 
 Value = Callable[[str], str]
 
@@ -42,8 +43,12 @@ def new_key() -> str:
 
 
 def clean(name: str, typed: str) -> str:
-    """Return what was typed into a field: a text with its spaces, the line breaks as a phone sends them."""
-    return typed.replace("\r\n", "\n") if name == "content" else typed.strip()
+    """Return what was typed into a field: a text with its spaces, the line breaks as a phone sends them.
+
+    Spaces alone are no text.
+    """
+    stripped = typed.strip()
+    return typed.replace("\r\n", "\n") if name == "content" and stripped else stripped
 
 
 def bulk_id(value: Value, prefix: str = "") -> str:
@@ -54,7 +59,7 @@ def bulk_id(value: Value, prefix: str = "") -> str:
 
 def read(session: Session, value: Value) -> Wanted:
     """Return the messages that the form asks for; `Invalid` where it is none."""
-    typed = [number.strip() for number in _BETWEEN.split(value("to")) if number.strip()]
+    typed = _numbers(value("to"))
     _check_count(typed)
     numbers = one_text.unique(typed, services().settings.default_region)
     send_at = moment(value("send_at"), value("zone"))
@@ -110,6 +115,16 @@ def zone(name: str) -> ZoneInfo:
         return ZoneInfo(name[:64] or "UTC")
     except (OSError, ValueError, KeyError):
         raise _wrong("send_at", f"Unknown time zone {name[:40]!r}.") from None
+
+
+def _numbers(text: str) -> list[str]:
+    """Return the numbers that were typed; `4915123456789,0` is one, which a spreadsheet has spoilt."""
+    parts = [part.strip() for part in _BETWEEN_FOR_SURE.split(text)]
+    found = [
+        [part] if number_shapes.is_decimal(part) else map(str.strip, part.split(","))
+        for part in parts
+    ]
+    return [number for part in found for number in part if number]
 
 
 def _check_count(typed: Sequence[str]) -> None:

@@ -40,6 +40,12 @@ def as_written(number: str) -> str:
     return _BLANKS.sub(" ", visible.removeprefix("'").strip())
 
 
+def is_decimal(number: str) -> bool:
+    """Return whether it is a number with decimals, as spreadsheets write it, and not a telephone number."""
+    bare = re.sub("^[+-] *", "", as_written(number))
+    return _DECIMAL.fullmatch(bare) is not None
+
+
 def check_shape(written: str) -> None:
     """Raise where a person would not read one number in it, whatever the digits are."""
     if not _SHAPE.fullmatch(written):
@@ -60,10 +66,9 @@ def _ascii_digit(character: str) -> str:
 
 
 def _fault_of_shape(written: str) -> str:
-    bare = re.sub("^[+-] *", "", written)
     if "\u202e" in written:
         return REVERSED
-    if _DECIMAL.fullmatch(bare) or re.fullmatch("-[0-9. -]*", written):
+    if is_decimal(written) or re.fullmatch("-[0-9. -]*", written):
         return SPREADSHEET
     if _AFTER_ONE.search(written):
         return SEVERAL

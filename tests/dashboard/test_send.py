@@ -50,8 +50,28 @@ def test_a_repeated_click_queues_nothing_twice_and_a_new_page_does(office: Offic
     assert first == second
     assert len(messages(office)) == 3
     browser.post("/admin/send", {**fields, "content": "Another text"})
+    assert len(messages(office)) == 6
+
+
+def test_a_text_goes_to_the_same_number_again_within_a_day_only_if_that_is_ticked(office: Office):
+    browser = office.browser("clerk")
     send(browser)
-    assert len(messages(office)) == 9
+    page = send(browser, to="0049 151 12345671, +4915112345679")
+    assert page.status_code == 409
+    assert "in the last 24 hours already for 0049 151 12345671." in text_of(page)
+    assert len(messages(office)) == 3
+    send(browser, to="+4915112345671", send_at="2990-01-01T10:00", zone="UTC")
+    assert len(messages(office)) == 4
+    send(browser, to="+4915112345671")
+    browser.send("/admin/send", again="yes")
+    assert len(messages(office)) == 5
+
+
+@pytest.mark.parametrize("number", ["+4915112345670,0", "4,91512E+12", "4915112345670,00"])
+def test_decimals_of_a_spreadsheet_are_not_two_numbers(office: Office, number: str):
+    page = send(office.browser("clerk"), to=f"+4915112345671\n{number}")
+    assert "Looks like a number from a spreadsheet" in text_of(page)
+    assert messages(office) == []
 
 
 def test_wrong_numbers_are_named_beside_the_field_and_all_that_was_typed_is_kept(office: Office):
@@ -73,8 +93,8 @@ def test_an_opt_out_and_a_text_sent_too_often_are_named_by_number(office: Office
         crms.get(session, "clinic").loop_guard = 5
         opt_outs.add(session, world.crm_id, "+4915112345670", Cause("api"), history)
     for _ in range(5):
-        send(browser, to="+4915112345671")
-    page = send(browser)
+        send(browser, to="+4915112345671", again="yes")
+    page = send(browser, again="yes")
     assert "“+4915112345670”: This number has opted out" in text_of(page)
     assert "“+49 151 1234 5671”: The same text was queued for this number 5 times" in text_of(page)
     assert len(messages(office)) == 5
@@ -86,6 +106,7 @@ def test_an_opt_out_and_a_text_sent_too_often_are_named_by_number(office: Office
         ({"to": ""}, "Type a number."),
         ({"to": "\n".join(f"+4915112{n:06}" for n in range(1001))}, "At most 1,000 numbers"),
         ({"content": ""}, "Must have 1 to 1600 characters"),
+        ({"content": " \n "}, "Must have 1 to 1600 characters"),
         ({"content": "x" * 1601}, "Must have 1 to 1600 characters"),
         ({"crm": "nobody"}, "Choose a CRM."),
         ({"device_id": "nobody"}, "There is no such device"),
@@ -125,10 +146,23 @@ def test_the_preview_counts_segments_and_names_numbers_and_phones(office: Office
     assert messages(office) == []
 
 
+@pytest.mark.parametrize(
+    ("count", "words"), [(1599, "; 1 more fit into the last one"), (1602, "too long by 2")]
+)
+def test_the_preview_says_how_much_more_fits_into_a_message(office: Office, count: int, words: str):
+    browser = office.browser("clerk")
+    browser.get("/admin/send")
+    typed = {**browser.form("/admin/send").fields, "content": "x" * count}
+    part = browser.post("/admin/send/preview", typed, {"HX-Request": "true"})
+    assert words in text_of(part)
+
+
 def test_a_later_time_is_that_of_the_browser(office: Office):
     day = (clock.now() + timedelta(days=30)).date()
-    send(office.browser("clerk"), send_at=f"{day}T10:00", zone="Asia/Tokyo")
+    browser = office.browser("clerk")
+    send(browser, send_at=f"{day}T10:00", zone="Asia/Tokyo")
     assert {message["send_at"] for message in messages(office)} == {f"{day}T01:00:00.000Z"}
+    assert f"To be sent at {day} 01:00 UTC" in text_of(browser.page)
 
 
 def test_a_clerk_sends_for_their_crms_alone_and_sees_no_others_progress(office: Office):

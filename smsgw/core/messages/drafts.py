@@ -74,6 +74,11 @@ def check_form(
         raise without_row(_error({0: faults}, 1))
 
 
+def room(content: str) -> int:
+    """Return how much longer a text may become, in UTF-16 units; below 0 where it is too long already."""
+    return MAX_UNITS - len(content.encode("utf-16-le", "surrogatepass")) // 2
+
+
 def without_row(error: Invalid) -> Invalid:
     """Return the same error for the only draft of a request: its faults are in `details[field]`."""
     return Invalid(error.message, code=error.code, details=error.details["messages"][0])

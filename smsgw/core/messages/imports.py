@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
 import sqlalchemy as sa
@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 from ...clock import rfc3339, rfc3339_or_none
 from ...errors import Conflict, Invalid
 from ...settings import Settings
-from ...sms import numbers, statuses
+from ...sms import numbers
 from ...store.inserts import InsertNew
 from ...store.models import Import, Message
 from ...store.rows import AnyCrm
 from . import drafts as checks
-from . import queue_limits, queueing
+from . import queue_limits, queueing, repeats
 from .drafts import Draft
 from .queueing import Queued
 from .reading import first_id_of
@@ -25,7 +25,6 @@ from .reading import first_id_of
 # A step holds SQLite's write lock for some 50 ms.
 STEP = 500
 _KNOWN_AT_ONCE = 500
-_WELL_REMEMBERED = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -121,9 +120,9 @@ def _refuse_queued_rows(
         return
     statement = sa.select(Message.to_number, Message.content, Message.send_at).where(
         Message.crm_id == crm.id,
-        Message.id >= first_id_of(now - _WELL_REMEMBERED),
+        Message.id >= first_id_of(now - repeats.WELL_REMEMBERED),
         Message.direction == "outbound",
-        Message.status.not_in((statuses.CANCELLED, statuses.EXPIRED)),
+        Message.status.not_in(repeats.UNSENT),
     )
     rows = session.execute(statement.execution_options(yield_per=_KNOWN_AT_ONCE))
     queued = {_key(_Sms(row[0] or "", row[1] or "", row[2])) for row in rows}
