@@ -19,7 +19,7 @@ from ..sms import numbers
 from ..store.db import Session
 from ..store.models import Crm, Message
 from . import conversations as conversation_list
-from . import forms, rendering, visitors
+from . import forms, rendering, send_form, visitors
 from .blueprint import blueprint
 from .guards import allows
 
@@ -69,7 +69,7 @@ def reply() -> Any:
     content, settings, now = forms.lines("content"), services().settings, clock.now()
     with services().database.transaction() as session:
         talk = _talk(session, forms.text("key"), None)
-        crm = _crm(session, forms.text("crm"))
+        crm = send_form.find_crm(session, forms.text("crm"))
         draft = Draft(
             to=talk.number,
             content=content,
@@ -96,7 +96,7 @@ def _shown(session: Session, talk: _OpenTalk) -> dict[str, Any]:
     return {
         "key": talk.key,
         "number": talk.number,
-        "messages": operator_json.of_messages(session, messages, plain),
+        "messages": operator_json.of_messages(session, messages, plain, talk.crm_ids),
         "unread_ids": {one.message_id for one in talk.page.unread},
         "next_cursor": talk.page.next_cursor,
         "position": _position(messages),
@@ -111,7 +111,7 @@ def _reply_values(
     return {
         "is_name": not numbers.is_dialable(talk.number),
         "crm_names": [crm.name for crm in senders],
-        "last_crm": next(filter(None, map(_crm_name, messages)), None),
+        "last_crm": _last_crm(messages),
         "opted_out": opt_outs.of_number(session, talk.crm_ids, talk.number),
         "form_id": ids.new_message_id(),
     }
@@ -121,18 +121,15 @@ def _is_in(crm: Crm, crm_ids: Collection[str] | None) -> bool:
     return crm_ids is None or crm.id in crm_ids
 
 
-def _crm_name(message: dict[str, Any]) -> str | None:
-    """Return the name of the CRM that queued the message, or of the first for which it came in."""
-    received_by = message.get("received_by")
-    found: str | None = received_by[0]["crm"] if received_by else message["crm"]
-    return found
+def _last_crm(messages: Sequence[dict[str, Any]]) -> str | None:
+    """Return the name of the CRM that wrote last, or of the only one for which the newest message came in.
 
-
-def _crm(session: Session, name: str) -> Crm:
-    crm = crms.get(session, name)
-    if not visitors.access(session).includes(crm.id):
-        raise NotFound(f"There is no CRM {name!r}.")
-    return crm
+    Where several got it and none has written, a person chooses.
+    """
+    written = [message["crm"] for message in messages if message["crm"]]
+    received_by = messages[0].get("received_by", []) if messages else []
+    names = written or [one["crm"] for one in received_by if len(received_by) == 1]
+    return names[0] if names else None
 
 
 def _reference(content: str) -> str:

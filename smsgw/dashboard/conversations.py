@@ -1,13 +1,16 @@
 """Serves `/admin/conversations`: with whom messages were exchanged, newest first, and who waits for an answer."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Response, redirect, request, url_for
 
+from .. import clock
 from ..core.accounts import operator_json
 from ..core.accounts.roles import CLERK, VIEWER
-from ..core.messages import browsing, conversations
+from ..core.messages import browsing, conversations, read_marks
 from ..core.messages import json as message_json
+from ..core.messages.browsing import CrmIds
 from ..errors import NotFound
 from ..http.context import services
 from ..sms import numbers
@@ -43,9 +46,9 @@ def conversations_list() -> Any:
 @blueprint.get("/conversations/news")
 @allows(VIEWER)
 def conversations_news() -> Response:
-    """Show the list again where there are newer messages than the newest on the page."""
+    """Show the list again where there are newer messages, or somebody has read one."""
     with services().database.reading() as session:
-        if _newest_id(session) <= request.args.get("seen", ""):
+        if _position(session, visitors.access(session).crms) == request.args.get("seen"):
             return rendering.nothing_new()
         return rendering.fragment("_conversations.html", **_shown(session, None))
 
@@ -69,20 +72,34 @@ def read_key(session: Session, key: str) -> str:
 
 def _find(session: Session, typed: str) -> str | None:
     """Return the key of the conversation with what was typed; `None` where there is none yet."""
-    number = numbers.normalise_sender(typed, services().settings.default_region)
-    talk = conversations.talk(session, visitors.access(session).crms, number, None, 1)
-    return key_of(number, talk.messages[0].id) if talk.messages else None
+    crm_ids, region = visitors.access(session).crms, services().settings.default_region
+    for spelling in _spellings(typed):
+        number = numbers.normalise_sender(spelling, region)
+        talk = conversations.talk(session, crm_ids, number, None, 1)
+        if talk.messages:
+            return key_of(number, talk.messages[0].id)
+    return None
 
 
-def _newest_id(session: Session) -> str:
-    crm_ids = visitors.access(session).crms
-    return browsing.newest_id(session, crm_ids, services().settings) or ""
+def _spellings(typed: str) -> Iterable[str]:
+    """Return how senders may write it: a number that lacks its `+`, a name in large letters or small."""
+    if numbers.is_dialable(typed):
+        return (typed, f"+{typed}")
+    return dict.fromkeys((typed, typed.capitalize(), typed.upper(), typed.title(), typed.lower()))
+
+
+def _position(session: Session, crm_ids: CrmIds) -> str:
+    newest_id = browsing.newest_id(session, crm_ids, services().settings)
+    marked_at = clock.rfc3339_or_none(read_marks.newest(session))
+    return f"{newest_id}.{marked_at}"
 
 
 def _shown(session: Session, cursor: str | None) -> dict[str, Any]:
-    page = conversations.page(session, visitors.access(session).crms, cursor, PAGE_SIZE)
+    crm_ids = visitors.access(session).crms
+    page = conversations.page(session, crm_ids, cursor, PAGE_SIZE)
     newest = [one.newest for one in page.conversations]
-    shapes = operator_json.of_messages(session, newest, [message_json.message(m) for m in newest])
+    plain = [message_json.message(message) for message in newest]
+    shapes = operator_json.of_messages(session, newest, plain, crm_ids)
     rows = [
         {
             "key": key_of(one.number, one.newest.id),
@@ -92,5 +109,5 @@ def _shown(session: Session, cursor: str | None) -> dict[str, Any]:
         }
         for one, shape in zip(page.conversations, shapes, strict=True)
     ]
-    position = "" if cursor else _newest_id(session)
+    position = "" if cursor else _position(session, crm_ids)
     return {"rows": rows, "page": page, "cursor": cursor, "position": position}

@@ -14,6 +14,7 @@ from ..http import masking
 from ..sms import statuses
 from . import visitors
 
+_NAMED_CRMS = 3
 # Words to read to a caller; the time of the status follows.
 _STATUS_WORDS = {
     statuses.QUEUED: "Waiting since",
@@ -90,6 +91,13 @@ def status(shape: dict[str, Any]) -> Markup:
     return Markup('<span class="status {}">{} {}</span>').format(
         _STATUS_STATES.get(word, "under-way"), _STATUS_WORDS.get(word, word), time(at)
     )
+
+
+def crm_names(shape: dict[str, Any]) -> str:
+    """Return the CRM that queued the message as operators see it, or the first of those for which it came in."""
+    names = [shape["crm"]] if shape["crm"] else [one["crm"] for one in shape.get("received_by", [])]
+    more = f" and {len(names) - _NAMED_CRMS} more" if len(names) > _NAMED_CRMS else ""
+    return f"{', '.join(names[:_NAMED_CRMS])}{more}"
 
 
 def status_words(word: str) -> str:

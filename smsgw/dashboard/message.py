@@ -8,12 +8,13 @@ from .. import clock
 from ..core.accounts import operator_json
 from ..core.accounts.roles import CLERK, VIEWER
 from ..core.messages import browsing, endings, reading, resending
+from ..core.messages import conversations as talks
 from ..core.webhooks import deliveries
 from ..http.context import services
 from ..sms import statuses
 from ..store.db import Session
 from ..store.models import Message
-from . import forms, rendering, visitors
+from . import conversations, forms, rendering, visitors
 from .blueprint import blueprint
 from .guards import allows
 
@@ -99,21 +100,27 @@ def _back() -> Any:
 
 
 def _shown(session: Session, found: Message) -> dict[str, Any]:
-    now = clock.now()
+    now, crm_ids = clock.now(), visitors.access(session).crms
     whole = reading.whole_shape(session, found, services().settings, now)
-    (shown,) = operator_json.of_messages(session, [found], [whole])
+    (shown,) = operator_json.of_messages(session, [found], [whole], crm_ids)
     return {
         "message": shown,
         "position": _position(found),
         "steps": _steps(whole),
         "words": _WORDS,
         "states": _STATES,
-        "deliveries": deliveries.of_message(session, found.id),
+        "deliveries": deliveries.of_message(session, found.id, crm_ids),
         "is_cancellable": found.status == statuses.QUEUED,
         "is_resendable": resending.is_resendable(found),
         "may_arrive_twice": resending.may_arrive_twice(found),
+        "conversation": _conversation_key(found),
         "is_final": found.status not in (*statuses.UNFINISHED, statuses.SENT),
     }
+
+
+def _conversation_key(found: Message) -> str | None:
+    number = talks.number_of(found)
+    return None if number is None else conversations.key_of(number, found.id)
 
 
 def _position(found: Message) -> str:

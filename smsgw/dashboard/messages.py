@@ -42,7 +42,7 @@ def messages() -> Any:
         search = message_search.read(session)
         page = browsing.page(session, search.crm_ids, settings, search.filters, cursor, PAGE_SIZE)
         shapes = [message_json.message(message) for message in page.messages]
-        shown = operator_json.of_messages(session, page.messages, shapes)
+        shown = operator_json.of_messages(session, page.messages, shapes, search.crm_ids)
         counts = _counts(session, search) if cursor is None else {}
         crm_names = message_search.crm_names(session)
     typed = message_search.typed()

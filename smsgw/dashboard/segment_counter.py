@@ -3,15 +3,14 @@
 from typing import Any
 
 from .. import clock
-from ..core.accounts import crms
 from ..core.accounts.roles import CLERK
 from ..core.messages import drafts as checks
 from ..core.messages import preview
 from ..core.messages.drafts import Draft
-from ..errors import GatewayError, NotFound
+from ..errors import GatewayError
 from ..http.context import services
 from ..sms.segments import measure
-from . import forms, rendering, visitors
+from . import forms, rendering, send_form
 from .blueprint import blueprint
 from .guards import allows
 
@@ -35,9 +34,7 @@ def _fault(content: str) -> str | None:
     """Return why the message would not be queued."""
     try:
         with services().database.reading() as session:
-            crm = crms.get(session, forms.text("crm"))
-            if not visitors.access(session).includes(crm.id):
-                raise NotFound("There is no such CRM.")
+            crm = send_form.find_crm(session, forms.text("crm"))
             draft = Draft(to=forms.text("to"), content=content)
             preview.preview(session, crm, services().settings, draft, clock.now())
     except GatewayError as error:

@@ -123,6 +123,7 @@ def register(app: Flask) -> None:
         number=formatting.number,
         sms_text=formatting.text,
         status=formatting.status,
+        crm_names=formatting.crm_names,
         sentence=formatting.sentence,
         count=formatting.count,
         raw=formatting.raw,

@@ -38,6 +38,12 @@ def queue(office: Office, content: str, to: str = THEIRS) -> str:
     return answer.json["id"]
 
 
+def newest_id(office: Office) -> str:
+    """The id of the newest message with the number."""
+    with office.world.database.reading() as session:
+        return conversations.talk(session, None, THEIRS, None, 1).messages[0].id
+
+
 def news_of(browser: Browser) -> str:
     return browser.page.text.partition('hx-get="')[2].partition('"')[0].replace("&amp;", "&")
 
@@ -120,8 +126,8 @@ def test_an_answer_survives_a_session_that_has_ended(office: Office):
         ({"content": "x" * 40_000}, "content"),
         ({"content": HOSTILE + "y" * 1000}, "content"),
         ({"content": "a\x00b"}, "content"),
-        ({"content": "Hi", "crm": "nobody"}, "nobody"),
-        ({"content": "Hi", "crm": ""}, "No CRM"),
+        ({"content": "Hi", "crm": "nobody"}, "Choose a CRM."),
+        ({"content": "Hi", "crm": ""}, "Choose a CRM."),
         ({"content": "Hi", "key": "msg_" + "0" * 32}, "There is no such message."),
         ({"content": "Hi", "key": "MPESA"}, "There is no such conversation."),
     ],
@@ -175,6 +181,10 @@ def test_a_number_is_found_however_it_is_written(office: Office):
     browser = office.browser("clerk")
     page = browser.get("/admin/conversations?number=+49 151 1234-5671")
     assert page.headers["Location"].endswith(f"/admin/conversations/{THEIRS}")
+    page = browser.get(f"/admin/conversations?number={THEIRS.removeprefix('+')}")
+    assert page.headers["Location"].endswith(f"/admin/conversations/{THEIRS}")
+    receive(office, "Your code", "Sparkasse")
+    assert browser.get("/admin/conversations?number=sparkasse").status_code == 303
     page = browser.get("/admin/conversations?number=%2B491511111")
     assert "There is no conversation with" in text_of(page)
     assert browser.get(f"/admin/conversations?number={'x' * 300}").status_code == 422
@@ -184,15 +194,14 @@ def test_a_clerk_of_one_crm_sees_no_conversation_of_others(office: Office):
     queue(office, "secret out")
     receive(office, "secret in")
     restrict_clerk(office, "other")
-    with office.world.database.reading() as session:
-        newest = conversations.talk(session, None, THEIRS, None, 1).messages[0].id
+    newest = newest_id(office)
     browser = office.browser("clerk")
     for path in ("", "/news?seen=", f"/{THEIRS}", f"/{THEIRS}/news?seen=", f"/{newest}"):
         assert "secret" not in browser.get(f"/admin/conversations{path}").text
     assert browser.page.status_code == 404
     browser.get(f"/admin/conversations/{THEIRS}")
     page = browser.send("/admin/conversation/reply", content="Hi", crm="clinic")
-    assert page.status_code == 404
+    assert page.status_code == 422
     assert poll(office) == []
 
 
@@ -203,6 +212,54 @@ def test_a_clerk_of_one_crm_marks_nothing_as_read_for_others(office: Office):
     assert "new ·" in text_of(clerk.get(f"/admin/conversations/{THEIRS}"))
     assert "new ·" not in text_of(clerk.get(f"/admin/conversations/{THEIRS}"))
     assert "1 new" in text_of(office.browser("operator").get("/admin/conversations"))
+
+
+def test_a_clerk_of_one_crm_reads_the_names_and_webhooks_of_no_others(office: Office):
+    office.world.client.post(
+        "/api/v1/webhooks",
+        json={"url": "https://93.184.215.14/secret-place"},
+        headers=office.world.as_crm(),
+    )
+    restrict_clerk(office, "other")
+    receive(office, "to both")
+    message_id = newest_id(office)
+    paths = ("conversations", f"conversations/{THEIRS}", "messages", f"messages/{message_id}")
+    for role, is_named in (("clerk", False), ("operator", True)):
+        pages = [office.browser(role).get(f"/admin/{path}").text for path in paths]
+        assert all("other" in page for page in pages)
+        assert [("clinic" in page) for page in pages] == [is_named] * 4
+        assert ("secret-place" in pages[3]) == is_named
+
+
+def test_an_answer_is_in_the_name_of_who_wrote_last_or_of_who_is_chosen(office: Office):
+    office.world.add_crm("another")
+    receive(office, "Hello?")
+    browser = office.browser("clerk")
+    browser.get(f"/admin/conversations/{THEIRS}")
+    assert browser.form("/admin/conversation/reply").fields["crm"] == ""
+    queue(office, "Good morning")
+    receive(office, "Thank you")
+    browser.get(f"/admin/conversations/{THEIRS}")
+    assert browser.form("/admin/conversation/reply").fields["crm"] == "clinic"
+
+
+def test_the_marks_of_one_clerk_go_where_another_reads(office: Office):
+    receive(office, "Hello?")
+    first, second = office.browser("clerk"), office.browser("operator")
+    assert "1 new" in text_of(first.get("/admin/conversations"))
+    news = news_of(first)
+    assert first.get(news).status_code == 204
+    second.get(f"/admin/conversations/{THEIRS}")
+    assert "1 new" not in text_of(first.get(news))
+    assert first.page.status_code == 200
+
+
+def test_a_message_leads_to_its_conversation(office: Office):
+    message_id = queue(office, "Hello")
+    page = office.browser("clerk").get(f"/admin/messages/{message_id}")
+    assert f'href="/admin/conversations/{THEIRS}"' in page.text
+    page = office.browser("viewer").get(f"/admin/messages/{message_id}")
+    assert f'href="/admin/conversations/{message_id}"' in page.text
 
 
 def test_a_viewer_sees_no_whole_number_anywhere_and_no_box(office: Office):
@@ -310,7 +367,7 @@ def test_a_wrong_cursor_is_refused(office: Office, cursor: str):
         ({"content": "x" * 161}, "2 segments"),
         ({"content": "x" * 40_000}, "1600"),
         ({"content": "Hello", "to": "abc"}, "number"),
-        ({"content": "Hello", "crm": "nobody"}, "nobody"),
+        ({"content": "Hello", "crm": "nobody"}, "Choose a CRM."),
     ],
 )
 def test_segments_are_counted_by_the_rules_of_queueing(office: Office, fields, words):

@@ -18,10 +18,17 @@ def crm_names(session: Session, crm_ids: Collection[str | None]) -> dict[str | N
 
 
 def of_messages(
-    session: Session, rows: Sequence[Message | MessageRow], shapes: Sequence[dict[str, Any]]
+    session: Session,
+    rows: Sequence[Message | MessageRow],
+    shapes: Sequence[dict[str, Any]],
+    crm_ids: Collection[str] | None = None,
 ) -> list[dict[str, Any]]:
-    """Return the shapes of these messages with the CRM that queued each, and of inbound ones those it came in for."""
-    receivers = _receivers(session, [row.id for row in rows if row.direction == "inbound"])
+    """Return the shapes of these messages with the CRM that queued each, and of inbound ones those it came in for.
+
+    Of the latter only these CRMs are named; `None` for all.
+    """
+    inbound = [row.id for row in rows if row.direction == "inbound"]
+    receivers = _receivers(session, inbound, crm_ids)
     names = crm_names(session, {row.crm_id for row in rows})
     return [
         {
@@ -34,14 +41,18 @@ def of_messages(
     ]
 
 
-def _receivers(session: Session, message_ids: Sequence[str]) -> dict[str, list[dict[str, str]]]:
-    entries = session.execute(
+def _receivers(
+    session: Session, message_ids: Sequence[str], crm_ids: Collection[str] | None
+) -> dict[str, list[dict[str, str]]]:
+    wanted = (
         sa.select(InboxEntry.message_id, Crm.id, Crm.name)
         .join(Crm, Crm.id == InboxEntry.crm_id)
         .where(InboxEntry.message_id.in_(message_ids))
         .order_by(Crm.id)
     )
+    if crm_ids is not None:
+        wanted = wanted.where(InboxEntry.crm_id.in_(crm_ids))
     receivers: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for message_id, crm_id, name in entries:
+    for message_id, crm_id, name in session.execute(wanted):
         receivers[message_id].append({"crm_id": crm_id, "crm": name})
     return receivers

@@ -49,6 +49,12 @@ def unread(
     return [Unread(*row) for row in session.execute(wanted)]
 
 
+def newest(session: Session) -> datetime | None:
+    """Return when somebody last opened a conversation with something new."""
+    found: datetime | None = session.scalar(sa.select(sa.func.max(ReadMark.marked_at)))
+    return found
+
+
 def mark(session: Session, read: Iterable[Unread], now: datetime) -> None:
     """Note that these messages were read, and so all before them."""
     newest: dict[tuple[str, str], str] = {}

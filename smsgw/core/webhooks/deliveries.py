@@ -1,5 +1,6 @@
 """Lists deliveries, sends a test event to an endpoint, and delivers events again on request."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -60,17 +61,25 @@ def shape(session: Session, delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def of_message(session: Session, message_id: str) -> list[dict[str, Any]]:
-    """Return the deliveries of a message's events, each with the endpoint's URL and the last attempt, oldest first."""
+def of_message(
+    session: Session, message_id: str, crm_ids: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """Return the deliveries of a message's events, each with the endpoint's URL and the last attempt, oldest first.
+
+    Only those to endpoints of these CRMs; `None` for all.
+    """
     # An event has the time of its line in the message's history, to the microsecond, and an index on it.
     moments = sa.select(HistoryEntry.at).where(HistoryEntry.message_id == message_id).distinct()
-    rows = session.execute(
+    wanted = (
         sa.select(Delivery, Event.type, WebhookEndpoint.url)
         .join(Event, Event.id == Delivery.event_id)
         .join(WebhookEndpoint, WebhookEndpoint.id == Delivery.endpoint_id)
         .where(Event.created_at.in_(session.scalars(moments).all()), Event.message_id == message_id)
         .order_by(Event.seq, Delivery.id)
-    ).all()
+    )
+    if crm_ids is not None:
+        wanted = wanted.where(WebhookEndpoint.crm_id.in_(crm_ids))
+    rows = session.execute(wanted).all()
     last = _last_attempts(session, [delivery.id for delivery, _, _ in rows])
     return [
         {
