@@ -11,7 +11,7 @@ export SMSGW_PORT := $(PORT)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock wheel deb try-deb run test lint demo chaos fuzz powercut bench bench-full bench-quick wrk
+.PHONY: help setup lock wheel deb try-deb run test lint demo chaos fuzz powercut bench bench-full bench-quick bench-peers wrk kannel
 
 help:
 	@echo "make run [PORT=8000]   install what is needed, prepare the database, serve"
@@ -22,6 +22,7 @@ help:
 	@echo "make fuzz              send wrong input to all there is for an hour, and print the seed; FUZZ_EXAMPLES=... FUZZ_SEED=..."
 	@echo "make powercut          cut the power at 2,000 moments, on a disk that fails now and then"
 	@echo "make bench             measure, as ratios, in 15 minutes; bench-full takes hours, bench-quick a minute"
+	@echo "make bench-peers       measure against Debian's Kannel, in five minutes"
 	@echo "make setup             only install, into .venv"
 	@echo "make wheel             build the package, install it elsewhere and run it"
 	@echo "make deb               build a Debian package; try-deb installs, runs and removes it, as root"
@@ -91,10 +92,19 @@ bench-full: .venv/installed-dev wrk
 bench-quick: .venv/installed-dev wrk
 	@$(BIN)/python -m bench.run --quick $(ARGS)
 
+bench-peers: .venv/installed-dev wrk kannel
+	@$(BIN)/python -m bench.run $(ARGS) peers
+
 wrk:
 	@command -v wrk >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 		apt-get install -y -qq --no-install-recommends wrk >/dev/null; } || \
 		{ echo "wrk makes the load and is missing; on Debian and Ubuntu: sudo apt install wrk"; exit 1; }
+
+# In runlevel 1 the package does not start its own gateway.
+kannel:
+	@command -v bearerbox >/dev/null && command -v strace >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+		RUNLEVEL=1 apt-get install -y -qq --no-install-recommends kannel strace >/dev/null; } || \
+		{ echo "Kannel or strace is missing; on Debian and Ubuntu: sudo apt install kannel strace"; exit 1; }
 
 # The stamps make the second start quick; a changed list of packages installs again.
 .venv/installed: requirements.txt

@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,11 +23,12 @@ def describe() -> dict[str, Any]:
     }
 
 
-def missing_wrk() -> str:
-    """Why there can be no load from wrk, empty where there can."""
-    if shutil.which("wrk"):
+def missing(programs: Iterable[str]) -> str:
+    """What has to be installed, empty where all programs are there."""
+    names = [name for name in programs if not shutil.which(name)]
+    if not names:
         return ""
-    return "wrk is missing; on Debian and Ubuntu: apt install wrk (`make bench` does it as root)"
+    return f"{' and '.join(names)} is missing; as root, on Debian, make installs what it needs"
 
 
 def _first_value(path: str, name: str) -> str:

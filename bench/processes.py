@@ -17,16 +17,17 @@ class Usage:
 
 def usage(pid: int) -> Usage:
     """Of the process and all below it."""
-    pids = _family(pid)
+    pids = family(pid)
     return Usage(sum(map(_memory_kib, pids)) / 1024, sum(map(_cpu_seconds, pids)))
 
 
 def memory_of_each(pid: int) -> list[float]:
     """MiB of the process and of each below it, in the order in which they were started."""
-    return [_memory_kib(each) / 1024 for each in sorted(_family(pid))]
+    return [_memory_kib(each) / 1024 for each in sorted(family(pid))]
 
 
-def _family(pid: int) -> list[int]:
+def family(pid: int) -> list[int]:
+    """The process and all below it."""
     parents = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and (stat := _stat(int(entry.name))):

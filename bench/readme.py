@@ -45,7 +45,7 @@ SHOWN = (
     "poll, * stored + * queued",
     "enqueue, * stored + * queued",
     "slowest of * pages, p95",
-    "Kannel, *",
+    "* against Kannel*",
 )
 
 

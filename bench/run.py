@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import machine, places, table
+from . import kannel, machine, places, table
 from .figures import (
     dashboard,
     enqueue,
@@ -19,6 +19,7 @@ from .figures import (
     growth,
     life,
     memory,
+    peers,
     polls,
     slow,
     sockets,
@@ -42,15 +43,18 @@ FIGURES: dict[str, Callable[[Scope], list[Figure]]] = {
     "start": start.measure,
     "growth": growth.measure,
     "dashboard": dashboard.measure,
+    "peers": peers.measure,
 }
-# What explains other figures, and needs no new measurement in each run.
-BY_NAME_ONLY = ("floors",)
+# What explains other figures, and what needs programs that nothing else needs.
+BY_NAME_ONLY = ("floors", "peers")
+PEER_PROGRAMS = ("wrk", "strace", *kannel.PROGRAMS)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """0; 1 when the server did something wrong, 2 where nothing can be measured. A missed aim is only shown."""
     options = _parse(arguments)
-    if missing := machine.missing_wrk():
+    programs = PEER_PROGRAMS if "peers" in options.figures else ("wrk",)
+    if missing := machine.missing(programs):
         print(missing, file=sys.stderr)
         return 2
     try:

@@ -1,6 +1,6 @@
 """Load from wrk: a request with headers and bodies that take turns, and what came back.
 
-`{unique}` in a body is another text in each request of each run.
+`{unique}` in a path or a body is another text in each request of each run.
 """
 
 import json
@@ -20,7 +20,8 @@ request = function()
   count = count + 1
   wrk.headers["Authorization"] = lines[2 * here - 1]
   wrk.headers["Content-Type"] = "application/json"
-  return wrk.format("%s", "%s", wrk.headers, (lines[2 * here]:gsub("{unique}", tag .. count)))
+  local path, body = ("%s"):gsub("{unique}", tag .. count), lines[2 * here]:gsub("{unique}", tag .. count)
+  return wrk.format("%s", path, wrk.headers, body)
 end
 done = function(summary, latency, requests)
   local errors = summary.errors
@@ -74,5 +75,5 @@ def requests(
     rows = folder / f"{name}.txt"
     rows.write_text("".join(f"{authorization}\n{body}\n" for authorization, body in pairs))
     script = folder / f"{name}.lua"
-    script.write_text(_SCRIPT % (rows, method, path))
+    script.write_text(_SCRIPT % (rows, path, method))
     return Requests(script)

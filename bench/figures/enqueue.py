@@ -24,11 +24,16 @@ def measure(scope: Scope) -> list[Figure]:
     return [figure for kind in scope.kinds for figure in _measure(scope, kind)]
 
 
+def one_by_one(scope: Scope, name: str, taking_part: people.People) -> wrk.Requests:
+    """Requests of one message each, no text twice for a number."""
+    pairs = [(taking_part.crm_header["Authorization"], DRAFT % (n, n)) for n in range(200)]
+    return wrk.requests(scope.folder, name, "POST", "/api/v1/messages", pairs)
+
+
 def _measure(scope: Scope, kind: str) -> list[Figure]:
     url = scope.new_database(kind, f"enqueue_{kind}")
     taking_part = people.make(url, 1)
-    pairs = [(taking_part.crm_header["Authorization"], DRAFT % (n, n)) for n in range(200)]
-    load = wrk.requests(scope.folder, f"enqueue_{kind}", "POST", "/api/v1/messages", pairs)
+    load = one_by_one(scope, f"enqueue_{kind}", taking_part)
     database = Database(url)
     with scope.web(url) as server:
         pattern = _pattern(database, server, taking_part)

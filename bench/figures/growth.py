@@ -17,7 +17,7 @@ from .. import people, places, wrk
 from ..places import Server
 from ..scope import Scope, require
 from ..table import Aim, Figure, compared
-from .enqueue import DRAFT
+from . import enqueue
 from .polls import IDLE_BODY
 
 AIM = Aim(1.15, is_upper=True)
@@ -57,10 +57,9 @@ def _measure(scope: Scope, kind: str, share: float) -> list[Figure]:
 
 def _loads(scope: Scope, name: str, taking_part: people.People) -> dict[str, wrk.Requests]:
     polls = [(people.basic(login), IDLE_BODY) for login in taking_part.logins]
-    drafts = [(taking_part.crm_header["Authorization"], DRAFT % (n, n)) for n in range(200)]
     return {
         "poll": wrk.requests(scope.folder, f"poll_{name}", "POST", "/api/sms", polls),
-        "enqueue": wrk.requests(scope.folder, f"send_{name}", "POST", "/api/v1/messages", drafts),
+        "enqueue": enqueue.one_by_one(scope, f"send_{name}", taking_part),
     }
 
 

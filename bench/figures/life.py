@@ -5,9 +5,11 @@ Addressed to a phone, and open to any; the phones poll all the while, and a work
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -51,9 +53,11 @@ USUAL = Size(phones=200, messages=1000, rounds=3, interval=0.5)
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of one round: SMS a second until the last delivery report, processor for each SMS, and how webhooks waited."""
+    """Of one round: SMS a second until the last delivery report and until its webhook, processor for each SMS, and how
+    long webhooks waited."""
 
     per_second: float
+    with_webhooks_per_second: float
     ours_ms: float
     database_ms: float
     webhook_p99_ms: float
@@ -82,25 +86,50 @@ def measure(scope: Scope) -> list[Figure]:
     return [figure for kind in scope.kinds for figure in _measure(scope, kind, size)]
 
 
-def _measure(scope: Scope, kind: str, size: Size) -> list[Figure]:
-    url = scope.new_database(kind, f"life_{kind}")
+@contextmanager
+def running(scope: Scope, kind: str, name: str, size: Size) -> Iterator[Gateway]:
+    """A server with its worker, phones and a webhook's receiver, on a new database."""
+    url = scope.new_database(kind, name)
     taking_part = people.make(url, size.phones)
-    database = Database(url)
     with (
-        receiving(scope.folder, f"life_{kind}") as receiver,
+        closing(Database(url)) as database,
+        receiving(scope.folder, name) as receiver,
         scope.app(url) as server,
     ):
         endpoint = {"url": f"{receiver.url}/life"}
         status, _ = server.request("POST", "/api/v1/webhooks", endpoint, taking_part.crm_header)
         require(status == 201, f"the webhook endpoint was answered {status}")
         fleet = Fleet(server.port, taking_part.logins, size.interval)
-        pid = _postmaster(scope.folder) if kind == "postgresql" else None
-        gateway = Gateway(server, taking_part, fleet, receiver, database, pid)
-        _run(gateway, size.messages // 10, is_open=False)
-        _run(gateway, size.messages // 10, is_open=True)
+        pid = postmaster(scope.folder) if kind == "postgresql" else None
+        yield Gateway(server, taking_part, fleet, receiver, database, pid)
+
+
+def run(gateway: Gateway, count: int, queue: Callable[[], None]) -> Outcome:
+    """Send so many SMS, from their queueing to their last webhook."""
+    known = len(gateway.receiver.lines())
+    before, began, began_at = _processor(gateway), time.monotonic(), time.time()
+    asyncio.run(_live(gateway, count, queue))
+    seconds = time.monotonic() - began
+    lines = _webhooks(gateway)[known:]
+    ours, database = (
+        1000 * (after - earlier) / count
+        for after, earlier in zip(_processor(gateway), before, strict=True)
+    )
+    to_last = max(float(moment) for _, moment, _ in lines) - began_at
+    return Outcome(count / seconds, count / to_last, ours, database, _p99(lines))
+
+
+def postmaster(folder: Path) -> int:
+    """The first process of the run's PostgreSQL."""
+    return int((folder / "postgresql" / "postmaster.pid").read_text().split()[0])
+
+
+def _measure(scope: Scope, kind: str, size: Size) -> list[Figure]:
+    with running(scope, kind, f"life_{kind}", size) as gateway:
+        for is_open in (False, True):
+            _run(gateway, size.messages // 10, is_open=is_open)
         rounds = [_round(gateway, size.messages, number) for number in range(size.rounds)]
         _check(gateway, 2 * (size.messages // 10 + size.rounds * size.messages))
-    database.close()
     return _figures(kind, rounds)
 
 
@@ -109,6 +138,10 @@ def _round(gateway: Gateway, count: int, number: int) -> tuple[Outcome, Outcome]
     order = (True, False) if number % 2 else (False, True)
     outcomes = {is_open: _run(gateway, count, is_open=is_open) for is_open in order}
     return outcomes[True], outcomes[False]
+
+
+def _run(gateway: Gateway, count: int, *, is_open: bool) -> Outcome:
+    return run(gateway, count, partial(_queue, gateway, count, is_open))
 
 
 def _figures(kind: str, rounds: Sequence[tuple[Outcome, Outcome]]) -> list[Figure]:
@@ -129,24 +162,10 @@ def _figures(kind: str, rounds: Sequence[tuple[Outcome, Outcome]]) -> list[Figur
     return figures
 
 
-def _run(gateway: Gateway, count: int, *, is_open: bool) -> Outcome:
-    """Send so many SMS, from their queueing to their last webhook."""
-    known = len(gateway.receiver.lines())
-    before, began = _processor(gateway), time.monotonic()
-    asyncio.run(_live(gateway, count, is_open))
-    seconds = time.monotonic() - began
-    lines = _webhooks(gateway)[known:]
-    ours, database = (
-        1000 * (after - earlier) / count
-        for after, earlier in zip(_processor(gateway), before, strict=True)
-    )
-    return Outcome(count / seconds, ours, database, _p99(lines))
-
-
-async def _live(gateway: Gateway, count: int, is_open: bool) -> None:
+async def _live(gateway: Gateway, count: int, queue: Callable[[], None]) -> None:
     wanted = gateway.fleet.delivered + count
     await asyncio.gather(
-        asyncio.to_thread(_queue, gateway, count, is_open),
+        asyncio.to_thread(queue),
         gateway.fleet.run_until_delivered(wanted, PATIENCE_SECONDS),
     )
 
@@ -176,10 +195,6 @@ def _processor(gateway: Gateway) -> tuple[float, float]:
     if gateway.postgresql_pid is None:
         return ours, 0.0
     return ours, processes.usage(gateway.postgresql_pid).cpu_seconds
-
-
-def _postmaster(folder: Path) -> int:
-    return int((folder / "postgresql" / "postmaster.pid").read_text().split()[0])
 
 
 def _webhooks(gateway: Gateway) -> list[list[str]]:
