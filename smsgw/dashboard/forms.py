@@ -42,6 +42,11 @@ class Form:
         error: GatewayError | None = g.get("form_error") if is_last else None
         self._details: dict[str, Any] = {} if error is None else error.details
 
+    @property
+    def is_shown_again(self) -> bool:
+        """Return whether it was sent before: what was typed is in it, but browsers keep no file that was chosen."""
+        return self._typed is not None
+
     def value(self, name: str, default: Any = "") -> Any:
         """Return what was typed into the field; before that the default."""
         return default if self._typed is None else self._typed.get(name, "")
@@ -116,6 +121,11 @@ def texts(name: str) -> Sequence[str]:
 def file(name: str) -> tuple[str, bytes] | None:
     """Return the name and the content of a file that was chosen."""
     return bodies.file(name, _limit())
+
+
+def has_file() -> bool:
+    """Return whether a file was chosen in any field."""
+    return bodies.has_file(_limit())
 
 
 def is_changed(name: str, current: str) -> bool:

@@ -23,10 +23,9 @@ _MOST_FINDINGS = 40
 @blueprint.get("")
 @allows(VIEWER)
 def home() -> Any:
-    """Show the overview, or lead an operator to the first steps until an SMS was delivered."""
-    if start.is_first_page():
-        return redirect(url_for("dashboard.start"), 303)
-    return overview()
+    """Show the overview, or lead to the page on which this person begins."""
+    page = start.first_page()
+    return overview() if page == "overview" else redirect(url_for(f"dashboard.{page}"), 303)
 
 
 @blueprint.get("/overview")

@@ -191,12 +191,7 @@ def _as_sent(carried: dict[str, str]) -> forms.Typed:
 
 
 def _next(url: str) -> str:
-    return forms.local_path(url) or _home()
-
-
-def _home() -> str:
-    """Return the first page: for an operator the first steps, until an SMS was delivered."""
-    return url_for("dashboard.start" if start.is_first_page() else "dashboard.home")
+    return forms.local_path(url) or url_for(f"dashboard.{start.first_page()}")
 
 
 def _network() -> str:

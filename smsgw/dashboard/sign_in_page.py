@@ -40,7 +40,10 @@ def ask_again() -> Any:
     if not visitors.was_signed_in():
         # A stranger's: nothing of it is read.
         return show(401)
-    return show(401, "Your session has ended. Sign in again: what you typed is kept.", _carried())
+    carried = _carried()
+    file = " A file has to be chosen again." if forms.has_file() else ""
+    text = f"Your session has ended. Sign in again: what you typed is kept.{file}"
+    return show(401, text, carried)
 
 
 def ask_to_confirm(fault: str | None = None, carried: dict[str, str] | None = None) -> Any:

@@ -8,7 +8,7 @@ from flask import flash, redirect, request, session, url_for
 
 from .. import clock
 from ..core.accounts import crms, enrolment
-from ..core.accounts.roles import OPERATOR
+from ..core.accounts.roles import CLERK, OPERATOR
 from ..core.messages import queueing, reading
 from ..core.messages.drafts import Draft
 from ..core.operations import first_steps
@@ -86,12 +86,18 @@ def add_first_crm() -> Any:
     return _start(crm={"name": crm.name, "key": key, "command": command})
 
 
-def is_first_page() -> bool:
-    """Return whether who is signed in begins here: an operator, until the first SMS was delivered."""
-    if not visitors.is_allowed(OPERATOR):
-        return False
-    with services().database.reading() as transaction:
-        return not first_steps.is_done(transaction, clock.now())
+def first_page() -> str:
+    """Return the page on which who is signed in begins: a clerk with the conversations, others with the overview.
+
+    An operator begins with the steps of this page, until the first SMS was delivered.
+    """
+    if visitors.person().role == CLERK:
+        return "conversations_list"
+    if visitors.is_allowed(OPERATOR):
+        with services().database.reading() as transaction:
+            if not first_steps.is_done(transaction, clock.now()):
+                return "start"
+    return "overview"
 
 
 def _start(**made: Any) -> Any:

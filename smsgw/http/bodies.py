@@ -48,6 +48,12 @@ def file(name: str, limit_bytes: int) -> tuple[str, bytes] | None:
     return None if sent is None or not sent.filename else (sent.filename, sent.read())
 
 
+def has_file(limit_bytes: int) -> bool:
+    """Return whether a file was sent with a form; an error if the body is longer."""
+    form(limit_bytes)
+    return any(sent.filename for sent in current_request().files.values())
+
+
 def parse(body: bytes, read_json: Reader = json_reader.read) -> Any:
     """Return the JSON in the body, whatever its content type; `BadRequest` names the place of an error."""
     json_limits.check(body)

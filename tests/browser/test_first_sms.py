@@ -55,7 +55,7 @@ def test_the_first_sms_of_a_new_server_is_delivered_with_nothing_but_the_browser
 ):
     page.set_default_timeout(PATIENCE_SECONDS * 1000)
     page.goto(f"{new_server.url}/admin")
-    page.get_by_label("Operator key").fill(new_server.key)
+    page.get_by_label("Your key").fill(new_server.key)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("heading", name="First steps").wait_for()
     look_at(page, "first-sms-new", axe)

@@ -49,7 +49,7 @@ def test_a_passkey_is_added_and_signs_in_the_next_time(site: Site):
     serve(site)
     add_security_key(page)
     page.goto(f"{ORIGIN}/admin/sign-in?next=/admin/me")
-    page.get_by_label("Operator key").fill(site.office.keys["clerk"])
+    page.get_by_label("Your key").fill(site.office.keys["clerk"])
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.get_by_label("Name of the passkey").fill("laptop")
     page.get_by_role("button", name="Add a passkey").click()

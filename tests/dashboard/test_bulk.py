@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from smsgw.core.accounts import crms, operators
 from smsgw.core.messages import bulk_sheets, imports, pausing
-from smsgw.store.models import BulkSheet, Message
+from smsgw.store.models import BrowserSession, BulkSheet, Message
 
 from ..conftest import NOW
 from .cheap import check_cheap
@@ -200,6 +200,19 @@ def test_a_file_that_cannot_be_read_says_why(office: Office, text: Any, fault: s
     page = upload(office.browser("clerk"), text)
     assert page.status_code == 422
     assert fault in page.text.replace("&#39;", "'")
+
+
+def test_who_signs_in_again_while_uploading_is_told_to_choose_the_file_again(office: Office):
+    browser = office.browser("clerk")
+    browser.get("/admin/bulk")
+    with office.world.database.transaction() as session:
+        session.execute(sa.delete(BrowserSession))
+    fields = {**browser.form("/admin/bulk/upload").fields, "zone": "Europe/Berlin"}
+    browser.post("/admin/bulk/upload", {**fields, "file": (io.BytesIO(b"to,content"), "a.csv")})
+    assert "A file has to be chosen again." in text_of(browser.page)
+    page = browser.send("/admin/sign-in", secret=office.keys["clerk"])
+    assert "Choose the file again: it is not kept." in text_of(page)
+    assert "Choose the file again" not in text_of(browser.get("/admin/bulk"))
 
 
 def test_a_file_of_more_than_four_mebibytes_is_refused(office: Office):

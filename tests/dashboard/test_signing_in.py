@@ -159,13 +159,16 @@ def test_what_a_stranger_sends_is_not_read(office: Office):
 
 def test_the_first_page_is_the_first_steps_until_an_sms_was_delivered(office: Office):
     assert office.browser().sign_in(office.keys["operator"]).request.path == "/admin/start"
-    assert office.browser().sign_in(office.keys["clerk"]).request.path == "/admin"
+    assert office.browser().sign_in(office.keys["viewer"]).request.path == "/admin/overview"
+    clerk = office.browser()
+    assert clerk.sign_in(office.keys["clerk"]).request.path == "/admin/conversations"
+    assert clerk.get("/admin").headers["Location"] == "/admin/conversations"
     with office.world.database.transaction() as session:
         crm = crms.get(session, "clinic")
         draft = Draft(to="+12025550123", content="hi")
         (taken,) = queueing.take(session, crm, office.world.settings, [draft], clock.now())
         session.get_one(Message, taken.message.id).status = "delivered"
-    assert office.browser().sign_in(office.keys["operator"]).request.path == "/admin"
+    assert office.browser().sign_in(office.keys["operator"]).request.path == "/admin/overview"
 
 
 def test_the_first_page_leads_an_operator_to_the_first_steps_and_traps_nobody(office: Office):
