@@ -5,7 +5,7 @@ from typing import Any
 from flask import Response, flash, redirect, request, url_for
 
 from .. import clock
-from ..core.accounts import crms, operator_json, ownership
+from ..core.accounts import crms, ownership
 from ..core.accounts.roles import OPERATOR, VIEWER
 from ..core.devices import recent_outcomes, routing
 from ..core.messages import queueing
@@ -15,7 +15,7 @@ from ..core.operations.finding import Finding
 from ..http.context import services
 from ..store.db import Session
 from ..store.models import Device
-from . import device_access, device_settings, finding_links, findings, forms, rendering
+from . import device_access, device_settings, finding_links, findings, forms, rendering, visitors
 from .blueprint import blueprint
 from .device_logins import ShownLogin
 from .guards import allows
@@ -72,7 +72,8 @@ def shown(device_id: str, login: ShownLogin | None = None) -> Any:
     with services().database.reading() as session:
         found = device_access.get(session, device_id)
         health = _health(session, found)
-        crm_names = [crm.name for crm in crms.everyone(session)]
+        is_changeable = visitors.is_allowed(OPERATOR)
+        crm_names = [crm.name for crm in crms.everyone(session)] if is_changeable else []
     return rendering.render(
         "device.html",
         title=device_id,
@@ -93,14 +94,8 @@ def _health(session: Session, found: Device) -> dict[str, Any]:
         "position": _position(found),
         "findings": _findings(session, found),
         "outcomes": recent_outcomes.of_device(session, found.id, now),
-        "users": _users(session, found),
+        "users": routing.names_for_device(session, found.id),
     }
-
-
-def _users(session: Session, found: Device) -> list[str]:
-    """Return the names of the CRMs that may use the phone."""
-    ids = routing.ids_for_device(session, found.id)
-    return sorted(operator_json.crm_names(session, ids).values())
 
 
 def _findings(session: Session, found: Device) -> list[Finding]:

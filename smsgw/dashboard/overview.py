@@ -5,13 +5,13 @@ from typing import Any
 from flask import redirect, request, url_for
 
 from .. import clock
-from ..core.accounts.roles import VIEWER
+from ..core.accounts.roles import OPERATOR, VIEWER
 from ..core.devices import registry
 from ..core.events import feed
 from ..core.operations import first_steps, hourly_counts, stats
 from ..http.context import services
 from ..store.db import Session
-from . import device_access, finding_links, findings, navigation, rendering, start
+from . import device_access, finding_links, findings, navigation, rendering, start, visitors
 from .blueprint import blueprint
 from .guards import allows
 
@@ -35,9 +35,9 @@ def overview() -> Any:
     now = clock.now()
     with services().database.reading() as session:
         hours = hourly_counts.of_last_day(session, now)
-        is_set_up = first_steps.is_done(session, now)
+        is_beginning = visitors.is_allowed(OPERATOR) and not first_steps.is_done(session, now)
     return rendering.render(
-        "overview.html", title="Overview", hours=hours, is_set_up=is_set_up, **_news()
+        "overview.html", title="Overview", hours=hours, is_beginning=is_beginning, **_news()
     )
 
 

@@ -92,8 +92,7 @@ def device_ids(session: Session) -> list[str]:
     allowed = visitors.access(session).crms
     if allowed is None:
         return [device.id for device in registry.everyone(session) if device.approved]
-    known = [crm for crm in crms.everyone(session) if crm.id in allowed]
-    return sorted({name for crm in known for name in routing.device_ids_of(session, crm)})
+    return sorted(routing.usable_by_any(session, allowed))
 
 
 def moment(text: str, zone_name: str) -> datetime | None:

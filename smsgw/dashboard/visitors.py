@@ -36,8 +36,14 @@ def is_allowed(role: str) -> bool:
 
 def access(transaction: Session) -> Access:
     """Return the CRMs whose messages this person may see and send; `Access.crms` is `None` for all of them."""
-    here = person()
-    return operators.access_of(transaction, here.name) if here.role == CLERK else Access(None)
+    found: Access | None = g.get("access")
+    if found is None:
+        here = person()
+        has_all = here.role != CLERK or here.uses_all_crms
+        found = g.access = (
+            Access(None) if has_all else operators.access_to_some(transaction, here.name)
+        )
+    return found
 
 
 def was_signed_in() -> bool:
@@ -97,5 +103,6 @@ def _find(token: str) -> SignedIn | None:
 
 def _remember(found: SignedIn | None) -> None:
     g.person = found
+    g.pop("access", None)
     # Of this name is the actor in the audit and in the log.
     g.operator_name = None if found is None else found.name

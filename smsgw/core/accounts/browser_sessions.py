@@ -28,6 +28,7 @@ _FOUND = (
         BrowserSession.last_seen_at,
         BrowserSession.confirmed_at,
         Operator.role,
+        Operator.uses_all_crms,
     )
     # A new key ends the sessions that began with the one before.
     .outerjoin(
@@ -42,11 +43,12 @@ _FOUND = (
 
 
 class SignedIn(NamedTuple):
-    """The person who is signed in in a browser."""
+    """The person who is signed in in a browser; only a clerk may have some of the CRMs instead of all."""
 
     id_hash: str
     name: str
     role: str
+    uses_all_crms: bool
     last_seen_at: datetime
     confirmed_at: datetime
 
@@ -81,7 +83,14 @@ def find(session: Session, settings: Settings, token: str, now: datetime) -> Sig
     role = OPERATOR if is_fixed else row.role
     if role is None:
         return None
-    return SignedIn(row.id_hash, row.operator_name, role, row.last_seen_at, row.confirmed_at)
+    return SignedIn(
+        id_hash=row.id_hash,
+        name=row.operator_name,
+        role=role,
+        uses_all_crms=is_fixed or row.uses_all_crms,
+        last_seen_at=row.last_seen_at,
+        confirmed_at=row.confirmed_at,
+    )
 
 
 def is_to_be_touched(found: SignedIn, now: datetime) -> bool:

@@ -52,7 +52,7 @@ def add_unapproved(session: Session, name: str, now: datetime) -> tuple[Crm, str
     name = crm_names.checked(session, name)
     if crm_names.mixes_alphabets(name):
         raise Invalid("a CRM's name mixes alphabets", details={"name": name})
-    if len(waiting(session)) >= MOST_WAITING:
+    if _waiting_count(session) >= MOST_WAITING:
         text = f"{MOST_WAITING} CRMs wait for an operator's approval already"
         raise Forbidden(text, code="too_many_waiting")
     if crm_names.folded(name) in map(crm_names.folded, session.scalars(sa.select(Crm.name))):
@@ -68,9 +68,8 @@ def approve(crm: Crm) -> None:
     crm.approved = True
 
 
-def waiting(session: Session) -> list[Crm]:
-    """Return the CRMs that registered themselves and that no operator has approved, oldest first."""
-    return list(session.scalars(sa.select(Crm).where(_IS_WAITING).order_by(Crm.id)))
+def _waiting_count(session: Session) -> int:
+    return session.scalar(sa.select(sa.func.count()).select_from(Crm).where(_IS_WAITING)) or 0
 
 
 def _add(session: Session, name: str, now: datetime) -> tuple[Crm, str]:

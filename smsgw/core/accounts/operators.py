@@ -105,20 +105,15 @@ def assign(session: Session, operator: Operator, crm_names: Sequence[str] | None
 
 def accesses(session: Session, operators: Sequence[Operator]) -> dict[str, Access]:
     """Return the CRMs of each of these people, by name."""
-    rows = session.execute(
-        sa.select(OperatorCrm.operator_name, Crm.id, Crm.name)
-        .join(Crm, Crm.id == OperatorCrm.crm_id)
-        .where(OperatorCrm.operator_name.in_([each.name for each in operators]))
-        .where(Crm.removed_at.is_(None))
-        .order_by(Crm.name)
-    )
-    found: dict[str, dict[str, str]] = defaultdict(dict)
-    for operator_name, crm_id, crm_name in rows:
-        found[operator_name][crm_id] = crm_name
+    found = _chosen_crms(session, [each.name for each in operators])
     return {
-        each.name: Access(None if each.uses_all_crms else dict(found[each.name]))
-        for each in operators
+        each.name: Access(None if each.uses_all_crms else found[each.name]) for each in operators
     }
+
+
+def access_to_some(session: Session, name: str) -> Access:
+    """Return the CRMs of a clerk who has not all."""
+    return Access(_chosen_crms(session, [name])[name])
 
 
 def access_of(session: Session, name: str) -> Access:
@@ -170,6 +165,21 @@ def is_fixed(settings: Settings, key_hash: str) -> bool:
     """Return whether this is the hash of the key in the settings."""
     fixed = settings.operator_key
     return fixed is not None and ids.is_secret(fixed, key_hash)
+
+
+def _chosen_crms(session: Session, names: Sequence[str]) -> defaultdict[str, dict[str, str]]:
+    """Return the CRMs that were chosen for each of these people, by id and name."""
+    rows = session.execute(
+        sa.select(OperatorCrm.operator_name, Crm.id, Crm.name)
+        .join(Crm, Crm.id == OperatorCrm.crm_id)
+        .where(OperatorCrm.operator_name.in_(names))
+        .where(Crm.removed_at.is_(None))
+        .order_by(Crm.name)
+    )
+    found: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for operator_name, crm_id, crm_name in rows:
+        found[operator_name][crm_id] = crm_name
+    return found
 
 
 def _crms(session: Session, names: Sequence[str]) -> list[Crm]:

@@ -113,8 +113,8 @@ def shapes(
     session: Session, rows: list[Device], settings: Settings, now: datetime
 ) -> list[dict[str, Any]]:
     """Return the devices as operators see them: with the owner, `None` for the operators', and the approval."""
-    owner_ids = {row.owner_crm_id for row in rows}
-    owners = session.scalars(sa.select(Crm).where(Crm.id.in_(owner_ids)))
+    owner_ids = {row.owner_crm_id for row in rows} - {None}
+    owners = session.scalars(sa.select(Crm).where(Crm.id.in_(owner_ids))) if owner_ids else ()
     names: dict[str | None, str] = {owner.id: owner.name for owner in owners}
     return [
         {

@@ -73,19 +73,17 @@ def used(
     but: str | None = None,
 ) -> list[dict[str, int | None]]:
     """Return what each device has used of its limits, by name; `None` where there is no limit, and for limit `but`."""
-    found: dict[str, dict[str, int | None]] = {row.id: dict.fromkeys(NAMES) for row in rows}
-    counts = [(row.id, limits.of(row, settings)) for row in rows]
-    for name, window in WINDOWS.items():
-        limited = [device_id for device_id, own in counts if own.find(name) is not None]
-        if not limited or name == but:
-            continue
-        sums = usage.segments_of(session, limited, window, now)
-        for device_id in limited:
-            found[device_id][name] = sums.get(device_id, 0)
-    limited = [device_id for device_id, own in counts if own.recipients_per_month is not None]
-    for device_id, count in usage.recipients_of(session, limited, now).items():
-        found[device_id][RECIPIENTS] = count
-    return [found[row.id] for row in rows]
+    counts = {row.id: limits.of(row, settings) for row in rows}
+    limited = {
+        name: {device_id for device_id, own in counts.items() if own.find(name) is not None}
+        for name in NAMES
+        if name != but
+    }
+    found = usage.of_devices(session, limited, now)
+    return [
+        {name: found[name, row.id] if row.id in limited.get(name, ()) else None for name in NAMES}
+        for row in rows
+    ]
 
 
 def _shape(

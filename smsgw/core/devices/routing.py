@@ -73,6 +73,10 @@ _RECEIVERS = Query(
     .where(is_of_device(sa.bindparam("device_id", type_=sa.String)))
     .order_by(Crm.id),
 )
+_RECEIVER_NAMES = Query(
+    str,
+    sa.select(Crm.name).where(is_of_device(sa.bindparam("device_id", type_=sa.String))),
+)
 
 
 def device_ids_of(session: Session, crm: AnyCrm) -> list[str]:
@@ -132,3 +136,8 @@ def receivers(session: Session, device_id: str) -> list[RoutedCrm]:
 def ids_for_device(session: Session, device_id: str) -> list[str]:
     """List their ids."""
     return [receiver.id for receiver in receivers(session, device_id)]
+
+
+def names_for_device(session: Session, device_id: str) -> list[str]:
+    """List their names, sorted."""
+    return sorted(_RECEIVER_NAMES.all(session, device_id=device_id))

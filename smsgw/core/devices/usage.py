@@ -4,7 +4,8 @@ Everything that was handed out counts, once, when it was handed out last, whatev
 what it has sent. The recipients of a month are those that `monthly_recipients` has noted by now.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
@@ -74,40 +75,20 @@ def segments(source: Source, device_id: str, window: timedelta, now: datetime) -
     return ask(source, _SEGMENTS, **_bounds(device_id, window, now))
 
 
-def segments_of(
-    session: Session, device_ids: Sequence[str], window: timedelta, now: datetime
-) -> dict[str, int]:
-    """Return the same for each of these devices that was handed anything."""
-    rows = session.execute(
-        sa.select(Dispatch.device_id, sa.func.sum(Dispatch.segments))
-        .where(
-            Dispatch.device_id.in_(device_ids),
-            Dispatch.last_handed_out_at > now - window,
-            Dispatch.last_handed_out_at <= now + window,
-        )
-        .group_by(Dispatch.device_id)
-    )
-    return {device_id: int(count) for device_id, count in rows}
+def of_devices(
+    session: Session, limited: Mapping[str, Collection[str]], now: datetime
+) -> Counter[tuple[str, str]]:
+    """Return what devices have used, by limit and device. `limited` says for each limit whose use of it is wanted."""
+    wanted = [_used(name, device_ids, now) for name, device_ids in limited.items() if device_ids]
+    if not wanted:
+        return Counter()
+    rows = session.execute(sa.union_all(*wanted))
+    return Counter({(name, device_id): int(count) for name, device_id, count in rows})
 
 
 def recipients(source: Source, device_id: str, now: datetime) -> int:
     """Count the numbers of this month that are noted for the device."""
     return ask(source, _NOTED, device_id=device_id, month=limits.month_of(now))
-
-
-def recipients_of(session: Session, device_ids: Sequence[str], now: datetime) -> dict[str, int]:
-    """Return the same for each of these devices."""
-    if not device_ids:
-        return {}
-    counts = session.execute(
-        sa.select(DeviceRecipient.device_id, sa.func.count())
-        .where(
-            DeviceRecipient.device_id.in_(device_ids),
-            DeviceRecipient.month == limits.month_of(now),
-        )
-        .group_by(DeviceRecipient.device_id)
-    )
-    return {**dict.fromkeys(device_ids, 0), **{row[0]: row[1] for row in counts}}
 
 
 def known(session: Session, device_id: str, month: str, hashes: set[str]) -> set[str]:
@@ -137,6 +118,30 @@ def ask(source: Source, query: Query[R], **values: object) -> R:
     if row is None:
         raise NotFound("no such device")
     return row
+
+
+def _used(name: str, device_ids: Collection[str], now: datetime) -> sa.Select[str, str, int]:
+    """Select what was used of one limit: its name, the device and the number, for devices that have used any."""
+    label = sa.literal(name).label("name")
+    window = limits.WINDOWS.get(name)
+    if window is None:
+        return (
+            sa.select(label, DeviceRecipient.device_id, sa.func.count())
+            .where(
+                DeviceRecipient.device_id.in_(device_ids),
+                DeviceRecipient.month == limits.month_of(now),
+            )
+            .group_by(DeviceRecipient.device_id)
+        )
+    return (
+        sa.select(label, Dispatch.device_id, sa.func.sum(Dispatch.segments))
+        .where(
+            Dispatch.device_id.in_(device_ids),
+            Dispatch.last_handed_out_at > now - window,
+            Dispatch.last_handed_out_at <= now + window,
+        )
+        .group_by(Dispatch.device_id)
+    )
 
 
 def _bounds(device_id: str, window: timedelta, now: datetime) -> dict[str, object]:

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from ... import program
 from ...settings import Settings
 from ...store.models import Crm, Device, DeviceSilence
-from ..accounts import crms
 from ..devices import (
     capacity,
     limit_states,
@@ -30,6 +29,8 @@ from .finding import Finding
 OLDEST_GOOD_APP = (1, 8)
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _FORGOTTEN = "If it was reinstalled, replaced or its data cleared:"
+# Disabled, removed, or waiting for approval.
+_REFUSED_CRMS = sa.select(Crm).where(sa.or_(~Crm.enabled, ~Crm.approved)).order_by(Crm.id)
 _BATTERY = "open the app, look at its log; switch battery optimisation off for it"
 
 
@@ -37,15 +38,20 @@ def findings(
     session: Session, settings: Settings, now: datetime, devices: Sequence[Device]
 ) -> list[Finding]:
     """Return findings about each device, and about CRMs that wait for approval."""
-    return [*_devices(session, devices, settings, now), *_crms(session)]
+    refused = session.scalars(_REFUSED_CRMS).all()
+    stopped = {crm.id for crm in refused if not crm.enabled}
+    return [*_devices(session, devices, stopped, settings, now), *_crms(refused)]
 
 
 def _devices(
-    session: Session, found: Sequence[Device], settings: Settings, now: datetime
+    session: Session,
+    found: Sequence[Device],
+    stopped_crm_ids: set[str],
+    settings: Settings,
+    now: datetime,
 ) -> Iterator[Finding]:
     if not found:
         yield Finding("devices", "wrong", "there is none", program.line("device add NAME"))
-    stopped = _with_disabled_crm(session)
     loads = capacity.loads(session, now)
     silent = silences.of_devices(session, [device.id for device in found])
     holds = limit_states.find_long_holds(session, found, settings, now)
@@ -53,7 +59,7 @@ def _devices(
         if not device.approved:
             yield _waiting(f"device {device.id}", "device", device.id)
             continue
-        yield _presence(device, device.id in stopped, settings, now)
+        yield _presence(device, device.owner_crm_id in stopped_crm_ids, settings, now)
         blocked = [*_in_hand(device, loads.get(device.id), settings, now)]
         yield from _silent(device, silent.get(device.id, []), blocked)
         yield from _limited(device, hold, now)
@@ -134,19 +140,15 @@ def _limited(device: Device, hold: Hold | None, now: datetime) -> Iterator[Findi
         yield Finding(check, "warning", text, advice)
 
 
-def _crms(session: Session) -> Iterator[Finding]:
-    for crm in crms.waiting(session):
-        yield _waiting(f"crm {crm.name}", "crm", crm.id)
+def _crms(refused: Sequence[Crm]) -> Iterator[Finding]:
+    for crm in refused:
+        if not crm.approved and crm.removed_at is None:
+            yield _waiting(f"crm {crm.name}", "crm", crm.id)
 
 
 def _waiting(check: str, kind: str, name: str) -> Finding:
     advice = f"{program.line(f'{kind} approve {name}')}, or {program.line(f'{kind} remove {name}')}"
     return Finding(check, "warning", "registered itself and waits for approval", advice)
-
-
-def _with_disabled_crm(session: Session) -> set[str]:
-    disabled = sa.select(Crm.id).where(~Crm.enabled)
-    return set(session.scalars(sa.select(Device.id).where(Device.owner_crm_id.in_(disabled))))
 
 
 def _has_old_app(device: Device) -> bool:

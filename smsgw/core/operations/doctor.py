@@ -13,13 +13,20 @@ from ...store.db import Database, is_postgresql
 from ...store.models import Device, Message, QuarantinedItem, WebhookEndpoint, WorkerHeartbeat
 from ..devices import registry
 from ..events import feed, open_transactions
-from ..messages import archive, held, number_spellings, quarantine
+from ..messages import held, number_spellings
 from ..webhooks import endpoints
 from . import callers, certificates, connections, health, spans
 from .finding import Finding
 
 CLOCKS_AGREE_WITHIN = timedelta(seconds=60)
 TRANSACTIONS_END_WITHIN = timedelta(minutes=1)
+
+# How many messages are stuck, and how many items nobody could read are kept and were dropped.
+_LEFT_OVER = sa.select(
+    sa.select(sa.func.count(Message.id)).where(Message.stuck_at.is_not(None)).scalar_subquery(),
+    sa.select(sa.func.count(QuarantinedItem.id)).scalar_subquery(),
+    sa.select(sa.func.sum(Device.quarantine_dropped_count)).scalar_subquery(),
+)
 
 
 def examine(database: Database, settings: Settings, now: datetime) -> list[Finding]:
@@ -52,11 +59,12 @@ def of_work(
     session: Session, settings: Settings, now: datetime, devices: Sequence[Device]
 ) -> list[Finding]:
     """Return the findings about messages, webhooks, CRMs, and these devices."""
+    stuck_count, item_count, dropped_count = session.execute(_LEFT_OVER).one()
     return [
         *callers.findings(session, settings, now, devices),
-        _stuck(session),
+        _stuck(stuck_count),
         *_webhooks(session),
-        _quarantine(session),
+        _quarantine(item_count, dropped_count or 0),
     ]
 
 
@@ -101,9 +109,7 @@ def _public_url(settings: Settings) -> Finding:
     return Finding("public url", "warning", text, advice)
 
 
-def _stuck(session: Session) -> Finding:
-    stuck = archive.ArchiveFilters(is_stuck=True)
-    count = archive.count(session, stuck)
+def _stuck(count: int) -> Finding:
     if count == 0:
         return Finding("stuck messages", "ok", "none")
     return Finding(
@@ -153,15 +159,13 @@ def _webhook(endpoint: WebhookEndpoint) -> Finding | None:
     )
 
 
-def _quarantine(session: Session) -> Finding:
-    count = session.scalar(sa.select(sa.func.count(QuarantinedItem.id))) or 0
+def _quarantine(count: int, dropped_count: int) -> Finding:
     if count == 0:
         return Finding("quarantine", "ok", "empty")
     advice = f"see {program.line('quarantine list')}, then {program.line('quarantine clear')}"
-    dropped = quarantine.dropped_count(session)
     text = f"{count} items no one could read"
-    if dropped:
-        text += f", and {dropped} older ones were dropped for them"
+    if dropped_count:
+        text += f", and {dropped_count} older ones were dropped for them"
     return Finding("quarantine", "warning", text, advice)
 
 
