@@ -9,12 +9,15 @@ from flask import flash, redirect, url_for
 
 from .. import clock
 from ..core.accounts.roles import CLERK
-from ..core.messages import bulk_sheets, bulks, csv_files
+from ..core.messages import bulk_columns, bulk_sheets, bulks, csv_files
+from ..core.messages.bulk_sheets import CheckedSheet
 from ..core.messages.bulks import NewBulk
 from ..core.messages.csv_files import Place
 from ..core.messages.imports import File
 from ..errors import Invalid
 from ..http.context import services
+from ..sms import numbers
+from . import bulk_columns as bulk_column_page
 from . import forms, message_search, navigation, rendering, send_form, visitors
 from .blueprint import blueprint
 from .guards import allows
@@ -25,6 +28,9 @@ forms.allow("mend_rows", bulk_sheets.MOST_BYTES)
 
 # How many wrong rows are shown at once.
 SHOWN_ROWS = 50
+# How many of the messages as they would be, and how many numbers of rows.
+SHOWN_MESSAGES = 10
+SHOWN_NUMBERS = 20
 _LISTED = 20
 _CELL = re.compile(r"cell-(\d{1,6})-(\d{1,2})")
 
@@ -63,9 +69,13 @@ def upload_bulk() -> Any:
 @blueprint.get("/bulk/sheet/<sheet_id>")
 @allows(CLERK)
 def bulk_sheet(sheet_id: str) -> Any:
-    """Show the wrong rows, and what the messages of the others would be."""
+    """Show the wrong rows, and what the messages of the others would be; ask for the columns first if need be."""
     with services().database.reading() as session:
         sheet = bulk_sheets.get(session, visitors.access(session).crms, sheet_id)
+        if bulk_sheets.is_begun(session, sheet):
+            return redirect(url_for("dashboard.bulk_progress", bulk_id=sheet_id), 303)
+        if not bulk_columns.are_known(sheet.rows):
+            return bulk_column_page.show(sheet)
         checked = bulk_sheets.check(session, services().settings, sheet, clock.now())
         columns = csv_files.columns_of(sheet.rows)
         return rendering.render(
@@ -75,6 +85,8 @@ def bulk_sheet(sheet_id: str) -> Any:
             sheet=sheet,
             checked=checked,
             columns=columns,
+            first=_first_messages(checked),
+            shown_numbers=SHOWN_NUMBERS,
             wrong=_wrong_rows(sheet.rows, checked.faults, len(columns)),
         )
 
@@ -88,6 +100,19 @@ def mend_rows(sheet_id: str) -> Any:
         columns = csv_files.columns_of(sheet.rows)
         bulk_sheets.mend(session, sheet, _changes(len(columns)))
     flash("The rows are saved.")
+    return redirect(url_for("dashboard.bulk_sheet", sheet_id=sheet_id), 303)
+
+
+@blueprint.post("/bulk/sheet/<sheet_id>/leave-out")
+@allows(CLERK)
+def leave_out_repeats(sheet_id: str) -> Any:
+    """Leave out the rows by which somebody gets a text once more."""
+    with services().database.transaction() as session:
+        sheet = bulk_sheets.get(session, visitors.access(session).crms, sheet_id)
+        checked = bulk_sheets.check(session, services().settings, sheet, clock.now())
+        rows = {*checked.repeats, *checked.queued_before}
+        bulk_sheets.mend(session, sheet, {row: [] for row in rows})
+    flash("1 row is left out." if len(rows) == 1 else f"{len(rows):,} rows are left out.")
     return redirect(url_for("dashboard.bulk_sheet", sheet_id=sheet_id), 303)
 
 
@@ -130,6 +155,19 @@ def _begin(sheet_id: str) -> File | None:
         is_again = forms.text("again") == "yes"
         bulk_sheets.begin(session, settings, rows, checked.file, is_again, new)
     return checked.file
+
+
+def _first_messages(checked: CheckedSheet) -> list[dict[str, Any]]:
+    region = services().settings.default_region
+    return [
+        {
+            "row": place.row,
+            "to": numbers.normalise(draft.to, region),
+            "content": draft.content,
+            "send_at": draft.send_at,
+        }
+        for place, draft in islice(checked.good.items(), SHOWN_MESSAGES)
+    ]
 
 
 def _wrong_rows(

@@ -16,6 +16,7 @@ from ..http.guards import public
 from ..store import outages
 from . import (
     bulk,
+    bulk_columns,
     bulk_progress,
     challenges,
     conversation,
@@ -63,6 +64,7 @@ PAGES = (
     message,
     send,
     bulk,
+    bulk_columns,
     bulk_progress,
     crm_list,
     crm,

@@ -189,8 +189,9 @@ def test_rows_that_are_queued_while_their_bulk_is_paused_wait_with_it(office: Of
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "the file is empty"),
-        ("number,text\n1,2\n", "nknown column 'number'"),
+        ("", "The file is empty"),
+        (",".join("abc"[:1] for _ in range(51)), "more than 50 columns"),
+        (b"PK\x03\x04 a workbook", "save it there as 'CSV UTF-8'"),
         (b"\xff\xfe\xff", "not UTF-8"),
         ('to,content\n"+49', "nexpected end of data"),
         ("to,content\n" + "1,2\n" * 10_001, "more than 10,000 rows"),
@@ -200,6 +201,102 @@ def test_a_file_that_cannot_be_read_says_why(office: Office, text: Any, fault: s
     page = upload(office.browser("clerk"), text)
     assert page.status_code == 422
     assert fault in page.text.replace("&#39;", "'")
+
+
+PEOPLE = "Name;Telefon;Ort\nErika;+4915112345670;Köln\n;;\nOtto;+49 151 12345671;\n"
+
+
+def choose_columns(browser: Browser, **fields: str) -> Any:
+    """Sends the form that asks what is in the columns of the file that is shown."""
+    path = browser.page.request.path.removesuffix("/columns")
+    return browser.send(f"{path}/columns", **fields)
+
+
+def test_columns_in_other_words_are_asked_for_and_a_text_is_filled_in(office: Office):
+    browser = office.browser("clerk")
+    page = upload(browser, PEOPLE)
+    assert "+4915112345670 · +49 151 12345671" in text_of(page)
+    fields = browser.form(f"{page.request.path}/columns").fields
+    names = [fields[f"column-{place}"] for place in range(3)]
+    assert (names, fields["has_titles"]) == (["", "to", ""], "yes")
+    page = choose_columns(browser, text="Hallo {name},\r\nbis morgen in {Ort}!")
+    assert "1 row is wrong, 1 is good." in text_of(page)
+    path = page.request.path
+    browser.send(f"{path}/mend", drop="4")
+    assert "Hallo Erika, bis morgen in Köln!" in text_of(browser.page)
+    queue(browser)
+    assert numbers(office) == ["+4915112345670"]
+    assert browser.post(f"{path}/columns", {**fields, "column-0": "to"}).status_code == 404
+
+
+def test_a_file_without_titles_begins_with_its_first_row(office: Office):
+    browser = office.browser("clerk")
+    page = upload(browser, "+4915112345670;Hello\n+4915112345671;Bye\n")
+    fields = browser.form(f"{page.request.path}/columns").fields
+    assert "has_titles" not in fields
+    choose_columns(browser, **{"column-1": "content"})
+    queue(browser)
+    assert numbers(office) == ["+4915112345670", "+4915112345671"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"column-1": ""}, "Choose the column with the numbers."),
+        ({}, "or type one text for all: one of both."),
+        ({"column-0": "content", "text": "Hi"}, "or type one text for all: one of both."),
+        ({"column-0": "to", "text": "Hi"}, "Choose one column alone for 'to'."),
+        ({"column-0": "colour", "text": "Hi"}, "Choose one column alone for 'colour'."),
+        ({"text": "Hi {Vorname}"}, "There is no column 'Vorname' in the file."),
+    ],
+)
+def test_a_choice_of_columns_that_makes_no_messages_is_refused(
+    office: Office, fields: dict[str, str], fault: str
+):
+    browser = office.browser("clerk")
+    upload(browser, PEOPLE)
+    page = choose_columns(browser, **fields)
+    assert page.status_code == 422
+    assert fault in page.text.replace("&#39;", "'")
+
+
+def test_what_stands_beyond_the_columns_makes_a_row_wrong_and_is_not_dropped(office: Office):
+    browser = office.browser("clerk")
+    upload(browser, "Telefon;Nachricht\n+4915112345670;Hello; and more\n")
+    page = choose_columns(browser, **{"column-1": "content"})
+    assert "has 3 columns, but the first row has 2" in text_of(page).replace("Has", "has")
+
+
+def test_the_first_messages_are_shown_as_they_will_be(office: Office):
+    rows = "".join(f"+49 151 1234567{n},Hello {n},31.12.2990 08:0{n}\n" for n in range(10))
+    browser = office.browser("clerk")
+    page = upload(browser, f"to,content,send_at\n{rows}", zone="Europe/Berlin")
+    assert "2 +4915112345670 Hello 0 2990-12-31 07:00 UTC" in text_of(page)
+    assert "Hello 9" in text_of(page)
+
+
+def test_rows_that_were_queued_before_or_stand_twice_are_left_out_by_a_button(office: Office):
+    browser = office.browser("clerk")
+    first = "to,content\n+4915112345670,Hello\n+4915112345671,Hello\n"
+    upload(browser, first)
+    queue(browser)
+    page = upload(browser, f"{first}+4915112345672,Hi\n+49 151 1234 5672,Hi\n+4915112345672,Ho\n")
+    assert "1 row repeats an earlier row, with the same text to the same number: 5." in text_of(
+        page
+    )
+    assert "2 of 5 rows were queued in the last 24 hours already" in text_of(page)
+    path = page.request.path
+    assert queue(browser).status_code == 409
+    browser.get(path)
+    page = browser.send(f"{path}/leave-out")
+    assert "3 rows are left out." in text_of(page)
+    queue(browser)
+    assert numbers(office) == [
+        "+4915112345670",
+        "+4915112345671",
+        "+4915112345672",
+        "+4915112345672",
+    ]
 
 
 def test_who_signs_in_again_while_uploading_is_told_to_choose_the_file_again(office: Office):

@@ -55,6 +55,8 @@ POST /admin/bulk/<bulk_id>/pause        ·   403 yes yes yes
 POST /admin/bulk/<bulk_id>/resume       ·   403 yes yes yes
 GET /admin/bulk/<bulk_id>/result.csv    ·   403 yes yes yes
 GET /admin/bulk/sheet/<sheet_id>        ·   403 yes yes yes
+POST /admin/bulk/sheet/<sheet_id>/columns ·   403 yes yes yes
+POST /admin/bulk/sheet/<sheet_id>/leave-out ·   403 yes yes yes
 POST /admin/bulk/sheet/<sheet_id>/mend  ·   403 yes yes yes
 POST /admin/bulk/sheet/<sheet_id>/queue ·   403 yes yes yes
 POST /admin/bulk/upload                 ·   403 yes yes yes

@@ -13,11 +13,13 @@ from ...errors import Conflict, Invalid, NotFound
 from ...settings import Settings
 from ...sms.segments import measure
 from ...store.models import Bulk, BulkSheet, Crm
-from . import bulks, csv_files, imports, pace, pausing
+from . import bulk_columns, bulks, csv_files, imports, pace, pausing
 from .ahead import Ahead
+from .bulk_columns import ColumnChoice
 from .bulks import NewBulk
 from .csv_files import Place
-from .imports import File
+from .drafts import Draft
+from .imports import NOT_REPEATED, File
 from .pace import SendingDevice
 
 MOST_BYTES = 4 * 1024 * 1024
@@ -28,12 +30,18 @@ _LONGEST_NAME = 100
 
 @dataclass(frozen=True)
 class CheckedSheet:
-    """A file's messages as they would be, and what is wrong with the other rows, in their order."""
+    """A file's messages as they would be, and what is wrong with the other rows, in their order.
+
+    Of a file without faults, `repeats` are the numbers of rows that say the same as an earlier row to the same number,
+    and `queued_before` those of rows that were queued in the last 24 hours.
+    """
 
     crm_name: str
     file: File
     faults: Mapping[Place, str]
-    good_count: int
+    good: Mapping[Place, Draft]
+    repeats: Sequence[int]
+    queued_before: Sequence[int]
     segments: int
     devices: Sequence[SendingDevice]
     done_at: datetime | None
@@ -51,9 +59,9 @@ def add(
 ) -> str:
     """Keep the file and return its id; remove those that nobody queued within a day.
 
-    Raises `Invalid` for wrong columns.
+    Raises `Invalid` for an empty file.
     """
-    csv_files.columns_of(rows)
+    bulk_columns.titles(rows)
     forget(session, now)
     sheet_id = f"blk_{secrets.token_hex(16)}"
     session.add(
@@ -96,24 +104,28 @@ def check(session: Session, settings: Settings, sheet: BulkSheet, now: datetime)
     file = imports.file_of(read.drafts)
     found = imports.faults(session, crm, settings, file, now)
     faults = {**read.faults, **{read.places[place]: text for place, text in found.items()}}
+    good = {
+        read.places[place]: draft for place, draft in enumerate(file.drafts) if place not in found
+    }
+    repeated = NOT_REPEATED if faults else imports.repeated(session, crm, settings, file, now)
     waiting: dict[str | None, int] = {}
-    good = [draft for place, draft in enumerate(file.drafts) if place not in found]
-    for draft in good:
+    for draft in good.values():
         count = measure(draft.content).segments
         waiting[draft.device_id] = waiting.get(draft.device_id, 0) + count
     sending = pace.devices(session, crm, settings, None, now)
     others = pace.find_ahead(session, sending)
     at = pace.all_done_at(sending, waiting, others, now)
-    last = max((draft.send_at for draft in good if draft.send_at), default=now)
-    done_at = None if at is None else max(at, last)
+    last = max((draft.send_at for draft in good.values() if draft.send_at), default=now)
     return CheckedSheet(
         crm.name,
         file,
         dict(sorted(faults.items())),
-        len(good),
+        good,
+        [read.places[place].row for place in repeated.in_file],
+        [read.places[place].row for place in repeated.queued],
         sum(waiting.values()),
         sending,
-        done_at,
+        None if at is None else max(at, last),
         others,
     )
 
@@ -121,6 +133,14 @@ def check(session: Session, settings: Settings, sheet: BulkSheet, now: datetime)
 def is_begun(session: Session, sheet: BulkSheet) -> bool:
     """Return whether the rows are being queued, or were until something stopped that."""
     return session.get(Bulk, sheet.id) is not None
+
+
+def name_columns(session: Session, sheet: BulkSheet, choice: ColumnChoice) -> None:
+    """Write the rows anew with the columns that were chosen. Raises `Invalid`, and `Conflict` if they were before."""
+    session.refresh(sheet, with_for_update=True)
+    if bulk_columns.are_known(sheet.rows):
+        raise Conflict("The columns were chosen already. Upload the file again to choose others.")
+    sheet.rows = bulk_columns.write(sheet.rows, choice)
 
 
 def mend(session: Session, sheet: BulkSheet, changes: Mapping[int, Sequence[str]]) -> None:

@@ -25,6 +25,9 @@ _MARK = "\ufeff"
 _LOST = "\ufffd"
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff]")
 _NOT_UTF8 = "the file is not UTF-8; in a spreadsheet, save it as 'CSV UTF-8'"
+_WORKBOOK = "the file is a spreadsheet's own; save it there as 'CSV UTF-8'"
+# How the files of Excel and LibreOffice begin, and those of old Excel.
+_WORKBOOK_MARKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 
 
 @dataclass(frozen=True, order=True)
@@ -104,6 +107,8 @@ def _reader(data: bytes) -> Any:
 
 
 def _decoded(data: bytes) -> str:
+    if data.startswith(_WORKBOOK_MARKS):
+        raise Invalid(_WORKBOOK)
     is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
@@ -185,12 +190,17 @@ def _draft(values: Mapping[str, str], zone: ZoneInfo | None) -> Draft:
 
     return Draft(
         to=values.get("to", "").strip(),
-        content=values.get("content", ""),
+        content=_content(values.get("content", "")),
         reference=optional("reference"),
         device_id=optional("device_id"),
         send_at=_send_at(optional("send_at"), zone),
         priority=_priority(optional("priority")),
     )
+
+
+def _content(cell: str) -> str:
+    """Return the text as it stands there; a cell with spaces alone is empty."""
+    return cell if cell.strip() else ""
 
 
 def _send_at(text: str | None, zone: ZoneInfo | None) -> datetime | None:

@@ -25,6 +25,7 @@ from .reading import first_id_of
 # A step holds SQLite's write lock for some 50 ms.
 STEP = 500
 _KNOWN_AT_ONCE = 500
+_READ_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,13 @@ class File:
         return all(draft.reference is not None for draft in self.drafts)
 
 
+class RepeatedRows(NamedTuple):
+    """The places of rows that say the same as an earlier row of the file, and of those queued in the last 24 hours."""
+
+    in_file: Sequence[int]
+    queued: Sequence[int]
+
+
 class _Begun(NamedTuple):
     crm_id: str
     content_hash: str
@@ -47,6 +55,8 @@ class _Begun(NamedTuple):
     done_count: int
     imported_at: datetime
 
+
+NOT_REPEATED = RepeatedRows((), ())
 
 _NEW_IMPORTS = InsertNew(
     Import,
@@ -81,6 +91,27 @@ def faults(
     return found | _faults_of(session, crm, settings, fresh, now)
 
 
+def repeated(
+    session: Session, crm: AnyCrm, settings: Settings, file: File, now: datetime
+) -> RepeatedRows:
+    """Return the rows by which somebody gets a text once more."""
+    wanted = {
+        place: _key(
+            _Sms(numbers.normalise(draft.to, settings.default_region), draft.content, draft.send_at)
+        )
+        for place, draft in enumerate(file.drafts)
+        if draft.reference is None
+    }
+    first: dict[bytes, int] = {}
+    for place, key in wanted.items():
+        first.setdefault(key, place)
+    queued = _queued_keys(session, crm, now) if wanted else set()
+    return RepeatedRows(
+        [place for place, key in wanted.items() if first[key] != place],
+        [place for place, key in wanted.items() if key in queued],
+    )
+
+
 def begin(
     session: Session, crm: AnyCrm, settings: Settings, file: File, now: datetime, is_again: bool
 ) -> int:
@@ -100,7 +131,7 @@ def begin(
     if not (is_again or file.is_harmless_to_repeat):
         raise Conflict(
             f"0 new, {found.row_count} already there: this file was imported at"
-            f" {rfc3339(found.imported_at)}; `again` (--again) queues it once more",
+            f" {rfc3339(found.imported_at)}; tick that, or give --again, to queue it once more",
             code="imported_before",
         )
     found.done_count, found.imported_at = 0, now
@@ -111,26 +142,11 @@ def _refuse_queued_rows(
     session: Session, crm: AnyCrm, settings: Settings, file: File, now: datetime
 ) -> None:
     """Raise `Conflict` for rows that some other file, or a request, has queued: of a list where few were changed."""
-    wanted = [
-        _Sms(numbers.normalise(draft.to, settings.default_region), draft.content, draft.send_at)
-        for draft in file.drafts
-        if draft.reference is None
-    ]
-    if not wanted:
-        return
-    statement = sa.select(Message.to_number, Message.content, Message.send_at).where(
-        Message.crm_id == crm.id,
-        Message.id >= first_id_of(now - repeats.WELL_REMEMBERED),
-        Message.direction == "outbound",
-        Message.status.not_in(repeats.UNSENT),
-    )
-    rows = session.execute(statement.execution_options(yield_per=_KNOWN_AT_ONCE))
-    queued = {_key(_Sms(row[0] or "", row[1] or "", row[2])) for row in rows}
-    count = sum(_key(one) in queued for one in wanted)
+    count = len(repeated(session, crm, settings, file, now).queued)
     if count:
         raise Conflict(
             f"{count} of {len(file.drafts)} rows were queued in the last 24 hours, the same text to the same number;"
-            " take them out, or `again` (--again) queues all rows",
+            " leave them out, or tick that all are queued again, on the command line --again",
             code="queued_before",
         )
 
@@ -139,6 +155,25 @@ class _Sms(NamedTuple):
     number: str
     content: str
     send_at: datetime | None
+
+
+def _queued_keys(session: Session, crm: AnyCrm, now: datetime) -> set[bytes]:
+    wanted = (
+        sa.select(Message.id, Message.to_number, Message.content, Message.send_at)
+        .where(
+            Message.crm_id == crm.id,
+            Message.direction == "outbound",
+            Message.status.not_in(repeats.UNSENT),
+        )
+        .order_by(Message.id)
+        .limit(_READ_AT_ONCE)
+    )
+    found: set[bytes] = set()
+    after = first_id_of(now - repeats.WELL_REMEMBERED)
+    while rows := session.execute(wanted.where(Message.id > after)).all():
+        found |= {_key(_Sms(row[1] or "", row[2] or "", row[3])) for row in rows}
+        after = rows[-1][0]
+    return found
 
 
 def _key(sms: _Sms) -> bytes:
