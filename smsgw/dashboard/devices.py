@@ -9,7 +9,7 @@ from ..core.accounts import enrolment, ownership
 from ..core.accounts.roles import OPERATOR, VIEWER
 from ..core.devices.pairing import PHONES
 from ..http.context import services
-from . import device_access, device_logins, forms, navigation, rendering
+from . import device_access, device_logins, device_pages, forms, navigation, rendering
 from .blueprint import blueprint
 from .device_logins import ShownLogin
 from .guards import allows
@@ -55,26 +55,26 @@ def open_registration() -> Any:
 def _devices(login: ShownLogin | None = None) -> Any:
     now, settings = clock.now(), services().settings
     with services().database.reading() as session:
-        shapes = ownership.shapes(session, device_access.everyone(session), settings, now)
+        everyone = device_access.everyone(session)
+        ranks = device_pages.ranks(session, everyone, settings, now)
+        page = device_pages.page(everyone, lambda device: ranks[device.id])
+        troubled = page.troubled[: device_pages.PAGE_SIZE]
+        rows = list({row.id: row for row in (*troubled, *page.rows)}.values())
+        shapes = {row["device_id"]: row for row in ownership.shapes(session, rows, settings, now)}
         open_until = PHONES.open_until(session)
-    shapes.sort(key=_order)
     return rendering.render(
         "devices.html",
         title="Devices",
-        state="warning" if shapes and _order(shapes[0])[0] < 2 else None,
-        devices=shapes,
+        state="warning" if any(rank != device_pages.OTHER for rank in ranks.values()) else None,
+        is_searchable=len(everyone) > device_pages.PAGE_SIZE,
+        has_devices=bool(everyone),
+        troubled=[shapes[row.id] for row in troubled],
+        more_troubled=len(page.troubled) - len(troubled),
+        devices=[shapes[row.id] for row in page.rows],
+        next_cursor=page.next_cursor,
+        typed=device_pages.typed(),
         login=login,
         is_always_open=settings.open_registration,
         open_until=open_until if open_until is not None and open_until > now else None,
         most_minutes=_MOST_MINUTES,
     )
-
-
-def _order(shape: dict[str, Any]) -> tuple[int, str]:
-    """Return the place in the list: waiting for approval, having a problem, all others."""
-    if not shape["approved"]:
-        return 0, shape["device_id"]
-    has_problem = shape["enabled"] and (
-        not shape["online"] or shape["silences"] or shape["limited_until"]
-    )
-    return 1 if has_problem else 2, shape["device_id"]

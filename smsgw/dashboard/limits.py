@@ -15,7 +15,7 @@ from ..http.context import services
 from ..settings import HIGHEST_LIMIT
 from ..sms.opt_out_words import LONGEST
 from ..store.models import Crm
-from . import device_access, forms, navigation, rendering, visitors
+from . import device_access, device_pages, forms, navigation, rendering, visitors
 from .blueprint import blueprint
 from .guards import allows
 
@@ -35,7 +35,9 @@ def all_limits() -> Any:
     """Show the limits and how full they are."""
     now, settings = clock.now(), services().settings
     with services().database.reading() as session:
-        devices = ownership.shapes(session, device_access.everyone(session), settings, now)
+        everyone = device_access.everyone(session)
+        page = device_pages.page(everyone)
+        devices = ownership.shapes(session, page.rows, settings, now)
         access = visitors.access(session)
         rows = [crm for crm in crms.everyone(session) if access.includes(crm.id)]
         filled = limits_of_crms.of_crms(session, rows, settings, now)
@@ -43,7 +45,11 @@ def all_limits() -> Any:
     return rendering.render(
         "limits.html",
         title="Limits",
+        is_searchable=len(everyone) > device_pages.PAGE_SIZE,
+        has_devices=bool(everyone),
         devices=devices,
+        next_cursor=page.next_cursor,
+        typed=device_pages.typed(),
         filled=filled,
         loop_guards=loop_guards,
         most_counted=limits_of_crms.MOST_COUNTED,

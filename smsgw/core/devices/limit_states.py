@@ -40,6 +40,15 @@ def shapes(
     ]
 
 
+def held(session: Session, rows: Sequence[Device], settings: Settings, now: datetime) -> set[str]:
+    """Return the names of those devices whose `limited_until` is set, without working out until when."""
+    return {
+        row.id
+        for row, counted in zip(rows, used(session, rows, settings, now), strict=True)
+        if pauses.is_paused(row.paused_until, now) or _is_full(limits.of(row, settings), counted)
+    }
+
+
 def find_hold(
     session: Session,
     device: Device,
@@ -97,6 +106,11 @@ def _shape(
         "limited_until": rfc3339_or_none(hold and hold.until),
         "limited_reason": hold and hold.text,
     }
+
+
+def _is_full(counts: Limits, counted: _Used) -> bool:
+    pairs = ((counts.find(name), counted[name]) for name in NAMES)
+    return any(most is not None and used is not None and used >= most for most, used in pairs)
 
 
 def _holds(
