@@ -2,10 +2,11 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from flask import Response, stream_with_context
+from flask import Response, request, stream_with_context
 
 from .. import logs
 from ..core.accounts.roles import VIEWER
@@ -35,6 +36,10 @@ COLUMNS = (
 _AT_ONCE = 500
 # A spreadsheet takes a cell that begins with one of these for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# Where decimals have a comma, spreadsheets take a semicolon for what stands between two cells.
+_WITH_SEMICOLONS = re.compile(
+    "bg|bs|ca|cs|da|de|el|es|et|fi|fr|gl|hr|hu|id|is|it|lt|lv|mk|nb|nl|nn|no|pl|pt|ro|ru|sk|sl|sq|sr|sv|tr|uk|vi"
+)
 
 
 def csv_response(search: MessageSearch) -> Response:
@@ -43,18 +48,21 @@ def csv_response(search: MessageSearch) -> Response:
 
 
 def response(shapes: Iterator[dict[str, Any]]) -> Response:
-    """Return these messages as a file."""
+    """Return these messages as a file, with the delimiter of spreadsheets in the language of the browser."""
     is_masked = visitors.person().role == VIEWER
-    answer = Response(stream_with_context(_lines(shapes, is_masked)), mimetype="text/csv")
+    language = (request.accept_languages.best or "").partition("-")[0].lower()
+    delimiter = ";" if _WITH_SEMICOLONS.fullmatch(language) else ","
+    lines = stream_with_context(_lines(shapes, is_masked, delimiter))
+    answer = Response(lines, mimetype="text/csv")
     answer.headers["Content-Disposition"] = 'attachment; filename="messages.csv"'
     return answer
 
 
-def _lines(shapes: Iterator[dict[str, Any]], is_masked: bool) -> Iterator[str]:
+def _lines(shapes: Iterator[dict[str, Any]], is_masked: bool, delimiter: str) -> Iterator[str]:
     # So that spreadsheets read it as UTF-8.
-    yield "\ufeff" + _line(COLUMNS)
+    yield "\ufeff" + _line(COLUMNS, delimiter)
     for shape in shapes:
-        yield _line([_cell(name, shape[name], is_masked) for name in COLUMNS])
+        yield _line([_cell(name, shape[name], is_masked) for name in COLUMNS], delimiter)
 
 
 def _shapes(search: MessageSearch) -> Iterator[dict[str, Any]]:
@@ -71,9 +79,9 @@ def _shapes(search: MessageSearch) -> Iterator[dict[str, Any]]:
             return
 
 
-def _line(cells: Any) -> str:
+def _line(cells: Any, delimiter: str) -> str:
     line = io.StringIO()
-    csv.writer(line).writerow(cells)
+    csv.writer(line, delimiter=delimiter).writerow(cells)
     return line.getvalue()
 
 
@@ -82,6 +90,6 @@ def _cell(name: str, value: Any, is_masked: bool) -> Any:
         return value
     if is_masked:
         value = masking.number(value) if name in ("from", "to") else logs.redact(value)
-    # A number in international format is one, and no formula.
-    is_formula = value.startswith(_FORMULA) and name not in ("from", "to")
+    # A number in international format is one, and no formula; a sender may have any name.
+    is_formula = value.startswith(_FORMULA) and not value[1:].isdecimal()
     return f"'{value}" if is_formula else value

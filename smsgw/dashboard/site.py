@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, current_app, g, request, send_from_directory, url_for
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from ..core.accounts.roles import VIEWER
+from ..core.messages import bulk_sheets
 from ..errors import GatewayError, NotFound, TooMany
 from ..http import answers
 from ..http.guards import public
@@ -101,6 +102,9 @@ _HEADERS = {
 }
 _STATIC = Path(__file__).parent / "static"
 _A_YEAR = 31_536_000
+_TOO_LARGE = (
+    f"This is too large. A file may have {bulk_sheets.MOST_BYTES // 1024**2} MiB: split it."
+)
 _UNAVAILABLE = "The database is unavailable. Try again in a few seconds; nothing was changed."
 
 
@@ -179,7 +183,10 @@ def _on_gateway_error(error: GatewayError) -> Any:
 
 @blueprint.errorhandler(HTTPException)
 def _on_http_exception(error: HTTPException) -> Response:
-    return _error_page(error.code or 500, error.description or error.name)
+    is_too_large = isinstance(error, RequestEntityTooLarge)
+    return _error_page(
+        error.code or 500, _TOO_LARGE if is_too_large else error.description or error.name
+    )
 
 
 @blueprint.errorhandler(Exception)

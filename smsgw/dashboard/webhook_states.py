@@ -27,7 +27,8 @@ _HINTS: dict[int | str, str] = {
     "connection_refused": "Nothing listens at this address and port: start the receiver, or open its firewall.",
     "connection_failed": "The address cannot be reached: look at the network and the firewall between.",
     "connection_lost": "The receiver closed the connection before it answered: look at its log.",
-    "tls": "The receiver's certificate is not trusted or does not fit its name: renew it.",
+    "tls": "The receiver's certificate is not trusted or does not fit its name: renew it, or give this"
+    " server your own authority's file in SSL_CERT_FILE.",
     "protocol": "What answers there does not speak HTTP: compare the port in the URL.",
 }
 _REDIRECTS = "Redirects are not followed: use the URL that it leads to."

@@ -164,6 +164,13 @@ def test_every_body_and_every_answer_has_an_example_that_fits_its_schema(documen
     assert seen > 60
 
 
+def test_the_messages_of_the_examples_are_taken_as_they_stand(api: Api, document):
+    body = document["paths"]["/api/v1/messages"]["post"]["requestBody"]
+    for name, example in body["content"]["application/json"]["examples"].items():
+        answer = api.post("/messages", example["value"])
+        assert answer.status_code == 202, (name, answer.json)
+
+
 def _contents(document):
     items = list(_operations(document))
     items += [(name, item["post"]) for name, item in document["webhooks"].items()]

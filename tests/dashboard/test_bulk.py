@@ -314,7 +314,9 @@ def test_who_signs_in_again_while_uploading_is_told_to_choose_the_file_again(off
 
 def test_a_file_of_more_than_four_mebibytes_is_refused(office: Office):
     text = "to,content\n" + "x" * 5_000_000
-    assert upload(office.browser("clerk"), text).status_code == 413
+    page = upload(office.browser("clerk"), text)
+    assert page.status_code == 413
+    assert "A file may have 4 MiB: split it." in text_of(page)
 
 
 def test_hostile_rows_are_shown_as_text_and_can_be_left_out(office: Office):

@@ -293,6 +293,16 @@ def test_the_download_is_a_table_in_which_no_text_is_a_formula(office: Office):
     assert rows[1]["to"] == "+4915112345670"
 
 
+def test_the_download_has_no_formula_for_a_sender_and_the_delimiter_of_the_language(office: Office):
+    receive(office, "Hello; you", sender="=1+2")
+    browser = office.browser("operator")
+    for language, delimiter in (("de-AT,en;q=0.5", ";"), ("en-GB,de;q=0.5", ","), ("", ",")):
+        page = browser.get("/admin/messages.csv", {"Accept-Language": language})
+        lines = io.StringIO(page.data.decode("utf-8-sig"), newline="")
+        (row,) = csv.DictReader(lines, delimiter=delimiter)
+        assert (row["from"], row["content"]) == ("'=1+2", "Hello; you")
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -17,8 +17,8 @@ SCHEDULED_DRAFT: dict[str, Any] = {
     "to": "+12025550123",
     "content": "Please come at 10:00.",
     "device_id": "phone-1",
-    "send_at": "2026-03-02T08:00:00Z",
-    "expires_at": "2026-03-02T10:00:00Z",
+    "send_at": "2099-03-02T08:00:00Z",
+    "expires_at": "2099-03-02T10:00:00Z",
     "priority": 7,
 }
 DRAFTS: dict[str, Any] = {
