@@ -12,7 +12,7 @@ from ..core.messages import endings, queueing, reading, resending
 from ..core.messages import json as message_json
 from ..core.messages import preview as previews
 from ..core.messages.drafts import Draft
-from ..core.messages.reading import MessageFilters
+from ..core.messages.filters import MessageFilters
 from ..http.answers import answer
 from ..http.context import services
 from ..http.guards import (
@@ -135,7 +135,7 @@ def list_messages(query: dict[str, Any]) -> Response:
     with services().database.reading() as session:
         found, next_cursor = reading.page(
             session,
-            readers.wanted_crm(session, query),
+            readers.crm_ids(readers.wanted_crm(session, query)),
             services().settings,
             _filters(query),
             query.get("cursor"),
@@ -160,7 +160,7 @@ def show(message_id: str) -> Response:
     Includes its history, its dispatches to devices and, until it is finished, the next step that it waits for.
     """
     with services().database.reading() as session:
-        message = reading.get(session, find_crm(), message_id)
+        message = reading.get(session, readers.crm_ids(find_crm()), message_id)
         whole = reading.whole_shape(session, message, services().settings, clock.now())
         return answer(_shown(session, [message], [whole])[0])
 

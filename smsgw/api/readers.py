@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..core.accounts import crms, operator_json
+from ..core.messages.newest import CrmIds
 from ..core.webhooks import deliveries, endpoints
 from ..errors import Invalid
 from ..http.guards import find_crm, is_person
@@ -21,6 +22,11 @@ def wanted_crm(session: Session, query: Mapping[str, Any]) -> AnyCrm | None:
         text = "Only operators may use this filter."
         raise Invalid(f"crm: {text}", details={"crm": [text]})
     return caller
+
+
+def crm_ids(crm: AnyCrm | None) -> CrmIds:
+    """Return the CRM as those whose messages are read; `None` for all."""
+    return None if crm is None else [crm.id]
 
 
 def with_crm(session: Session, shapes: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

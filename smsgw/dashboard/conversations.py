@@ -8,9 +8,9 @@ from flask import Response, redirect, request, url_for
 from .. import clock
 from ..core.accounts import operator_json
 from ..core.accounts.roles import CLERK, VIEWER
-from ..core.messages import browsing, conversations, read_marks
+from ..core.messages import browsing, conversations, read_marks, reading
 from ..core.messages import json as message_json
-from ..core.messages.browsing import CrmIds
+from ..core.messages.newest import CrmIds
 from ..errors import NotFound
 from ..http.context import services
 from ..sms import numbers
@@ -62,7 +62,7 @@ def key_of(number: str, newest_id: str) -> str:
 def read_key(session: Session, key: str) -> str:
     """Return the number or name that stands behind the last part of the URL; `NotFound` where none does."""
     if key.startswith("msg_"):
-        found = browsing.get(session, visitors.access(session).crms, key)
+        found = reading.get(session, visitors.access(session).crms, key)
         number = conversations.number_of(found)
         if not number:
             raise NotFound("The retention time has removed the number of this conversation.")

@@ -88,7 +88,7 @@ def resend_message() -> Any:
 
 
 def _get(session: Session, message_id: str) -> Message:
-    return browsing.get(session, visitors.access(session).crms, message_id)
+    return reading.get(session, visitors.access(session).crms, message_id)
 
 
 def _lock(session: Session) -> Message:

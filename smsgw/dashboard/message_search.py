@@ -7,7 +7,7 @@ from typing import NamedTuple
 from flask import request
 
 from ..core.accounts import crms
-from ..core.messages.reading import MessageFilters
+from ..core.messages.filters import MessageFilters
 from ..errors import Invalid, NotFound
 from ..sms import numbers, statuses
 from ..store.db import Session

@@ -8,8 +8,9 @@ from flask import Response, flash, redirect, request, url_for
 from .. import clock
 from ..core.accounts import operator_json
 from ..core.accounts.roles import CLERK, VIEWER
-from ..core.messages import browsing, endings, resending
+from ..core.messages import browsing, endings, reading, resending
 from ..core.messages import json as message_json
+from ..core.messages.browsing import StatusCounts
 from ..errors import GatewayError, Invalid
 from ..http.context import services
 from ..sms import statuses
@@ -43,7 +44,7 @@ def messages() -> Any:
         page = browsing.page(session, search.crm_ids, settings, search.filters, cursor, PAGE_SIZE)
         shapes = [message_json.message(message) for message in page.messages]
         shown = operator_json.of_messages(session, page.messages, shapes, search.crm_ids)
-        counts = _counts(session, search) if cursor is None else {}
+        counts = _counts(session, search) if cursor is None else None
         crm_names = message_search.crm_names(session)
     typed = message_search.typed()
     return rendering.render(
@@ -52,6 +53,7 @@ def messages() -> Any:
         messages=shown,
         page=page,
         counts=counts,
+        statuses=_STATUS_ORDER,
         typed=typed,
         without_status={name: value for name, value in typed.items() if name != "status"},
         cursor=cursor,
@@ -89,7 +91,7 @@ def review_messages() -> Any:
     what, ids = forms.text("do"), _ids()
     with services().database.reading() as session:
         crm_ids = visitors.access(session).crms
-        found = [browsing.get(session, crm_ids, message_id) for message_id in ids]
+        found = reading.find(session, crm_ids, ids)
         ticked = _cancellable(found) if what == "cancel" else _resendable(found)
         shapes = [message_json.message(message) for message in (*ticked.safe, *ticked.doubtful)]
     return rendering.render(
@@ -123,12 +125,11 @@ def resend_messages() -> Any:
     )
 
 
-def _counts(session: Session, search: message_search.MessageSearch) -> dict[str, int]:
-    """Return the counts in the order of a message's life; a search for text is too slow to be counted."""
+def _counts(session: Session, search: message_search.MessageSearch) -> StatusCounts | None:
+    """Return how many there are of each status; `None` for a search for text, which is too slow to be counted."""
     if search.filters.q is not None:
-        return {}
-    found = browsing.counts(session, search.crm_ids, services().settings, search.filters)
-    return {status: found[status] for status in _STATUS_ORDER if found[status]}
+        return None
+    return browsing.counts(session, search.crm_ids, services().settings, search.filters)
 
 
 def _ids() -> list[str]:

@@ -169,7 +169,7 @@ def _take(session: Session, crm: AnyCrm, draft: Draft, now: datetime) -> Message
 
 def _find_message(session: Session, crm: AnyCrm, message_id: str) -> Message:
     try:
-        return stored_messages.get(session, crm, message_id)
+        return stored_messages.get(session, [crm.id], message_id)
     except NotFound:
         found = phone_ids.find_message(session, crm, message_id)
         if found is None:

@@ -128,7 +128,7 @@ def test_an_answer_survives_a_session_that_has_ended(office: Office):
         ({"content": "a\x00b"}, "content"),
         ({"content": "Hi", "crm": "nobody"}, "Choose a CRM."),
         ({"content": "Hi", "crm": ""}, "Choose a CRM."),
-        ({"content": "Hi", "key": "msg_" + "0" * 32}, "There is no such message."),
+        ({"content": "Hi", "key": "msg_" + "0" * 32}, "No message"),
         ({"content": "Hi", "key": "MPESA"}, "There is no such conversation."),
     ],
 )

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from ...errors import NotFound
 from ...store.db import Database
 from ...store.models import InboxEntry, Message
-from .reading import first_id_of
+from .filters import first_id_of
 
 _PAGE = 1000
 # An id and the row's `created_at` are made in one transaction, a moment apart.

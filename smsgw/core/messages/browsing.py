@@ -1,7 +1,6 @@
 """Finds messages for people, who may see those of some CRMs, and searches a bounded part of the history at once."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -9,18 +8,16 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ...errors import NotFound
 from ...settings import Settings
-from ...store.models import Crm, Message
+from ...store.models import Message
 from . import archive, reading
-from .reading import MessageFilters
+from .filters import MessageFilters, first_id_of
+from .newest import CrmIds
 
 # How many messages one page goes through: 20 to 40 ms on either database.
 SEARCHED_AT_ONCE = 20_000
 # Those of one CRM lie far apart, so to count as many of them would take five times as long.
 COUNTED_AT_ONCE = 5_000
-
-CrmIds = Collection[str] | None
 
 
 class SearchedPage(NamedTuple):
@@ -29,6 +26,13 @@ class SearchedPage(NamedTuple):
     messages: list[Message]
     next_cursor: str | None
     searched_to: datetime | None
+
+
+class StatusCounts(NamedTuple):
+    """The number of messages with each status. With `since`, older ones were not counted."""
+
+    by_status: Counter[str]
+    since: datetime | None
 
 
 def page(
@@ -41,27 +45,26 @@ def page(
 ) -> SearchedPage:
     """Return at most `limit` messages of these CRMs (`None` for all) that match, and where to go on."""
     bounded = _bounded(session, crm_ids, filters, cursor)
-    pages = [
-        reading.page(session, crm, settings, bounded, cursor, limit)
-        for crm in _crms(session, crm_ids)
-    ]
-    found = {message.id: message for messages, _ in pages for message in messages}
-    newest = sorted(found.values(), key=lambda message: message.id, reverse=True)
-    if len(newest) > limit or any(next_cursor for _, next_cursor in pages):
-        return SearchedPage(newest[:limit], newest[limit - 1].id, None)
-    searched_to = None if bounded.from_id is None else time_of(bounded.from_id)
-    return SearchedPage(newest, bounded.from_id, searched_to)
+    found, next_cursor = reading.page(session, crm_ids, settings, bounded, cursor, limit)
+    if next_cursor is not None or bounded.from_id is None:
+        return SearchedPage(found, next_cursor, None)
+    return SearchedPage(found, bounded.from_id, time_of(bounded.from_id))
 
 
 def counts(
     session: Session, crm_ids: CrmIds, settings: Settings, filters: MessageFilters
-) -> Counter[str]:
-    """Return how many messages have each status, whatever status the filters name, among the newest that match."""
-    anything = replace(_bounded(session, crm_ids, filters, None), status=None)
-    found: Counter[str] = Counter()
-    for crm in _crms(session, crm_ids):
-        found += reading.counts(session, crm, settings, anything, COUNTED_AT_ONCE)
-    return found
+) -> StatusCounts:
+    """Count the messages that match by their status, whatever status the filters name, among the newest.
+
+    Those of several CRMs are counted among the newest `SEARCHED_AT_ONCE` of all, like what no index leads to.
+    """
+    anything = replace(filters, status=None)
+    if crm_ids is None or len(crm_ids) == 1:
+        bounded = _bounded(session, crm_ids, anything, None)
+    else:
+        bounded = replace(anything, from_id=_lowest_id(session, anything, None))
+    found = reading.counts(session, crm_ids, settings, bounded, COUNTED_AT_ONCE)
+    return StatusCounts(found, None if bounded.from_id is None else time_of(bounded.from_id))
 
 
 def newest_id(session: Session, crm_ids: CrmIds, settings: Settings) -> str | None:
@@ -70,19 +73,9 @@ def newest_id(session: Session, crm_ids: CrmIds, settings: Settings) -> str | No
     return newest[0].id if newest else None
 
 
-def get(session: Session, crm_ids: CrmIds, message_id: str) -> Message:
-    """Return the message if it is one of these CRMs; `NotFound` otherwise."""
-    for crm in _crms(session, crm_ids):
-        try:
-            return reading.get(session, crm, message_id)
-        except NotFound:
-            continue
-    raise NotFound("There is no such message.")
-
-
 def lock(session: Session, crm_ids: CrmIds, message_id: str) -> Message:
     """Return the message, locked until the commit, if it is one of these CRMs; `NotFound` otherwise."""
-    get(session, crm_ids, message_id)
+    reading.get(session, crm_ids, message_id)
     return archive.get(session, message_id)
 
 
@@ -95,12 +88,6 @@ def time_of(message_id: str) -> datetime:
     """Return when a message with this id was made."""
     milliseconds = int(message_id.removeprefix("msg_")[:12], 16)
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
-def _crms(session: Session, crm_ids: CrmIds) -> Sequence[Crm | None]:
-    if crm_ids is None:
-        return [None]
-    return session.scalars(sa.select(Crm).where(Crm.id.in_(crm_ids)).order_by(Crm.id)).all()
 
 
 def _bounded(
@@ -121,10 +108,10 @@ def _bounded(
 def _lowest_id(session: Session, filters: MessageFilters, cursor: str | None) -> str | None:
     newest_first = sa.select(Message.id).order_by(Message.id.desc())
     if filters.until is not None:
-        newest_first = newest_first.where(Message.id < reading.first_id_of(filters.until))
+        newest_first = newest_first.where(Message.id < first_id_of(filters.until))
     if cursor is not None:
         newest_first = newest_first.where(Message.id < cursor)
     lowest = session.scalar(newest_first.offset(SEARCHED_AT_ONCE).limit(1))
     if lowest is None or filters.since is None:
         return lowest
-    return lowest if lowest > reading.first_id_of(filters.since) else None
+    return lowest if lowest > first_id_of(filters.since) else None

@@ -15,11 +15,11 @@ from sqlalchemy.orm import Session
 from ...errors import Invalid
 from ...settings import Settings
 from ...sms import text_hashes
-from ...store.models import Crm, InboxEntry, Message
+from ...store.models import Crm, Message
 from ...store.queries import written_out
 from ...store.rows import AnyCrm
 from . import browsing, read_marks, sticky_senders
-from .browsing import CrmIds
+from .newest import CrmIds, is_visible
 
 # Of a number with more messages from one server, the newest are looked for among the newest of all.
 MOST_BY_HASH = 5_000
@@ -129,7 +129,7 @@ def _newest_ids(
     newest = sa.func.max(Message.id)
     wanted = (
         sa.select(newest)
-        .where(Message.id >= lowest, _NUMBER.is_not(None), _is_visible(crm_ids))
+        .where(Message.id >= lowest, _NUMBER.is_not(None), is_visible(crm_ids))
         .group_by(_NUMBER)
         .order_by(newest.desc())
         .limit(limit)
@@ -139,16 +139,6 @@ def _newest_ids(
     if before is not None:
         wanted = wanted.having(newest < before)
     return list(session.scalars(wanted))
-
-
-def _is_visible(crm_ids: CrmIds) -> sa.ColumnElement[bool]:
-    if crm_ids is None:
-        return sa.true()
-    entry = sa.select(InboxEntry.crm_id).where(
-        InboxEntry.message_id == Message.id, InboxEntry.crm_id.in_(crm_ids)
-    )
-    is_inbound = Message.direction == "inbound"
-    return sa.or_(Message.crm_id.in_(crm_ids), sa.and_(is_inbound, entry.exists()))
 
 
 def _conversations(
@@ -170,7 +160,7 @@ def _inbound_ids(
     wanted = sa.select(Message.id).where(
         Message.direction == written_out("inbound"),
         Message.from_number == number,
-        _is_visible(crm_ids),
+        is_visible(crm_ids),
     )
     if cursor is not None:
         wanted = wanted.where(Message.id < cursor)

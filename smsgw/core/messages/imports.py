@@ -19,8 +19,8 @@ from ...store.rows import AnyCrm
 from . import drafts as checks
 from . import queue_limits, queueing, repeats
 from .drafts import Draft
+from .filters import first_id_of
 from .queueing import Queued
-from .reading import first_id_of
 
 # A step holds SQLite's write lock for some 50 ms.
 STEP = 500

@@ -1,13 +1,13 @@
 """Finds messages by a part of their text: the same on both databases, whatever their collation."""
 
 import unicodedata
-from collections.abc import Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ...store.db import is_postgresql
 from ...store.models import Message
+from .newest import Newest
 
 SEARCHED = (Message.content, Message.from_number, Message.to_number, Message.reference)
 _AT_ONCE = 500
@@ -20,27 +20,23 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
-def first(
-    session: Session,
-    source: sa.Select[Message],
-    column: InstrumentedAttribute[str],
-    q: str,
-    limit: int,
-) -> Sequence[Message]:
-    """Return the first messages of a statement that contain `q`. `column`, its message ids, orders it downwards.
+def first(session: Session, newest: Newest, cursor: str | None, limit: int) -> list[str]:
+    """Return the ids of the first messages below the cursor that contain what the filters search for, and match them.
 
     The database leaves out what cannot match, in one pass down the index; the rest is compared here, some at a time.
     """
-    wanted = folded(q)
-    statement = source.with_only_columns(Message.id, *SEARCHED).where(_may_match(session, wanted))
+    wanted = folded(newest.filters.q or "")
+    may_match = _may_match(session, wanted)
     found: list[str] = []
-    rows = session.execute(statement.limit(_AT_ONCE)).all()
-    while rows:
+    while len(found) < limit:
+        ids = newest.ids(cursor, _AT_ONCE, may_match)
+        candidates = sa.select(Message.id, *SEARCHED).where(Message.id.in_(ids))
+        rows = session.execute(candidates.order_by(Message.id.desc())).all()
         found += [row[0] for row in rows if any(_has(text, wanted) for text in row[1:])]
-        if len(found) >= limit or len(rows) < _AT_ONCE:
+        if len(rows) < _AT_ONCE:
             break
-        rows = session.execute(statement.where(column < rows[-1][0]).limit(_AT_ONCE)).all()
-    return session.scalars(sa.select(Message).where(Message.id.in_(found[:limit]))).all()
+        cursor = rows[-1][0]
+    return found[:limit]
 
 
 def _has(text: str | None, wanted: str) -> bool:

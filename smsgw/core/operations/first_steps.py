@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from ...sms import statuses
 from ...store.models import Crm, Device, Message
 from ...store.queries import written_out
-from ..messages import reading
+from ..messages.filters import first_id_of
 
 # Some networks report no delivery: then an SMS that was sent a while ago is the end of the first steps.
 _ENDS_AFTER_SENDING = timedelta(hours=1)
@@ -52,7 +52,7 @@ def find(session: Session) -> FirstSteps:
 
 def is_done(session: Session, now: datetime) -> bool:
     """Return whether an SMS was delivered, or one from more than an hour ago was sent."""
-    is_old = Message.id < reading.first_id_of(now - _ENDS_AFTER_SENDING)
+    is_old = Message.id < first_id_of(now - _ENDS_AFTER_SENDING)
     return _finds_any(session, _first(statuses.DELIVERED), _first(statuses.SENT, is_old))
 
 

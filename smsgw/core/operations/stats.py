@@ -14,7 +14,7 @@ from ...store.models import Device, InboxEntry, Message
 from ...store.rows import AnyCrm
 from ..devices import queue as device_queue
 from ..devices import registry, routing
-from ..messages import reading
+from ..messages.filters import first_id_of
 
 
 def of_crm(
@@ -27,7 +27,7 @@ def of_crm(
         InboxEntry, InboxEntry.message_id == Message.id
     )
     received = inbox.where(
-        InboxEntry.crm_id == crm.id, InboxEntry.message_id >= reading.first_id_of(since)
+        InboxEntry.crm_id == crm.id, InboxEntry.message_id >= first_id_of(since)
     ).group_by(Message.device_id)
     outbound += [
         (device_id, statuses.RECEIVED, count) for device_id, count in session.execute(received)
@@ -54,7 +54,7 @@ def _counts(
     """Return how many messages each device has in each status; reads no more of the history than the time asked for."""
     rows = session.execute(
         sa.select(Message.device_id, Message.status, sa.func.count())
-        .where(condition, Message.id >= reading.first_id_of(since))
+        .where(condition, Message.id >= first_id_of(since))
         .group_by(Message.device_id, Message.status)
     )
     return [(device_id, status, count) for device_id, status, count in rows]
