@@ -17,7 +17,7 @@ from ..http.context import services
 from ..sms import statuses
 from ..store.db import Session
 from ..store.models import Bulk
-from . import message_files, rendering, visitors
+from . import message_files, message_shapes, rendering, visitors
 from .blueprint import blueprint
 from .guards import allows
 
@@ -136,7 +136,7 @@ def _shown(session: Session, bulk: Bulk, found: bulks.Progress) -> dict[str, Any
         "devices": sending,
         "done_at": _done_at(sending, found, others, now),
         "others": others,
-        "messages": [{**message_json.message(message), "crm": crm.name} for message in page],
+        "messages": [{**message_shapes.of(message), "crm": crm.name} for message in page],
         "from_row": from_row,
         "next_row": rows[PAGE_SIZE][0] if len(rows) > PAGE_SIZE else None,
         "position": _position(bulk, found),

@@ -10,7 +10,6 @@ from .. import clock, ids
 from ..core.accounts import crms, operator_json
 from ..core.accounts.roles import CLERK, VIEWER
 from ..core.messages import conversations, opt_outs, queueing, read_marks
-from ..core.messages import json as message_json
 from ..core.messages.conversations import TalkPage
 from ..core.messages.drafts import Draft
 from ..errors import NotFound
@@ -19,7 +18,7 @@ from ..sms import numbers
 from ..store.db import Session
 from ..store.models import Crm, Message
 from . import conversations as conversation_list
-from . import forms, rendering, send_form, visitors
+from . import forms, message_shapes, rendering, send_form, visitors
 from .blueprint import blueprint
 from .guards import allows
 
@@ -92,7 +91,7 @@ def _talk(session: Session, key: str, cursor: str | None) -> _OpenTalk:
 
 def _shown(session: Session, talk: _OpenTalk) -> dict[str, Any]:
     messages = talk.page.messages
-    plain = [message_json.message(message) for message in messages]
+    plain = [message_shapes.of(message) for message in messages]
     return {
         "key": talk.key,
         "number": talk.number,

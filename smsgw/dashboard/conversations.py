@@ -9,13 +9,12 @@ from .. import clock
 from ..core.accounts import operator_json
 from ..core.accounts.roles import CLERK, VIEWER
 from ..core.messages import browsing, conversations, read_marks, reading
-from ..core.messages import json as message_json
 from ..core.messages.newest import CrmIds
 from ..errors import NotFound
 from ..http.context import services
 from ..sms import numbers
 from ..store.db import Session
-from . import message_search, navigation, rendering, visitors
+from . import message_search, message_shapes, navigation, rendering, visitors
 from .blueprint import blueprint
 from .guards import allows
 
@@ -98,7 +97,7 @@ def _shown(session: Session, cursor: str | None) -> dict[str, Any]:
     crm_ids = visitors.access(session).crms
     page = conversations.page(session, crm_ids, cursor, PAGE_SIZE)
     newest = [one.newest for one in page.conversations]
-    plain = [message_json.message(message) for message in newest]
+    plain = [message_shapes.of(message) for message in newest]
     shapes = operator_json.of_messages(session, newest, plain, crm_ids)
     rows = [
         {

@@ -28,6 +28,14 @@ _STATUS_WORDS = {
     statuses.CANCELLED: "Cancelled at",
     statuses.RECEIVED: "Received at",
 }
+# Names of audited fields; others are their columns without underscores.
+_FIELD_WORDS = {
+    "uses_all_crms": "all CRMs",
+    "crms": "CRMs",
+    "uses_all_devices": "all phones",
+    "device_ids": "phones",
+    "owner_crm_id": "owner",
+}
 _STATUS_STATES = {
     statuses.DELIVERED: "ok",
     statuses.RECEIVED: "ok",
@@ -83,6 +91,10 @@ def raw(value: str) -> Markup:
 def status(shape: dict[str, Any]) -> Markup:
     """Return the status of a message as REST shows it, in words that can be read to a caller."""
     word, send_at = str(shape["status"]), shape.get("send_at")
+    if word == statuses.QUEUED and shape.get("is_paused"):
+        return Markup('<span class="status warning">Paused since {}</span>').format(
+            time(shape["updated_at"])
+        )
     if word == statuses.QUEUED and send_at and datetime.fromisoformat(send_at) > clock.now():
         return Markup('<span class="status under-way">To be sent at {}</span>').format(
             time(send_at)
@@ -108,6 +120,20 @@ def status_words(word: str) -> str:
 def sentence(words: str) -> Markup:
     """Return words that begin with a small letter as a sentence, without its full stop."""
     return escape(f"{words[:1].upper()}{words[1:]}")
+
+
+def field_name(name: str) -> str:
+    """Return what an audited field is called: `all CRMs`."""
+    return _FIELD_WORDS.get(name, name.replace("_", " "))
+
+
+def field_value(value: Any) -> str:
+    """Return a value of an audited field in words: `yes`, `none`, `one, two`."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def check_name(check: str) -> str:

@@ -14,7 +14,7 @@ from ..http.context import services
 from ..sms import statuses
 from ..store.db import Session
 from ..store.models import Message
-from . import conversations, forms, rendering, visitors
+from . import conversations, forms, message_shapes, rendering, visitors
 from .blueprint import blueprint
 from .guards import allows
 
@@ -101,7 +101,10 @@ def _back() -> Any:
 
 def _shown(session: Session, found: Message) -> dict[str, Any]:
     now, crm_ids = clock.now(), visitors.access(session).crms
-    whole = reading.whole_shape(session, found, services().settings, now)
+    whole = {
+        **message_shapes.of(found),
+        **reading.whole_shape(session, found, services().settings, now),
+    }
     (shown,) = operator_json.of_messages(session, [found], [whole], crm_ids)
     return {
         "message": shown,

@@ -9,14 +9,13 @@ from .. import clock
 from ..core.accounts import operator_json
 from ..core.accounts.roles import CLERK, VIEWER
 from ..core.messages import browsing, endings, reading, resending
-from ..core.messages import json as message_json
 from ..core.messages.browsing import StatusCounts
 from ..errors import GatewayError, Invalid
 from ..http.context import services
 from ..sms import statuses
 from ..store.db import Session
 from ..store.models import Message
-from . import forms, message_files, message_search, navigation, rendering, visitors
+from . import forms, message_files, message_search, message_shapes, navigation, rendering, visitors
 from .blueprint import blueprint
 from .guards import allows
 
@@ -42,7 +41,7 @@ def messages() -> Any:
     with services().database.reading() as session:
         search = message_search.read(session)
         page = browsing.page(session, search.crm_ids, settings, search.filters, cursor, PAGE_SIZE)
-        shapes = [message_json.message(message) for message in page.messages]
+        shapes = [message_shapes.of(message) for message in page.messages]
         shown = operator_json.of_messages(session, page.messages, shapes, search.crm_ids)
         counts = _counts(session, search) if cursor is None else None
         crm_names = message_search.crm_names(session)
@@ -93,7 +92,7 @@ def review_messages() -> Any:
         crm_ids = visitors.access(session).crms
         found = reading.find(session, crm_ids, ids)
         ticked = _cancellable(found) if what == "cancel" else _resendable(found)
-        shapes = [message_json.message(message) for message in (*ticked.safe, *ticked.doubtful)]
+        shapes = [message_shapes.of(message) for message in (*ticked.safe, *ticked.doubtful)]
     return rendering.render(
         "messages_review.html",
         title="Cancel messages" if what == "cancel" else "Resend messages",

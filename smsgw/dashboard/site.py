@@ -123,30 +123,7 @@ def register(app: Flask) -> None:
     )
     forms.csrf.init_app(app)
     sign_in.prepare(app)
-    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
-    app.jinja_env.filters.update(
-        time=formatting.time,
-        number=formatting.number,
-        sms_text=formatting.text,
-        status=formatting.status,
-        crm_names=formatting.crm_names,
-        sentence=formatting.sentence,
-        count=formatting.count,
-        raw=formatting.raw,
-        words=formatting.words,
-        check_name=formatting.check_name,
-        span=formatting.span,
-    )
-    app.jinja_env.globals.update(
-        static=_static_url,
-        form_of=forms.Form,
-        csrf_token=forms.token,
-        this_page=forms.page,
-        is_below=navigation.is_below,
-        allowed=visitors.is_allowed,
-        offers_passkeys=challenges.are_offered,
-        pairs=formatting.pairs,
-    )
+    _prepare_templates(app)
     app.register_blueprint(blueprint)
 
 
@@ -222,6 +199,35 @@ def _error_page(status: int, message: str) -> Response:
         return rendering.bare("error.html", status=status, title=title, message=message)
     return rendering.render(
         "error.html", title=title, state="wrong", status=status, message=message
+    )
+
+
+def _prepare_templates(app: Flask) -> None:
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(
+        time=formatting.time,
+        number=formatting.number,
+        sms_text=formatting.text,
+        status=formatting.status,
+        crm_names=formatting.crm_names,
+        sentence=formatting.sentence,
+        count=formatting.count,
+        raw=formatting.raw,
+        words=formatting.words,
+        check_name=formatting.check_name,
+        field_name=formatting.field_name,
+        field_value=formatting.field_value,
+        span=formatting.span,
+    )
+    app.jinja_env.globals.update(
+        static=_static_url,
+        form_of=forms.Form,
+        csrf_token=forms.token,
+        this_page=forms.page,
+        is_below=navigation.is_below,
+        allowed=visitors.is_allowed,
+        offers_passkeys=challenges.are_offered,
+        pairs=formatting.pairs,
     )
 
 

@@ -15,6 +15,10 @@ _RULES = {"light": {}, "dark": {"runOnly": ["color-contrast"]}}
 _RUN_AXE = """async (rules) => (await axe.run(rules)).violations
     .map(found => ({impact: found.impact, id: found.id, nodes: found.nodes.map(node => node.html).slice(0, 3)}))"""
 
+_SHOWS_PRESENT_ENTRY = """() => [...document.querySelectorAll('.bar [aria-current="page"]')]
+    .map(entry => entry.getBoundingClientRect())
+    .every(place => place.left >= 0 && place.right <= innerWidth)"""
+
 
 def look_at(page: Any, name: str, axe: str) -> None:
     """Check the present page: readable in both themes, no scrolling sideways at 360 pixels, nothing against its CSP.
@@ -53,3 +57,4 @@ def _picture(page: Any, name: str) -> None:
 def _check_width(page: Any, name: str) -> None:
     excess = page.evaluate("document.documentElement.scrollWidth - innerWidth")
     assert excess <= 0, f"{name}: {excess} pixels too wide"
+    assert page.evaluate(_SHOWS_PRESENT_ENTRY), f"{name}: the entry of the present page is hidden"

@@ -139,6 +139,8 @@ def test_what_is_queued_is_paused_resumed_and_cancelled_on_its_page_and_the_log_
     fields = browser.form(f"{path}/pause").fields
     page = browser.send(f"{path}/pause")
     assert "Paused by clerk at" in text_of(page)
+    assert (text_of(page).count("Paused since"), "Waiting since" in text_of(page)) == (5, False)
+    assert "Paused since" in text_of(browser.get("/admin/messages"))
     assert (polled(office), "no phone gets any more" in text_of(page)) == (0, True)
     assert browser.post(f"{path}/pause", fields).status_code == 303
     assert "It was paused already." in text_of(browser.get(path))

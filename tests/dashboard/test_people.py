@@ -59,3 +59,19 @@ def test_a_reset_gives_a_new_key_and_the_old_one_is_void(office: Office):
     page = browser.send("/admin/person/reset")
     assert "The new key of clerk" in text_of(page)
     assert office.browser().sign_in(office.keys["clerk"]).status_code == 401
+
+
+def test_the_log_says_in_words_which_crms_a_clerk_has(office: Office):
+    browser = office.browser("operator")
+    for which in ("some", "all"):
+        browser.get("/admin/person?name=clerk")
+        browser.send("/admin/person/change", role="clerk", which=which, crms="clinic")
+    log = text_of(browser.get("/admin/log"))
+    for words in (
+        "all CRMs: yes → no",
+        "CRMs: none → clinic",
+        "all CRMs: no → yes",
+        "CRMs: clinic → none",
+    ):
+        assert words in log
+    assert "uses_all" not in log
