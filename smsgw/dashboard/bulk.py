@@ -85,6 +85,7 @@ def bulk_sheet(sheet_id: str) -> Any:
             sheet=sheet,
             checked=checked,
             columns=columns,
+            words=[bulk_column_page.WORDS[name] if name else "No title" for name in columns],
             first=_first_messages(checked),
             shown_numbers=SHOWN_NUMBERS,
             wrong=_wrong_rows(sheet.rows, checked.faults, len(columns)),
@@ -177,7 +178,7 @@ def _wrong_rows(
     return [
         {
             "number": place.row,
-            "fault": text,
+            "fault": bulk_column_page.in_words(text),
             "cells": [*rows[place.row - 1], *[""] * width][:width],
         }
         for place, text in islice(faults.items(), SHOWN_ROWS)

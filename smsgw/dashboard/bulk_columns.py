@@ -1,5 +1,6 @@
 """Serves `/admin/bulk/sheet/<id>/columns`: what is in the columns of a file that does not say so."""
 
+import re
 from typing import Any
 
 from flask import redirect, url_for
@@ -13,8 +14,8 @@ from . import forms, rendering, visitors
 from .blueprint import blueprint
 from .guards import allows
 
-# What stands in a column, for the person who chooses.
-_WORDS = {
+# What stands in a column, in words.
+WORDS = {
     "": "Not used",
     "to": "Number",
     "content": "Text",
@@ -23,6 +24,7 @@ _WORDS = {
     "reference": "Reference",
     "priority": "Priority, 0 to 9",
 }
+_FIELD = re.compile(rf"(^|; )({'|'.join(filter(None, WORDS))}): ")
 _EXAMPLES = 3
 
 
@@ -36,8 +38,13 @@ def show(sheet: BulkSheet) -> Any:
         titles=bulk_columns.titles(sheet.rows),
         guess=guess,
         examples=bulk_columns.examples(sheet.rows, guess.has_titles, _EXAMPLES),
-        options=_WORDS.items(),
+        options=WORDS.items(),
     )
+
+
+def in_words(fault: str) -> str:
+    """Return what is wrong with a row, with the words of the columns instead of their names."""
+    return _FIELD.sub(lambda found: f"{found[1]}{WORDS[found[2]]}: ", fault)
 
 
 @blueprint.post("/bulk/sheet/<sheet_id>/columns")

@@ -1,7 +1,7 @@
 """Reads the search form of the messages: what to look for, and the CRMs whose messages this person may see."""
 
 from collections.abc import Collection
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from flask import request
@@ -11,9 +11,11 @@ from ..core.messages.filters import MessageFilters
 from ..errors import Invalid, NotFound
 from ..sms import numbers, statuses
 from ..store.db import Session
-from . import visitors
+from . import send_form, visitors
 
 FIELDS = ("q", "number", "status", "direction", "device_id", "crm", "reference", "since", "until")
+# The zone of the days.
+ZONE = "zone"
 MOST_CHARACTERS = 255
 DIRECTIONS = ("outbound", "inbound")
 _STATUSES = (*statuses.OUTBOUND, *statuses.INBOUND)
@@ -44,6 +46,8 @@ def read(session: Session) -> MessageSearch:
 def typed() -> dict[str, str]:
     """Return the fields of the search that are filled in."""
     found = {name: request.args.get(name, "").strip() for name in FIELDS}
+    if found["since"] or found["until"]:
+        found[ZONE] = request.args.get(ZONE, "").strip()
     return {name: value for name, value in found.items() if value}
 
 
@@ -99,9 +103,11 @@ def _day(name: str) -> datetime | None:
         return None
     if not 1970 <= found.year < 3000:
         raise Invalid("The day must be between 1970 and 2999.")
-    return datetime(found.year, found.month, found.day, tzinfo=UTC)
+    zone = send_form.zone(request.args.get(ZONE, ""))
+    return datetime(found.year, found.month, found.day, tzinfo=zone)
 
 
 def _end_of_day(name: str) -> datetime | None:
     day = _day(name)
+    # In its zone, where a day may have 23 or 25 hours.
     return None if day is None else day + timedelta(days=1)

@@ -19,6 +19,7 @@ from .guards import allows, anybody
 
 EXTENSION = "smsgw.sign_in_attempts"
 _WORDS = "Wrong name, password or code."
+_NO_KEY = "This is not a key of ours. Is it a password? Then type your name too."
 
 
 class _Tries:
@@ -118,9 +119,7 @@ def _identify(name: str, secret: str) -> Identity:
         refusals.note_key("operator", secret)
         words = key_kinds.refusal("operator", secret)
         is_other = key_kinds.is_other_kind(words)
-        raise Unauthorized(
-            f"{words[:1].upper()}{words[1:]}." if is_other else "This is not a key of ours."
-        )
+        raise Unauthorized(f"{words[:1].upper()}{words[1:]}." if is_other else _NO_KEY)
     return found
 
 

@@ -14,7 +14,7 @@ def test_a_file_is_checked_mended_and_queued(site: Site):
     page.get_by_role("button", name="Upload and check").click()
     page.get_by_text("1 row is wrong, 1 is good.").wait_for()
     site.look("bulk-wrong")
-    page.get_by_label("to of row 2").fill("+4915112345670")
+    page.get_by_label("Number of row 2").fill("+4915112345670")
     page.get_by_role("button", name="Save and check again").click()
     page.get_by_role("button", name="Queue 2 messages").wait_for()
     site.look("bulk-checked")

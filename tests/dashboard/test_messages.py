@@ -5,6 +5,7 @@ import io
 from typing import Any
 
 import pytest
+import time_machine
 
 from smsgw.core.accounts import operators
 from smsgw.core.messages import browsing
@@ -278,6 +279,22 @@ def test_a_viewer_sees_no_whole_number_and_no_button(office: Office):
         assert "4915112345" not in page.text
         assert "/admin/messages/review" not in page.text
     assert "+49…70" in browser.page.text
+
+
+@pytest.mark.parametrize(
+    ("query", "is_found"),
+    [
+        ("since=2026-03-02&zone=Europe/Berlin", True),
+        ("since=2026-03-02", False),
+        ("until=2026-03-01&zone=Europe/Berlin", False),
+        ("until=2026-03-01", True),
+    ],
+)
+def test_days_are_those_of_the_browsers_zone(office: Office, query: str, is_found: bool):
+    with time_machine.travel("2026-03-01T23:30:00Z"):
+        queue(office, "late in the evening")
+        page = office.browser("clerk").get(f"/admin/messages?{query}")
+    assert ("late in the evening" in text_of(page)) == is_found
 
 
 def test_the_download_is_a_table_in_which_no_text_is_a_formula(office: Office):

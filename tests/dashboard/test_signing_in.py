@@ -57,6 +57,7 @@ def test_a_wrong_key_is_refused_with_a_sentence_and_a_key_of_another_kind_is_nam
     browser = office.browser()
     assert browser.sign_in("op_live_" + "0" * 64).status_code == 401
     assert "This is not a key of ours." in text_of(browser.page)
+    assert "Is it a password? Then type your name too." in browser.sign_in("my password").text
     assert browser.sign_in(office.world.crm_key).status_code == 401
     assert "This is a CRM&#39;s key" in text_of(browser.page)
 
