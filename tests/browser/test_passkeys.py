@@ -60,5 +60,5 @@ def test_a_passkey_is_added_and_signs_in_the_next_time(site: Site):
     site.look("passkeys")
     page.get_by_role("button", name="Sign out").first.click()
     page.get_by_role("button", name="Sign in with a passkey").click()
-    page.get_by_role("heading", name="Messages").wait_for()
+    page.get_by_role("heading", name="Conversations").wait_for()
     assert page.faults == []
