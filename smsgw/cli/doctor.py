@@ -1,7 +1,5 @@
 """Reports problems and how to solve them: `doctor`."""
 
-from dataclasses import asdict
-
 import click
 
 from .. import clock
@@ -25,13 +23,17 @@ def examine() -> None:
         findings = doctor.examine(context.database, context.settings, clock.now())
     is_well = doctor.is_well(findings)
     if output.wants_json():
-        output.print_json({"ok": is_well, "checks": [asdict(finding) for finding in findings]})
+        output.print_json({"ok": is_well, "checks": [_shape(finding) for finding in findings]})
     else:
         width = max(len(finding.check) for finding in findings)
         for finding in findings:
             _print(finding, width)
     if not is_well:
         click.get_current_context().exit(1)
+
+
+def _shape(finding: Finding) -> dict[str, str]:
+    return {name: getattr(finding, name) for name in ("check", "state", "text", "advice")}
 
 
 def _print(finding: Finding, width: int) -> None:

@@ -17,9 +17,13 @@ from ..http.context import services
 from ..sms import statuses
 from ..store.db import Session
 from ..store.models import Bulk
-from . import message_files, message_shapes, rendering, visitors
+from . import finding_links, message_files, message_shapes, rendering, visitors
 from .blueprint import blueprint
 from .guards import allows
+
+finding_links.add(
+    "bulk", "Look at it", lambda bulk_id: url_for("dashboard.bulk_progress", bulk_id=bulk_id), CLERK
+)
 
 PAGE_SIZE = 50
 _READ_AT_ONCE = 500

@@ -10,11 +10,13 @@ from ..core.accounts import crms as core_crms
 from ..core.accounts.roles import OPERATOR, VIEWER
 from ..core.devices.pairing import CRMS
 from ..http.context import services
-from . import forms, navigation, program_lines, rendering, visitors
+from . import finding_links, forms, navigation, program_lines, rendering, visitors
 from .blueprint import blueprint
 from .guards import allows
 
 navigation.add("CRMs", "crms", role=VIEWER, icon="plug", order=60)
+# Those that wait for approval come first there.
+finding_links.add("crm", "Look at the CRMs", lambda _: url_for("dashboard.crms"))
 
 _MOST_MINUTES = 1440
 

@@ -7,6 +7,9 @@ from ..store.db import Session
 from ..store.models import Device
 from . import visitors
 
+# What these checks find is a CRM's own.
+_OF_CRMS = ("crm", "webhook", "bulk", "queue", "numbers")
+
 
 def everyone(session: Session) -> list[Device]:
     """Return the devices that this person may see, by name."""
@@ -15,25 +18,27 @@ def everyone(session: Session) -> list[Device]:
 
 def of(session: Session, devices: list[Device]) -> list[Device]:
     """Return those of these devices that this person may see."""
-    visible = _names(session)
+    visible = names(session)
     return devices if visible is None else [device for device in devices if device.id in visible]
 
 
 def get(session: Session, device_id: str) -> Device:
     """Return the device; `NotFound` where there is none that this person may see."""
-    found, visible = registry.get(session, device_id), _names(session)
+    found, visible = registry.get(session, device_id), names(session)
     if visible is not None and found.id not in visible:
         raise NotFound(f"no device {device_id[:80]!r}")
     return found
 
 
-def names_another(finding: Finding, visible: set[str]) -> bool:
-    """Return whether the finding is about a device by name that is not one of these."""
+def may_see(finding: Finding, visible: set[str] | None) -> bool:
+    """Return whether who may see these devices, `None` for all, may see the finding."""
     kind, _, name = finding.check.partition(" ")
-    return kind == "device" and bool(name) and name not in visible
+    if visible is None:
+        return True
+    return name in visible if kind == "device" else kind not in _OF_CRMS
 
 
-def _names(session: Session) -> set[str] | None:
+def names(session: Session) -> set[str] | None:
     """Return the names of the devices that this person may see, `None` for all."""
     wanted = visitors.access(session).crms
     if wanted is None:

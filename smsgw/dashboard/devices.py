@@ -9,12 +9,21 @@ from ..core.accounts import enrolment, ownership
 from ..core.accounts.roles import OPERATOR, VIEWER
 from ..core.devices.pairing import PHONES
 from ..http.context import services
-from . import device_access, device_logins, device_pages, forms, navigation, rendering
+from . import (
+    device_access,
+    device_logins,
+    device_pages,
+    finding_links,
+    forms,
+    navigation,
+    rendering,
+)
 from .blueprint import blueprint
 from .device_logins import ShownLogin
 from .guards import allows
 
 navigation.add("Devices", "devices", role=VIEWER, icon="smartphone", order=20)
+finding_links.add("devices", "Look at the phones", lambda _: url_for("dashboard.devices"))
 
 _MOST_MINUTES = 1440
 

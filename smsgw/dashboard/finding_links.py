@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from ..core.accounts.roles import VIEWER
 from ..core.operations.finding import Finding
+from . import visitors
 
 
 class FindingLink(NamedTuple):
@@ -13,29 +15,40 @@ class FindingLink(NamedTuple):
     url: str
 
 
-_LINKS: dict[str, tuple[str, Callable[[str], str]]] = {}
+class _Page(NamedTuple):
+    """The page behind a button: its text, its address, and who may see it."""
+
+    text: str
+    url: Callable[[str], str]
+    role: str
+
+
+_LINKS: dict[str, _Page] = {}
 # Where no page of ours helps, one of the documentation does.
 _GUIDES = {
     "public url": "https",
     "database encryption": "operating",
     "numbers": "settings",
     "stuck messages": "troubleshooting",
-    "crm": "crm-websocket",
+    "certificate": "https",
+    "settings": "settings",
 }
 
 
-def add(check: str, text: str, url: Callable[[str], str]) -> None:
+def add(check: str, text: str, url: Callable[[str], str], role: str = VIEWER) -> None:
     """Link findings with this check, or whose check begins with it: `url` gets the rest, such as a device's name."""
-    _LINKS[check] = (text, url)
+    _LINKS[check] = _Page(text, url, role)
 
 
-def of(finding: Finding) -> FindingLink:
-    """Return the button of the finding."""
+def of(finding: Finding) -> FindingLink | None:
+    """Return the button of the finding, `None` where this person may not see its page."""
     check, _, rest = finding.check.partition(" ")
     for name, given in ((finding.check, ""), (check, rest)):
         if name in _LINKS:
-            text, url = _LINKS[name]
-            return FindingLink(text, url(given))
+            page = _LINKS[name]
+            return (
+                FindingLink(page.text, page.url(given)) if visitors.is_allowed(page.role) else None
+            )
         if name in _GUIDES:
             return FindingLink("How to put it right", f"/docs/{_GUIDES[name]}")
     return FindingLink("How to put it right", "/docs/operating")

@@ -7,11 +7,14 @@ from typing import NamedTuple
 
 from flask import current_app
 
-from ..core.operations import doctor, health
+from ..core.operations import backlog, doctor, health
+from ..core.operations.backlog import Backlog
 from ..core.operations.finding import Finding
 from ..http.context import services
+from ..settings import warnings
 from ..store.db import Session
 from ..store.models import Device
+from . import certificate_watch, refused_logins
 
 EXTENSION = "smsgw.findings"
 KEPT_SECONDS = 60.0
@@ -26,14 +29,24 @@ class _KeptFindings(NamedTuple):
     findings: list[Finding]
 
 
-def of_everything(session: Session, devices: Sequence[Device], now: datetime) -> list[Finding]:
-    """Return all findings, wrong ones first."""
-    found = [
+def of_everything(
+    session: Session, devices: Sequence[Device], queue: Backlog, now: datetime
+) -> list[Finding]:
+    """Return all findings: wrong ones first, those of the server before its work, and warnings the other way round."""
+    settings = services().settings
+    server = [
         *_of_server(session, now),
+        *certificate_watch.findings(),
         health.worker(services().database, now),
-        *doctor.of_work(session, services().settings, now, devices),
     ]
-    return sorted(found, key=lambda finding: ORDER[finding.state])
+    work = [
+        *refused_logins.findings(devices, now),
+        *doctor.of_work(session, settings, now, devices),
+        *backlog.findings(session, settings, now, devices, queue),
+    ]
+    wrong = [one for one in (*server, *work) if one.state == "wrong"]
+    others = [one for one in (*work, *server) if one.state != "wrong"]
+    return [*wrong, *sorted(others, key=lambda finding: ORDER[finding.state])]
 
 
 def _of_server(session: Session, now: datetime) -> list[Finding]:
@@ -41,9 +54,14 @@ def _of_server(session: Session, now: datetime) -> list[Finding]:
     if kept is None or kept.until < time.monotonic():
         database, settings = services().database, services().settings
         basic = [one for one in health.examine(database, now) if one.check != _WORKER]
-        found = [*basic, *doctor.of_server(session, settings, now)]
+        found = [*basic, *doctor.of_server(session, settings, now), *_unknown_settings()]
         is_wrong = any(one.state == "wrong" for one in found)
         seconds = KEPT_SECONDS_IF_WRONG if is_wrong else KEPT_SECONDS
         kept = _KeptFindings(time.monotonic() + seconds, found)
         current_app.extensions[EXTENSION] = kept
     return kept.findings
+
+
+def _unknown_settings() -> list[Finding]:
+    advice = "correct the name where the settings are, or take it out, and start the server again"
+    return [Finding("settings", "warning", text, advice) for text in warnings()]

@@ -1,5 +1,6 @@
 """Writes values as people read them: times, numbers of phones, texts, statuses."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -10,11 +11,16 @@ from markupsafe import Markup, escape
 from .. import clock, logs
 from ..core.accounts.roles import VIEWER
 from ..core.operations import spans
+from ..core.operations.finding import Finding
 from ..http import masking
 from ..sms import statuses
 from . import visitors
 
 _NAMED_CRMS = 3
+# Of these the text says which one it is.
+_NAMED_BY_ID = ("webhook", "bulk")
+# As checks write them.
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d) UTC")
 # Words to read to a caller; the time of the status follows.
 _STATUS_WORDS = {
     statuses.QUEUED: "Waiting since",
@@ -80,6 +86,12 @@ def words(value: str) -> str:
     return logs.redact(value) if _is_masked() else value
 
 
+def finding_text(value: str) -> Markup:
+    """Return what a check found, with its times in the viewer's zone."""
+    escaped = str(escape(words(value)))
+    return Markup(_MOMENT.sub(lambda found: time(f"{found[1]}+00:00"), escaped))
+
+
 def raw(value: str) -> Markup:
     """Return what a program sent, with characters that show nothing or turn others round as `\\u202e`."""
     shown = "".join(
@@ -136,10 +148,19 @@ def field_value(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
+def advice(finding: Finding) -> Markup:
+    """Return what to do about what a check found, as sentences."""
+    found = sentence(finding.page_advice or finding.advice)
+    return found if found.endswith(("?", ".")) else found + "."
+
+
 def check_name(check: str) -> str:
     """Return the name of a check, with a colon unless what follows is a sentence about it: `Device phone-1`."""
+    kind, _, subject = check.partition(" ")
+    if subject and kind in _NAMED_BY_ID:
+        return kind.capitalize()
     name = f"{check[:1].upper()}{check[1:]}".replace("Public url", "Public URL")
-    is_subject = check.partition(" ")[0] in ("device", "crm", "webhook") and " " in check
+    is_subject = subject and kind in ("device", "crm")
     return name.replace("Crm ", "CRM ") if is_subject else f"{name}:"
 
 

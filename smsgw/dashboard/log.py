@@ -16,7 +16,12 @@ from .blueprint import blueprint
 from .guards import allows
 
 navigation.add("Log", "log", role=OPERATOR, icon="scroll-text", order=80)
-finding_links.add("quarantine", "Look at them", lambda _: url_for("dashboard.quarantined"))
+finding_links.add(
+    "quarantine", "Look at them", lambda _: url_for("dashboard.quarantined"), OPERATOR
+)
+finding_links.add(
+    "logins", "Look at the log", lambda _: url_for("dashboard.log", _anchor="refused"), OPERATOR
+)
 
 _CHANGES = 50
 _ITEMS = 20

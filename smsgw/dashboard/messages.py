@@ -15,11 +15,23 @@ from ..http.context import services
 from ..sms import statuses
 from ..store.db import Session
 from ..store.models import Message
-from . import forms, message_files, message_search, message_shapes, navigation, rendering, visitors
+from . import (
+    finding_links,
+    forms,
+    message_files,
+    message_search,
+    message_shapes,
+    navigation,
+    rendering,
+    visitors,
+)
 from .blueprint import blueprint
 from .guards import allows
 
 navigation.add("Messages", "messages", role=VIEWER, icon="message-square", order=30)
+finding_links.add(
+    "queue", "Look at what waits", lambda _: url_for("dashboard.messages", status=statuses.QUEUED)
+)
 
 PAGE_SIZE = 50
 _STATUS_ORDER = (*statuses.OUTBOUND, *statuses.INBOUND)

@@ -1,5 +1,7 @@
 """Serves `/admin`: what is wrong and what to do about it, what waits, and what the last 24 hours were like."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from flask import redirect, request, url_for
@@ -8,7 +10,8 @@ from .. import clock
 from ..core.accounts.roles import OPERATOR, VIEWER
 from ..core.devices import registry
 from ..core.events import feed
-from ..core.operations import first_steps, hourly_counts, stats
+from ..core.operations import backlog, first_steps, hourly_counts
+from ..core.operations.finding import Finding
 from ..http.context import services
 from ..store.db import Session
 from . import device_access, finding_links, findings, navigation, rendering, start, visitors
@@ -18,6 +21,8 @@ from .guards import allows
 navigation.add("Overview", "overview", role=VIEWER, icon="house", order=10)
 
 _MOST_FINDINGS = 40
+_MOST_OF_A_KIND = 5
+_MANY = ("device", "webhook")
 
 
 @blueprint.get("")
@@ -58,25 +63,41 @@ def _news() -> dict[str, Any]:
         position = _position(session)
         everyone = registry.everyone(session)
         devices = device_access.of(session, everyone)
-        visible = {device.id for device in devices}
+        queue = backlog.read(session, now)
+        visible = device_access.names(session)
         found = [
             one
-            for one in findings.of_everything(session, everyone, now)
-            if not device_access.names_another(one, visible)
+            for one in findings.of_everything(session, everyone, queue, now)
+            if device_access.may_see(one, visible)
         ]
-        queue = stats.queue_of_all(session, now)
+    shown, left_out = _shorten([one for one in found if one.state != "ok"])
     return {
         "position": position,
         "state": found[0].state,
-        "findings": [(one, finding_links.of(one)) for one in found if one.state != "ok"],
+        "findings": [(one, finding_links.of(one)) for one in shown],
+        "left_out": left_out,
         "most": _MOST_FINDINGS,
         "passed": [one for one in found if one.state == "ok"],
         "queue": queue,
+        "now": now,
         "phones": [
             (device, registry.is_online(device, now, settings.device_offline_seconds))
             for device in devices
         ],
     }
+
+
+def _shorten(found: Sequence[Finding]) -> tuple[list[Finding], Counter[str]]:
+    """Return the findings, of phones and of webhooks those of the first alone, and how many others each has.
+
+    Of what fails together many would hide all else.
+    """
+    left_out: set[str] = set()
+    for kind in _MANY:
+        names = dict.fromkeys(one.check for one in found if one.check.startswith(f"{kind} "))
+        left_out.update(list(names)[_MOST_OF_A_KIND:])
+    counts = Counter(name.partition(" ")[0] for name in left_out)
+    return [one for one in found if one.check not in left_out], counts
 
 
 def _position(session: Session) -> str:

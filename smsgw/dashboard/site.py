@@ -19,6 +19,7 @@ from . import (
     bulk,
     bulk_columns,
     bulk_progress,
+    certificate_watch,
     challenges,
     conversation,
     conversations,
@@ -38,6 +39,7 @@ from . import (
     myself,
     navigation,
     opt_outs,
+    outage_words,
     overview,
     passkeys,
     people,
@@ -105,7 +107,6 @@ _A_YEAR = 31_536_000
 _TOO_LARGE = (
     f"This is too large. A file may have {bulk_sheets.MOST_BYTES // 1024**2} MiB: split it."
 )
-_UNAVAILABLE = "The database is unavailable. Try again in a few seconds; nothing was changed."
 
 
 def register(app: Flask) -> None:
@@ -121,6 +122,7 @@ def register(app: Flask) -> None:
         # `Sec-Fetch-Site` says it better.
         WTF_CSRF_SSL_STRICT=False,
     )
+    app.extensions[certificate_watch.EXTENSION] = certificate_watch.CertificateWatch()
     forms.csrf.init_app(app)
     sign_in.prepare(app)
     _prepare_templates(app)
@@ -170,7 +172,7 @@ def _on_http_exception(error: HTTPException) -> Response:
 def _on_exception(error: Exception) -> Response:
     if outages.is_outage(error):
         outages.log.note(error)
-        answer = _error_page(503, _UNAVAILABLE)
+        answer = _error_page(503, outage_words.text())
         answer.headers["Retry-After"] = str(answers.RETRY_AFTER_SECONDS)
         return answer
     current_app.logger.error(
@@ -214,6 +216,8 @@ def _prepare_templates(app: Flask) -> None:
         count=formatting.count,
         raw=formatting.raw,
         words=formatting.words,
+        finding_text=formatting.finding_text,
+        advice=formatting.advice,
         check_name=formatting.check_name,
         field_name=formatting.field_name,
         field_value=formatting.field_value,

@@ -1,5 +1,7 @@
 """Knows who is signed in in the browser that sent this request."""
 
+from datetime import datetime
+
 from flask import g, request, session
 
 from .. import clock
@@ -8,6 +10,7 @@ from ..core.accounts.browser_sessions import SignedIn
 from ..core.accounts.operators import Access, Identity
 from ..core.accounts.roles import CLERK
 from ..http.context import services
+from ..store import outages
 from ..store.db import Session
 
 # The name in the signed cookie of the session's id.
@@ -96,9 +99,19 @@ def _find(token: str) -> SignedIn | None:
     with database.reading() as transaction:
         found = browser_sessions.find(transaction, services().settings, token, now)
     if found is not None and not is_poll() and browser_sessions.is_to_be_touched(found, now):
-        with database.transaction() as transaction:
-            browser_sessions.touch(transaction, found, request.remote_addr, now)
+        _touch(found, now)
     return found
+
+
+def _touch(found: SignedIn, now: datetime) -> None:
+    """Note that the session is in use, where the database takes changes: pages that say why not must still come."""
+    try:
+        with services().database.transaction() as transaction:
+            browser_sessions.touch(transaction, found, request.remote_addr, now)
+    except outages.DatabaseError as error:
+        if not outages.is_outage(error):
+            raise
+        outages.log.note(error)
 
 
 def _remember(found: SignedIn | None) -> None:

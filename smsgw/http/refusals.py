@@ -9,7 +9,7 @@ import re
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ EXTENSION = "smsgw.refusals"
 AT_ONCE = 20
 SECONDS_EACH = 3.0
 MOST_NETWORKS = 10_000
+NEW_AFTER = timedelta(hours=1)
 
 # Some proxies include the port of the caller.
 _WITH_PORT = re.compile(r"\[([^\]]+)\](?::[0-9]{1,5})?|([0-9.]+):[0-9]{1,5}")
@@ -40,6 +41,7 @@ class _Network:
     arrival: float = 0.0
     silent_count: int = 0
     count: int = 0
+    began_at: datetime | None = None
     last: tuple[datetime, str, str] | None = None
 
 
@@ -48,17 +50,27 @@ class RefusedNetwork(NamedTuple):
 
     network: str
     refused_count: int
+    began_at: datetime
     last_at: datetime
     caller: str
     reason: str
 
 
+class RefusedDevice(NamedTuple):
+    """Since when a device that is known has been refused in this process for its password, and by whose address."""
+
+    began_at: datetime
+    last_at: datetime
+    network: str
+
+
 class Refusals:
-    """The refused logins of each network, an IPv4 address or an IPv6 /64, in this process."""
+    """The refused logins of each network, an IPv4 address or an IPv6 /64, and of each device, in this process."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._networks: OrderedDict[str, _Network] = OrderedDict()
+        self._devices: dict[str, RefusedDevice] = {}
 
     def count(self, network: str, moment: float) -> tuple[float, int]:
         """Count a refusal; return how early it came in seconds, and the number of early ones since the last in time."""
@@ -76,22 +88,37 @@ class Refusals:
             silent_count, seen.silent_count = seen.silent_count, 0
             return 0.0, silent_count
 
-    def remember(self, network: str, caller: str, reason: str) -> None:
-        """Remember when and how this network was refused last."""
+    def remember(self, network: str, caller: str, reason: str, device_id: str | None) -> None:
+        """Remember when and how this network was refused last; after an hour without, its count begins anew."""
+        now = clock.now()
         with self._lock:
             seen = self._networks.setdefault(network, _Network())
+            if seen.last is None or seen.last[0] < now - NEW_AFTER:
+                seen.began_at, seen.count = now, 0
             seen.count += 1
-            seen.last = clock.now(), caller, reason
+            seen.last = now, caller, reason
+            if device_id is not None:
+                began_at = self._began_at(device_id, now)
+                self._devices[device_id] = RefusedDevice(began_at, now, network)
+
+    def of_devices(self) -> dict[str, RefusedDevice]:
+        """Return the devices whose password was refused, by name."""
+        with self._lock:
+            return dict(self._devices)
 
     def newest(self, most: int) -> list[RefusedNetwork]:
         """Return the networks that were refused last."""
         with self._lock:
             found = [
-                RefusedNetwork(network, seen.count, *seen.last)
+                RefusedNetwork(network, seen.count, seen.began_at, *seen.last)
                 for network, seen in self._networks.items()
-                if seen.last is not None
+                if seen.began_at is not None and seen.last is not None
             ]
         return sorted(found, key=lambda one: one.last_at, reverse=True)[:most]
+
+    def _began_at(self, device_id: str, now: datetime) -> datetime:
+        before = self._devices.get(device_id)
+        return now if before is None or before.last_at < now - NEW_AFTER else before.began_at
 
 
 def register(app: Flask) -> None:
@@ -108,7 +135,7 @@ def note(caller: str, reason: str, device_id: str | None = None) -> None:
     refusals: Refusals = current_app.extensions[EXTENSION]
     network = network_of(address)
     early_seconds, silent_count = refusals.count(network, time.monotonic())
-    refusals.remember(network, caller, reason)
+    refusals.remember(network, caller, reason, device_id)
     if early_seconds > 0:
         g.is_slowed = True
         raise TooMany(
@@ -136,6 +163,12 @@ def recent(most: int = 20) -> list[RefusedNetwork]:
     """Return the networks whose logins this process refused last, the newest first."""
     refusals: Refusals = current_app.extensions[EXTENSION]
     return refusals.newest(most)
+
+
+def of_devices() -> dict[str, RefusedDevice]:
+    """Return the devices whose password this process refused, by name."""
+    refusals: Refusals = current_app.extensions[EXTENSION]
+    return refusals.of_devices()
 
 
 def network_of(address: str) -> str:

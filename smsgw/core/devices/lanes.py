@@ -11,6 +11,7 @@ HELD = "h:"
 RANGE_OF_HELD = (HELD, "h;")
 # With the bulk they were queued with.
 PAUSED = "p:"
+RANGE_OF_PAUSED = (PAUSED, "p;")
 _OF_DEVICE = "d:"
 _PREFIXES = (HELD + PAUSED, HELD, PAUSED)
 # With what the lanes of messages begin that are for one device.
@@ -40,6 +41,11 @@ def is_open(lane: str | None) -> bool:
 def is_sticky(lane: str | None) -> bool:
     """Return whether its messages are for the device that their numbers last exchanged messages with."""
     return lane is not None and lane.startswith("s:")
+
+
+def crm_of(lane: str | None) -> str | None:
+    """Return the CRM whose messages queue in this open lane; `None` for lanes of one device."""
+    return lane.split(":")[1] if lane is not None and is_open(lane) else None
 
 
 def is_held(lane: str | None) -> bool:

@@ -28,9 +28,12 @@ def devices(
     """Return the enabled devices that may send for the CRM; with `device_id`, only this one."""
     usable = routing.device_ids_of(session, crm)
     wanted = [name for name in usable if device_id in (None, name)]
-    return [
-        _sending(row, settings, now) for row in registry.several(session, wanted) if row.enabled
-    ]
+    return of(registry.several(session, wanted), settings, now)
+
+
+def of(rows: Sequence[Device], settings: Settings, now: datetime) -> list[SendingDevice]:
+    """Return those of these devices that are enabled."""
+    return [_sending(row, settings, now) for row in rows if row.enabled]
 
 
 def find_ahead(

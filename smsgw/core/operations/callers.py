@@ -31,7 +31,13 @@ _VERSION = re.compile(r"v?(\d+)\.(\d+)")
 _FORGOTTEN = "If it was reinstalled, replaced or its data cleared:"
 # Disabled, removed, or waiting for approval.
 _REFUSED_CRMS = sa.select(Crm).where(sa.or_(~Crm.enabled, ~Crm.approved)).order_by(Crm.id)
-_BATTERY = "open the app, look at its log; switch battery optimisation off for it"
+_RESET = "say on its page here that it has forgotten everything"
+_ABSENT = (
+    "is it on and online? Look at the log of its app: an error there is about the network or this server, and "
+    "no attempt at all means that Android has stopped the app: switch battery optimisation off for it"
+)
+# From so many on it is no chance that all are silent at once.
+_SEVERAL = 2
 
 
 def findings(
@@ -40,7 +46,7 @@ def findings(
     """Return findings about each device, and about CRMs that wait for approval."""
     refused = session.scalars(_REFUSED_CRMS).all()
     stopped = {crm.id for crm in refused if not crm.enabled}
-    return [*_devices(session, devices, stopped, settings, now), *_crms(refused)]
+    return [*_devices(session, devices, stopped, settings, now), *_crms(refused, now)]
 
 
 def _devices(
@@ -51,13 +57,15 @@ def _devices(
     now: datetime,
 ) -> Iterator[Finding]:
     if not found:
-        yield Finding("devices", "wrong", "there is none", program.line("device add NAME"))
+        advice = program.line("device add NAME")
+        yield Finding("devices", "wrong", "there is none", advice, "add the first phone")
+    yield from _all_absent(found, stopped_crm_ids, settings, now)
     loads = capacity.loads(session, now)
     silent = silences.of_devices(session, [device.id for device in found])
     holds = limit_states.find_long_holds(session, found, settings, now)
     for device, hold in zip(found, holds, strict=True):
         if not device.approved:
-            yield _waiting(f"device {device.id}", "device", device.id)
+            yield _waiting(f"device {device.id}", "device", device.id, device.created_at, now)
             continue
         yield _presence(device, device.owner_crm_id in stopped_crm_ids, settings, now)
         blocked = [*_in_hand(device, loads.get(device.id), settings, now)]
@@ -84,9 +92,11 @@ def _silent(
         if is_full and silence.reason == silence_rules.NOT_SENDING:
             continue
         text, advice = silences.in_words(silence.reason, silence.since)
+        page_advice = advice
         if silence.reason == silence_rules.NOT_SENDING:
+            page_advice += f" {_FORGOTTEN} {_RESET}"
             advice += f" {_FORGOTTEN} {program.line(f'device reset {device.id}')}"
-        yield Finding(f"device {device.id}", "wrong", text, advice)
+        yield Finding(f"device {device.id}", "wrong", text, advice, page_advice)
 
 
 def _in_hand(
@@ -96,24 +106,22 @@ def _in_hand(
     if load is None:
         return
     check = f"device {device.id}"
-    advice = (
-        f"look at the app: is it sending, has it reception and credit? {_FORGOTTEN} "
-        f"{program.line(f'device reset {device.id}')}"
-    )
+    look = f"look at the app: is it sending, has it reception and credit? {_FORGOTTEN}"
+    advices = f"{look} {program.line(f'device reset {device.id}')}", f"{look} {_RESET}"
     is_full = load.in_hand >= settings.in_flight_per_device
     if is_full and load.moved_at <= now - silence_rules.UNMOVED_AFTER:
         text = (
-            f"has had {load.in_hand} messages in hand since {load.moved_at:%Y-%m-%d %H:%M} UTC "
+            f"has had {load.in_hand} messages in hand since {spans.since(load.moved_at, now)}, "
             "and gets no more until they move"
         )
-        yield Finding(check, "wrong", text, advice)
+        yield Finding(check, "wrong", text, *advices)
     elif load.idle_count:
         hours = capacity.IDLE_AFTER // timedelta(hours=1)
         text = (
             f"has had {load.idle_count} of its {load.in_hand} messages in hand for more than {hours} hours "
             "and has not tried to send them"
         )
-        yield Finding(check, "warning", text, advice)
+        yield Finding(check, "warning", text, *advices)
 
 
 def _limited(device: Device, hold: Hold | None, now: datetime) -> Iterator[Finding]:
@@ -124,31 +132,31 @@ def _limited(device: Device, hold: Hold | None, now: datetime) -> Iterator[Findi
             text = f"is paused until {device.paused_until:%Y-%m-%d %H:%M} UTC"
         else:
             text = "was paused and is given one message at a time until one is sent"
+        look = "look at the phone: does Android ask whether the app may send more SMS, has its SIM credit? Lower its"
         advice = (
-            "look at the phone: does Android ask whether the app may send more SMS, has its SIM credit? Lower its "
-            f"limits ({program.line(f'device limit {device.id}')}), then {program.line(f'device resume {device.id}')}"
+            f"{look} limits ({program.line(f'device limit {device.id}')}), "
+            f"then {program.line(f'device resume {device.id}')}"
         )
-        yield Finding(
-            check, "wrong", f"{text}: a message failed with {device.pause_reason!r}", advice
-        )
+        text = f"{text}: a message failed with {device.pause_reason!r}"
+        yield Finding(check, "wrong", text, advice, f"{look} limits, then end the pause")
         return
     if hold is not None and hold.until > now + limits.WINDOWS["segments_per_minute"]:
         text = f"{hold.text}, and gets more at {hold.until:%Y-%m-%d %H:%M} UTC"
-        advice = (
-            f"wait, route another phone to its CRMs, or {program.line(f'device limit {device.id}')}"
-        )
-        yield Finding(check, "warning", text, advice)
+        look = "wait, route another phone to its CRMs, or"
+        advices = f"{look} {program.line(f'device limit {device.id}')}", f"{look} raise the limit"
+        yield Finding(check, "warning", text, *advices)
 
 
-def _crms(refused: Sequence[Crm]) -> Iterator[Finding]:
+def _crms(refused: Sequence[Crm], now: datetime) -> Iterator[Finding]:
     for crm in refused:
         if not crm.approved and crm.removed_at is None:
-            yield _waiting(f"crm {crm.name}", "crm", crm.id)
+            yield _waiting(f"crm {crm.name}", "crm", crm.id, crm.created_at, now)
 
 
-def _waiting(check: str, kind: str, name: str) -> Finding:
+def _waiting(check: str, kind: str, name: str, since: datetime, now: datetime) -> Finding:
     advice = f"{program.line(f'{kind} approve {name}')}, or {program.line(f'{kind} remove {name}')}"
-    return Finding(check, "warning", "registered itself and waits for approval", advice)
+    text = f"registered itself at {spans.since(since, now)}, and waits for approval"
+    return Finding(check, "warning", text, advice, "approve it if you know it, or remove it")
 
 
 def _has_old_app(device: Device) -> bool:
@@ -167,9 +175,33 @@ def _presence(device: Device, is_stopped: bool, settings: Settings, now: datetim
         return Finding(check, "ok", "is refused, because its CRM is disabled")
     if device.last_seen_at is None:
         return Finding(check, "wrong", words.never, words.begin)
-    ago = spans.text(now - device.last_seen_at)
     if registry.is_online(device, now, settings.device_offline_seconds):
-        return Finding(check, "ok", f"{words.came} {ago} ago")
-    return Finding(
-        check, "wrong", f"{words.came} last {ago} ago", f"is it on and online? {_BATTERY}"
+        return Finding(check, "ok", f"{words.came} {spans.text(now - device.last_seen_at)} ago")
+    text = f"{words.came} last at {spans.since(device.last_seen_at, now)}"
+    return Finding(check, "wrong", text, _ABSENT)
+
+
+def _all_absent(
+    devices: Sequence[Device], stopped_crm_ids: set[str], settings: Settings, now: datetime
+) -> Iterator[Finding]:
+    """Yield a finding if no phone of several comes any more: that is rather this server or its network."""
+    known = [
+        device
+        for device in devices
+        if device.enabled
+        and device.approved
+        and device.last_seen_at
+        and device.owner_crm_id not in stopped_crm_ids
+    ]
+    seconds = settings.device_offline_seconds
+    if len(known) < _SEVERAL or any(registry.is_online(one, now, seconds) for one in known):
+        return
+    last = max(device.last_seen_at for device in known if device.last_seen_at)
+    yield Finding(
+        "devices",
+        "wrong",
+        f"none of {len(known)} phones has come since {spans.since(last, now)}: all at once, so it is more likely "
+        "this server, its network, name or certificate than the phones",
+        f"open {settings.base_url}/healthz in a phone's browser, without Wi-Fi: only where it shows 'ok', the phones "
+        "reach this server, and it is their network",
     )

@@ -10,12 +10,11 @@ from ... import program
 from ...settings import Settings
 from ...store import encryption
 from ...store.db import Database, is_postgresql
-from ...store.models import Device, Message, QuarantinedItem, WebhookEndpoint, WorkerHeartbeat
+from ...store.models import Device, Message, QuarantinedItem, WorkerHeartbeat
 from ..devices import registry
 from ..events import feed, open_transactions
 from ..messages import held, number_spellings
-from ..webhooks import endpoints
-from . import callers, certificates, connections, health, spans
+from . import backlog, callers, certificates, connections, health, receivers, spans
 from .finding import Finding
 
 CLOCKS_AGREE_WITHIN = timedelta(seconds=60)
@@ -25,6 +24,7 @@ TRANSACTIONS_END_WITHIN = timedelta(minutes=1)
 _LEFT_OVER = sa.select(
     sa.select(sa.func.count(Message.id)).where(Message.stuck_at.is_not(None)).scalar_subquery(),
     sa.select(sa.func.count(QuarantinedItem.id)).scalar_subquery(),
+    sa.select(sa.func.max(QuarantinedItem.received_at)).scalar_subquery(),
     sa.select(sa.func.sum(Device.quarantine_dropped_count)).scalar_subquery(),
 )
 
@@ -35,9 +35,11 @@ def examine(database: Database, settings: Settings, now: datetime) -> list[Findi
     if any(finding.check != "worker" and finding.state == "wrong" for finding in findings):
         return findings
     with database.reading() as session:
+        devices = registry.everyone(session)
         findings += [
             *of_server(session, settings, now),
-            *of_work(session, settings, now, registry.everyone(session)),
+            *of_work(session, settings, now, devices),
+            *backlog.findings(session, settings, now, devices, backlog.read(session, now)),
         ]
     return [*findings, *certificates.findings(settings, now)]
 
@@ -59,12 +61,12 @@ def of_work(
     session: Session, settings: Settings, now: datetime, devices: Sequence[Device]
 ) -> list[Finding]:
     """Return the findings about messages, webhooks, CRMs, and these devices."""
-    stuck_count, item_count, dropped_count = session.execute(_LEFT_OVER).one()
+    stuck_count, item_count, newest_item_at, dropped_count = session.execute(_LEFT_OVER).one()
     return [
         *callers.findings(session, settings, now, devices),
         _stuck(stuck_count),
-        *_webhooks(session),
-        _quarantine(item_count, dropped_count or 0),
+        *receivers.findings(session, now),
+        _quarantine(item_count, newest_item_at, dropped_count or 0, now),
     ]
 
 
@@ -115,9 +117,10 @@ def _stuck(count: int) -> Finding:
     return Finding(
         "stuck messages",
         "wrong",
-        f"{count}: a phone has had them for too long",
+        f"{count:,}: a phone has had them for too long",
         f"see {program.line('messages --stuck')}; look at the phone, then "
         f"{program.line('resend ID --may-duplicate')}",
+        "look at the phone first; then resend or cancel them: a resent one may arrive twice",
     )
 
 
@@ -141,32 +144,17 @@ def _numbers(session: Session) -> Finding:
     return Finding("numbers", "warning", f"{text}{others}", advice)
 
 
-def _webhooks(session: Session) -> Iterator[Finding]:
-    for endpoint in endpoints.everyone(session):
-        finding = _webhook(endpoint)
-        if finding is not None:
-            yield finding
-
-
-def _webhook(endpoint: WebhookEndpoint) -> Finding | None:
-    if endpoint.enabled or endpoint.disabled_reason == endpoints.BY_HAND:
-        return None
-    return Finding(
-        f"webhook {endpoint.id}",
-        "wrong",
-        f"was switched off: {endpoint.disabled_reason}",
-        f"repair the receiver, then {program.line(f'webhook enable {endpoint.id}')} and webhook recover",
-    )
-
-
-def _quarantine(count: int, dropped_count: int) -> Finding:
-    if count == 0:
+def _quarantine(
+    count: int, newest_at: datetime | None, dropped_count: int, now: datetime
+) -> Finding:
+    if newest_at is None:
         return Finding("quarantine", "ok", "empty")
-    advice = f"see {program.line('quarantine list')}, then {program.line('quarantine clear')}"
-    text = f"{count} items no one could read"
+    text = f"{spans.counted(count, 'item')} that no one could read, the last from {spans.since(newest_at, now)}"
     if dropped_count:
-        text += f", and {dropped_count} older ones were dropped for them"
-    return Finding("quarantine", "warning", text, advice)
+        text += f", and {dropped_count:,} older ones were dropped for them"
+    advice = f"see {program.line('quarantine list')}, then {program.line('quarantine clear')}"
+    page_advice = "read them, enter by hand what matters, and clear them"
+    return Finding("quarantine", "warning", text, advice, page_advice)
 
 
 def _open_transactions(session: Session, now: datetime) -> Iterator[Finding]:

@@ -5,9 +5,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of a check: `state` is `ok`, `warning` or `wrong`; `advice` says what to do about the last two."""
+    """The result of a check: `state` is `ok`, `warning` or `wrong`; `advice` says what to do about the last two.
+
+    `page_advice` says it without commands, for a page that has a button for what they do.
+    """
 
     check: str
     state: str
     text: str
     advice: str = ""
+    page_advice: str = ""

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ... import program
 from ...store import migrations, outages
 from ...store.db import Database
-from . import disks
+from . import disks, spans
 from . import metrics as stored_metrics
 from .finding import Finding
 
@@ -87,7 +87,10 @@ def worker(database: Database, now: datetime) -> Finding:
     if silent_seconds is None:
         text = "no worker was ever seen"
     elif silent_seconds > WORKER_IS_GONE_AFTER_SECONDS:
-        text = f"the worker was last seen {silent_seconds:.0f} seconds ago"
+        ago = spans.text(timedelta(seconds=silent_seconds))
+        text = (
+            f"it was last seen {ago} ago; until it runs, no webhook is called and nothing expires"
+        )
     else:
         return Finding("worker", "ok", f"seen {max(silent_seconds, 0):.0f} seconds ago")
     advice = (

@@ -1,6 +1,6 @@
 """Spells spans of time for people."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 
 def text(span: timedelta) -> str:
@@ -10,3 +10,13 @@ def text(span: timedelta) -> str:
         if seconds >= 2 * length:
             return f"{seconds // length} {unit}"
     return f"{seconds} seconds"
+
+
+def since(moment: datetime, now: datetime) -> str:
+    """Return the moment and how long ago that is: `2026-11-28 02:14 UTC, 40 minutes ago`."""
+    return f"{moment:%Y-%m-%d %H:%M} UTC, {text(now - moment)} ago"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return `1 message` or `2,000 messages`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

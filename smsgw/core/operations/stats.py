@@ -43,11 +43,6 @@ def of_all(session: Session, settings: Settings, since: datetime, now: datetime)
     return _shape(session, counts, queue, registry.everyone(session), settings, since, now)
 
 
-def queue_of_all(session: Session, now: datetime) -> dict[str, Any]:
-    """Return the figures of the queue alone, of all CRMs."""
-    return _queue(session, now, sa.true())
-
-
 def _counts(
     session: Session, since: datetime, condition: sa.ColumnElement[bool]
 ) -> list[tuple[str | None, str, int]]:

@@ -1,5 +1,6 @@
 """Manages webhook endpoints: URL, subscribed events, and whether each is enabled."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypedDict
@@ -156,14 +157,18 @@ def shape(session: Session, endpoint: WebhookEndpoint) -> dict[str, Any]:
 
 
 def shapes(session: Session, endpoints: Sequence[WebhookEndpoint]) -> list[dict[str, Any]]:
-    """Return many in JSON, with one query for `pending_count`, the deliveries that wait or are on their way."""
+    """Return many in JSON, with one query for `pending_count`."""
+    counts = pending_counts(session, [endpoint.id for endpoint in endpoints])
+    return [webhook_json.endpoint(endpoint, counts[endpoint.id]) for endpoint in endpoints]
+
+
+def pending_counts(session: Session, endpoint_ids: Sequence[str]) -> Counter[str]:
+    """Return how many deliveries wait or are on their way, by endpoint, in one query."""
     pending = sa.select(Delivery.endpoint_id, sa.func.count()).where(
-        Delivery.endpoint_id.in_([endpoint.id for endpoint in endpoints]),
-        delivery_statuses.IS_PENDING,
+        Delivery.endpoint_id.in_(endpoint_ids), delivery_statuses.IS_PENDING
     )
     rows = session.execute(pending.group_by(Delivery.endpoint_id))
-    counts = {row[0]: row[1] for row in rows}
-    return [webhook_json.endpoint(endpoint, counts.get(endpoint.id, 0)) for endpoint in endpoints]
+    return Counter({endpoint_id: int(count) for endpoint_id, count in rows})
 
 
 def lock(session: Session, endpoint: WebhookEndpoint) -> None:
