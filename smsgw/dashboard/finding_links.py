@@ -29,7 +29,6 @@ _GUIDES = {
     "public url": "https",
     "database encryption": "operating",
     "numbers": "settings",
-    "stuck messages": "troubleshooting",
     "certificate": "https",
     "settings": "settings",
 }

@@ -13,7 +13,18 @@ from ..sms import numbers, statuses
 from ..store.db import Session
 from . import send_form, visitors
 
-FIELDS = ("q", "number", "status", "direction", "device_id", "crm", "reference", "since", "until")
+FIELDS = (
+    "q",
+    "number",
+    "status",
+    "direction",
+    "device_id",
+    "crm",
+    "reference",
+    "since",
+    "until",
+    "stuck",
+)
 # The zone of the days.
 ZONE = "zone"
 MOST_CHARACTERS = 255
@@ -37,6 +48,7 @@ def read(session: Session) -> MessageSearch:
         direction=_choice("direction", DIRECTIONS),
         device_id=_text("device_id"),
         reference=_text("reference"),
+        is_stuck=_choice("stuck", ("yes",)) is not None,
         since=_day("since"),
         until=_end_of_day("until"),
     )

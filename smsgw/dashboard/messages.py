@@ -30,6 +30,9 @@ from .guards import allows
 
 navigation.add("Messages", "messages", role=VIEWER, icon="message-square", order=30)
 finding_links.add(
+    "stuck messages", "Look at them", lambda _: url_for("dashboard.messages", stuck="yes")
+)
+finding_links.add(
     "queue", "Look at what waits", lambda _: url_for("dashboard.messages", status=statuses.QUEUED)
 )
 

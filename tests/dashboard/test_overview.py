@@ -11,13 +11,17 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
+from smsgw.core.accounts import crms
+from smsgw.core.messages import queueing
+from smsgw.core.messages.drafts import Draft
 from smsgw.core.operations import certificates, health
 from smsgw.core.operations.finding import Finding
 from smsgw.dashboard import certificate_watch, device_access
 from smsgw.http import refusals
 from smsgw.store.db import Database
-from smsgw.store.models import BrowserSession, Device, QuarantinedItem
+from smsgw.store.models import BrowserSession, Device, Message, QuarantinedItem
 
+from .cheap import check_cheap
 from .conftest import Office, text_of
 
 _ADDRESS = re.compile(r'<a [^>]*href="([^"]*)"')
@@ -180,3 +184,20 @@ def test_without_the_database_a_page_says_what_is_the_matter(
     assert page.status_code == 503
     assert "The disk of the database is full: free some space." in text_of(page)
     assert "/secret/place" not in page.text
+
+
+def test_the_button_of_stuck_messages_leads_to_them_alone(office: Office):
+    now = clock.now()
+    with office.world.database.transaction() as session:
+        crm = crms.get(session, office.world.crm_id)
+        for content in ("moves", "stands still"):
+            draft = Draft(to="+447700900123", content=content)
+            message = queueing.take_one(session, crm, office.world.settings, draft, now).message
+        stuck = {"status": "sending", "stuck_at": now - timedelta(hours=3)}
+        session.execute(sa.update(Message).where(Message.id == message.id).values(stuck))
+    (found,) = [text for text in _findings(office) if text.startswith("Stuck")]
+    assert "1, which a phone has had for too long, the first of them stuck since" in found
+    assert found.endswith("-> /admin/messages?stuck=yes")
+    page = check_cheap(office, "/admin/messages?stuck=yes")
+    assert "stands still" in page.text
+    assert "moves" not in page.text

@@ -146,7 +146,8 @@ def test_the_doctor_names_a_phone_whose_messages_do_not_move_and_the_way_out(sta
     (finding,) = blocked(stage)
     assert finding.state == "wrong"
     expected = (
-        "has had 10 messages in hand since 2026-03-01 13:05 UTC and gets no more until they move"
+        "has had 10 messages in hand since 2026-03-01 13:05 UTC, 10 minutes ago, "
+        "and gets no more until they move"
     )
     assert finding.text == expected
     assert "device reset phone-1" in finding.advice

@@ -19,7 +19,7 @@ _ABOVE_ALL = "msg_g"
 class MessageFilters:
     """A choice of messages. `q` is searched in content, numbers and reference; `since` is included, `until` is not.
 
-    `number` is the sender or the recipient; `from_id` is the lowest id.
+    `number` is the sender or the recipient; `from_id` is the lowest id; `is_stuck`: a phone has had it for too long.
     """
 
     direction: str | None = None
@@ -33,6 +33,7 @@ class MessageFilters:
     since: datetime | None = None
     until: datetime | None = None
     from_id: str | None = None
+    is_stuck: bool = False
 
     @property
     def may_be_outbound(self) -> bool:
@@ -60,6 +61,8 @@ def conditions(filters: MessageFilters, region: str | None) -> list[sa.ColumnEle
     if filters.number is not None:
         spellings = _spellings(filters.number, region)
         found.append(sa.or_(Message.from_number.in_(spellings), Message.to_number.in_(spellings)))
+    if filters.is_stuck:
+        found.append(Message.stuck_at.is_not(None))
     if filters.since is not None:
         found.append(Message.created_at >= filters.since)
     if filters.until is not None:

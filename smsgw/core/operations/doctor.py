@@ -23,6 +23,7 @@ TRANSACTIONS_END_WITHIN = timedelta(minutes=1)
 # How many messages are stuck, and how many items nobody could read are kept and were dropped.
 _LEFT_OVER = sa.select(
     sa.select(sa.func.count(Message.id)).where(Message.stuck_at.is_not(None)).scalar_subquery(),
+    sa.select(sa.func.min(Message.stuck_at)).where(Message.stuck_at.is_not(None)).scalar_subquery(),
     sa.select(sa.func.count(QuarantinedItem.id)).scalar_subquery(),
     sa.select(sa.func.max(QuarantinedItem.received_at)).scalar_subquery(),
     sa.select(sa.func.sum(Device.quarantine_dropped_count)).scalar_subquery(),
@@ -61,10 +62,12 @@ def of_work(
     session: Session, settings: Settings, now: datetime, devices: Sequence[Device]
 ) -> list[Finding]:
     """Return the findings about messages, webhooks, CRMs, and these devices."""
-    stuck_count, item_count, newest_item_at, dropped_count = session.execute(_LEFT_OVER).one()
+    stuck_count, stuck_since, item_count, newest_item_at, dropped_count = session.execute(
+        _LEFT_OVER
+    ).one()
     return [
         *callers.findings(session, settings, now, devices),
-        _stuck(stuck_count),
+        _stuck(stuck_count, stuck_since, now),
         *receivers.findings(session, now),
         _quarantine(item_count, newest_item_at, dropped_count or 0, now),
     ]
@@ -111,13 +114,13 @@ def _public_url(settings: Settings) -> Finding:
     return Finding("public url", "warning", text, advice)
 
 
-def _stuck(count: int) -> Finding:
-    if count == 0:
+def _stuck(count: int, since: datetime | None, now: datetime) -> Finding:
+    if since is None:
         return Finding("stuck messages", "ok", "none")
     return Finding(
         "stuck messages",
         "wrong",
-        f"{count:,}: a phone has had them for too long",
+        f"{count:,}, which a phone has had for too long, the first of them stuck since {spans.since(since, now)}",
         f"see {program.line('messages --stuck')}; look at the phone, then "
         f"{program.line('resend ID --may-duplicate')}",
         "look at the phone first; then resend or cancel them: a resent one may arrive twice",
