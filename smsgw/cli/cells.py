@@ -42,7 +42,7 @@ def title(name: str) -> str:
 
 def is_time(name: str) -> bool:
     """Return whether values of this name are times in RFC 3339."""
-    return name == "at" or name.endswith(("_at", "_until"))
+    return name == "at" or name.endswith(("_at", "_until", "_since"))
 
 
 def ago(text: str) -> str:

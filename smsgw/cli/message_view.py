@@ -65,6 +65,13 @@ def block(message: Mapping[str, Any]) -> list[str]:
     return [head, *(output.shortened(f"  {cells.whole(text)}") for text in texts)]
 
 
+def result(attempt: Mapping[str, Any] | None) -> str:
+    """Return in a word what an attempt to deliver an event met; `None` means that there was none yet."""
+    if attempt is None:
+        return "not sent yet"
+    return attempt["error"] or f"HTTP {attempt['status_code']}"
+
+
 def _state(message: Mapping[str, Any]) -> str:
     waiting = message["waiting_for"]
     if waiting is not None:
@@ -84,9 +91,7 @@ def _time(text: str) -> str:
 
 def _last_attempt(delivery: Mapping[str, Any]) -> dict[str, Any]:
     last = delivery["last_attempt"]
-    if last is None:
-        return {"at": None, "result": "not sent yet"}
-    return {"at": last["started_at"], "result": last["error"] or f"HTTP {last['status_code']}"}
+    return {"at": None if last is None else last["started_at"], "result": result(last)}
 
 
 def _table(

@@ -7,15 +7,15 @@ import click
 
 from .. import clock, program
 from ..addresses import Guard
-from ..core.accounts import crms
+from ..core.accounts import crms, operator_json
 from ..core.operations import webhook_tests
-from ..core.webhooks import deliveries, urls
+from ..core.webhooks import deliveries, diagnosis, urls
 from ..core.webhooks import endpoints as webhook_endpoints
 from ..core.webhooks import secrets as signing_secrets
 from ..core.webhooks.delivery_statuses import STATUSES
 from ..store.db import Session
 from ..store.models import WebhookEndpoint
-from . import options, output, webhook_test
+from . import message_view, options, output, webhook_test
 from .context import opened
 from .entry import group
 from .times import TimeParameter
@@ -23,9 +23,16 @@ from .times import TimeParameter
 webhook = group("webhook")
 
 _ID = click.argument("endpoint_id")
-_COLUMNS = ("id", "crm_id", "url", "enabled", "disabled_reason", "pending_count")
-_LEAST = ("crm_id", "pending_count")
-_DELIVERY_COLUMNS = ("id", "event_type", "status", "attempt_count", "next_attempt_at", "created_at")
+_COLUMNS = (
+    *("id", "crm", "url", "enabled", "disabled_reason"),
+    *("failing_since", "last_failure", "pending_count"),
+)
+_LEAST = ("disabled_reason", "crm", "failing_since")
+_DELIVERY_COLUMNS = (
+    *("id", "event_type", "status", "attempt_count"),
+    *("result", "next_attempt_at", "created_at"),
+)
+_LEAST_OF_DELIVERIES = ("created_at", "status")
 
 
 @output.command(webhook, "add")
@@ -34,7 +41,10 @@ _DELIVERY_COLUMNS = ("id", "event_type", "status", "attempt_count", "next_attemp
     "--crm", "crm_name", required=True, metavar="NAME", help="The CRM whose events to send."
 )
 @click.option(
-    "--event", "event_types", multiple=True, help="Send only events of this type; repeatable."
+    "--event",
+    "event_types",
+    multiple=True,
+    help="Send only events of this type, such as message.failed; repeatable.",
 )
 @click.option(
     "--device", "device_ids", multiple=True, help="Send only events of this device; repeatable."
@@ -61,13 +71,23 @@ def add(url: str, crm_name: str, event_types: tuple[str, ...], device_ids: tuple
 @output.command(webhook, "list")
 @options.CRM_FILTER
 def show_all(crm_name: str | None) -> None:
-    """List the webhooks."""
+    """List the webhooks, and what those that fail met last."""
     with opened() as context, context.database.reading() as session:
         if crm_name is None:
             endpoints = webhook_endpoints.everyone(session)
         else:
             endpoints = webhook_endpoints.of_crm(session, crms.get(session, crm_name).id)
-        found = webhook_endpoints.shapes(session, endpoints)
+        names = operator_json.crm_names(session, {endpoint.crm_id for endpoint in endpoints})
+        found = [
+            {
+                **shape,
+                "crm": names.get(endpoint.crm_id),
+                "last_failure": _last_failure(session, endpoint),
+            }
+            for endpoint, shape in zip(
+                endpoints, webhook_endpoints.shapes(session, endpoints), strict=True
+            )
+        ]
     nothing = (
         f"There are no webhooks yet. Add one with: {program.line('webhook add --crm NAME URL')}"
     )
@@ -138,12 +158,23 @@ def test(endpoint_id: str, wait_seconds: float | None) -> None:
 )
 @click.option("--cursor", help="The next_cursor of the previous page.")
 def show_deliveries(endpoint_id: str, status: str | None, limit: int, cursor: str | None) -> None:
-    """List the deliveries of a webhook, newest first."""
+    """List the deliveries of a webhook, newest first, each with what its last attempt met."""
     with opened() as context, context.database.reading() as session:
         endpoint = webhook_endpoints.get_any(session, endpoint_id)
-        found, next_cursor = deliveries.page(session, endpoint, status, cursor, limit)
+        page, next_cursor = deliveries.page(session, endpoint, status, cursor, limit)
+        last = deliveries.last_attempts(session, [delivery["id"] for delivery in page])
+        found = [
+            {**delivery, "result": message_view.result(last.get(delivery["id"]))}
+            for delivery in page
+        ]
     answer = {"data": found, "next_cursor": next_cursor}
-    output.rows(found, _DELIVERY_COLUMNS, "There are no deliveries yet.", answer=answer)
+    output.rows(
+        found,
+        _DELIVERY_COLUMNS,
+        "There are no deliveries yet.",
+        answer=answer,
+        least=_LEAST_OF_DELIVERIES,
+    )
     if next_cursor and not output.wants_json():
         click.echo(f"For the next page, add: --cursor {next_cursor}", err=True)
 
@@ -202,6 +233,11 @@ def rotate_secret(endpoint_id: str, grace_seconds: int) -> None:
         secret = signing_secrets.rotate(session, endpoint, grace_seconds, clock.now())
         answer = {**webhook_endpoints.shape(session, endpoint), "secret": secret}
     output.one(answer)
+
+
+def _last_failure(session: Session, endpoint: WebhookEndpoint) -> str | None:
+    failure = diagnosis.last_failure(session, endpoint) if endpoint.failing_since else None
+    return None if failure is None else message_view.result(failure)
 
 
 def _change(endpoint_id: str, change: Callable[[Session, WebhookEndpoint], None]) -> None:

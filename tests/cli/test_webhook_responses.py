@@ -3,17 +3,20 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from smsgw import program
+from smsgw import clock, program
 from smsgw.addresses import parse_allowed
 from smsgw.delivery.worker import Worker
 from smsgw.settings import Settings
 from smsgw.store.db import Database
+from smsgw.store.models import WebhookEndpoint
 from tests.cli.conftest import Ask, Run
 from tests.delivery.receiver import Answer, Receiver
+from tests.running import until
 
 SECONDS = 60
 
@@ -55,6 +58,34 @@ def test_a_test_shows_the_response_and_its_exit_code_says_whether_it_was_deliver
         assert response == ["  no such  [31mhook", "  second line"]
         answer: Any = ask("webhook", "deliveries", webhook)
         assert [one["status"] for one in answer["data"]] == ["discarded", "delivered"]
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_lists_say_what_a_failing_receiver_answers(ask: Ask):
+    with Receiver(lambda _: Answer(401)) as receiver:
+        webhook = _added(ask, receiver.url)
+        sent = ask("send", "--to", "+12025550100", "--content", "Hello", "--crm", "clinic")
+        ask("cancel", sent["id"])
+        until(lambda: ask("webhook", "list")["data"][0]["last_failure"], "the first failure")
+        (listed,) = ask("webhook", "list")["data"]
+        (delivery,) = ask("webhook", "deliveries", webhook)["data"]
+    assert (listed["crm"], listed["last_failure"]) == ("clinic", "HTTP 401")
+    assert (delivery["event_type"], delivery["result"]) == ("message.cancelled", "HTTP 401")
+
+
+def test_a_delivery_to_a_paused_endpoint_names_the_end_of_the_pause(
+    ask: Ask, database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SMSGW_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
+    ask("crm", "add", "clinic")
+    webhook = ask("webhook", "add", "--crm", "clinic", "https://127.0.0.1:9/hook")["id"]
+    sent = ask("send", "--to", "+12025550100", "--content", "Hello", "--crm", "clinic")
+    ask("cancel", sent["id"])
+    paused_until = clock.now() + timedelta(hours=1)
+    with database.transaction() as session:
+        session.get_one(WebhookEndpoint, webhook).paused_until = paused_until
+    (delivery,) = ask("webhook", "deliveries", webhook)["data"]
+    assert delivery["next_attempt_at"] == clock.rfc3339(paused_until)
 
 
 @pytest.mark.usefixtures("worker")

@@ -35,7 +35,10 @@ def page(
     if cursor is not None:
         statement = statement.where(Delivery.id < cursor)
     rows = session.execute(statement).all()
-    shown = [webhook_json.delivery(delivery, event_type) for delivery, event_type in rows[:limit]]
+    shown = [
+        webhook_json.delivery(delivery, event_type, endpoint.paused_until)
+        for delivery, event_type in rows[:limit]
+    ]
     return shown, shown[-1]["id"] if len(rows) > limit else None
 
 
@@ -55,8 +58,9 @@ def shape(session: Session, delivery: Delivery) -> dict[str, Any]:
     attempts = session.scalars(
         sa.select(Attempt).where(Attempt.delivery_id == delivery.id).order_by(Attempt.id)
     )
+    endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
     return {
-        **webhook_json.delivery(delivery, event_type),
+        **webhook_json.delivery(delivery, event_type, endpoint.paused_until),
         "attempts": [webhook_json.attempt(attempt) for attempt in attempts],
     }
 
@@ -71,7 +75,7 @@ def of_message(
     # An event has the time of its line in the message's history, to the microsecond, and an index on it.
     moments = sa.select(HistoryEntry.at).where(HistoryEntry.message_id == message_id).distinct()
     wanted = (
-        sa.select(Delivery, Event.type, WebhookEndpoint.url)
+        sa.select(Delivery, Event.type, WebhookEndpoint)
         .join(Event, Event.id == Delivery.event_id)
         .join(WebhookEndpoint, WebhookEndpoint.id == Delivery.endpoint_id)
         .where(Event.created_at.in_(session.scalars(moments).all()), Event.message_id == message_id)
@@ -80,15 +84,26 @@ def of_message(
     if crm_ids is not None:
         wanted = wanted.where(WebhookEndpoint.crm_id.in_(crm_ids))
     rows = session.execute(wanted).all()
-    last = _last_attempts(session, [delivery.id for delivery, _, _ in rows])
+    last = last_attempts(session, [delivery.id for delivery, _, _ in rows])
     return [
         {
-            **webhook_json.delivery(delivery, event_type),
-            "url": webhook_json.masked(url),
+            **webhook_json.delivery(delivery, event_type, endpoint.paused_until),
+            "url": webhook_json.masked(endpoint.url),
             "last_attempt": last.get(delivery.id),
         }
-        for delivery, event_type, url in rows
+        for delivery, event_type, endpoint in rows
     ]
+
+
+def last_attempts(session: Session, delivery_ids: list[str]) -> dict[str, dict[str, Any]]:
+    """Return in JSON the newest attempt of each of these deliveries, by the id of the delivery."""
+    newest = (
+        sa.select(sa.func.max(Attempt.id))
+        .where(Attempt.delivery_id.in_(delivery_ids))
+        .group_by(Attempt.delivery_id)
+    )
+    attempts = session.scalars(sa.select(Attempt).where(Attempt.id.in_(newest)))
+    return {attempt.delivery_id: webhook_json.attempt(attempt) for attempt in attempts}
 
 
 def ping(session: Session, endpoint: WebhookEndpoint, now: datetime) -> str:
@@ -155,16 +170,6 @@ def recover(
     fields = {name: [None, value] for name, value in {**span, **counts}.items()}
     audit.note(session, "webhook", endpoint.id, "recover", fields=fields)
     return {**counts, "has_more": len(found) > len(lost)}
-
-
-def _last_attempts(session: Session, delivery_ids: list[str]) -> dict[str, dict[str, Any]]:
-    newest = (
-        sa.select(sa.func.max(Attempt.id))
-        .where(Attempt.delivery_id.in_(delivery_ids))
-        .group_by(Attempt.delivery_id)
-    )
-    attempts = session.scalars(sa.select(Attempt).where(Attempt.id.in_(newest)))
-    return {attempt.delivery_id: webhook_json.attempt(attempt) for attempt in attempts}
 
 
 def _must_be_enabled(endpoint: WebhookEndpoint) -> None:

@@ -1,5 +1,6 @@
 """Shows webhook endpoints, deliveries and attempts as JSON."""
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -35,8 +36,11 @@ def endpoint(row: WebhookEndpoint, pending_count: int) -> dict[str, Any]:
     }
 
 
-def delivery(row: Delivery, event_type: str) -> dict[str, Any]:
-    """Return a delivery, without its attempts."""
+def delivery(row: Delivery, event_type: str, paused_until: datetime | None) -> dict[str, Any]:
+    """Return a delivery, without its attempts; its endpoint is paused until then."""
+    next_at = row.next_attempt_at
+    if next_at is not None and paused_until is not None and row.retry_step is not None:
+        next_at = max(next_at, paused_until)
     return {
         "id": row.id,
         "endpoint_id": row.endpoint_id,
@@ -44,7 +48,7 @@ def delivery(row: Delivery, event_type: str) -> dict[str, Any]:
         "event_type": event_type,
         "status": row.status,
         "attempt_count": row.attempt_count,
-        "next_attempt_at": rfc3339_or_none(row.next_attempt_at),
+        "next_attempt_at": rfc3339_or_none(next_at),
         "created_at": rfc3339(row.created_at),
         "settled_at": rfc3339_or_none(row.settled_at),
     }
