@@ -16,6 +16,7 @@ from ..http.context import services
 from ..store.db import Session
 from . import device_access, finding_links, findings, navigation, rendering, start, visitors
 from .blueprint import blueprint
+from .finding_links import FindingLink
 from .guards import allows
 
 navigation.add("Overview", "overview", role=VIEWER, icon="house", order=10)
@@ -74,7 +75,7 @@ def _news() -> dict[str, Any]:
     return {
         "position": position,
         "state": found[0].state,
-        "findings": [(one, finding_links.of(one)) for one in shown],
+        "findings": _items(shown),
         "left_out": left_out,
         "most": _MOST_FINDINGS,
         "passed": [one for one in found if one.state == "ok"],
@@ -85,6 +86,21 @@ def _news() -> dict[str, Any]:
             for device in devices
         ],
     }
+
+
+def _items(found: Sequence[Finding]) -> list[tuple[Finding, FindingLink | None, str]]:
+    """Return the findings with their buttons, and with ids that stay theirs when others come before them.
+
+    Who has gone to a button with the keyboard stays on it when news come.
+    """
+    counts, items = Counter[str](), []
+    for finding in found:
+        counts[finding.check] += 1
+        name = "-".join(finding.check.split())
+        items.append(
+            (finding, finding_links.of(finding), f"finding-{name}-{counts[finding.check]}")
+        )
+    return items
 
 
 def _shorten(found: Sequence[Finding]) -> tuple[list[Finding], Counter[str]]:

@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+import sqlalchemy as sa
+
 from smsgw import clock
 from smsgw.core.devices import presence
 from smsgw.core.messages import quarantine
 from smsgw.core.messages.quarantine import Unreadable
 from smsgw.http.context import EXTENSION
-from smsgw.store.models import HourlyCount
+from smsgw.store.models import Device, HourlyCount
 
 from .conftest import Site
 
@@ -66,6 +68,37 @@ def test_the_overview_shows_what_has_changed_without_a_reload(site: Site):
     # What somebody has opened stays open.
     assert page.get_by_text("at revision").is_visible()
     assert page.faults == []
+
+
+def test_a_page_whose_news_do_not_come_says_from_when_it_is_until_they_come(site: Site):
+    page = site.open("/admin/overview", "operator")
+    heading, notice = page.title(), page.locator("#notice")
+    for answer in (lambda route: route.abort(), lambda route: route.fulfill(status=503)):
+        page.route("**/overview/news*", answer)
+        page.evaluate("document.body.dispatchEvent(new Event('tick'))")
+        notice.get_by_text("The server does not answer. What this page shows is from").wait_for()
+        assert page.title() == "✕ No answer · Overview · smsgw"
+        assert page.locator("#overview").count() == 1
+        page.unroute("**/overview/news*")
+        page.evaluate("document.body.dispatchEvent(new Event('tick'))")
+        notice.get_by_text("The server does not answer").wait_for(state="detached")
+        assert page.title() == heading
+
+
+def test_the_focus_stays_on_a_finding_when_others_come_before_it(site: Site):
+    page = site.open("/admin/overview", "operator")
+    button = page.locator("#finding-device-phone-1-1 a")
+    button.focus()
+    site.world.add_device("a-phone")
+    with site.world.database.transaction() as session:
+        session.execute(sa.update(Device).values(last_seen_at=clock.now() - timedelta(hours=1)))
+    address = page.locator("#overview").get_attribute("hx-get").partition("seen=")[0]
+    page.locator("#overview").evaluate(
+        "(element, url) => element.setAttribute('hx-get', url)", address
+    )
+    page.evaluate("document.body.dispatchEvent(new Event('tick'))")
+    page.locator("#finding-device-a-phone-1").wait_for()
+    assert page.evaluate("document.activeElement.href").endswith("/admin/devices/phone-1")
 
 
 def test_from_the_first_step_to_an_sms_that_is_delivered(site: Site):

@@ -96,6 +96,7 @@ def _bounded(
     """Return the filters with the lowest id to search, where no index leads to what matches."""
     in_the_index = MessageFilters(
         status=None if crm_ids is None else filters.status,
+        is_stuck=crm_ids is None and filters.is_stuck,
         direction=filters.direction if filters.direction != "inbound" else None,
         since=filters.since,
         until=filters.until,

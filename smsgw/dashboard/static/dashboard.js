@@ -37,5 +37,20 @@ for (const kind of ["input", "click", "keydown"]) {
   addEventListener(kind, () => { fastUntil = Date.now() + FAST_FOR_MS; });
 }
 addEventListener("htmx:after:swap", localise);
+
+// What a page shows may no longer be true once its news do not come any more.
+const notice = document.getElementById("notice"), title = document.title;
+let newsAt = new Date();
+
+function noteNews(comes) {
+  if (comes) newsAt = new Date();
+  const clock = new Intl.DateTimeFormat(undefined, SHAPES.clock).format(newsAt);
+  notice.className = comes ? "" : "note wrong";
+  notice.textContent = comes ? "" : `The server does not answer. What this page shows is from ${clock}.`;
+  document.title = comes ? title : `✕ No answer · ${title.replace(/^[✕!✓] /, "")}`;
+}
+
+addEventListener("htmx:after:request", (event) => noteNews(event.detail.ctx.response.status < 500));
+addEventListener("htmx:error", (event) => { if (!event.detail.ctx?.response) noteNews(false); });
 setInterval(tick, 500);
 localise();
