@@ -40,10 +40,12 @@ _CELL = re.compile(r"cell-(\d{1,6})-(\d{1,2})")
 def bulk() -> Any:
     """Show the form for a file, and what was queued last."""
     with services().database.reading() as session:
+        crm_names = message_search.crm_names(session)
         return rendering.render(
             "bulk.html",
             title="Bulk",
-            crm_names=message_search.crm_names(session),
+            crm_names=crm_names,
+            usual_crm=send_form.usual_crm(crm_names),
             bulks=bulks.newest(session, visitors.access(session).crms, _LISTED),
             most_rows=bulk_sheets.MOST_ROWS,
             columns=csv_files.NEEDED + csv_files.OPTIONAL,
@@ -63,6 +65,7 @@ def upload_bulk() -> Any:
         crm = send_form.find_crm(session, forms.text("crm"))
         zone, person = send_form.zone(forms.text("zone")), visitors.person().name
         sheet_id = bulk_sheets.add(session, crm, name, person, zone, rows, clock.now())
+        send_form.remember_crm(crm)
     return redirect(url_for("dashboard.bulk_sheet", sheet_id=sheet_id), 303)
 
 

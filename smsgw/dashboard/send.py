@@ -34,6 +34,7 @@ def send() -> Any:
         title="Send",
         region=services().settings.default_region,
         crm_names=crm_names,
+        usual_crm=send_form.usual_crm(crm_names),
         device_ids=device_ids,
         key=send_form.new_key(),
         priorities=send_form.PRIORITIES.items(),
@@ -69,6 +70,7 @@ def queue_send() -> Any:
                 repeats.refuse(session, crm, settings, wanted, now)
             taken = one_text.take(session, crm, settings, wanted, now)
             bulks.add_rows(session, bulk_id, 0, [one.message.id for one in taken])
+        send_form.remember_crm(crm)
     return redirect(url_for("dashboard.bulk_progress", bulk_id=bulk_id), 303)
 
 

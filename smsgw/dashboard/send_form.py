@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from flask import session as cookie
+
 from .. import clock
 from ..core.accounts import crms
 from ..core.devices import registry, routing
@@ -25,6 +27,9 @@ from . import visitors
 PRIORITIES = {"9": "Before all others", "4": "Normal", "0": "After all others"}
 FIELDS = ("key", "crm", "to", "content", "device_id", "send_at", "zone", "priority")
 _BETWEEN_FOR_SURE = re.compile(r"[\n;]")
+
+# The name in the cookie of the CRM for which this person sent last.
+_LAST_CRM = "last_crm"
 
 Value = Callable[[str], str]
 
@@ -85,6 +90,17 @@ def find_crm(session: Session, name: str) -> Crm:
     if not visitors.access(session).includes(crm.id):
         raise _wrong("crm", "Choose a CRM.")
     return crm
+
+
+def usual_crm(names: Sequence[str]) -> str:
+    """Return the one of these CRMs for which this person sent last, or the only one; empty where a person chooses."""
+    last = str(cookie.get(_LAST_CRM, ""))
+    return last if last in names else names[0] if len(names) == 1 else ""
+
+
+def remember_crm(crm: Crm) -> None:
+    """Offer this CRM first from now on."""
+    cookie[_LAST_CRM] = crm.name
 
 
 def device_ids(session: Session) -> list[str]:

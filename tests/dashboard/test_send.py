@@ -124,6 +124,19 @@ def test_what_is_wrong_in_a_field_stands_beside_it(office: Office, fields: Any, 
     assert messages(office) == []
 
 
+def test_of_several_crms_a_person_chooses_one_and_finds_it_chosen_the_next_time(office: Office):
+    office.world.add_crm("another")
+    browser = office.browser("clerk")
+    page = send(browser)
+    assert page.status_code == 422
+    assert messages(office) == []
+    send(browser, crm="clinic")
+    for path, action in (("/admin/send", "/admin/send"), ("/admin/bulk", "/admin/bulk/upload")):
+        browser.get(path)
+        assert browser.form(action).fields["crm"] == "clinic"
+    assert "Choose a CRM" not in text_of(browser.page)
+
+
 def test_the_preview_counts_segments_and_names_numbers_and_phones(office: Office):
     browser = office.browser("clerk")
     browser.get("/admin/send")
