@@ -22,6 +22,7 @@ KEPT_SECONDS = 60.0
 KEPT_SECONDS_IF_WRONG = 5.0
 ORDER = {"wrong": 0, "warning": 1, "ok": 2}
 _WORKER = "worker"
+_NEEDED_BY_WORKER = ("disk", "database", "migrations")
 
 
 class _KeptFindings(NamedTuple):
@@ -34,11 +35,10 @@ def of_everything(
 ) -> list[Finding]:
     """Return all findings: wrong ones first, those of the server before its work, and warnings the other way round."""
     settings = services().settings
-    server = [
-        *_of_server(session, now),
-        *certificate_watch.findings(),
-        health.worker(services().database, now),
-    ]
+    server = [*_of_server(session, now), *certificate_watch.findings()]
+    # A worker that can write nothing looks like one that does not run.
+    if not any(one.check in _NEEDED_BY_WORKER and one.state == "wrong" for one in server):
+        server.append(health.worker(services().database, now))
     work = [
         *refused_logins.findings(devices, now),
         *doctor.of_work(session, settings, now, devices),

@@ -16,7 +16,7 @@ from smsgw.core.messages import browsing, queueing
 from smsgw.core.messages.drafts import Draft
 from smsgw.core.operations import certificates, health
 from smsgw.core.operations.finding import Finding
-from smsgw.dashboard import certificate_watch, device_access
+from smsgw.dashboard import certificate_watch, device_access, findings
 from smsgw.http import refusals
 from smsgw.store.db import Database
 from smsgw.store.models import BrowserSession, Device, Message, QuarantinedItem
@@ -205,3 +205,15 @@ def test_the_button_of_stuck_messages_leads_to_them_alone_however_old_they_are(
     page = check_cheap(office, "/admin/messages?stuck=yes")
     assert "stands still" in page.text
     assert "moves" not in page.text
+
+
+def test_a_worker_that_cannot_write_is_not_said_to_be_stopped(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+):
+    assert any(text.startswith("Worker") for text in _findings(office))
+    full = Finding("disk", "wrong", "the disk is full", "free some space")
+    monkeypatch.setattr(health, "examine", lambda *_: [full])
+    office.world.app.extensions.pop(findings.EXTENSION)
+    found = _findings(office)
+    assert found[0].startswith("Disk")
+    assert not any(text.startswith("Worker") for text in found)
