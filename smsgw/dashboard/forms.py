@@ -145,7 +145,7 @@ def check_token() -> None:
     try:
         csrf.protect()
     except CSRFError:
-        text = "This page was open for too long, or cookies are off. Please send the form again."
+        text = "You have signed in anew since this page was opened, or cookies are off. Send the form again."
         raise BadRequest(text, code="csrf") from None
 
 

@@ -11,7 +11,7 @@ from ..core.messages import browsing, endings, reading, resending
 from ..core.messages import conversations as talks
 from ..core.webhooks import deliveries
 from ..http.context import services
-from ..sms import statuses
+from ..sms import reasons, statuses
 from ..store.db import Session
 from ..store.models import Message
 from . import conversations, forms, message_shapes, rendering, visitors
@@ -111,6 +111,7 @@ def _shown(session: Session, found: Message) -> dict[str, Any]:
         "position": _position(found),
         "steps": _steps(whole),
         "words": _WORDS,
+        "reason_in_words": reasons.in_words(found.reason or "", found.reason_class),
         "states": _STATES,
         "deliveries": deliveries.of_message(session, found.id, crm_ids),
         "is_cancellable": found.status == statuses.QUEUED,

@@ -47,6 +47,18 @@ BEGINNINGS = {
     # The phone's own word for a message without content.
     "Exception: java.lang.IllegalArgumentException: Invalid message body": PERMANENT,
 }
+# What people who do not know phones' words are told, by the reason or else by its class.
+_IN_WORDS = {
+    "destination.invalid": "The phone does not take this for a number that it can send to: compare the number.",
+    "no-service": "The phone had no network. Resend it when the phone has one again.",
+    "radio-off": "The phone is in flight mode. Resend it when that is off.",
+    OPTED_OUT: "The number wants no more messages.",
+    LIMIT: "The phone may not send more for now, or its SIM has no credit. Resend it later.",
+    PERMANENT: "Sending it again would fail in the same way: compare the number, or try another phone.",
+    TEMPORARY: "Sending it again later may succeed.",
+    "unconfirmed": "The phone did not say whether it sent it: it may have arrived.",
+}
+_GENERIC_IN_WORDS = "The network refused it and did not say why: the number may be wrong or switched off, or the SIM has no credit."
 # What apps of other protocols say: Android's own name for a result, or the words of their authors.
 _LIMIT_WORDS = re.compile(
     r"LIMIT[ _]EXCEEDED|\b(insufficient|no|not enough|out of|low)[ _-]+(credit|balance|funds)\b",
@@ -69,6 +81,14 @@ def classify(reason: str) -> str:
         if reason.startswith(beginning):
             return meaning
     return LIMIT if _LIMIT_WORDS.search(reason) else UNKNOWN
+
+
+def in_words(reason: str, reason_class: str | None) -> str | None:
+    """Return what the reason means and what to do, for people who send messages; `None` where nobody knows."""
+    bare = reason.strip()
+    if is_generic(bare):
+        return _GENERIC_IN_WORDS
+    return _IN_WORDS.get(bare) or _IN_WORDS.get(reason_class or "")
 
 
 def is_generic(reason: str) -> bool:

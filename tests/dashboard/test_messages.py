@@ -171,6 +171,7 @@ def test_news_of_a_message_come_once_and_its_end_is_not_asked_for(office: Office
     page = browser.get(news)
     assert "Failed at" in text_of(page)
     assert "generic failure" in page.text
+    assert "or the SIM has no credit." in page.text
     assert "hx-get" not in page.text
 
 

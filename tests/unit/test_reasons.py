@@ -2,7 +2,7 @@
 
 import pytest
 
-from smsgw.sms.reasons import classify
+from smsgw.sms.reasons import UNKNOWN, classify, in_words
 
 MEANINGS = [
     ("destination.invalid", "permanent"),
@@ -53,3 +53,23 @@ def test_a_reason_has_its_meaning(reason, meaning):
 
 def test_blanks_around_a_reason_do_not_matter():
     assert classify(" radio-off\n") == "temporary"
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("destination.invalid", "compare the number"),
+        ("radio-off", "flight mode"),
+        ("generic; errorCode=38", "the SIM has no credit"),
+        ("unknown; resultCode=5", "Resend it later"),
+        ("Delivery failed: Not obtainable", "would fail in the same way"),
+        ("Delivery failed: Congestion", "may succeed"),
+        ("opted_out", "wants no more messages"),
+    ],
+)
+def test_a_reason_says_to_people_what_to_do(reason: str, words: str):
+    assert words in (in_words(reason, classify(reason)) or "")
+
+
+def test_a_reason_that_nobody_knows_has_no_words():
+    assert in_words("something new", UNKNOWN) is None
