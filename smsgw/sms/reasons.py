@@ -58,7 +58,7 @@ _IN_WORDS = {
     TEMPORARY: "Sending it again later may succeed.",
     "unconfirmed": "The phone did not say whether it sent it: it may have arrived.",
 }
-_GENERIC_IN_WORDS = "The network refused it and did not say why: the number may be wrong or switched off, or the SIM has no credit."
+_GENERIC_IN_WORDS = "The network refused it without a reason: the number may be wrong or off, or the SIM has no credit."
 # What apps of other protocols say: Android's own name for a result, or the words of their authors.
 _LIMIT_WORDS = re.compile(
     r"LIMIT[ _]EXCEEDED|\b(insufficient|no|not enough|out of|low)[ _-]+(credit|balance|funds)\b",
