@@ -13,12 +13,11 @@ _OF_CRMS = ("crm", "webhook", "bulk", "queue", "numbers")
 
 def everyone(session: Session) -> list[Device]:
     """Return the devices that this person may see, by name."""
-    return of(session, registry.everyone(session))
+    return of(registry.everyone(session), names(session))
 
 
-def of(session: Session, devices: list[Device]) -> list[Device]:
-    """Return those of these devices that this person may see."""
-    visible = names(session)
+def of(devices: list[Device], visible: set[str] | None) -> list[Device]:
+    """Return those of these devices that have one of these names, `None` for all."""
     return devices if visible is None else [device for device in devices if device.id in visible]
 
 

@@ -63,9 +63,9 @@ def _news() -> dict[str, Any]:
     with database.reading() as session:
         position = _position(session)
         everyone = registry.everyone(session)
-        devices = device_access.of(session, everyone)
-        queue = backlog.read(session, now)
         visible = device_access.names(session)
+        devices = device_access.of(everyone, visible)
+        queue = backlog.read(session, now)
         found = [
             one
             for one in findings.of_everything(session, everyone, queue, now)
