@@ -9,6 +9,7 @@ from smsgw.core.accounts import enrolment
 from smsgw.core.devices import registry
 from smsgw.core.operations import doctor
 from smsgw.errors import IllegalTransition, NotFound
+from smsgw.http.context import EXTENSION
 
 from .conftest import update
 
@@ -125,6 +126,12 @@ def test_a_device_that_is_gone_cannot_be_reset_or_removed_once_more(stage):
             change(session, device, clock.now())
 
 
+def come(stage):
+    """Polls, and has the database know it at once."""
+    stage.poll()
+    stage.world.app.extensions[EXTENSION].last_seen_writer.write()
+
+
 def blocked(stage):
     """What `doctor` finds wrong with phone-1 besides its silence."""
     database, settings = stage.world.database, stage.world.settings
@@ -143,6 +150,8 @@ def test_the_doctor_names_a_phone_whose_messages_do_not_move_and_the_way_out(sta
     stage.pass_time(minutes=9)
     assert blocked(stage) == []
     stage.pass_time(minutes=1)
+    assert blocked(stage) == [], "a phone that does not come is one finding"
+    come(stage)
     (finding,) = blocked(stage)
     assert finding.state == "wrong"
     expected = (
@@ -171,6 +180,7 @@ def test_the_doctor_names_a_phone_that_leaves_some_messages_alone_while_others_m
     stage.send()
     assert blocked(stage) == []
     stage.pass_time(minutes=1)
+    come(stage)
     (finding,) = blocked(stage)
     assert finding.state == "warning"
     expected = (

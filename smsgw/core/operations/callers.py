@@ -67,8 +67,11 @@ def _devices(
         if not device.approved:
             yield _waiting(f"device {device.id}", "device", device.id, device.created_at, now)
             continue
-        yield _presence(device, device.owner_crm_id in stopped_crm_ids, settings, now)
-        blocked = [*_in_hand(device, loads.get(device.id), settings, now)]
+        presence = _presence(device, device.owner_crm_id in stopped_crm_ids, settings, now)
+        yield presence
+        # While it does not come, nothing that it has can move here.
+        load = loads.get(device.id) if presence.state == "ok" else None
+        blocked = [*_in_hand(device, load, settings, now)]
         yield from _silent(device, silent.get(device.id, []), blocked)
         yield from _limited(device, hold, now)
         if _has_old_app(device):
