@@ -58,6 +58,30 @@ def test_pages_of_some_crms_are_one_list_in_parts(world: World, wanted: dict[str
     assert expected or filters.direction == "inbound"
 
 
+def test_pages_of_some_crms_leave_out_and_repeat_nothing_while_messages_are_added(world: World):
+    with world.database.transaction() as session:
+        other, _ = crms.add(session, "branch", None, NOW)
+        crm_ids = [world.crm_id, other.id]
+        made = _fill(session, crm_ids)
+        expected = [one.id for one in made if one.seen_by]
+    found: list[str] = []
+    cursor = None
+    for number in range(len(expected)):
+        with world.database.transaction() as session:
+            page, cursor = reading.page(
+                session, crm_ids, world.settings, MessageFilters(), cursor, 4
+            )
+            found += [one.id for one in page]
+            moment = NOW + timedelta(hours=1, minutes=number)
+            newer = message(
+                f"{first_id_of(moment)}{number:020x}", "queued", moment, crm_id=other.id
+            )
+            session.add(newer)
+        if cursor is None:
+            break
+    assert found == expected
+
+
 def _fill(session: Session, crm_ids: list[str]) -> list[Made]:
     """Writes messages, a minute apart, of one CRM, of several, or of none; returns them with the newest first."""
     made = []
