@@ -1,5 +1,6 @@
 """Reports that something may have been written. A lost notification costs a wait, never an event."""
 
+import select
 import sqlite3
 import threading
 import time
@@ -168,8 +169,12 @@ class PostgresChangeListener(_Listener["psycopg.Connection[Any]"]):
 
     def _is_notified(self, connection: "psycopg.Connection[Any]", timeout_seconds: float) -> bool:
         deadline = time.monotonic() + timeout_seconds
+        # psycopg would wait in steps of a tenth of a second.
+        line = select.poll()
+        line.register(connection.fileno(), select.POLLIN)
         while not self._stop.is_set() and (left := deadline - time.monotonic()) > 0:
-            if list(connection.notifies(timeout=min(left, STEP_SECONDS), stop_after=1)):
+            is_readable = line.poll(1000 * min(left, STEP_SECONDS))
+            if is_readable and list(connection.notifies(timeout=0, stop_after=1)):
                 return True
         return False
 

@@ -108,7 +108,7 @@ def test_it_comes_back_after_its_connection_was_ended(database, listener):
     with database.reading() as session:
         session.execute(
             sa.text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 " AND query LIKE 'LISTEN%'"
             )
