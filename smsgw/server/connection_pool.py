@@ -1,7 +1,8 @@
 """Holds all connections of one process and serves them with a fixed number of threads.
 
 The threads wait at one epoll. A connection is armed for one event at a time (EPOLLONESHOT), so it belongs to the thread
-that got its event, and no thread is held by a client that is slow: only by the application, for whole requests.
+that got its event, and no thread is held by a client that is slow: only by the application, for whole requests. The
+thread that accepts a connection serves it, because its request has usually come with it.
 """
 
 import heapq
@@ -12,12 +13,13 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from .connections import Connection
+from .listening_socket import ListeningSocket
 from .refusals import Refusal
 
 # The most bytes of incomplete requests and of answers not yet read, of all clients, in memory and on the disk.
@@ -29,6 +31,8 @@ CLOSED_AT_ONCE = 16
 MAKE_ROOM_SECONDS = 0.05
 STOP_IDLE_SECONDS = 2.0
 
+# One thread at a time accepts, and has another one accept the next connection before it serves this one.
+_ACCEPT = select.EPOLLIN | select.EPOLLONESHOT
 _LOG = logging.getLogger("smsgw.web")
 
 
@@ -55,6 +59,7 @@ class ConnectionPool:
         self.times = TIMES
         self.is_stopping = False
         self._capacity = capacity
+        self._listeners: dict[int, ListeningSocket] = {}
         self._connections: dict[int, Connection] = {}
         self._held_bytes = 0
         self._made_room_at = 0.0
@@ -75,21 +80,20 @@ class ConnectionPool:
         """Return how long a connection is kept open for the next request."""
         return STOP_IDLE_SECONDS if self.is_stopping else float(self.cfg.keepalive)
 
-    def add(self, sock: socket.socket, peer: Any, address: Any, others: int = 0) -> None:
-        """Serve a new connection. Where there are too many, `others` included, close those that have waited longest."""
-        if len(self._connections) + others >= self._capacity:
-            self.make_room()
-        sock.setblocking(False)
-        connection = Connection(self, sock, peer, address)
-        self._connections[connection.fd] = connection
-        try:
-            connection.start()
-        except OSError as error:
-            _LOG.error("no connection can be served: %s", error.strerror)
-            connection.close()
+    def listen(self, sockets: Sequence[socket.socket]) -> None:
+        """Have the threads accept connections from these sockets, until `stop`."""
+        for sock in sockets:
+            listener = ListeningSocket(self, sock)
+            self._listeners[listener.fd] = listener
+            self._epoll.register(listener.fd, _ACCEPT)
 
     def check(self) -> None:
-        """End the connections of clients that took too long. Call it about once a second."""
+        """End the connections of clients that took too long, and accept new ones where all threads are busy.
+
+        Call it about once a second.
+        """
+        for listener in self._listeners.values():
+            listener.accept_waiting()
         now = time.monotonic()
         for connection in list(self._connections.values()):
             if connection.deadline < now:
@@ -129,18 +133,32 @@ class ConnectionPool:
 
     # What follows is for the threads that serve.
 
+    def add(self, sock: socket.socket, peer: Any, address: Any, others: int = 0) -> Connection:
+        """Keep a new connection. Where there are too many, `others` included, close those that have waited longest."""
+        if len(self._connections) + others >= self._capacity:
+            self.make_room()
+        sock.setblocking(False)
+        connection = Connection(self, sock, peer, address)
+        self._connections[connection.fd] = connection
+        return connection
+
     def arm(self, connection: Connection, events: int) -> None:
         """Give the connection to the thread that gets its next event."""
         if connection.is_registered:
             self._epoll.modify(connection.fd, events)
-        else:
-            connection.is_registered = True
+            return
+        connection.is_registered = True
+        try:
             self._epoll.register(connection.fd, events)
+        except OSError as error:
+            _LOG.error("no connection can be served: %s", error.strerror)
+            connection.close()
 
     def disarm(self, connection: Connection) -> None:
         """Stop watching the connection's descriptor, which the application may take over."""
-        connection.is_registered = False
-        self._epoll.unregister(connection.fd)
+        if connection.is_registered:
+            connection.is_registered = False
+            self._epoll.unregister(connection.fd)
 
     def hold(self, connection: Connection, count: int) -> bool:
         """Note how many bytes are kept for the connection, and return whether it may continue.
@@ -174,13 +192,22 @@ class ConnectionPool:
 
     def _serve(self) -> None:
         """Runs in each thread."""
-        poll, connections = self._epoll.poll, self._connections
+        poll, connections, listeners = self._epoll.poll, self._connections, self._listeners
         while True:
             for fd, _ in poll(None, 1):
                 if fd == self._end:
                     return
-                if (connection := connections.get(fd)) is not None:
+                if fd in listeners:
+                    self._accept_and_serve(listeners[fd])
+                elif (connection := connections.get(fd)) is not None:
                     self._advance(connection)
+
+    def _accept_and_serve(self, listener: ListeningSocket) -> None:
+        connection = listener.accept()
+        if not self.is_stopping:
+            self._epoll.modify(listener.fd, _ACCEPT)
+        if connection is not None:
+            self._advance(connection)
 
     def _advance(self, connection: Connection) -> None:
         """Advance the connection. On an error answer 500, and where that fails too, close."""

@@ -173,8 +173,9 @@ class PostgresChangeListener(_Listener["psycopg.Connection[Any]"]):
         line = select.poll()
         line.register(connection.fileno(), select.POLLIN)
         while not self._stop.is_set() and (left := deadline - time.monotonic()) > 0:
-            is_readable = line.poll(1000 * min(left, STEP_SECONDS))
-            if is_readable and list(connection.notifies(timeout=0, stop_after=1)):
+            if not line.poll(1000 * min(left, STEP_SECONDS)):
+                continue
+            if list(connection.notifies(timeout=0, stop_after=1)):
                 return True
         return False
 

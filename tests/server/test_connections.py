@@ -1,6 +1,7 @@
 """What one process keeps for its connections, and what becomes of one on which something fails."""
 
 import socket
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 from gunicorn.config import Config
 
-from smsgw.server import connection_pool
+from smsgw.server import connection_pool, supervisor
 from smsgw.server.connection_pool import ConnectionPool
 from smsgw.server.connections import Connection
 from tests.running import until
@@ -17,6 +18,8 @@ from .web import answers, head
 
 ANSWER_BYTES = 5_000_000
 ADDRESS = ("127.0.0.1", 1)
+THREADS = 2
+PATIENCE_SECONDS = 60
 
 
 def app(_environ: Any, start_response: Any) -> Iterable[bytes]:
@@ -26,13 +29,13 @@ def app(_environ: Any, start_response: Any) -> Iterable[bytes]:
 
 @pytest.fixture
 def pool() -> Iterator[ConnectionPool]:
-    with closing(ConnectionPool(Config(), app, 2, 100)) as made:
+    with closing(ConnectionPool(Config(), app, THREADS, 100)) as made:
         yield made
 
 
 def connect(pool: ConnectionPool) -> socket.socket:
     ours, theirs = socket.socketpair()
-    pool.add(ours, ADDRESS, ADDRESS)
+    pool.add(ours, ADDRESS, ADDRESS).start()
     return theirs
 
 
@@ -79,3 +82,50 @@ def test_no_thread_ends_with_a_connection_that_fails(
 def broken(_self: Connection) -> None:
     """Fails in a way that nobody thought of."""
     raise ValueError
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    with supervisor.listen("127.0.0.1", 0) as made:
+        yield made
+
+
+def test_connections_are_accepted_while_all_threads_wait_for_the_database(listener: socket.socket):
+    has_database = threading.Event()
+
+    def stalled(_environ: Any, start_response: Any) -> Iterable[bytes]:
+        has_database.wait(PATIENCE_SECONDS)
+        start_response("200 OK", [("Content-Length", "0")])
+        return []
+
+    with closing(ConnectionPool(Config(), stalled, THREADS, 100)) as pool, ExitStack() as stack:
+        pool.listen([listener])
+        clients = [stack.enter_context(request_from(listener)) for _ in range(5 * THREADS)]
+        until(lambda: count_after_check(pool) == len(clients), "all to be accepted")
+        has_database.set()
+        assert [next(answers(client)).status for client in clients] == [200] * len(clients)
+        until(lambda: len(pool) == 0, "the connections to go")
+
+
+def test_a_process_that_stops_leaves_new_connections_to_others(
+    pool: ConnectionPool, listener: socket.socket
+):
+    pool.listen([listener])
+    pool.stop()
+    with request_from(listener):
+        pool.check()
+        listener.settimeout(PATIENCE_SECONDS)
+        other, _ = listener.accept()
+        other.close()
+
+
+def request_from(listener: socket.socket) -> socket.socket:
+    """A client that has sent its only request."""
+    client = socket.create_connection(listener.getsockname(), PATIENCE_SECONDS)
+    client.sendall(head(b"GET /", Connection="close"))
+    return client
+
+
+def count_after_check(pool: ConnectionPool) -> int:
+    pool.check()
+    return len(pool)
