@@ -75,7 +75,9 @@ def _faults(office: Office, text: str, values: Any) -> list[str]:
         explain = "EXPLAIN QUERY PLAN " if is_sqlite else "EXPLAIN "
         plan = [str(row) for row in connection.exec_driver_sql(explain + text, values)]
     walks = [] if is_sqlite else _filtered_walks(plan)
-    is_first_rows = "LIMIT" in text and not any(_SORTS in line for line in plan)
+    # In no order, one goes on until something fits.
+    is_in_order = "ORDER BY" in text and "LIMIT" in text
+    is_first_rows = is_in_order and not any(_SORTS in line for line in plan)
     return walks + [
         f"{line}\n    {text}"
         for line in plan

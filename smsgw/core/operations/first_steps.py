@@ -62,10 +62,13 @@ def _finds_any(session: Session, *wanted: sa.Select[str]) -> bool:
 
 
 def _first(status: str, *more: sa.ColumnElement[bool]) -> sa.Select[str]:
-    """Select one such message of any CRM, by the index of each CRM's messages by their status.
+    """Select one CRM with such a message, by the index of each CRM's messages by their status.
 
-    The status is written out: for one that is given later PostgreSQL expects that all messages may have it.
+    The status is written out: for one that is given later PostgreSQL expects that all messages may have it. With a join
+    SQLite goes along the whole index of the messages.
     """
-    of_crms = sa.select(Message.id).join(Crm, Crm.id == Message.crm_id)
-    found = of_crms.where(Message.status == written_out(status), *more).limit(1).subquery()
+    its = sa.select(Message.id).where(
+        Message.crm_id == Crm.id, Message.status == written_out(status), *more
+    )
+    found = sa.select(Crm.id).where(its.exists()).limit(1).subquery()
     return sa.select(found.c.id)
