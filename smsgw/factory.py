@@ -26,18 +26,18 @@ MAX_BODY_BYTES = 16 * 1024 * 1024
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the WSGI application. Call it after a fork: it opens the database."""
     settings = settings or settings_module.load()
+    app = build_app(settings)
+    open_services(app, settings)
+    return app
+
+
+def build_app(settings: Settings) -> Flask:
+    """Return the application without what it serves with; it opens nothing, so processes that are forked share it."""
     app = App("smsgw", static_folder=None)
     # A redirect makes a phone forget its batch: every path is matched as it is.
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.secret_key = settings_module.secret_key(settings)
-    database = Database(
-        settings.database_url, pool_size=settings.threads + 4, find_actor=actors.find_actor
-    )
-    app.extensions[EXTENSION] = Services(settings, database, LastSeenWriter(database))
-    metrics.prepare()
-    upgrade.register(app, database)
     access.register(app)
     app.before_request(parsing.refuse_unfit)
     answers.register(app)
@@ -55,3 +55,14 @@ def create_app(settings: Settings | None = None) -> Flask:
         count = settings.trusted_proxies
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
     return app
+
+
+def open_services(app: Flask, settings: Settings) -> None:
+    """Give the application its database and all that belongs to the process that serves. Call it after a fork."""
+    app.secret_key = settings_module.secret_key(settings)
+    database = Database(
+        settings.database_url, pool_size=settings.threads + 4, find_actor=actors.find_actor
+    )
+    app.extensions[EXTENSION] = Services(settings, database, LastSeenWriter(database))
+    metrics.prepare()
+    upgrade.register(app, database)

@@ -25,4 +25,4 @@ def serve(no_worker: bool, **chosen: str | int | None) -> None:
     for name, value in chosen.items():
         if value is not None:
             os.environ[f"SMSGW_{name.upper()}"] = str(value)
-    supervisor.run(settings_module.load(), ["web"] if no_worker else ["web", "worker"])
+    supervisor.run(settings_module.load(), with_worker=not no_worker)

@@ -11,7 +11,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from .. import logs, metrics, program
-from ..factory import create_app
+from ..factory import open_services
 from ..live import upgrade
 from ..settings import Settings
 
@@ -24,9 +24,14 @@ class WebServer(BaseApplication):  # type: ignore[misc]
     """The gunicorn application: several processes with several threads each."""
 
     def __init__(
-        self, settings: Settings, descriptor: int, served_descriptor: int | None = None
+        self,
+        settings: Settings,
+        app: Any,
+        descriptor: int,
+        served_descriptor: int | None = None,
     ) -> None:
         self._settings = settings
+        self._app = app
         self._descriptor = descriptor
         self._served_descriptor = served_descriptor
         super().__init__()
@@ -36,9 +41,9 @@ class WebServer(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        app = create_app(self._settings)
+        open_services(self._app, self._settings)
         program.tell_served(self._served_descriptor)
-        return app
+        return self._app
 
     def _config(self) -> dict[str, Any]:
         return {
@@ -113,7 +118,9 @@ def _forget(_server: object, worker: Any) -> None:
     metrics.forget_process(worker.pid)
 
 
-def serve(settings: Settings, descriptor: int, served_descriptor: int | None = None) -> None:
-    """Serve on the listening socket until SIGTERM; write to `served_descriptor` once a process serves."""
+def serve(
+    settings: Settings, app: Any, descriptor: int, served_descriptor: int | None = None
+) -> None:
+    """Serve an app of `build_app` on this socket until SIGTERM; write to `served_descriptor` once a process serves."""
     logs.configure(settings.log_format, settings.log_level)
-    WebServer(settings, descriptor, served_descriptor).run()
+    WebServer(settings, app, descriptor, served_descriptor).run()

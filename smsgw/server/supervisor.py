@@ -4,6 +4,7 @@ It imports once what both have in common and forks them, so that they share its 
 nothing is opened but the listening socket: the tables are brought up to date in a process that has ended by then.
 """
 
+import gc
 import logging
 import os
 import resource
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from .. import logs, program
 from .. import settings as settings_module
@@ -40,7 +42,7 @@ _SHARED = (
     "smsgw.core.messages.unconfirmed",
     "smsgw.core.webhooks.endpoints",
 )
-_WEB, _WORKER = "smsgw.server.gunicorn_app", "smsgw.delivery.worker"
+_APP, _WEB, _WORKER = "smsgw.factory", "smsgw.server.gunicorn_app", "smsgw.delivery.worker"
 _DRIVER = "sqlalchemy.dialects.postgresql.psycopg", "psycopg"
 
 _LOG = logging.getLogger("smsgw.server")
@@ -55,15 +57,15 @@ class StartFailed(GatewayError):
 def main() -> int:
     """Serve with the settings of the environment. Returns the exit code, and prints one line where it is not 0."""
     try:
-        run(settings_module.load(), ["web", "worker"])
+        run(settings_module.load())
     except (SettingsError, StartFailed, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def run(settings: Settings, names: list[str]) -> None:
-    """Run these processes (`web`, `worker`) until a signal to stop; raise `StartFailed` where it cannot begin."""
+def run(settings: Settings, *, with_worker: bool = True) -> None:
+    """Run the web server, and a worker, until a signal to stop; raise `StartFailed` where it cannot begin."""
     logs.configure(settings.log_format, settings.log_level)
     for warning in settings_module.warnings():
         _LOG.warning("%s", warning)
@@ -76,16 +78,17 @@ def run(settings: Settings, names: list[str]) -> None:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         if "MALLOC_ARENA_MAX" not in os.environ:
             child_processes.limit_heaps(_HEAPS)
-        prepare(settings, names)
-        if "web" in names:
-            _keep_secret_key(settings)
-            server_address.note(settings, settings.port)
+        prepare(settings)
+        _keep_secret_key(settings)
+        server_address.note(settings, settings.port)
         _LOG.info("serving on http://%s:%s", settings.host, settings.port)
-        work = {
-            "web": partial(_serve, settings, listener),
-            "worker": partial(_deliver, settings, listener),
-        }
-        _supervise([Child(name, work[name]) for name in names])
+        app = load(_APP).build_app(settings)
+        # Shared until a process writes to it, as its garbage collection would.
+        gc.freeze()
+        children = [Child("web", partial(_serve, settings, app, listener))]
+        if with_worker:
+            children.append(Child("worker", partial(_deliver, settings, listener)))
+        _supervise(children)
     _LOG.info("stopped")
 
 
@@ -118,7 +121,7 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def prepare(settings: Settings, names: list[str]) -> None:
+def prepare(settings: Settings) -> None:
     """Import what the processes need, and meanwhile bring the tables up to date; raise `StartFailed`.
 
     The web server is imported here too: killed, it serves again after 0.1 s instead of 0.9, and all processes together
@@ -127,8 +130,7 @@ def prepare(settings: Settings, names: list[str]) -> None:
     is_sqlite = settings.database_url.startswith("sqlite:")
     preparation = load(*_SHARED, *(() if is_sqlite else _DRIVER))
     errand = Errand(partial(preparation.prepare, settings))
-    if "web" in names:
-        load(_WEB)
+    load(_WEB)
     fault = errand.wait()
     if fault is not None:
         raise StartFailed(fault)
@@ -144,8 +146,8 @@ def _keep_secret_key(settings: Settings) -> None:
         ) from None
 
 
-def _serve(settings: Settings, listener: socket.socket, served: int) -> None:
-    load(_WEB).serve(settings, listener.fileno(), served)
+def _serve(settings: Settings, app: Any, listener: socket.socket, served: int) -> None:
+    load(_WEB).serve(settings, app, listener.fileno(), served)
 
 
 def _deliver(settings: Settings, listener: socket.socket, served: int) -> None:

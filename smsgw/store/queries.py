@@ -10,6 +10,7 @@ slices, the rows of one slice after those of another.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from operator import attrgetter
 from typing import Generic, TypeVar
 
@@ -42,14 +43,18 @@ class _Prepared:
 
     def __init__(self, statement: Statement) -> None:
         self._statement = statement
-        self._lists = sorted(
+        self._compiled: dict[tuple[str, statements.Shape], Compiled] = {}
+
+    @cached_property
+    def _lists(self) -> list[str]:
+        """Find the names of the parameters that are lists, with the first run: most statements are made in vain."""
+        return sorted(
             {
                 str(part.key)
-                for part in visitors.iterate(statement)
+                for part in visitors.iterate(self._statement)
                 if isinstance(part, sa.BindParameter) and part.expanding and part.required
             }
         )
-        self._compiled: dict[tuple[str, statements.Shape], Compiled] = {}
 
     def compiled(self, dialect: Dialect, values: Values) -> Compiled:
         """Return the compiled statement for these values."""

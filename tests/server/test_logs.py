@@ -15,9 +15,10 @@ from tests.running import PATIENCE_SECONDS, ROOT, Server, environment
 REQUESTS = 200
 SERVE = """
 import sys
-from smsgw import settings
+from smsgw import factory, settings
 from smsgw.server import gunicorn_app
-gunicorn_app.serve(settings.load(), int(sys.argv[1]))
+wanted = settings.load()
+gunicorn_app.serve(wanted, factory.build_app(wanted), int(sys.argv[1]))
 """
 
 

@@ -80,8 +80,10 @@ def serving_web(home: Path, times: str = "", before: str = "pass") -> Iterator[W
     database.close()
     log_file = home / "web.log"
     program = (
-        f"{before}; import sys; from smsgw import settings; from smsgw.server import connection_pool, gunicorn_app;"
-        f"connection_pool.TIMES = connection_pool.Times({times}); gunicorn_app.serve(settings.load(), int(sys.argv[1]))"
+        f"{before}; import sys; from smsgw import factory, settings;"
+        "from smsgw.server import connection_pool, gunicorn_app;"
+        f"connection_pool.TIMES = connection_pool.Times({times}); wanted = settings.load();"
+        "gunicorn_app.serve(wanted, factory.build_app(wanted), int(sys.argv[1]))"
     )
     settings = {"SMSGW_WORKERS": "1", "SMSGW_THREADS": str(THREADS)}
     with server_module.listen("127.0.0.1", 0) as listener, log_file.open("wb") as log:
