@@ -178,7 +178,8 @@ class _Stored(Collector):
         )
         yield _gauge(
             "smsgw_device_silent",
-            "1 while the device does not do what it did: not_sending, not_receiving, no_delivery_reports.",
+            "1 while the device does not do what it did: not_sending, not_receiving, no_delivery_reports. "
+            "Disabled devices have none.",
             ["device_id", "reason"],
             [([*key], int(is_silent)) for key, is_silent in self._read.silences.items()],
         )
@@ -201,7 +202,7 @@ class _Stored(Collector):
         )
         yield _gauge(
             "smsgw_device_paused_seconds",
-            "For how long the device is paused still after failures; 0 when it is not.",
+            "For how long the device is paused still after failures; 0 when it is not. Disabled devices have none.",
             ["device_id"],
             [([device_id], seconds) for device_id, seconds in read.paused_seconds.items()],
         )

@@ -29,9 +29,11 @@ MOST_DETAIL_BYTES = 64 * 1024
 MOST_MESSAGE_CHARACTERS = 1000
 
 RETRY_AFTER_SECONDS = 5
-_UNAVAILABLE = (
-    "the database is unavailable; try again in a few seconds "
-    "(with a reference or an Idempotency-Key, nothing is done twice)"
+_NOT_TWICE = "(with a reference or an Idempotency-Key, nothing is done twice)"
+_UNAVAILABLE = f"the database is unavailable; try again in a few seconds {_NOT_TWICE}"
+_FULL = (
+    "the database can store nothing until an operator of this server has acted, and nothing was stored; "
+    f"try again later {_NOT_TWICE}"
 )
 _DIALECTS = "smsgw.dialects"
 _STATUS_CODES: dict[type[GatewayError], int] = {
@@ -196,7 +198,8 @@ def first_fault(details: Any, path: str = "") -> str:
 def _on_exception(error: Exception) -> Response:
     if outages.is_outage(error):
         outages.log.note(error)
-        made = error_answer(503, "database_unavailable", _UNAVAILABLE)
+        text = _FULL if outages.is_full(error) else _UNAVAILABLE
+        made = error_answer(503, "database_unavailable", text)
         made.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
         return made
     current_app.logger.error(

@@ -29,6 +29,7 @@ _REMEDIES = {
 _OUR_FAULT = 1
 # The database is new, or another one than before.
 _WITHOUT_TABLES = "no such table: "
+_SQLITE_FULL = 13
 
 
 def is_outage(error: BaseException) -> bool:
@@ -42,6 +43,14 @@ def is_outage(error: BaseException) -> bool:
         is_statement = code is not None and code & 0xFF == _OUR_FAULT
         return not is_own and (not is_statement or str(cause).startswith(_WITHOUT_TABLES))
     return is_loaded("psycopg") and _is_outage_of_postgresql(cause)
+
+
+def is_full(error: BaseException) -> bool:
+    """Return whether the database's disk is full, which does not pass by itself."""
+    cause = getattr(error, "orig", None) or error
+    if isinstance(cause, sqlite3.DatabaseError):
+        return getattr(cause, "sqlite_errorcode", None) == _SQLITE_FULL
+    return is_loaded("psycopg") and isinstance(cause, psycopg.errors.DiskFull)
 
 
 def is_read_only(error: BaseException) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from smsgw import clock
+from smsgw import clock, program
 from smsgw import settings as settings_module
 from smsgw.core.accounts import crms
 from smsgw.core.devices import logins, presence, protocols, registry
@@ -542,6 +542,14 @@ def test_the_doctor_warns_of_a_database_that_may_be_anybody(settings):
     assert "sslmode=verify-full" in found.advice
     assert "hidden" not in f"{found}"
     assert doctor.encryption_of(settings).state == "ok"
+
+
+def test_a_word_in_the_place_of_a_message_id_is_answered_with_how_to_list_messages(run: Run):
+    result = run("message", "list")
+    assert result.exit_code == 1
+    assert "no message 'list'" in result.output
+    assert program.line("messages") in result.output
+    assert "print" not in run("message", f"msg_{'0' * 32}").output
 
 
 def test_the_doctor_needs_no_database_to_speak(run: Run, monkeypatch: pytest.MonkeyPatch):

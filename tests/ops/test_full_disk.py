@@ -2,6 +2,7 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from smsgw.core.messages import queueing
 from smsgw.core.operations import disks
 from smsgw.core.operations.finding import Finding
 from smsgw.factory import create_app
@@ -71,6 +73,23 @@ def test_a_full_disk_is_named_by_readyz_and_doctor_and_ends_commands_in_one_line
     assert run("crm", "add", "clinic").exit_code == 0
     assert app.test_client().get("/readyz").json["checks"]["disk"] == "warning"
     app.extensions["smsgw"].database.close()
+
+
+@pytest.mark.parametrize("is_full", [True, False])
+def test_a_full_database_promises_no_seconds_and_names_no_disk(world, monkeypatch, is_full: bool):
+    cause = sqlite3.OperationalError("planted")
+    cause.sqlite_errorcode = sqlite3.SQLITE_FULL if is_full else sqlite3.SQLITE_BUSY
+
+    def fail(*_args, **_more):
+        raise sa.exc.OperationalError("INSERT", {}, cause)
+
+    monkeypatch.setattr(queueing, "draw_up", fail)
+    sms = {"to": "+12025550123", "content": "hello"}
+    answer = world.client.post("/api/v1/messages", json=sms, headers=world.as_crm())
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert ("operator of this server" in answer.json["message"]) == is_full
+    assert ("a few seconds" in answer.json["message"]) != is_full
+    assert "disk" not in answer.json["message"]
 
 
 def test_a_disk_of_postgresql_that_is_full_is_named_too(
