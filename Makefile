@@ -83,17 +83,18 @@ fuzz: .venv/installed-dev
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-2000} FUZZ_EVERY=1 $(BIN)/python -m pytest -s --timeout 0 \
 		tests/fuzz tests/api/test_fuzz.py tests/phones/test_report_model.py tests/server/test_slow_clients.py $(ARGS)
 
+# With Python's cache too, as whoever installs the server has it.
 bench: .venv/installed-dev wrk
-	@$(BIN)/python -m bench.run $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m bench.run $(ARGS)
 
 bench-full: .venv/installed-dev wrk
-	@$(BIN)/python -m bench.run --full $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m bench.run --full $(ARGS)
 
 bench-quick: .venv/installed-dev wrk
-	@$(BIN)/python -m bench.run --quick $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m bench.run --quick $(ARGS)
 
 bench-peers: .venv/installed-dev wrk kannel
-	@$(BIN)/python -m bench.run $(ARGS) peers
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m bench.run $(ARGS) peers
 
 wrk:
 	@command -v wrk >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \

@@ -43,14 +43,16 @@ class BareServer(gunicorn_app.WebServer):
     """gunicorn as the server configures it, without the server's own hooks, with the bare app."""
 
     def __init__(self, settings: Settings, descriptor: int, deed: str) -> None:
-        super().__init__(settings, create_app(DEEDS[deed](settings)), descriptor)
+        # The app that serves is made in `load`, after the fork, because some deeds open the database.
+        super().__init__(settings, create_app(_nothing(settings)), descriptor)
+        self._deed = deed
 
     def _config(self) -> dict[str, Any]:
         config = super()._config().items()
         return {name: value for name, value in config if not inspect.isfunction(value)}
 
     def load(self) -> Any:
-        return self._app
+        return create_app(DEEDS[self._deed](self._settings))
 
 
 def _nothing(_settings: Settings) -> Deed:

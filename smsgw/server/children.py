@@ -1,6 +1,7 @@
 """Forks the processes of the supervisor, starts them again when they end, and stops them."""
 
 import ctypes
+import gc
 import logging
 import multiprocessing
 import os
@@ -24,12 +25,26 @@ LONGEST_PAUSE_AFTER_KILL_SECONDS = 1.0
 
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 _ARENA_MAX = -8  # M_ARENA_MAX of mallopt(3)
+# Larger than the holes that imports leave, and smaller than what glibc places elsewhere.
+LARGE_BLOCK = 120 * 1024
+_LARGEST_HOLE = 16 * 1024
+_HOLE_STEP = 16  # what glibc rounds sizes to
 _LIBC = ctypes.CDLL(None)
 _FORK = multiprocessing.get_context("fork")
 _LOG = logging.getLogger("smsgw.server")
 
 # What a process does; it gets the descriptor to write to once it serves.
 Work = Callable[[int], None]
+
+
+class _HeapState(ctypes.Structure):
+    """Sizes that mallinfo2(3) gives: all that is `free` in the heap, and the part of it `at_end`."""
+
+    _fields_ = (
+        ("others", ctypes.c_size_t * 8),
+        ("free", ctypes.c_size_t),
+        ("at_end", ctypes.c_size_t),
+    )
 
 
 @dataclass
@@ -142,6 +157,32 @@ def limit_heaps(most: int) -> None:
     """
     if hasattr(_LIBC, "mallopt"):
         _LIBC.mallopt(_ARENA_MAX, most)
+
+
+def keep_memory_shared() -> None:
+    """Prepare for forks, after all that processes have in common was made: they copy each page that they write to.
+
+    The garbage collector writes to all objects that it inspects. Imports leave thousands of holes in the heap, and what
+    a process puts into one has the whole page copied: they are taken for good, so that new memory follows behind.
+    """
+    gc.freeze()
+    if hasattr(_LIBC, "mallinfo2"):
+        _fill_heap()
+
+
+def _fill_heap() -> None:
+    """Take the free blocks of glibc's heap; where another allocator serves, glibc has none."""
+    state, allocate, release = _LIBC.mallinfo2, _LIBC.malloc, _LIBC.free
+    state.restype, allocate.restype = _HeapState, ctypes.c_void_p
+    allocate.argtypes, release.argtypes = [ctypes.c_size_t], [ctypes.c_void_p]
+    # Twice, because glibc counts the blocks that it has at hand as used.
+    left = 2 * (state().free - state().at_end)
+    end = allocate(LARGE_BLOCK)
+    for size in range(_LARGEST_HOLE, 0, -_HOLE_STEP):
+        while (block := allocate(size)) < end and left > 0:
+            left -= size
+        release(block)
+    release(end)
 
 
 def _run(name: str, work: Work, served: int, supervisor: int) -> None:

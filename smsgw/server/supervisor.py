@@ -4,7 +4,6 @@ It imports once what both have in common and forks them, so that they share its 
 nothing is opened but the listening socket: the tables are brought up to date in a process that has ended by then.
 """
 
-import gc
 import logging
 import os
 import resource
@@ -83,8 +82,7 @@ def run(settings: Settings, *, with_worker: bool = True) -> None:
         server_address.note(settings, settings.port)
         _LOG.info("serving on http://%s:%s", settings.host, settings.port)
         app = load(_APP).build_app(settings)
-        # Shared until a process writes to it, as its garbage collection would.
-        gc.freeze()
+        child_processes.keep_memory_shared()
         children = [Child("web", partial(_serve, settings, app, listener))]
         if with_worker:
             children.append(Child("worker", partial(_deliver, settings, listener)))

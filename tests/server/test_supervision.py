@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from smsgw import clock
+from smsgw import clock, factory
 from smsgw.core.accounts import crms
+from smsgw.http.context import EXTENSION
 from smsgw.server import preparation, supervisor
-from smsgw.server.children import FIRST_PAUSE_SECONDS, STOP_SECONDS, Child, Work
+from smsgw.server.children import FIRST_PAUSE_SECONDS, LARGE_BLOCK, STOP_SECONDS, Child, Work
 from smsgw.settings import Settings
 from smsgw.store.db import Database
 from tests.running import ROOT, Server, environment, free_port, serving, until
@@ -347,3 +348,35 @@ def _is_running(pid: int) -> bool:
         return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
+
+
+def test_an_application_that_is_made_before_a_fork_has_opened_no_database(
+    settings: Settings, tmp_path: Path
+):
+    path = tmp_path / "unopened.db"
+    app = factory.build_app(replace(settings, database_url=f"sqlite:///{path}"))
+    assert EXTENSION not in app.extensions
+    assert not list(tmp_path.glob("unopened*"))
+
+
+@pytest.mark.parametrize("most", ["131072", "4096"])
+def test_forked_processes_find_no_free_blocks_among_what_they_share(most: str):
+    """It ends also where glibc maps large blocks elsewhere, as MALLOC_MMAP_THRESHOLD_ may say."""
+    program = """
+from smsgw.server import children
+kept = [bytes(size % 4000 + 600) for size in range(0, 90_000, 9)][::2]
+children.keep_memory_shared()
+state = children._LIBC.mallinfo2()
+print(state.free - state.at_end)
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": most},
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    if most == "131072":
+        assert int(found.stdout) < 2 * LARGE_BLOCK
