@@ -152,7 +152,7 @@ def _why_not_yet(
 ) -> str:
     name = _named(device, count)
     if not device.enabled:
-        return f"The device {name} is disabled on the server."
+        return f"The device {name} is disabled on the server; it gets nothing until an operator enables it."
     if device.last_seen_at is None:
         return f"The device {name} {wording.of(device).never}."
     if not registry.is_online(device, now, settings.device_offline_seconds):
