@@ -6,23 +6,19 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Connection, Engine
 
-from ..lazy_imports import lazy
 from .group_commit import GroupCommit
 from .members import Member
 from .number_hashes import number_hash
 from .opened_files import OpenedFiles
 from .poolers import is_pooled
 
-if TYPE_CHECKING:
-    from . import prepared
-else:
-    prepared = lazy(f"{__package__}.prepared")
-
+# How often psycopg runs a statement before it prepares it, and PostgreSQL keeps its plan: less than its default of 5.
+PREPARED_AFTER = 1
 LEAVE_SECONDS = 1.0
 PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "20000"}
 
@@ -67,7 +63,6 @@ def postgresql(url: URL, pool_size: int) -> Engine:
         poolclass=_ServerPool,
         **_pool(pool_size),
     )
-    sa.event.listen(engine, "do_connect", _connect_postgresql)
     sa.event.listen(engine, "connect", _prepare_postgresql)
     sa.event.listen(engine, "checkout", _refuse_dead)
     return engine
@@ -170,14 +165,10 @@ def _errors_of_begin() -> Iterator[None]:
         raise sa.exc.OperationalError("BEGIN", None, error) from error
 
 
-def _connect_postgresql(_dialect: Any, _record: Any, given: Any, options: Any) -> Any:
-    return prepared.PreparingConnection.connect(*given, **options)
-
-
 def _prepare_postgresql(dbapi: Any, _record: object) -> None:
     if is_pooled(dbapi):
         return
-    dbapi.may_prepare = True
+    dbapi.prepare_threshold = PREPARED_AFTER
     dbapi.autocommit = True
     # To plan the statement that takes from the queue takes longer than to run it, and PostgreSQL would do so each time.
     dbapi.execute("SET plan_cache_mode = force_generic_plan")

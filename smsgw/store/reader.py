@@ -90,16 +90,16 @@ def _sqlite(connection: Any) -> Run:
 
 
 def _psycopg(connection: Any) -> Run:
+    """Make one cursor for all statements: to make one takes a quarter of the time of a statement."""
     connection.autocommit = True
-    # What is set would stay in a pooler's connection.
-    if connection.may_prepare:
+    # The engine lets nothing be prepared where a pooler answers.
+    prepare = connection.prepare_threshold is not None
+    if prepare:
         connection.execute(_BY_INDEX)
+    cursor = connection.cursor()
 
     def run(text: str, values: Row) -> Row | None:
-        if connection.can_run(values):
-            found: list[Row] = connection.run(text, values)
-            return found[0] if found else None
-        row: Row | None = connection.execute(text, values).fetchone()
+        row: Row | None = cursor.execute(text, values, prepare=prepare).fetchone()
         return row
 
     return run

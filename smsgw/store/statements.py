@@ -151,10 +151,18 @@ def execute(
 
     Returns its rows where it `gives_rows`, which psycopg would take longer to say than to fetch them.
     """
+    cursor = connection.connection.cursor()
     try:
-        return _run(connection, text, values, gives_rows)
+        if isinstance(values, tuple):
+            cursor.execute(text, values)
+        elif len(values) == 1:
+            cursor.execute(text, values[0])
+        else:
+            cursor.executemany(text, values)
+        found: Sequence[Any] = cursor.fetchall() if gives_rows else ()
     except driver_error(connection.dialect) as error:
         raise translated(error, text, connection.dialect) from error
+    return found
 
 
 @contextmanager
@@ -178,27 +186,6 @@ def translated(error: Exception, text: str, dialect: Dialect) -> BaseException:
     return sa.exc.DBAPIError.instance(
         text, None, error, driver_error(dialect), hide_parameters=True, dialect=dialect
     )
-
-
-def _run(
-    connection: AnyConnection,
-    text: str,
-    values: tuple[Any, ...] | list[tuple[Any, ...]],
-    gives_rows: bool,
-) -> Sequence[Any]:
-    driver: Any = connection.connection
-    each = [values] if isinstance(values, tuple) else values
-    # An engine that is not of `engines` has plain connections of psycopg.
-    can_run = getattr(driver, "can_run", None) if connection.dialect.name == "postgresql" else None
-    if can_run is not None and can_run(each[0]):
-        return [row for one in each for row in driver.run(text, one)]
-    cursor = driver.cursor()
-    if len(each) == 1:
-        cursor.execute(text, each[0])
-    else:
-        cursor.executemany(text, each)
-    found: Sequence[Any] = cursor.fetchall() if gives_rows else ()
-    return found
 
 
 def _at(values: Sequence[Any], index: int) -> Any:

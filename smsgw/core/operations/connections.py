@@ -71,4 +71,4 @@ def findings(session: Session, settings: Settings) -> Iterator[Finding]:
 def _is_pooled(session: Session) -> bool:
     driver: Any = session.connection().connection.dbapi_connection
     # The engine lets nothing be prepared where a pooler answers.
-    return not driver.may_prepare
+    return driver.prepare_threshold is None
