@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -10,10 +11,11 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
-from smsgw.core.operations import copy_rows
+from smsgw.core.operations import copy_rows, in_use
 from smsgw.factory import create_app
 from smsgw.server import preparation
 from smsgw.store import migrations
@@ -293,6 +295,15 @@ def test_a_source_or_a_target_in_use_is_refused(
         user.kill()
     assert f"the {used}: " in refused
     assert "stop" in refused
+
+
+def test_who_leaves_postgresql_while_it_is_asked_is_not_in_the_way(new_postgresql_url: str):
+    with closing(psycopg.connect(new_postgresql_url)) as leaving:
+        leaver = threading.Timer(0.3, leaving.close)
+        leaver.start()
+        with closing(Database(new_postgresql_url)) as database:
+            in_use.refuse(database)
+        leaver.join()
 
 
 @pytest.mark.parametrize(

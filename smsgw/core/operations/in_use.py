@@ -14,6 +14,8 @@ _OTHERS = sa.text(
     "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = current_database()"
     " AND pid <> pg_backend_pid() AND coalesce(backend_type, 'client backend') = 'client backend'"
 )
+# Within a transaction PostgreSQL shows who was connected when it was first asked.
+_LOOK_AGAIN = sa.text("SELECT pg_stat_clear_snapshot()")
 # A process of PostgreSQL outlives the program that it worked for by a moment.
 _PATIENCE_SECONDS = 3.0
 _PAUSE_SECONDS = 0.1
@@ -40,3 +42,4 @@ def refuse_others(connection: Connection) -> None:
             what = f"another program{f' ({known})' if known else ''} is connected to the database"
             raise Conflict(f"{what}: stop all servers and workers first")
         time.sleep(_PAUSE_SECONDS)
+        connection.execute(_LOOK_AGAIN)
