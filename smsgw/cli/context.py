@@ -60,7 +60,7 @@ def at_head() -> Iterator[CommandContext]:
         if revision != migrations.head():
             raise NotReady(
                 f"the database is at revision {revision}, this version needs {migrations.head()}:"
-                f" run {program.line('db upgrade')}"
+                f" {migrations.way_to_head(revision)}"
             )
         yield context
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .. import clock, program
+from .. import clock
 from .. import settings as settings_module
 from ..core.accounts import enrolment
 from ..core.operations import copy_marks, first_start, reopening
@@ -62,7 +62,7 @@ def check() -> None:
     if revision != head:
         raise NotReady(
             f"the database is at revision {revision or 'none'}, this version needs {head}:"
-            f" run {program.line('db upgrade')}"
+            f" {migrations.way_to_head(revision)}"
         )
     if not output.wants_json():
         click.echo(f"The database is up to date, at revision {revision}.")

@@ -131,7 +131,7 @@ def remove(endpoint_id: str) -> None:
     help="The most seconds to wait for the response; 5 more than one may take by default.",
 )
 def test(endpoint_id: str, wait_seconds: float | None) -> None:
-    """Send a webhook.ping event to a webhook and show what its receiver responds.
+    """Send a webhook.ping event and show what the receiver responds.
 
     The exit code is 1 if the event was not delivered.
     """
@@ -158,7 +158,7 @@ def test(endpoint_id: str, wait_seconds: float | None) -> None:
 )
 @click.option("--cursor", help="The next_cursor of the previous page.")
 def show_deliveries(endpoint_id: str, status: str | None, limit: int, cursor: str | None) -> None:
-    """List the deliveries of a webhook, newest first, each with what its last attempt met."""
+    """List the deliveries of a webhook, and what each met last; newest first."""
     with opened() as context, context.database.reading() as session:
         endpoint = webhook_endpoints.get_any(session, endpoint_id)
         page, next_cursor = deliveries.page(session, endpoint, status, cursor, limit)

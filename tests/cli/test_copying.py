@@ -311,6 +311,7 @@ def test_who_leaves_postgresql_while_it_is_asked_is_not_in_the_way(new_postgresq
     [
         ("nonsense", "--to:"),
         ("sqlite:///:memory:", "--to: SQLite needs a file"),
+        ("sqlite:////not/mounted/smsgw.db", "there is no folder for the target"),
         ("postgresql://nobody:hidden@127.0.0.1:1/none", "the target:"),
     ],
 )

@@ -140,6 +140,18 @@ def test_db_check_and_upgrade(run: Run, ask: Ask, database: Database):
     assert "db upgrade" in behind.output
 
 
+@pytest.mark.parametrize("command", ["doctor", "db check", "device list"])
+def test_tables_of_a_newer_version_are_left_to_that_version_or_a_backup(
+    run: Run, database: Database, command: str
+):
+    with database.transaction() as session:
+        session.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    told = run(*command.split())
+    assert told.exit_code == 1
+    assert "restore a backup from before the upgrade" in " ".join(told.output.split())
+    assert "db upgrade" not in told.output
+
+
 def test_a_command_on_a_new_database_says_what_to_run(run: Run, tmp_path: Path, monkeypatch):
     url = f"sqlite:///{tmp_path}/new.db"
     with closing(Database(url)) as database:

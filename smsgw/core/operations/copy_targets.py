@@ -20,6 +20,8 @@ _ENCODING: sa.TextClause = sa.text("SELECT current_setting('server_encoding')")
 
 def examine(target: Database) -> DatabaseCopy | None:
     """Return the mark of a copy that has begun, `None` where there is nothing; raise `Conflict` where there is more."""
+    if target.is_sqlite and not target.files.has_folder():
+        raise Conflict("there is no folder for the target: make it first, or mount its disk")
     if target.is_sqlite:
         target.create()
     with target.reading() as session:

@@ -76,7 +76,7 @@ def _migrations(database: Database, _now: datetime) -> Finding:
         "migrations",
         "wrong",
         f"the tables are at revision {current or 'none'}, this version needs {head}",
-        f"run: {program.line('db upgrade')}",
+        migrations.way_to_head(current),
     )
 
 

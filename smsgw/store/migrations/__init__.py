@@ -96,3 +96,10 @@ def end_restoring(session: Session) -> None:
 def head() -> str:
     """Return the newest revision there is: the number that its file's name begins with."""
     return max(path.name.partition("_")[0] for path in _VERSIONS.glob("[0-9]*_*.py"))
+
+
+def way_to_head(revision: str | None) -> str:
+    """Return what to do where the tables are at this revision, which is not the newest one."""
+    if revision is not None and revision > head():
+        return "a newer version has made the tables: run that version, or restore a backup from before the upgrade"
+    return f"run {program.line('db upgrade')}"
