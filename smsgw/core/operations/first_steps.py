@@ -65,10 +65,11 @@ def _first(status: str, *more: sa.ColumnElement[bool]) -> sa.Select[str]:
     """Select one CRM with such a message, by the index of each CRM's messages by their status.
 
     The status is written out: for one that is given later PostgreSQL expects that all messages may have it. With a join
-    SQLite goes along the whole index of the messages.
+    SQLite goes along the whole index of the messages, and PostgreSQL may, also with EXISTS.
     """
     its = sa.select(Message.id).where(
         Message.crm_id == Crm.id, Message.status == written_out(status), *more
     )
-    found = sa.select(Crm.id).where(its.exists()).limit(1).subquery()
+    has_one = its.limit(1).correlate(Crm).scalar_subquery().is_not(None)
+    found = sa.select(Crm.id).where(has_one).limit(1).subquery()
     return sa.select(found.c.id)
