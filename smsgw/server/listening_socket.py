@@ -20,7 +20,6 @@ MAKE_ROOM_SECONDS = 0.05
 MAX_UNSENT_BYTES = 128 * 1024
 
 _LOG = logging.getLogger("smsgw.web")
-_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 # The client has gone, or the network has failed.
 _NOBODY_THERE = (
     errno.EAGAIN,
@@ -58,10 +57,8 @@ class ListeningSocket:
         try:
             client, peer = self._sock.accept()
         except OSError as error:
-            if error.errno in _NO_DESCRIPTORS:
+            if error.errno not in _NOBODY_THERE:
                 self._run_short(error)
-            elif error.errno not in _NOBODY_THERE:
-                raise
             return None
         return self._pool.add(client, peer, self._address, self._count_sockets())
 
@@ -75,7 +72,7 @@ class ListeningSocket:
             connection.start()
 
     def _run_short(self, error: OSError) -> None:
-        """Close some connections; new clients wait in the listening socket meanwhile."""
+        """Close some connections, as no descriptor is left; new clients wait in the listening socket meanwhile."""
         if not self._is_short:
             self._is_short = True
             _LOG.error("no connection can be accepted: %s", error.strerror)

@@ -1,5 +1,6 @@
 """What one process keeps for its connections, and what becomes of one on which something fails."""
 
+import errno
 import socket
 import threading
 from collections.abc import Iterable, Iterator
@@ -105,6 +106,25 @@ def test_connections_are_accepted_while_all_threads_wait_for_the_database(listen
         has_database.set()
         assert [next(answers(client)).status for client in clients] == [200] * len(clients)
         until(lambda: len(pool) == 0, "the connections to go")
+
+
+def test_a_connection_that_cannot_be_accepted_keeps_no_other_out(
+    pool: ConnectionPool, listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+):
+    faults = [OSError(errno.EIO, "a fault of the kernel")] * (2 * THREADS)
+    accept = socket.socket.accept
+
+    def accept_later(sock: socket.socket) -> Any:
+        if faults:
+            raise faults.pop()
+        return accept(sock)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(socket.socket, "accept", accept_later)
+        pool.listen([listener])
+        with request_from(listener) as client:
+            assert [answer.status for answer in answers(client)] == [200]
+    assert faults == []
 
 
 def test_a_process_that_stops_leaves_new_connections_to_others(
