@@ -22,7 +22,6 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def phone_id(session: Session, device_id: str, payload: dict[str, Any], now: datetime) -> str:
     """Return the same id for the same SMS: always if it has a time of receipt, otherwise for some minutes.
 
-
     The device must be locked.
     """
     received_at = payload.get("received_at")
