@@ -1,4 +1,4 @@
-"""Lists the messages a CRM may see, in pages, newest first, however long the history is."""
+"""Lists the messages that CRMs may see, in pages, newest first, however long the history is."""
 
 import re
 from collections import Counter
@@ -88,8 +88,9 @@ def counts(
 
 
 def _messages(session: Session, newest: Newest, cursor: str | None, limit: int) -> list[Message]:
-    wanted: Sequence[str] | sa.Select[Any] = newest.ids(cursor, limit)
-    if newest.filters.q is not None:
-        wanted = search.first(session, newest, cursor, limit)
+    is_search = newest.filters.q is not None
+    wanted = (
+        search.first(session, newest, cursor, limit) if is_search else newest.ids(cursor, limit)
+    )
     found = sa.select(Message).where(Message.id.in_(wanted)).order_by(Message.id.desc())
     return list(session.scalars(found))
