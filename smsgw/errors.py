@@ -1,6 +1,6 @@
 """Defines the errors that core raises; only `http` knows their HTTP status codes."""
 
-from typing import Any
+from typing import Any, Self
 
 
 class GatewayError(Exception):
@@ -85,3 +85,18 @@ class Invalid(GatewayError):
     """A value is wrong; `details` names the field."""
 
     code = "invalid"
+
+    @classmethod
+    def field(cls, name: str, text: str) -> Self:
+        """Return the error for a field, with the message `name: text`."""
+        return cls(f"{name}: {text}", details={name: [text]})
+
+    @classmethod
+    def sentence(cls, name: str, text: str, *, code: str | None = None) -> Self:
+        """Return the error for a field, with a text that is clear without the field's name."""
+        return cls(text, code=code, details={name: [text]})
+
+    @classmethod
+    def cursor(cls) -> Self:
+        """Return the error for a cursor that no page has returned."""
+        return cls.field("cursor", "Not a cursor that a page before gave.")

@@ -15,13 +15,8 @@ except ImportError:  # before Python 3.14
 _PASSWORD_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 # Comes before all events: a position from which everything that is kept follows.
 FIRST_EVENT_ID = f"evt_{'0' * 32}"
-_CRM_ID = re.compile(r"crm_[0-9a-f]{32}")
-_EVENT_ID = re.compile(r"evt_[0-9a-f]{32}")
+_ID = re.compile(r"([a-z]{3})_[0-9a-f]{32}")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
-
-
-def _ordered(prefix: str) -> str:
-    return f"{prefix}_{str(uuid7()).replace('-', '')}"
 
 
 def new_message_id() -> str:
@@ -32,11 +27,6 @@ def new_message_id() -> str:
 def new_event_id() -> str:
     """Return `evt_` + 32 hex digits, never with a dot (Standard Webhooks signs `id.timestamp.body`)."""
     return _ordered("evt")
-
-
-def is_event_id(text: str) -> bool:
-    """Return whether `text` is written like the id of an event."""
-    return _EVENT_ID.fullmatch(text) is not None
 
 
 def new_delivery_id() -> str:
@@ -69,9 +59,10 @@ def new_crm_id() -> str:
     return _ordered("crm")
 
 
-def is_crm_id(text: str) -> bool:
-    """Return whether `text` is written like the id of a CRM."""
-    return _CRM_ID.fullmatch(text) is not None
+def is_id(text: str, prefix: str) -> bool:
+    """Return whether the text is written like an id with this prefix, such as `msg`."""
+    found = _ID.fullmatch(text)
+    return found is not None and found[1] == prefix
 
 
 def new_dispatch_id() -> str:
@@ -117,3 +108,7 @@ def hash_secret(secret: str) -> str:
 def is_secret(candidate: str, hashed: str) -> bool:
     """Return whether `candidate` is the secret that was hashed, in constant time."""
     return hmac.compare_digest(hash_secret(candidate), hashed)
+
+
+def _ordered(prefix: str) -> str:
+    return f"{prefix}_{str(uuid7()).replace('-', '')}"

@@ -19,8 +19,7 @@ def wanted_crm(session: Session, query: Mapping[str, Any]) -> AnyCrm | None:
     if caller is None:
         return None if name is None else crms.get(session, name)
     if name is not None and not is_person():
-        text = "Only operators may use this filter."
-        raise Invalid(f"crm: {text}", details={"crm": [text]})
+        raise Invalid.field("crm", "Only operators may use this filter.")
     return caller
 
 

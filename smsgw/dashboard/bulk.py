@@ -58,7 +58,7 @@ def upload_bulk() -> Any:
     """Keep the file, and show it as a sheet."""
     sent = forms.file("file")
     if sent is None:
-        raise Invalid("Choose a file.", details={"file": ["Choose a file."]})
+        raise Invalid.sentence("file", "Choose a file.")
     name, content = sent
     rows = csv_files.table(content, bulk_sheets.MOST_ROWS)
     with services().database.transaction() as session:

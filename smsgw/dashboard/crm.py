@@ -34,8 +34,7 @@ def route_crm(crm_id: str) -> Any:
     """Set which devices the CRM may use; `Conflict` if somebody else changed that meanwhile."""
     which, ticked = forms.text("which"), list(forms.texts("device_ids"))
     if which not in (_ALL, "some"):
-        text = "Choose all devices or some."
-        raise Invalid(text, details={"which": [text]})
+        raise Invalid.sentence("which", "Choose all devices or some.")
     with services().database.transaction() as session:
         found = crms.get(session, crm_id)
         routes.lock(session, found)

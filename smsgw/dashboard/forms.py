@@ -109,7 +109,7 @@ def whole(name: str, least: int, most: int, otherwise: str = "") -> int:
     # Before it is a number: the longest ones cannot be.
     if not is_digits or len(digits) > len(str(most)) or not least <= int(digits) <= most:
         words = f"Must be a whole number from {least:,} to {most:,}{otherwise}."
-        raise Invalid(words, details={name: [words]})
+        raise Invalid.sentence(name, words)
     return int(digits)
 
 

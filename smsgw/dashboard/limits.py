@@ -109,8 +109,7 @@ def _read(name: str) -> Any:
         return _words(name)
     wanted = forms.text(name)
     if wanted not in ("on", "off"):
-        text = "Choose one of the two."
-        raise Invalid(text, details={name: [text]})
+        raise Invalid.sentence(name, "Choose one of the two.")
     return wanted == "on"
 
 
@@ -126,8 +125,7 @@ def _words(name: str) -> list[str] | None:
         return []
     if len(words) > crm_words.MOST_WORDS or any(len(word) > LONGEST for word in words):
         text = f"At most {crm_words.MOST_WORDS} words of at most {LONGEST} characters each."
-        raise Invalid(text, details={name: [text]})
+        raise Invalid.sentence(name, text)
     if any("\0" in word for word in words):
-        text = "A word holds a character that no SMS has."
-        raise Invalid(text, details={name: [text]})
+        raise Invalid.sentence(name, "A word holds a character that no SMS has.")
     return words or None

@@ -58,8 +58,7 @@ def set_password() -> Any:
     """Set or change the person's password; the person's other sessions end."""
     typed, repeated = (forms.read().get(name, "") for name in ("new_password", "repeated"))
     if typed != repeated:
-        text = "The two passwords differ."
-        raise Invalid(text, details={"repeated": [text]})
+        raise Invalid.sentence("repeated", "The two passwords differ.")
     password_hash = passwords.hashed(typed)
     _change(password_hash)
     flash("Your password is set. Sign in with your name and it, or with your key as before.")

@@ -55,8 +55,7 @@ def add_opt_out() -> Any:
     number = opt_outs.read_number(forms.text("number"), services().settings)
     note = forms.text("note")
     if len(note) > LONGEST_NOTE or "\0" in note:
-        text = f"Must be a text of at most {LONGEST_NOTE} characters."
-        raise Invalid(text, details={"note": [text]})
+        raise Invalid.sentence("note", f"Must be a text of at most {LONGEST_NOTE} characters.")
     with (
         services().database.transaction() as session,
         writing_history(session, clock.now()) as history,
@@ -84,8 +83,7 @@ def remove_opt_out() -> Any:
 
 def _crm(session: Session) -> Crm:
     if not forms.text("crm"):
-        text = "Choose a CRM."
-        raise Invalid(text, details={"crm": [text]})
+        raise Invalid.sentence("crm", "Choose a CRM.")
     crm = crms.get(session, forms.text("crm"))
     if not visitors.access(session).includes(crm.id):
         raise NotFound(f"There is no CRM {crm.name!r}.")

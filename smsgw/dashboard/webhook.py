@@ -94,7 +94,7 @@ def _pasted() -> Pasted:
         )
     if len(body) > signature_checks.LONGEST_BODY:
         text = f"Paste at most {signature_checks.LONGEST_BODY:,} characters."
-        raise Invalid(text, details={"body": [text]})
+        raise Invalid.sentence("body", text)
     event_id, timestamp, signature = values
     return Pasted(event_id, timestamp, signature, body.encode())
 

@@ -101,8 +101,7 @@ def rotate_webhook(webhook_id: str) -> Any:
     """Give the endpoint a new secret and show it once."""
     hours = forms.text("grace_hours")
     if hours not in _GRACE_HOURS:
-        text = "Choose what happens to the old secret."
-        raise Invalid(text, details={"grace_hours": [text]})
+        raise Invalid.sentence("grace_hours", "Choose what happens to the old secret.")
     with services().database.transaction() as session:
         endpoint = endpoints.get_any(session, webhook_id)
         secret = signing_secrets.rotate(session, endpoint, int(hours) * 3600, clock.now())

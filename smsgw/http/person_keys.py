@@ -69,5 +69,5 @@ def _crm(person: Identity, may_use: Access) -> Caller:
         usable = [crm for crm in crms.everyone(session) if may_use.includes(crm.id)]
     if len(usable) != 1:
         text = f"Name one of {person.name}'s CRMs." if usable else f"{person.name} has no CRM."
-        raise Invalid(f"crm: {text}", details={"crm": [text]})
+        raise Invalid.field("crm", text)
     return caller_of(usable[0])

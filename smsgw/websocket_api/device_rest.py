@@ -77,7 +77,7 @@ def open_socket(key: str) -> Response | None:
 def _check_phone(phone: str | None) -> None:
     fault = None if phone is None else numbers.refusal(phone, services().settings.default_region)
     if fault is not None:
-        raise Invalid(f"phoneNumber: {fault}", details={"phoneNumber": [fault]})
+        raise Invalid.field("phoneNumber", fault)
 
 
 def _find_known(session: Session, device_id: str, who: _Registrant) -> Device | None:

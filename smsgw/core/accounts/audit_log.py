@@ -1,6 +1,5 @@
 """Reads who changed what, and removes old entries."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ... import ids
 from ...clock import rfc3339
 from ...errors import Invalid
 from ...settings import Settings
@@ -19,7 +19,6 @@ KEPT_DAYS = 400
 _AT_ONCE = 500
 # An object and its entry are of one transaction.
 _NEAR = timedelta(minutes=1)
-_ID = re.compile(r"aud_[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
@@ -44,9 +43,8 @@ def page(
 
     The cursor is the id of the last entry of the page before; `Invalid` when it is none.
     """
-    if cursor is not None and not _ID.fullmatch(cursor):
-        text = "Not a cursor that a page before gave."
-        raise Invalid(f"cursor: {text}", details={"cursor": [text]})
+    if cursor is not None and not ids.is_id(cursor, "aud"):
+        raise Invalid.cursor()
     statement = sa.select(AuditEntry).where(*_conditions(filters))
     if cursor is not None:
         statement = statement.where(AuditEntry.id < cursor)

@@ -20,7 +20,7 @@ def checked(session: Session, name: str) -> str:
         raise Invalid(
             "a CRM's name has 1 to 100 printable characters", details={"name": name[:100]}
         )
-    if ids.is_crm_id(name):
+    if ids.is_id(name, "crm"):
         raise Invalid("a CRM's name must not look like an id", details={"name": name})
     pairing.CRMS.lock(session)
     owner_id = session.scalar(sa.select(Crm.id).where(Crm.name == name, Crm.removed_at.is_(None)))

@@ -29,7 +29,7 @@ def change(crm: Crm, changes: Mapping[str, Any]) -> None:
     }
     both = folded["stop_words"] & folded["start_words"]
     if both:
-        raise _refused(given[0], f"{min(both)!r} would be both a stop word and a start word.")
+        raise Invalid.field(given[0], f"{min(both)!r} would be both a stop word and a start word.")
     crm.stop_words = None if stop_words is None else list(stop_words)
     crm.start_words = None if start_words is None else list(start_words)
 
@@ -51,9 +51,5 @@ def _effective(words: Words, defaults: Sequence[str]) -> Sequence[str]:
 def _folded(field: str, words: Sequence[str]) -> set[str]:
     found = {opt_out_words.folded(word): word for word in words}
     if "" in found:
-        raise _refused(field, f"{found['']!r} has neither a letter nor a digit.")
+        raise Invalid.field(field, f"{found['']!r} has neither a letter nor a digit.")
     return set(found)
-
-
-def _refused(field: str, text: str) -> Invalid:
-    return Invalid(f"{field}: {text}", details={field: [text]})

@@ -100,7 +100,7 @@ def set_phone(device: Device, phone: str | None, region: str | None) -> None:
     """Set which number the device has; `None` where it is not known, `Invalid` for what is no number."""
     fault = None if phone is None else numbers.refusal(phone, region)
     if fault is not None:
-        raise Invalid(f"phone: {fault}", details={"phone": [fault]})
+        raise Invalid.field("phone", fault)
     device.phone = None if phone is None else numbers.normalise(phone, region)
 
 
@@ -173,7 +173,7 @@ def _add(
 def _check_name(device_id: str) -> None:
     if not _DEVICE_ID.fullmatch(device_id):
         text = "Must have 1 to 64 letters, digits, dots, dashes and underscores."
-        raise Invalid(f"device_id: {text}", details={"device_id": [text]})
+        raise Invalid.field("device_id", text)
 
 
 def _taken(device_id: str, is_waiting: bool = False) -> Conflict:

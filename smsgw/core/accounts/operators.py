@@ -51,8 +51,7 @@ def add(
 ) -> str:
     """Make an operator and return the key, which is not kept. `crm_names` are those of a clerk, `None` for all."""
     if not 1 <= len(name) <= 100 or not name.isprintable() or name == FIXED:
-        text = "Must have 1 to 100 printable characters."
-        raise Invalid(f"name: {text}", details={"name": [text]})
+        raise Invalid.field("name", "Must have 1 to 100 printable characters.")
     if session.get(Operator, name) is not None:
         text = f"There is {name!r} already."
         raise Conflict(f"name: {text}", code="name_taken", details={"name": [text]})
@@ -91,7 +90,7 @@ def assign(session: Session, operator: Operator, crm_names: Sequence[str] | None
     """Set the CRMs for which a clerk sends and reads; `None` for all, future ones too."""
     if crm_names is not None and operator.role != CLERK:
         text = "Only a clerk has some of the CRMs; a viewer and an operator have all."
-        raise Invalid(f"crms: {text}", details={"crms": [text]})
+        raise Invalid.field("crms", text)
     wanted = {} if crm_names is None else {crm.id: crm.name for crm in _crms(session, crm_names)}
     before = accesses(session, [operator])[operator.name].crms or {}
     session.execute(sa.delete(OperatorCrm).where(OperatorCrm.operator_name == operator.name))
@@ -186,13 +185,12 @@ def _crms(session: Session, names: Sequence[str]) -> list[Crm]:
     try:
         return [crms.get(session, name) for name in names]
     except NotFound as error:
-        raise Invalid(f"crms: {error.message}", details={"crms": [error.message]}) from None
+        raise Invalid.field("crms", error.message) from None
 
 
 def _checked(role: str) -> str:
     if role not in ROLES:
-        text = f"Must be one of {', '.join(ROLES)}."
-        raise Invalid(f"role: {text}", details={"role": [text]})
+        raise Invalid.field("role", f"Must be one of {', '.join(ROLES)}.")
     return role
 
 

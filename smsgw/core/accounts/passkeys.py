@@ -61,7 +61,7 @@ def add(session: Session, operator: Operator, name: str, made: NewPasskey, now: 
     """Add the passkey under a name that tells it from the person's others."""
     if not 1 <= len(name) <= MOST_NAME_CHARACTERS or not name.isprintable():
         text = f"Must have 1 to {MOST_NAME_CHARACTERS} printable characters."
-        raise Invalid(f"passkey_name: {text}", details={"passkey_name": [text]})
+        raise Invalid.field("passkey_name", text)
     if len(of(session, operator.name)) >= MOST_OF_A_PERSON:
         text = f"You have {MOST_OF_A_PERSON} passkeys; remove one first."
         raise Conflict(text, code="too_many_passkeys")

@@ -23,7 +23,7 @@ def hashed(password: str) -> str:
     """Return the hash of a new password; `Invalid` where it is too short or too long."""
     if not FEWEST_CHARACTERS <= len(password) <= MOST_CHARACTERS:
         text = f"Must have {FEWEST_CHARACTERS} to {MOST_CHARACTERS} characters."
-        raise Invalid(f"new_password: {text}", details={"new_password": [text]})
+        raise Invalid.field("new_password", text)
     with _ONE_AT_A_TIME:
         return _hasher().hash(password)
 

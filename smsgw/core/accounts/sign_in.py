@@ -67,7 +67,7 @@ def set_codes(session: Session, operator: Operator, secret: str, code: str, now:
     step = one_time_codes.find_step(secret, code, None, now)
     if step is None:
         text = "Wrong code. Are the clocks of the phone and of this server right?"
-        raise Invalid(f"code: {text}", details={"code": [text]})
+        raise Invalid.field("code", text)
     operator.totp_secret, operator.totp_step = secret, step
     audit.note(session, "operator", operator.name, "codes", operator.name)
 

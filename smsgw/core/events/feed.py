@@ -96,7 +96,7 @@ def _is_after(session: Session, crm_id: str | None, event_id: str) -> sa.ColumnE
     found = session.execute(_POSITION, {"event_id": event_id}).one_or_none()
     if found is not None and crm_id in (None, found.crm_id):
         return sa.tuple_(Event.tx, Event.seq) > sa.tuple_(found.tx, found.seq)
-    if found is None and ids.is_event_id(event_id):
+    if found is None and ids.is_id(event_id, "evt"):
         is_its = sa.true() if crm_id is None else Event.crm_id == crm_id
         oldest = session.scalar(sa.select(sa.func.min(Event.id)).where(is_its))
         if event_id < (oldest or ids.new_event_id()):

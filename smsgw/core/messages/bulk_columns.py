@@ -96,22 +96,20 @@ def write(rows: Rows, choice: ColumnChoice) -> list[list[str]]:
 def _check(choice: ColumnChoice) -> None:
     chosen = [name for name in choice.names if name]
     if "to" not in chosen:
-        raise _wrong("Choose the column with the numbers.")
+        raise Invalid.sentence("text", "Choose the column with the numbers.")
     if bool(choice.text.strip()) == ("content" in chosen):
-        raise _wrong("Choose the column with the texts, or type one text for all: one of both.")
+        raise Invalid.sentence(
+            "text", "Choose the column with the texts, or type one text for all: one of both."
+        )
     for name in chosen:
         if name not in NAMES or chosen.count(name) > 1:
-            raise _wrong(f"Choose one column alone for {name!r}.")
+            raise Invalid.sentence("text", f"Choose one column alone for {name!r}.")
 
 
 def _check_placeholders(text: str, place_of: dict[str, int]) -> None:
     for word in _PLACEHOLDER.findall(text):
         if word.strip().casefold() not in place_of:
-            raise _wrong(f"There is no column {word!r} in the file.")
-
-
-def _wrong(text: str) -> Invalid:
-    return Invalid(text, details={"text": [text]})
+            raise Invalid.sentence("text", f"There is no column {word!r} in the file.")
 
 
 def _rows_of_messages(rows: Rows, has_titles: bool) -> Rows:

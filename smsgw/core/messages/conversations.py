@@ -12,6 +12,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ... import ids
 from ...errors import Invalid
 from ...settings import Settings
 from ...sms import text_hashes
@@ -71,15 +72,16 @@ def talk(
     session: Session, crm_ids: CrmIds, number: str, cursor: str | None, limit: int
 ) -> TalkPage:
     """Return at most `limit` messages from and to this number that these CRMs may see, and where to go on."""
-    _check_id(cursor)
+    if cursor is not None and not ids.is_id(cursor, "msg"):
+        raise Invalid.cursor()
     outbound = _outbound_ids(session, crm_ids, number, cursor)
     inbound = _inbound_ids(session, crm_ids, number, cursor, limit + 1)
     newest = sorted({*outbound, *inbound}, reverse=True)
-    ids = newest[:limit]
-    wanted = sa.select(Message).where(Message.id.in_(ids)).order_by(Message.id.desc())
+    shown = newest[:limit]
+    wanted = sa.select(Message).where(Message.id.in_(shown)).order_by(Message.id.desc())
     messages = list(session.scalars(wanted))
-    unread = read_marks.unread(session, crm_ids, [number], ids[-1]) if ids else []
-    return TalkPage(messages, ids[-1] if len(newest) > limit else None, unread)
+    unread = read_marks.unread(session, crm_ids, [number], shown[-1]) if shown else []
+    return TalkPage(messages, shown[-1] if len(newest) > limit else None, unread)
 
 
 def number_of(message: Message) -> str | None:
@@ -107,18 +109,8 @@ def _read_cursor(cursor: str | None) -> tuple[str | None, str | None]:
     """Return below which id to search, and below which newest message the next conversation is."""
     found = _CURSOR.fullmatch(cursor or ":")
     if found is None:
-        raise _no_cursor()
+        raise Invalid.cursor()
     return found[1], found[2]
-
-
-def _check_id(cursor: str | None) -> None:
-    if cursor is not None and not re.fullmatch(r"msg_[0-9a-f]{32}", cursor):
-        raise _no_cursor()
-
-
-def _no_cursor() -> Invalid:
-    text = "Not a cursor that a page before gave."
-    return Invalid(f"cursor: {text}", details={"cursor": [text]})
 
 
 def _newest_ids(
@@ -142,9 +134,9 @@ def _newest_ids(
 
 
 def _conversations(
-    session: Session, crm_ids: CrmIds, ids: Sequence[str], from_id: str
+    session: Session, crm_ids: CrmIds, newest_ids: Sequence[str], from_id: str
 ) -> list[ConversationRow]:
-    wanted = sa.select(Message).where(Message.id.in_(ids)).order_by(Message.id.desc())
+    wanted = sa.select(Message).where(Message.id.in_(newest_ids)).order_by(Message.id.desc())
     by_number = {number_of(row) or "": row for row in session.scalars(wanted)}
     unread = {
         (one.number, one.message_id)

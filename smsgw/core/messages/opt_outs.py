@@ -5,7 +5,6 @@ and found here if it was queued before; its hand-out (`dispatching`) asks once m
 hand-outs to the number that have begun.
 """
 
-import re
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -28,7 +27,6 @@ from . import endings, number_locks
 from .history import HistoryWriter
 
 LONGEST_NOTE = 500
-_ID = re.compile(r"opt_[0-9a-f]{32}")
 
 
 class Cause(NamedTuple):
@@ -59,7 +57,7 @@ def read_number(text: str, settings: Settings) -> str:
     """Return the number as messages to it are kept; `Invalid` for what is no number."""
     fault = numbers.refusal(text, settings.default_region)
     if fault is not None:
-        raise Invalid(f"number: {fault}", details={"number": [fault]})
+        raise Invalid.field("number", fault)
     return numbers.normalise(text, settings.default_region)
 
 
@@ -132,9 +130,8 @@ def page(
 
     The cursor is the id of the last row of the page before; `Invalid` when it is none.
     """
-    if cursor is not None and not _ID.fullmatch(cursor):
-        text = "Not a cursor that a page before gave."
-        raise Invalid(f"cursor: {text}", details={"cursor": [text]})
+    if cursor is not None and not ids.is_id(cursor, "opt"):
+        raise Invalid.cursor()
     statement = sa.select(OptOut).order_by(OptOut.id.desc()).limit(limit + 1)
     if crm_ids is None and number is not None:
         # The index of numbers begins with the CRM.

@@ -1,6 +1,5 @@
 """Lists the messages that CRMs may see, in pages, newest first, however long the history is."""
 
-import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -9,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ... import ids
 from ...errors import Invalid, NotFound
 from ...settings import Settings
 from ...store.models import HistoryEntry, Message
@@ -16,8 +16,6 @@ from . import dispatches, search, waiting
 from . import json as message_json
 from .filters import MessageFilters
 from .newest import CrmIds, Newest, is_visible
-
-_ID = re.compile(r"msg_[0-9a-f]{32}")
 
 
 def page(
@@ -33,9 +31,8 @@ def page(
     That is `None` on the last page. The cursor is the id of the last message of the page before; `Invalid` when it is
     none.
     """
-    if cursor is not None and not _ID.fullmatch(cursor):
-        text = "Not a cursor that a page before gave."
-        raise Invalid(f"cursor: {text}", details={"cursor": [text]})
+    if cursor is not None and not ids.is_id(cursor, "msg"):
+        raise Invalid.cursor()
     newest = Newest(crm_ids, filters, settings.default_region)
     found = _messages(session, newest, cursor, limit + 1)
     return found[:limit], found[limit - 1].id if len(found) > limit else None
@@ -49,9 +46,9 @@ def get(session: Session, crm_ids: CrmIds, message_id: str) -> Message:
     return found[0]
 
 
-def find(session: Session, crm_ids: CrmIds, ids: Collection[str]) -> Sequence[Message]:
+def find(session: Session, crm_ids: CrmIds, message_ids: Collection[str]) -> Sequence[Message]:
     """Return those of these messages that one of these CRMs queued or that came in for one, newest first."""
-    wanted = sa.select(Message).where(Message.id.in_(ids), is_visible(crm_ids))
+    wanted = sa.select(Message).where(Message.id.in_(message_ids), is_visible(crm_ids))
     return session.scalars(wanted.order_by(Message.id.desc())).all()
 
 
@@ -78,10 +75,9 @@ def counts(
 ) -> Counter[str]:
     """Return how many messages have each status, among the newest `most` of these CRMs that match."""
     newest = Newest(crm_ids, filters, settings.default_region)
-    ids = newest.ids(None, most)
     rows = session.execute(
         sa.select(Message.status, sa.func.count())
-        .where(Message.id.in_(ids))
+        .where(Message.id.in_(newest.ids(None, most)))
         .group_by(Message.status)
     )
     return Counter({row[0]: row[1] for row in rows})

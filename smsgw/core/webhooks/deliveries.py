@@ -7,12 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ...errors import Conflict, NotFound
+from ...errors import Conflict, Invalid, NotFound
 from ...store import audit
 from ...store.db import wake_up
 from ...store.models import Attempt, Delivery, Event, HistoryEntry, WebhookEndpoint
 from ..events import recording
-from . import delivery_statuses, endpoints, subscriptions
+from . import delivery_statuses, endpoints
 from . import json as webhook_json
 
 MOST_RECOVERED = 10_000
@@ -153,8 +153,7 @@ def recover(
     Returns `{"created_count", "requeued_count", "has_more"}`. Raises `Invalid`, `Conflict` when disabled.
     """
     if since >= until:
-        text = "'since' must lie before 'until'."
-        raise subscriptions.refused("since", text)
+        raise Invalid.sentence("since", "'since' must lie before 'until'.")
     endpoints.lock(session, endpoint)
     _must_be_enabled(endpoint)
     found = session.execute(_lost(endpoint, since, until).limit(MOST_RECOVERED + 1)).all()

@@ -7,8 +7,9 @@ from sqlalchemy.orm import Session
 
 from ... import ids
 from ...clock import rfc3339
+from ...errors import Invalid
 from ...store.models import WebhookEndpoint
-from . import endpoints, subscriptions
+from . import endpoints
 
 GRACE_SECONDS = 24 * 3600
 LONGEST_GRACE_SECONDS = 30 * 24 * 3600
@@ -29,8 +30,7 @@ def rotate(session: Session, endpoint: WebhookEndpoint, grace_seconds: int, now:
     0 makes the old ones void at once, for a secret that has leaked. Raises `Invalid`.
     """
     if not 0 <= grace_seconds <= LONGEST_GRACE_SECONDS:
-        text = f"grace_seconds is 0 to {LONGEST_GRACE_SECONDS}."
-        raise subscriptions.refused("grace_seconds", text)
+        raise Invalid.sentence("grace_seconds", f"grace_seconds is 0 to {LONGEST_GRACE_SECONDS}.")
     endpoints.lock(session, endpoint)
     last = rfc3339(now + timedelta(seconds=grace_seconds))
     old = [

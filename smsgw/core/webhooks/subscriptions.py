@@ -17,9 +17,11 @@ def checked_types(event_types: Sequence[str] | None) -> list[str] | None:
     unknown = [name for name in event_types if name not in recording.TYPES]
     if unknown:
         known = ", ".join(recording.TYPES)
-        raise refused("events", f"There is no event {unknown[0][:80]!r}; there are {known}.")
+        raise Invalid.sentence(
+            "events", f"There is no event {unknown[0][:80]!r}; there are {known}."
+        )
     if not event_types:
-        raise refused("events", "Name at least one event, or leave 'events' out for all.")
+        raise Invalid.sentence("events", "Name at least one event, or leave 'events' out for all.")
     return list(dict.fromkeys(event_types))
 
 
@@ -32,12 +34,11 @@ def checked_devices(
     usable = set(routing.device_ids_of(session, session.get_one(Crm, crm_id)))
     unknown = [device_id for device_id in device_ids if device_id not in usable]
     if unknown:
-        raise refused("device_ids", f"There is no device {unknown[0][:80]!r}.", "unknown_device")
+        raise Invalid.sentence(
+            "device_ids", f"There is no device {unknown[0][:80]!r}.", code="unknown_device"
+        )
     if not device_ids:
-        raise refused("device_ids", "Name at least one device, or leave 'device_ids' out for all.")
+        raise Invalid.sentence(
+            "device_ids", "Name at least one device, or leave 'device_ids' out for all."
+        )
     return list(dict.fromkeys(device_ids))
-
-
-def refused(field: str, text: str, code: str = "invalid") -> Invalid:
-    """Return the error for an invalid field; `text` says why."""
-    return Invalid(text, code=code, details={field: [text]})

@@ -5,7 +5,7 @@ from typing import NewType
 from ... import brokers
 from ...addresses import AddressRefused, Guard, NameUnknown, check_url
 from ...brokers import BrokerRefused
-from .subscriptions import refused
+from ...errors import Invalid
 
 LONGEST_URL = 2048
 
@@ -24,7 +24,7 @@ def checked(url: str, guard: Guard) -> Checked:
             brokers.check(url)
         check_url(url, guard)
     except (BrokerRefused, AddressRefused) as error:
-        raise refused("url", str(error)) from None
+        raise Invalid.sentence("url", str(error)) from None
     return Checked(url)
 
 
@@ -35,16 +35,16 @@ def checked_callback(url: str, guard: Guard) -> Checked:
     """
     _check_length(url)
     if not url.lower().startswith(("https://", "http://")):
-        raise refused("url", "The URL must begin with https:// or http://.")
+        raise Invalid.sentence("url", "The URL must begin with https:// or http://.")
     try:
         check_url(url, guard)
     except NameUnknown:
         return Checked(url)
     except AddressRefused as error:
-        raise refused("url", str(error)) from None
+        raise Invalid.sentence("url", str(error)) from None
     return Checked(url)
 
 
 def _check_length(url: str) -> None:
     if len(url) > LONGEST_URL:
-        raise refused("url", f"The URL has more than {LONGEST_URL:,} characters.")
+        raise Invalid.sentence("url", f"The URL has more than {LONGEST_URL:,} characters.")
