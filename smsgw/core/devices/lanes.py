@@ -1,46 +1,48 @@
-"""Names the lanes in which messages queue: `d:` for one device, `c:` for any device of a CRM, and sticky ones.
+"""Names the lanes in which messages queue: `d:` for one device, `c:` for any device of a CRM, `s:` for sticky ones.
 
-Those for the device that their number last talked with have a lane for each CRM and device, the sticky lanes. The
-lanes that no phone takes from have `HELD`, `PAUSED` or both, in this order, before the name of another.
+A sticky lane is for a CRM and the device that last exchanged messages with the number. `HELD`, `PAUSED` or both, in
+this order, stand before the name of a lane whose messages no phone is handed.
 """
 
-# All sticky lanes lie in it, the end not included.
-RANGE_OF_STICKY = ("s:", "s;")
+DEVICE = "d:"
+CRM = "c:"
+STICKY = "s:"
 # Since a backup was restored or a copied database reopened.
 HELD = "h:"
-RANGE_OF_HELD = (HELD, "h;")
 # With the bulk they were queued with.
 PAUSED = "p:"
+# The first lane of a kind, and what comes after the last one.
+RANGE_OF_STICKY = (STICKY, "s;")
+RANGE_OF_HELD = (HELD, "h;")
 RANGE_OF_PAUSED = (PAUSED, "p;")
-_OF_DEVICE = "d:"
 _PREFIXES = (HELD + PAUSED, HELD, PAUSED)
-# With what the lanes of messages begin that are for one device.
-DEVICE_PREFIXES = tuple(prefix + _OF_DEVICE for prefix in ("", *_PREFIXES))
+# The beginnings of the lanes for one device.
+DEVICE_PREFIXES = tuple(prefix + DEVICE for prefix in ("", *_PREFIXES))
 
 
 def of_crm(crm_id: str) -> str:
     """Name the lane of messages that the next device of the CRM sends."""
-    return f"c:{crm_id}"
+    return CRM + crm_id
 
 
 def of_only_device(device_id: str) -> str:
     """Name the lane of messages that this device alone sends."""
-    return _OF_DEVICE + device_id
+    return DEVICE + device_id
 
 
 def sticky(crm_id: str, device_id: str) -> str:
     """Name the lane of messages that this device sends as long as it can."""
-    return f"s:{crm_id}:{device_id}"
+    return f"{STICKY}{crm_id}:{device_id}"
 
 
 def is_open(lane: str | None) -> bool:
     """Return whether the messages in the lane name no device."""
-    return lane is not None and lane[:2] in ("c:", "s:")
+    return lane is not None and lane.startswith((CRM, STICKY))
 
 
 def is_sticky(lane: str | None) -> bool:
-    """Return whether its messages are for the device that their numbers last exchanged messages with."""
-    return lane is not None and lane.startswith("s:")
+    """Return whether its messages are for the device that last exchanged messages with their number."""
+    return lane is not None and lane.startswith(STICKY)
 
 
 def crm_of(lane: str | None) -> str | None:
@@ -58,14 +60,10 @@ def is_paused(lane: str | None) -> bool:
     return lane is not None and lane.startswith((PAUSED, HELD + PAUSED))
 
 
-def without_prefix(lane: str | None) -> str:
-    """Return the lane its messages come to when they are neither held nor paused."""
-    return _parts(lane or "")[1]
-
-
 def exchange(lane: str | None, name: str) -> str:
-    """Return this lane in the place of the other: held or paused as that is."""
-    return _parts(lane or "")[0] + name
+    """Return the lane `name`, held or paused as `lane` is."""
+    prefix, _ = _parts(lane or "")
+    return prefix + name
 
 
 def of_device(device_id: str) -> list[str]:
@@ -75,13 +73,13 @@ def of_device(device_id: str) -> list[str]:
 
 def find_device(lane: str | None) -> str | None:
     """Return the device that alone may send its messages, also while they are held or paused."""
-    name = without_prefix(lane)
-    return name.removeprefix(_OF_DEVICE) if name.startswith(_OF_DEVICE) else None
+    _, name = _parts(lane or "")
+    return name.removeprefix(DEVICE) if name.startswith(DEVICE) else None
 
 
-def find_sticky_device(lane: str) -> str | None:
+def find_sticky_device(lane: str | None) -> str | None:
     """Return the device of a sticky lane, `None` for other lanes."""
-    return parts_of_sticky(lane)[1] if is_sticky(lane) else None
+    return parts_of_sticky(lane)[1] if lane is not None and is_sticky(lane) else None
 
 
 def parts_of_sticky(lane: str) -> tuple[str, str]:

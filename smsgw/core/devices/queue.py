@@ -126,11 +126,11 @@ _NEXT_TO_KNOWN_IN_OPEN_QUEUE = _NextInQueue(
 
 
 def _queue_of_crm() -> sa.ColumnElement[str]:
-    return sa.literal("c:") + Crm.id
+    return sa.literal(lanes.CRM) + Crm.id
 
 
 def _queue_of_sticky_senders(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[str]:
-    return sa.literal("s:") + Crm.id + ":" + device_id
+    return sa.literal(lanes.STICKY) + Crm.id + ":" + device_id
 
 
 def _has_due(
@@ -142,7 +142,7 @@ def _has_due(
     return first.order_by(Message.due_at).limit(1).scalar_subquery().is_not(None)
 
 
-_OWN_QUEUE = sa.literal("d:") + DEVICE_ID
+_OWN_QUEUE = sa.literal(lanes.DEVICE) + DEVICE_ID
 # The queues of a device in which something is due.
 DUE_QUEUES = Query(
     str,
@@ -164,7 +164,7 @@ DUE_QUEUES = Query(
 def may_have_work(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
     """Return the condition that there may be something for this device. Takes the values of `capacity.moments`."""
     return sa.or_(
-        _has_due(sa.literal("d:") + device_id, routing.is_for_device(device_id)),
+        _has_due(sa.literal(lanes.DEVICE) + device_id, routing.is_for_device(device_id)),
         sa.exists().where(
             routing.sends_by(device_id),
             sa.or_(

@@ -12,7 +12,7 @@ from ...settings import Settings
 from ...store.models import Device, DeviceSilence, Dispatch, Message
 from ...store.queries import Query, written_out
 from ..events import recording
-from . import capacity, protocols, registry, routing, silences
+from . import capacity, lanes, protocols, registry, routing, silences
 from . import queue as device_queue
 from . import silence_rules as rules
 from .capacity import DEVICE_ID
@@ -147,7 +147,7 @@ def _waiting_since(session: Session, device: Device, now: datetime) -> datetime 
     return session.scalar(
         sa.select(sa.func.min(Message.due_at)).where(
             device_queue.IS_QUEUED,
-            Message.lane == f"d:{device.id}",
+            Message.lane == lanes.of_only_device(device.id),
             Message.due_at <= now,
             routing.is_for_device(sa.literal(device.id)),
         )

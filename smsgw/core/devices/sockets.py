@@ -18,8 +18,8 @@ from . import lanes, locking, routing
 from . import queue as device_queue
 from .logins import Login
 
-# How many devices are asked at a time when any device of a CRM may take a message.
-ASKED_PER_SHARED_QUEUE = 50
+# Of the devices that may take the same message, so many are asked at a time.
+MOST_ASKED = 50
 
 
 @dataclass(frozen=True)
@@ -81,35 +81,36 @@ def waiting(session: Session, device_ids: Collection[str], now: datetime) -> set
     """Return those of the devices for which there may be messages, with two or three queries by index."""
     wanted = set(device_ids)
     found: set[str] = set()
-    for queue in _due_queues(session, now):
-        kind, _, name = queue.partition(":")
-        if lanes.is_held(queue) or lanes.is_paused(queue):
+    for lane in _due_lanes(session, now):
+        if lanes.is_held(lane) or lanes.is_paused(lane):
             continue
-        if kind == "d":
-            found |= {name} & wanted
-        elif lanes.is_sticky(queue):
-            found |= {lanes.parts_of_sticky(queue)[1]} & wanted
+        device_id = lanes.find_device(lane) or lanes.find_sticky_device(lane)
+        if device_id is None:
+            found |= _some_of_crm(session, session.get_one(Crm, lanes.crm_of(lane)), wanted)
         else:
-            crm = session.get_one(Crm, name)
-            if not crm.enabled:
-                continue
-            usable = sorted(wanted.intersection(routing.device_ids_of(session, crm)))
-            found |= set(random.sample(usable, min(ASKED_PER_SHARED_QUEUE, len(usable))))
+            found |= {device_id} & wanted
     return found
 
 
-def _due_queues(session: Session, now: datetime) -> list[str]:
-    """Return the queues with something due, by stepping from queue to queue: a long queue costs no more."""
+def _some_of_crm(session: Session, crm: Crm, wanted: set[str]) -> set[str]:
+    """Return at random up to `MOST_ASKED` of these devices, of those that the CRM may use."""
+    if not crm.enabled:
+        return set()
+    usable = sorted(wanted.intersection(routing.device_ids_of(session, crm)))
+    return set(random.sample(usable, min(MOST_ASKED, len(usable))))
+
+
+def _due_lanes(session: Session, now: datetime) -> list[str]:
+    """Return the lanes with something due, by stepping from lane to lane: a long queue costs no more."""
     first = sa.select(sa.func.min(Message.lane).label("lane")).where(device_queue.IS_QUEUED)
-    queues = first.cte("lanes", recursive=True)
+    steps = first.cte("lanes", recursive=True)
     following = (
         sa.select(sa.func.min(Message.lane))
-        .where(device_queue.IS_QUEUED, Message.lane > queues.c.lane)
-        .correlate(queues)
+        .where(device_queue.IS_QUEUED, Message.lane > steps.c.lane)
+        .correlate(steps)
         .scalar_subquery()
     )
-    queues = queues.union_all(sa.select(following).where(queues.c.lane.is_not(None)))
-    is_due = sa.exists().where(device_queue.IS_DUE, Message.lane == queues.c.lane)
-    due = sa.select(queues.c.lane).where(queues.c.lane.is_not(None), is_due)
-    found = session.scalars(due, {"now": now})
-    return [str(queue) for queue in found]
+    steps = steps.union_all(sa.select(following).where(steps.c.lane.is_not(None)))
+    is_due = sa.exists().where(device_queue.IS_DUE, Message.lane == steps.c.lane)
+    due = sa.select(steps.c.lane).where(steps.c.lane.is_not(None), is_due)
+    return [str(lane) for lane in session.scalars(due, {"now": now})]

@@ -16,7 +16,7 @@ from ...settings import Settings
 from ...sms import numbers, statuses, text_hashes
 from ...sms.segments import measure
 from ...store.rows import AnyCrm, MessageRow
-from ..devices import routing
+from ..devices import lanes, routing
 from . import recipients
 
 MAX_UNITS = 1600
@@ -108,6 +108,34 @@ def check(
     return made
 
 
+def message_row(crm: AnyCrm, settings: Settings, draft: Draft, now: datetime) -> MessageRow:
+    """Return the queued message of the draft."""
+    measured = measure(draft.content)
+    number = numbers.normalise(draft.to, settings.default_region)
+    return MessageRow(
+        id=ids.new_message_id(),
+        direction="outbound",
+        status=statuses.QUEUED,
+        crm_id=crm.id,
+        device_id=draft.device_id,
+        lane=_lane(crm, draft),
+        to_number=number,
+        content=draft.content,
+        encoding=measured.encoding,
+        segments=measured.segments,
+        text_hash=text_hashes.of_text(crm.id, number, draft.content),
+        reference=draft.reference,
+        request_hash=draft.request_hash(),
+        metadata_=draft.metadata,
+        priority=draft.priority,
+        send_at=draft.send_at,
+        due_at=max(now, draft.send_at or now),
+        expires_at=_expiry(settings, draft, now),
+        created_at=now,
+        updated_at=now,
+    )
+
+
 def _recipients(crm: AnyCrm, made: Mapping[int, MessageRow]) -> dict[int, recipients.Recipient]:
     first: dict[str, int] = {}
     for row, message in made.items():
@@ -181,29 +209,7 @@ def _expiry(settings: Settings, draft: Draft, now: datetime) -> datetime:
     return max(now, draft.send_at or now) + timedelta(seconds=ttl_seconds)
 
 
-def message_row(crm: AnyCrm, settings: Settings, draft: Draft, now: datetime) -> MessageRow:
-    """Return the queued message of the draft."""
-    measured = measure(draft.content)
-    number = numbers.normalise(draft.to, settings.default_region)
-    return MessageRow(
-        id=ids.new_message_id(),
-        direction="outbound",
-        status=statuses.QUEUED,
-        crm_id=crm.id,
-        device_id=draft.device_id,
-        lane=f"c:{crm.id}" if draft.device_id is None else f"d:{draft.device_id}",
-        to_number=number,
-        content=draft.content,
-        encoding=measured.encoding,
-        segments=measured.segments,
-        text_hash=text_hashes.of_text(crm.id, number, draft.content),
-        reference=draft.reference,
-        request_hash=draft.request_hash(),
-        metadata_=draft.metadata,
-        priority=draft.priority,
-        send_at=draft.send_at,
-        due_at=max(now, draft.send_at or now),
-        expires_at=_expiry(settings, draft, now),
-        created_at=now,
-        updated_at=now,
-    )
+def _lane(crm: AnyCrm, draft: Draft) -> str:
+    if draft.device_id is None:
+        return lanes.of_crm(crm.id)
+    return lanes.of_only_device(draft.device_id)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from ...settings import Settings
 from ...sms import reasons
 from ...store.models import Crm, Message
-from ..devices import limits, registry, routing
+from ..devices import lanes, limits, registry, routing
 from ..devices import queue as device_queue
 from ..devices.locking import Locked
 from . import endings
@@ -58,8 +58,8 @@ def _larger(session: Session, device_id: str, largest: int, now: datetime) -> It
 
 def _fits_any(session: Session, message: Message, settings: Settings) -> bool:
     crm = session.get_one(Crm, message.crm_id)
-    lane = message.lane or ""
-    device_ids = [lane[2:]] if lane.startswith("d:") else routing.device_ids_of(session, crm)
+    device_id = lanes.find_device(message.lane)
+    device_ids = routing.device_ids_of(session, crm) if device_id is None else [device_id]
     most = [
         limits.of(device, settings).largest_message
         for device in registry.several(session, device_ids)

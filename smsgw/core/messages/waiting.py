@@ -118,11 +118,12 @@ def _earlier(dispatch: Dispatch) -> dict[str, Any]:
 
 def _candidates(session: Session, crm: Crm, message: Message) -> list[Device]:
     """Return the devices the message may go to, disabled ones too."""
-    queue = message.lane or ""
-    if queue.startswith("d:"):
-        return registry.several(session, list(routing.usable(session, crm, {queue[2:]})))
+    device_id = lanes.find_device(message.lane)
+    if device_id is not None:
+        return registry.several(session, list(routing.usable(session, crm, {device_id})))
     found = registry.several(session, routing.device_ids_of(session, crm))
-    return [device for device in found if device.id == lanes.find_sticky_device(queue)] or found
+    sticky_id = lanes.find_sticky_device(message.lane)
+    return [device for device in found if device.id == sticky_id] or found
 
 
 def _likeliest(candidates: Sequence[Device]) -> Device:
@@ -134,7 +135,7 @@ def _likeliest(candidates: Sequence[Device]) -> Device:
 
 
 def _no_device(message: Message) -> str:
-    if (message.lane or "").startswith("d:"):
+    if lanes.find_device(message.lane) is not None:
         return (
             f"The device {message.device_id} was removed from the server, or this CRM may not use it any more; "
             "cancel the message."
