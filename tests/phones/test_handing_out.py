@@ -402,13 +402,13 @@ def writes(watcher):
 def test_a_full_window_is_idle_too(stage):
     stage.queue(20)
     stage.poll()
-    assert not has_work(stage)
+    assert not may_take(stage)
     stage.pass_time(seconds=121)
-    assert has_work(stage)
+    assert may_take(stage)
 
 
-def has_work(stage):
-    return handing_out.has_work(stage.world.database, "phone-1", stage.world.settings, clock.now())
+def may_take(stage):
+    return handing_out.may_take(stage.world.database, "phone-1", stage.world.settings, clock.now())
 
 
 def test_a_phone_gets_the_messages_behind_those_that_another_one_is_taking(stage):

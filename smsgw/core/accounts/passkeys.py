@@ -110,14 +110,7 @@ def remove(session: Session, operator: Operator, passkey_id: str) -> None:
     if passkey is None or passkey.operator_name != operator.name:
         raise NotFound("This passkey is removed already.")
     session.delete(passkey)
-    audit.note(
-        session,
-        "operator",
-        operator.name,
-        "passkey",
-        operator.name,
-        {"passkey": [passkey.name, None]},
-    )
+    _note(session, operator, [passkey.name, None])
 
 
 def _note(session: Session, operator: Operator, change: list[str | None]) -> None:

@@ -1,7 +1,7 @@
 """Chooses what a device is handed, and locks it: queued messages, and dispatches it has not confirmed.
 
-A rule on what may be handed out is a condition of the statements here, or a number of `quotas`, which `has_work` of
-`handing_out` reads too.
+A rule on what may be handed out is a condition of the statements here, or a number of `quotas`, which
+`handing_out.may_take` reads too.
 """
 
 from collections.abc import Sequence

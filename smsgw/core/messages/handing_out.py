@@ -54,19 +54,14 @@ class _Sendable(Protocol):
         """See `Message`."""
 
 
-def has_work(database: Database, device_id: str, settings: Settings, now: datetime) -> bool:
-    """Tell whether a poll of this device would be handed anything. Reads only, by index, however long the queue is."""
-    return device_queue.read_may_have_work(database, device_id, now) and may_take(
-        database, device_id, settings, now
-    )
-
-
 def may_take(database: Database, device_id: str, settings: Settings, now: datetime) -> bool:
-    """Tell whether a device that may have work would be handed any of it now."""
+    """Return whether a device that may have work would be handed any of it now."""
     quota = quotas.read(database, device_id, settings, now)
     if quota.has_pause:
         return False
-    return _has_new(database, quota, now) or _has(database, _ANY_UNCONFIRMED, device_id, now)
+    if _has_new(database, quota, now):
+        return True
+    return _ANY_UNCONFIRMED.read(database, device_id=device_id, **moments(now)) is True
 
 
 def hand_out(
@@ -123,10 +118,6 @@ def _has_new(database: Database, quota: Quota, now: datetime) -> bool:
     if quota.counted_month != quota.month:
         return True
     return device_queue.read_has_work_for_known(database, quota.device_id, quota.month, now)
-
-
-def _has(database: Database, question: Query[bool], device_id: str, now: datetime) -> bool:
-    return question.read(database, device_id=device_id, **moments(now)) is True
 
 
 def _outgoing(dispatch_id: str, message: _Sendable) -> Outgoing:

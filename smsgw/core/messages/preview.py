@@ -9,7 +9,7 @@ from ...settings import Settings
 from ...sms import numbers
 from ...sms.segments import measure
 from ...store.rows import AnyCrm
-from ..devices import registry, routing
+from . import pace
 from .drafts import Draft, check_one
 
 
@@ -19,6 +19,7 @@ def preview(
     """Return the draft's segments and number, and the devices that may send it. Raises `Invalid` as queueing does."""
     check_one(session, crm, settings, draft, now)
     measured = measure(draft.content)
+    devices = pace.devices(session, crm, settings, draft.device_id, now)
     return {
         "to": numbers.normalise(draft.to, settings.default_region),
         "encoding": measured.encoding,
@@ -27,20 +28,5 @@ def preview(
         "units_per_segment": measured.units_per_segment,
         "units_left": measured.units_left,
         "offending": list(measured.offending),
-        "devices": _devices(session, crm, settings, draft, now),
+        "devices": [{"device_id": one.device_id, "online": one.is_online} for one in devices],
     }
-
-
-def _devices(
-    session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
-) -> list[dict[str, Any]]:
-    usable = [draft.device_id] if draft.device_id else routing.device_ids_of(session, crm)
-    rows = registry.several(session, usable)
-    return [
-        {
-            "device_id": row.id,
-            "online": registry.is_online(row, now, settings.device_offline_seconds),
-        }
-        for row in rows
-        if row.enabled
-    ]

@@ -20,8 +20,8 @@ from ...store.models import (
     WorkerHeartbeat,
 )
 from ..devices import capacity, limit_states, limits, pauses, registry, silence_rules, silences
-from ..devices import queue as device_queue
 from ..webhooks.delivery_statuses import IS_PENDING
+from . import backlog
 
 
 @dataclass(frozen=True)
@@ -126,15 +126,9 @@ def _messages(session: Session) -> dict[tuple[str, str], int]:
 
 
 def _queues(session: Session, now: datetime) -> list[WaitingQueue]:
-    rows = session.execute(
-        sa.select(Message.lane, sa.func.count(), sa.func.min(Message.due_at))
-        .where(device_queue.IS_QUEUED)
-        .group_by(Message.lane)
-        .order_by(Message.lane)
-    )
     return [
-        WaitingQueue(str(queue), count, max(0.0, _age(due, now) or 0.0))
-        for queue, count, due in rows
+        WaitingQueue(lane.name, lane.queued_count, _age(lane.oldest_due_at, now) or 0.0)
+        for lane in sorted(backlog.read(session, now).lanes)
     ]
 
 
