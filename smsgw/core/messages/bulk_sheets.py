@@ -13,13 +13,13 @@ from ...errors import Conflict, Invalid, NotFound
 from ...settings import Settings
 from ...sms.segments import measure
 from ...store.models import Bulk, BulkSheet, Crm
-from . import bulk_columns, bulks, csv_files, imports, pace, pausing
+from . import bulk_columns, bulks, csv_files, imports, pace, pausing, repeated_rows
 from .ahead import Ahead
 from .bulk_columns import ColumnChoice
 from .bulks import NewBulk
 from .csv_files import Place
 from .drafts import Draft
-from .imports import NOT_REPEATED, File
+from .imports import File
 from .pace import SendingDevice
 
 MOST_BYTES = 4 * 1024 * 1024
@@ -107,7 +107,11 @@ def check(session: Session, settings: Settings, sheet: BulkSheet, now: datetime)
     good = {
         read.places[place]: draft for place, draft in enumerate(file.drafts) if place not in found
     }
-    repeated = NOT_REPEATED if faults else imports.repeated(session, crm, settings, file, now)
+    repeated = (
+        repeated_rows.NONE
+        if faults
+        else repeated_rows.find(session, crm, settings, file.drafts, now)
+    )
     waiting: dict[str | None, int] = {}
     for draft in good.values():
         count = measure(draft.content).segments

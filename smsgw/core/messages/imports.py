@@ -9,23 +9,19 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from ...clock import rfc3339, rfc3339_or_none
+from ...clock import rfc3339
 from ...errors import Conflict, Invalid
 from ...settings import Settings
-from ...sms import numbers
 from ...store.inserts import InsertNew
 from ...store.models import Import, Message
 from ...store.rows import AnyCrm
-from . import drafts as checks
-from . import queue_limits, queueing, repeats
-from .drafts import Draft
-from .filters import first_id_of
+from . import queue_limits, queueing, repeated_rows
+from .drafts import Draft, check
 from .queueing import Queued
 
 # A step holds SQLite's write lock for some 50 ms.
 STEP = 500
 _KNOWN_AT_ONCE = 500
-_READ_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True)
@@ -41,13 +37,6 @@ class File:
         return all(draft.reference is not None for draft in self.drafts)
 
 
-class RepeatedRows(NamedTuple):
-    """The places of rows that say the same as an earlier row of the file, and of those queued in the last 24 hours."""
-
-    in_file: Sequence[int]
-    queued: Sequence[int]
-
-
 class _Begun(NamedTuple):
     crm_id: str
     content_hash: str
@@ -55,8 +44,6 @@ class _Begun(NamedTuple):
     done_count: int
     imported_at: datetime
 
-
-NOT_REPEATED = RepeatedRows((), ())
 
 _NEW_IMPORTS = InsertNew(
     Import,
@@ -91,27 +78,6 @@ def faults(
     return found | _faults_of(session, crm, settings, fresh, now)
 
 
-def repeated(
-    session: Session, crm: AnyCrm, settings: Settings, file: File, now: datetime
-) -> RepeatedRows:
-    """Return the rows by which somebody gets a text once more."""
-    wanted = {
-        place: _key(
-            _Sms(numbers.normalise(draft.to, settings.default_region), draft.content, draft.send_at)
-        )
-        for place, draft in enumerate(file.drafts)
-        if draft.reference is None
-    }
-    first: dict[bytes, int] = {}
-    for place, key in wanted.items():
-        first.setdefault(key, place)
-    queued = _queued_keys(session, crm, now) if wanted else set()
-    return RepeatedRows(
-        [place for place, key in wanted.items() if first[key] != place],
-        [place for place, key in wanted.items() if key in queued],
-    )
-
-
 def begin(
     session: Session, crm: AnyCrm, settings: Settings, file: File, now: datetime, is_again: bool
 ) -> int:
@@ -136,51 +102,6 @@ def begin(
         )
     found.done_count, found.imported_at = 0, now
     return 0
-
-
-def _refuse_queued_rows(
-    session: Session, crm: AnyCrm, settings: Settings, file: File, now: datetime
-) -> None:
-    """Raise `Conflict` for rows that some other file, or a request, has queued: of a list where few were changed."""
-    count = len(repeated(session, crm, settings, file, now).queued)
-    if count:
-        raise Conflict(
-            f"{count} of {len(file.drafts)} rows were queued in the last 24 hours, the same text to the same number;"
-            " leave them out, or tick that all are queued again, on the command line --again",
-            code="queued_before",
-        )
-
-
-class _Sms(NamedTuple):
-    number: str
-    content: str
-    send_at: datetime | None
-
-
-def _queued_keys(session: Session, crm: AnyCrm, now: datetime) -> set[bytes]:
-    wanted = (
-        sa.select(Message.id, Message.to_number, Message.content, Message.send_at)
-        .where(
-            Message.crm_id == crm.id,
-            Message.direction == "outbound",
-            Message.status.not_in(repeats.UNSENT),
-        )
-        .order_by(Message.id)
-        .limit(_READ_AT_ONCE)
-    )
-    found: set[bytes] = set()
-    after = first_id_of(now - repeats.WELL_REMEMBERED)
-    while rows := session.execute(wanted.where(Message.id > after)).all():
-        found |= {_key(_Sms(row[1] or "", row[2] or "", row[3])) for row in rows}
-        after = rows[-1][0]
-    return found
-
-
-def _key(sms: _Sms) -> bytes:
-    """Return a key that is the same for the same SMS, also where a program has changed its line breaks."""
-    text = "\n".join(sms.content.split("\r\n")).strip()
-    wanted = f"{sms.number}\n{rfc3339_or_none(sms.send_at)}\n{text}"
-    return hashlib.sha256(wanted.encode()).digest()
 
 
 def check_room(
@@ -209,6 +130,19 @@ def step(
     return taken
 
 
+def _refuse_queued_rows(
+    session: Session, crm: AnyCrm, settings: Settings, file: File, now: datetime
+) -> None:
+    """Raise `Conflict` for rows that some other file, or a request, has queued: of a list where few were changed."""
+    count = len(repeated_rows.find(session, crm, settings, file.drafts, now).queued)
+    if count:
+        raise Conflict(
+            f"{count} of {len(file.drafts)} rows were queued in the last 24 hours, the same text to the same number;"
+            " leave them out, or tick that all are queued again, on the command line --again",
+            code="queued_before",
+        )
+
+
 def _lock(session: Session, crm: AnyCrm, file: File) -> Import:
     return session.scalars(
         sa.select(Import)
@@ -233,7 +167,7 @@ def _faults_of(
     session: Session, crm: AnyCrm, settings: Settings, fresh: Mapping[int, Draft], now: datetime
 ) -> dict[int, str]:
     try:
-        checks.check(session, crm, settings, fresh, now)
+        check(session, crm, settings, fresh, now)
     except Invalid as error:
         return {
             place: "; ".join(f"{name}: {texts[0]}" for name, texts in fields.items())

@@ -13,10 +13,9 @@ from ...settings import Settings
 from ...sms import numbers
 from ...sms.segments import measure
 from ...store.rows import AnyCrm
-from . import drafts as checks
 from . import pace, queueing
 from .ahead import Ahead
-from .drafts import Draft, Faults
+from .drafts import Draft, Faults, check, without_row
 from .pace import SendingDevice
 from .queueing import Queued
 
@@ -46,9 +45,10 @@ class TextPreview:
 
 def unique(typed: Sequence[str], region: str | None) -> list[str]:
     """Return the numbers without those that are written twice, in whatever spelling."""
-    return list({numbers.normalise(number, region): number for number in reversed(typed)}.values())[
-        ::-1
-    ]
+    first: dict[str, str] = {}
+    for number in typed:
+        first.setdefault(numbers.normalise(number, region), number)
+    return list(first.values())
 
 
 def preview(
@@ -92,7 +92,7 @@ def _faults(
     session: Session, crm: AnyCrm, settings: Settings, wanted: Sequence[Draft], now: datetime
 ) -> Faults:
     try:
-        checks.check(session, crm, settings, dict(enumerate(wanted)), now)
+        check(session, crm, settings, dict(enumerate(wanted)), now)
     except Invalid as error:
         found: Faults = error.details["messages"]
         return found
@@ -104,7 +104,7 @@ def _by_field(error: Invalid, wanted: Sequence[Draft]) -> Invalid:
     if found is None:
         return error
     if len(wanted) == 1:
-        return checks.without_row(error)
+        return without_row(error)
     details: dict[str, Any] = dict(_shared(found, len(wanted)))
     each = {row: _text(fields, details) for row, fields in found.items()}
     named = [f"“{wanted[row].to}”: {text}" for row, text in each.items() if text]

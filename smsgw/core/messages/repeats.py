@@ -15,8 +15,8 @@ from ...store.queries import Query, not_null
 from ...store.rows import AnyCrm
 from .drafts import Draft
 
-WELL_REMEMBERED = timedelta(days=1)
-# Nobody got these, and nobody will.
+REPEATED_WITHIN = timedelta(days=1)
+# These were never sent, and never will be.
 UNSENT = (statuses.CANCELLED, statuses.EXPIRED)
 _NAMED_NUMBERS = 5
 
@@ -51,7 +51,7 @@ def refuse(
         for draft in wanted
     }
     found = _QUEUED.rows(
-        session.connection(), hashes=list(set(hashes.values())), since=now - WELL_REMEMBERED
+        session.connection(), hashes=list(set(hashes.values())), since=now - REPEATED_WITHIN
     )
     queued = {(one.text_hash, one.send_at) for one in found}
     again = [draft.to for draft in wanted if (hashes[draft], draft.send_at) in queued]
