@@ -1,12 +1,12 @@
 """Runs `python -m smsgw …`."""
 
 from . import program
-from .cli.entry import root
+from .lazy_imports import load
 
 
 def main() -> None:
     """Run the command line; the console script `smsgw` begins here too."""
-    root(prog_name=program.line())
+    load("smsgw.cli.entry").root(prog_name=program.line())
 
 
 if __name__ == "__main__":

@@ -75,6 +75,7 @@ NEIGHBOURS = {
     ("settings", "env_files"),
     ("settings", "public_urls"),
     ("settings", "lazy_imports"),
+    ("sms", "lazy_imports"),
 }
 KNOW_FLASK = range(3, 6)
 MOST_LINES_OF_A_FUNCTION = 40
@@ -218,10 +219,13 @@ def test_only_endpoints_know_flask_and_only_delivery_calls_out():
 
 
 # On SQLite and without RabbitMQ. What they hold in memory, each of them holds it, and each start imports it.
-NEVER = "psycopg alembic pika rich segno markdown_it requests environs argon2 pyotp webauthn cryptography cbor2"
+NEVER = (
+    "psycopg sqlalchemy.dialects.postgresql alembic pika rich segno markdown_it requests environs argon2 pyotp "
+    "webauthn cryptography cbor2"
+)
 NOT_FOR_WEB = f"{NEVER} pycurl"
 NOT_FOR_A_WORKER = f"{NEVER} pycurl flask flask_wtf werkzeug jinja2 marshmallow webargs apispec gunicorn click wsproto"
-NOT_FOR_A_COMMAND = f"{NOT_FOR_A_WORKER} prometheus_client".replace(" click", "")
+NOT_FOR_A_COMMAND = f"{NOT_FOR_A_WORKER} prometheus_client phonenumbers".replace(" click", "")
 NO_DATABASE = f"{NOT_FOR_A_COMMAND} sqlalchemy sqlite3 asyncio smsgw.store smsgw.core smsgw.http"
 
 

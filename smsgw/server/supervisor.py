@@ -36,6 +36,7 @@ _HEAPS = 2
 # What the web server and the worker have in common.
 _SHARED = (
     "smsgw.server.preparation",
+    "phonenumbers",
     "smsgw.metrics",
     "smsgw.core.accounts.idempotency",
     "smsgw.core.messages.unconfirmed",

@@ -2,12 +2,16 @@
 
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import phonenumbers
-
+from ..lazy_imports import lazy
 from . import number_shapes
 from .number_shapes import UnreadableNumber
+
+if TYPE_CHECKING:
+    import phonenumbers
+else:
+    phonenumbers = lazy("phonenumbers")
 
 E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 # Android's own test, which cht-gateway applies before it sends; at least one digit, or there is nobody to send to.
@@ -25,10 +29,6 @@ _ROUNDED = re.compile(r"[1-9][0-9]{4,}0{6}")
 # Shorter ones may be short codes, or numbers of one town that lack their area code.
 _LONG_ENOUGH_WITHOUT_TRUNK_PREFIX = 9
 _LONGEST_SHORT_CODE = 6
-_MOBILE = (
-    phonenumbers.PhoneNumberType.MOBILE,
-    phonenumbers.PhoneNumberType.FIXED_LINE_OR_MOBILE,
-)
 
 
 class _Reading(NamedTuple):
@@ -182,25 +182,26 @@ def _national(digits: str, region: str | None) -> str | None:
     return _e164(parsed)
 
 
-def _may_be_short(digits: str, parsed: phonenumbers.PhoneNumber) -> bool:
+def _may_be_short(digits: str, parsed: "phonenumbers.PhoneNumber") -> bool:
     """Return whether it may be a short code or lack its area code; the library does not know all short codes.
 
     In Finland each second number of five digits is one of a town, in Germany most of six: without their zero both.
     """
     if _has_trunk_prefix(digits, parsed):
-        is_mobile = phonenumbers.number_type(parsed) in _MOBILE
+        kinds = phonenumbers.PhoneNumberType
+        is_mobile = phonenumbers.number_type(parsed) in (kinds.MOBILE, kinds.FIXED_LINE_OR_MOBILE)
         return len(digits) <= _LONGEST_SHORT_CODE and digits[0] != "0" and not is_mobile
     return len(digits) < _LONG_ENOUGH_WITHOUT_TRUNK_PREFIX
 
 
-def _has_trunk_prefix(digits: str, parsed: phonenumbers.PhoneNumber) -> bool:
+def _has_trunk_prefix(digits: str, parsed: "phonenumbers.PhoneNumber") -> bool:
     """Return whether nothing is missing of how the number is dialled inside its country: `0151…` in Germany."""
     national = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.NATIONAL)
     # The plan of +1 writes its numbers without the 1 that may be dialled before them.
     return digits.endswith(re.sub("[^0-9]", "", national))
 
 
-def _is_of_another_country(digits: str, parsed: phonenumbers.PhoneNumber) -> bool:
+def _is_of_another_country(digits: str, parsed: "phonenumbers.PhoneNumber") -> bool:
     """Return whether it is a number of another country when a `+` is put before it.
 
     `15123456789` may have been `015123456789` or `+15123456789` before a spreadsheet took it for a number.
@@ -213,10 +214,10 @@ def _is_of_another_country(digits: str, parsed: phonenumbers.PhoneNumber) -> boo
     )
 
 
-def _is_possible(parsed: phonenumbers.PhoneNumber) -> bool:
+def _is_possible(parsed: "phonenumbers.PhoneNumber") -> bool:
     reason = phonenumbers.is_possible_number_with_reason(parsed)
     return reason == phonenumbers.ValidationResult.IS_POSSIBLE
 
 
-def _e164(parsed: phonenumbers.PhoneNumber) -> str:
+def _e164(parsed: "phonenumbers.PhoneNumber") -> str:
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)

@@ -7,11 +7,11 @@ from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from . import row_classes, statements
+from .on_conflict import insert_into
 from .statements import AnyConnection
 from .tables import Table, columns_by_attribute, plain
 
@@ -177,8 +177,7 @@ class InsertNew(_IntoTable[R], Generic[R, K]):
         ]
 
     def _statement(self, dialect: Dialect) -> sa.Insert:
-        kind = postgresql if dialect.name == "postgresql" else sqlite
-        insert: Any = kind.insert(self._table)
+        insert = insert_into(self._table, dialect)
         made: sa.Insert = insert.on_conflict_do_nothing(index_elements=self._conflict_on).returning(
             self._returning
         )

@@ -1,18 +1,19 @@
 """Runs the statements that every poll, message and webhook needs: the one typed way besides a SQLAlchemy session.
 
-A `Query` gives rows, a `Change` gives none; both are made once, at the top of a module, from a SQLAlchemy statement.
-A query has a row class that is checked against the statement's columns when it is made. What has been compiled is kept
-by the object itself: a statement made for each call would be compiled for each call, and could never run as another.
+A `Query` gives rows, a `Change` gives none; both are made once, at the top of a module, from a SQLAlchemy statement, or
+where the databases differ from a function that makes one for a dialect. A query has a row class that is checked against
+the statement's columns when it is made, or when it first runs if a function makes its statement. What has been compiled
+is kept by the object itself: a statement made for each call would be compiled for each call, and could never run as
+another.
 
 All but `read` write first what the session has not written yet. Values are given by the names of the statement's
 parameters, all of them and no others; lists are for `IN`, and where one statement cannot hold them they are run in
 slices, the rows of one slice after those of another.
 """
 
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
@@ -26,6 +27,7 @@ from .tables import Table, columns_by_attribute, plain
 
 R = TypeVar("R")
 T = TypeVar("T")
+Wanted = Statement | Callable[[Dialect], Statement]
 
 
 def not_null(column: InstrumentedAttribute[T | None]) -> sa.Label[T]:
@@ -38,39 +40,56 @@ def written_out(word: str) -> sa.ColumnClause[str]:
     return sa.literal_column(f"'{word}'", sa.String)
 
 
+class _OfDatabase(NamedTuple):
+    """A statement of one database, its parameters that are lists, and what it was compiled to for their lengths."""
+
+    statement: Statement
+    lists: list[str]
+    compiled: dict[statements.Shape, Compiled]
+
+
 class _Prepared:
     """A statement, and what it was compiled to for each database and each length of its lists."""
 
-    def __init__(self, statement: Statement) -> None:
-        self._statement = statement
-        self._compiled: dict[tuple[str, statements.Shape], Compiled] = {}
+    def __init__(self, statement: Wanted) -> None:
+        self._wanted = statement
+        self._of_databases: dict[str, _OfDatabase] = {}
+        if not callable(statement):
+            self._check(statement)
 
-    @cached_property
-    def _lists(self) -> list[str]:
-        """Find the names of the parameters that are lists, with the first run: most statements are made in vain."""
-        return sorted(
-            {
-                str(part.key)
-                for part in visitors.iterate(self._statement)
-                if isinstance(part, sa.BindParameter) and part.expanding and part.required
-            }
-        )
+    def _check(self, statement: Statement) -> None:
+        """Raise `TypeError` where the statement is not of the kind that this class runs."""
+        raise NotImplementedError
+
+    def _on(self, dialect: Dialect) -> _OfDatabase:
+        return self._of_databases.get(dialect.name) or self._prepare(dialect)
+
+    def _prepare(self, dialect: Dialect) -> _OfDatabase:
+        """Make and search the statement with its first run: most statements are never run by a process."""
+        statement = self._wanted
+        if callable(statement):
+            statement = statement(dialect)
+            self._check(statement)
+        made = _OfDatabase(statement, _lists_of(statement), {})
+        self._of_databases[dialect.name] = made
+        return made
 
     def compiled(self, dialect: Dialect, values: Values) -> Compiled:
         """Return the compiled statement for these values."""
-        shape = statements.lengths(values, self._lists) if self._lists else ()
-        found = self._compiled.get((dialect.name, shape))
+        statement, lists, compiled = self._on(dialect)
+        shape = statements.lengths(values, lists) if lists else ()
+        found = compiled.get(shape)
         if found is None:
-            found = statements.compile_for(dialect, self._statement, shape)
-            self._compiled[dialect.name, shape] = found
+            found = compiled[shape] = statements.compile_for(dialect, statement, shape)
         return found
 
     def compiled_parts(self, dialect: Dialect, values: Values) -> list[tuple[Compiled, Values]]:
         """Return the compiled statement for these values, in as many parts as their lists need."""
-        if not self._lists:
+        statement, lists, _ = self._on(dialect)
+        if not lists:
             return [(self.compiled(dialect, values), values)]
-        parts = statements.slices(values, self._lists)
-        if len(parts) > 1 and getattr(self._statement, "_limit_clause", None) is not None:
+        parts = statements.slices(values, lists)
+        if len(parts) > 1 and getattr(statement, "_limit_clause", None) is not None:
             raise TypeError("a statement with a LIMIT cannot be run in slices")
         return [(self.compiled(dialect, part), part) for part in parts]
 
@@ -81,9 +100,14 @@ class Query(_Prepared, Generic[R]):
     `row` is a `NamedTuple` or a dataclass with the statement's columns as fields, or the type of its only column.
     """
 
-    def __init__(self, row: type[R], statement: Statement) -> None:
+    _make: Callable[[Sequence[Any]], R]
+
+    def __init__(self, row: type[R], statement: Wanted) -> None:
+        self._row = row
         super().__init__(statement)
-        self._make = row_classes.maker(row, statements.columns_of(statement))
+
+    def _check(self, statement: Statement) -> None:
+        self._make = row_classes.maker(self._row, statements.columns_of(statement))
 
     def all(self, session: Session, **values: object) -> list[R]:
         """Return all rows."""
@@ -120,8 +144,7 @@ class Query(_Prepared, Generic[R]):
 class Change(_Prepared):
     """An UPDATE or a DELETE that gives no rows."""
 
-    def __init__(self, statement: sa.UpdateBase) -> None:
-        super().__init__(statement)
+    def _check(self, statement: Statement) -> None:
         if statements.columns_of(statement):
             raise TypeError("a change that gives rows is a Query")
 
@@ -164,3 +187,14 @@ class RowUpdate(Generic[R]):
             session,
             [dict(zip(self._names, self._values(row), strict=True)) for row in changed],
         )
+
+
+def _lists_of(statement: Statement) -> list[str]:
+    """Return the names of the parameters that are lists."""
+    return sorted(
+        {
+            str(part.key)
+            for part in visitors.iterate(statement)
+            if isinstance(part, sa.BindParameter) and part.expanding and part.required
+        }
+    )

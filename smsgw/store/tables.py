@@ -41,6 +41,14 @@ class Table(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcMoment}
 
 
+def partial_index(name: str, *columns: str, where: str, unique: bool = False) -> sa.Index:
+    """Return an index of the rows that meet a condition, which stands in its `info`: migrations make the indexes.
+
+    SQLAlchemy's own arguments for it would import the dialects of both databases into every process.
+    """
+    return sa.Index(name, *columns, unique=unique, info={"where": where})
+
+
 def plain(table: type[Table]) -> sa.Table:
     """Return the table without its class, because the ORM would inspect each row."""
     return Table.metadata.tables[table.__tablename__]

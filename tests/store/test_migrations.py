@@ -51,6 +51,19 @@ def test_the_tables_are_those_of_the_models(database):
         assert compare_metadata(context, Table.metadata) == []
 
 
+def test_the_indexes_are_of_the_rows_that_the_models_say(database):
+    kind = database.engine.dialect.name
+    said, found = {}, {}
+    for table in Table.metadata.sorted_tables:
+        said |= {index.name: index.info.get("where") for index in table.indexes}
+        for index in sa.inspect(database.engine).get_indexes(table.name):
+            condition = index.get("dialect_options", {}).get(f"{kind}_where")
+            found[index["name"]] = None if condition is None else str(condition)
+    if kind == "postgresql":  # which writes conditions its own way
+        said, found = ({name: bool(it) for name, it in every.items()} for every in (said, found))
+    assert {name: found[name] for name in said} == said
+
+
 def test_an_upgrade_of_an_upgraded_database_does_nothing(database):
     before = migrations.current(database)
     assert migrations.upgrade(database) == before == migrations.head()

@@ -4,16 +4,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import Session
 
 from ...errors import TooMany
 from ...settings import Settings
-from ...store.db import is_postgresql
 from ...store.models import RateLimit
+from ...store.on_conflict import insert_into
 from ...store.queries import Query
 from ...store.rows import AnyCrm
 from ...store.statements import Statement
@@ -31,8 +31,8 @@ class _Counted(NamedTuple):
     arrival: float
 
 
-def _counting(insert: Any) -> Statement:
-    """Return the statement that counts a request, made of the `INSERT` of one kind of database."""
+def _counting(dialect: Dialect) -> Statement:
+    """Return the statement that counts a request."""
     moment, each, most = (
         sa.bindparam(name, type_=sa.Double) for name in ("moment", "each", "most")
     )
@@ -45,14 +45,13 @@ def _counting(insert: Any) -> Statement:
         "was_allowed": sa.true(),
     }
     change = {"was_allowed": is_fitting, "arrival": sa.case((is_fitting, later), else_=arrival)}
-    statement = insert(plain(RateLimit)).values(row)
+    statement = insert_into(plain(RateLimit), dialect).values(row)
     statement = statement.on_conflict_do_update(index_elements=["key"], set_=change)
     counted: Statement = statement.returning(RateLimit.was_allowed, RateLimit.arrival)
     return counted
 
 
-_COUNT_ON_SQLITE = Query(_Counted, _counting(sqlite.insert))
-_COUNT_ON_POSTGRESQL = Query(_Counted, _counting(postgresql.insert))
+_COUNT = Query(_Counted, _counting)
 
 
 @dataclass(frozen=True)
@@ -125,8 +124,7 @@ def refusal(state: RateState) -> TooMany:
 def count(session: Session, limit: Limit, caller: str, now: datetime) -> RateState:
     """Count a request of the caller against the limit; one that is not allowed takes nothing away."""
     moment = now.timestamp()
-    query = _COUNT_ON_POSTGRESQL if is_postgresql(session) else _COUNT_ON_SQLITE
-    row = query.one(
+    row = _COUNT.one(
         session,
         caller=f"{limit.name}:{caller}",
         moment=moment,

@@ -3,17 +3,20 @@
 All statements here use an index, however long the queue is.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.sql.expression import SQLColumnExpression
 
 from ...sms import statuses
-from ...store.db import Database, is_postgresql
+from ...store.db import Database
 from ...store.models import Crm, Dispatch, Message
 from ...store.queries import Query, not_null, written_out
+from ...store.statements import Statement
 from . import capacity, lanes, routing, usage
 from .capacity import DEVICE_ID, moment
 
@@ -53,20 +56,18 @@ class Waiting(NamedTuple):
     last_handed_out_at: datetime | None = None
 
 
-class _NextInQueue(NamedTuple):
-    """Selects and locks what is next. What other phones have locked is passed over, and not found taken afterwards.
+def _next_in_queue(*conditions: sa.ColumnElement[bool]) -> Callable[[Dialect], Statement]:
+    """Select and lock what is next. What other phones have locked is passed over, and not found taken afterwards.
 
     Both databases go through the priorities in their order, and no further once they have enough: messages of a lower
     priority are not locked then.
     """
 
-    on_sqlite: Query[Waiting]
-    on_postgresql: Query[Waiting]
+    def made(dialect: Dialect) -> Statement:
+        select = _laterally if dialect.name == "postgresql" else _priority_by_priority
+        return select(*conditions)
 
-    def all(self, session: Session, **values: object) -> list[Waiting]:
-        """Lock and return them."""
-        query = self.on_postgresql if is_postgresql(session) else self.on_sqlite
-        return query.all(session, **values)
+    return made
 
 
 def _priority_by_priority(*conditions: sa.ColumnElement[bool]) -> sa.CompoundSelect[Any]:
@@ -110,19 +111,10 @@ def _first_of(
 # A message may have been queued for the device by name before the device got another owner.
 _IS_STILL_ITS = routing.is_for_device(DEVICE_ID)
 _IS_KNOWN = usage.is_known_recipient()
-_NEXT_IN_OWN_QUEUE = _NextInQueue(
-    Query(Waiting, _priority_by_priority(_IS_STILL_ITS)), Query(Waiting, _laterally(_IS_STILL_ITS))
-)
-_NEXT_IN_OPEN_QUEUE = _NextInQueue(
-    Query(Waiting, _priority_by_priority()), Query(Waiting, _laterally())
-)
-_NEXT_TO_KNOWN_IN_OWN_QUEUE = _NextInQueue(
-    Query(Waiting, _priority_by_priority(_IS_STILL_ITS, _IS_KNOWN)),
-    Query(Waiting, _laterally(_IS_STILL_ITS, _IS_KNOWN)),
-)
-_NEXT_TO_KNOWN_IN_OPEN_QUEUE = _NextInQueue(
-    Query(Waiting, _priority_by_priority(_IS_KNOWN)), Query(Waiting, _laterally(_IS_KNOWN))
-)
+_NEXT_IN_OWN_QUEUE = Query(Waiting, _next_in_queue(_IS_STILL_ITS))
+_NEXT_IN_OPEN_QUEUE = Query(Waiting, _next_in_queue())
+_NEXT_TO_KNOWN_IN_OWN_QUEUE = Query(Waiting, _next_in_queue(_IS_STILL_ITS, _IS_KNOWN))
+_NEXT_TO_KNOWN_IN_OPEN_QUEUE = Query(Waiting, _next_in_queue(_IS_KNOWN))
 
 
 def _queue_of_crm() -> sa.ColumnElement[str]:

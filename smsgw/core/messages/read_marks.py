@@ -5,11 +5,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from ...store.db import is_postgresql
 from ...store.models import InboxEntry, Message, ReadMark
+from ...store.on_conflict import insert_into
 from ...store.queries import not_null, written_out
 
 _AT_ONCE = 500
@@ -68,8 +67,7 @@ def mark(session: Session, read: Iterable[Unread], now: datetime) -> None:
         {"crm_id": crm_id, "number": number, "read_up_to": message_id, "marked_at": now}
         for (crm_id, number), message_id in sorted(newest.items())
     ]
-    insert = postgresql.insert if is_postgresql(session) else sqlite.insert
-    statement = insert(ReadMark).values(rows)
+    statement = insert_into(ReadMark, session.get_bind().dialect).values(rows)
     wanted = statement.excluded.read_up_to
     session.execute(
         statement.on_conflict_do_update(

@@ -4,19 +4,20 @@ A message for any device then queues in the lane of that device. When the device
 gives it to all devices of the CRM, within a second or two.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import Session
 
 from ...settings import Settings
 from ...sms import numbers, statuses
 from ...sms.numbers import without_plus
-from ...store.db import Database, is_postgresql, wake_up
+from ...store.db import Database, wake_up
 from ...store.models import Crm, Device, LastDevice, Message
+from ...store.on_conflict import insert_into
 from ...store.queries import Change, Query, written_out
 from ...store.rows import AnyCrm, MessageRow
 from ...store.tables import plain
@@ -62,17 +63,18 @@ _STICKY = Query(
 )
 
 
-def _noting(insert: Callable[[sa.Table], Any]) -> sa.Insert:
-    """Notes who talked with whom on one kind of database, whose `INSERT` this is."""
+def _noting(dialect: Dialect) -> sa.Insert:
+    """Notes who talked with whom."""
     names = ("crm_id", "bare_number", "device_id", "talked_at")
-    statement = insert(plain(LastDevice)).values({name: sa.bindparam(name) for name in names})
+    statement = insert_into(plain(LastDevice), dialect).values(
+        {name: sa.bindparam(name) for name in names}
+    )
     changed = {name: statement.excluded[name] for name in names[2:]}
     noting: sa.Insert = statement.on_conflict_do_update(index_elements=names[:2], set_=changed)
     return noting
 
 
-_NOTE_ON_SQLITE = Change(_noting(sqlite.insert))
-_NOTE_ON_POSTGRESQL = Change(_noting(postgresql.insert))
+_NOTE = Change(_noting)
 
 
 def choose_lanes(
@@ -225,8 +227,7 @@ def _is_held(session: Session, device: Device, settings: Settings, now: datetime
 def _note(session: Session, talks: Iterable[Talk], now: datetime) -> None:
     # In one order everywhere, so that two transactions wait for each other and do not deadlock.
     latest = {(one.crm_id, without_plus(one.number)): one.device_id for one in talks}
-    change = _NOTE_ON_POSTGRESQL if is_postgresql(session) else _NOTE_ON_SQLITE
-    change.run_each(
+    _NOTE.run_each(
         session,
         [
             {"crm_id": crm_id, "bare_number": number, "device_id": device_id, "talked_at": now}

@@ -5,9 +5,9 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ..tables import Table
+from ..tables import Table, partial_index
 
-_IS_THERE = sa.text("removed_at IS NULL")
+_IS_THERE = "removed_at IS NULL"
 
 
 class Crm(Table):
@@ -19,12 +19,11 @@ class Crm(Table):
 
     __tablename__ = "crms"
     __table_args__ = (
-        sa.Index(
+        partial_index(
             "uq_crms_name",
             "name",
             unique=True,
-            sqlite_where=_IS_THERE,
-            postgresql_where=_IS_THERE,
+            where=_IS_THERE,
         ),
     )
 

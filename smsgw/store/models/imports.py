@@ -5,9 +5,9 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ..tables import Table
+from ..tables import Table, partial_index
 
-_IS_MOVING = sa.text("moved_count IS NOT NULL")
+_IS_MOVING = "moved_count IS NOT NULL"
 
 
 class Import(Table):
@@ -33,7 +33,7 @@ class Bulk(Table):
     __table_args__ = (
         sa.Index("ix_bulks_crm_id_created_at", "crm_id", "created_at"),
         sa.Index("ix_bulks_created_at", "created_at"),
-        sa.Index("ix_bulks_moving", "id", sqlite_where=_IS_MOVING, postgresql_where=_IS_MOVING),
+        partial_index("ix_bulks_moving", "id", where=_IS_MOVING),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True)

@@ -7,13 +7,13 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ...sms import statuses
-from ..tables import Table
+from ..tables import Table, partial_index
 
-_IS_QUEUED = sa.text(f"status = '{statuses.QUEUED}'")
-_IS_ACTIVE = sa.text(f"status IN {statuses.ACTIVE}")
-_IS_INBOUND = sa.text("direction = 'inbound'")
-_IS_HASHED = sa.text("text_hash IS NOT NULL")
-_IS_STUCK = sa.text("stuck_at IS NOT NULL")
+_IS_QUEUED = f"status = '{statuses.QUEUED}'"
+_IS_ACTIVE = f"status IN {statuses.ACTIVE}"
+_IS_INBOUND = "direction = 'inbound'"
+_IS_HASHED = "text_hash IS NOT NULL"
+_IS_STUCK = "stuck_at IS NOT NULL"
 
 
 class Message(Table):
@@ -34,50 +34,44 @@ class Message(Table):
         sa.UniqueConstraint("crm_id", "reference"),
         sa.Index("ix_messages_crm_id_status_id", "crm_id", "status", "id"),
         sa.Index("ix_messages_crm_id_id", "crm_id", "id"),
-        sa.Index(
+        partial_index(
             "ix_messages_inbound_device_id_id",
             "device_id",
             "id",
-            sqlite_where=_IS_INBOUND,
-            postgresql_where=_IS_INBOUND,
+            where=_IS_INBOUND,
         ),
-        sa.Index(
+        partial_index(
             "ix_messages_inbound_from_number_id",
             "from_number",
             "id",
-            sqlite_where=_IS_INBOUND,
-            postgresql_where=_IS_INBOUND,
+            where=_IS_INBOUND,
         ),
-        sa.Index("ix_messages_stuck", "id", sqlite_where=_IS_STUCK, postgresql_where=_IS_STUCK),
-        sa.Index(
+        partial_index("ix_messages_stuck", "id", where=_IS_STUCK),
+        partial_index(
             "ix_messages_queue_due",
             "lane",
             "due_at",
             "expires_at",
-            sqlite_where=_IS_QUEUED,
-            postgresql_where=_IS_QUEUED,
+            where=_IS_QUEUED,
         ),
-        sa.Index(
+        partial_index(
             "ix_messages_queue_order",
             "lane",
             "priority",
             "due_at",
             "id",
-            sqlite_where=_IS_QUEUED,
-            postgresql_where=_IS_QUEUED,
+            where=_IS_QUEUED,
         ),
-        sa.Index(
+        partial_index(
             "ix_messages_queue_expires",
             "expires_at",
-            sqlite_where=_IS_QUEUED,
-            postgresql_where=_IS_QUEUED,
+            where=_IS_QUEUED,
         ),
-        sa.Index(
+        partial_index(
             "ix_messages_text_hash_created_at",
             "text_hash",
             "created_at",
-            sqlite_where=_IS_HASHED,
-            postgresql_where=_IS_HASHED,
+            where=_IS_HASHED,
         ),
     )
 
@@ -135,12 +129,11 @@ class Dispatch(Table):
 
     __tablename__ = "dispatches"
     __table_args__ = (
-        sa.Index(
+        partial_index(
             "ix_dispatches_active",
             "device_id",
             "status",
-            sqlite_where=_IS_ACTIVE,
-            postgresql_where=_IS_ACTIVE,
+            where=_IS_ACTIVE,
         ),
         # With the segments, so that limits are counted from the index alone.
         sa.Index(

@@ -5,11 +5,11 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from ..tables import Table
+from ..tables import Table, partial_index
 
-_IS_PENDING = sa.text("status = 'pending'")
-_IS_CLAIMED = sa.text("claim IS NOT NULL")
-_IS_SINGLE = sa.text("status = 'pending' AND retry_step IS NULL")
+_IS_PENDING = "status = 'pending'"
+_IS_CLAIMED = "claim IS NOT NULL"
+_IS_SINGLE = "status = 'pending' AND retry_step IS NULL"
 
 
 class WebhookEndpoint(Table):
@@ -53,26 +53,23 @@ class Delivery(Table):
     __tablename__ = "deliveries"
     __table_args__ = (
         sa.UniqueConstraint("event_id", "endpoint_id"),
-        sa.Index(
+        partial_index(
             "ix_deliveries_due",
             "endpoint_id",
             "next_attempt_at",
-            sqlite_where=_IS_PENDING,
-            postgresql_where=_IS_PENDING,
+            where=_IS_PENDING,
         ),
-        sa.Index(
+        partial_index(
             "ix_deliveries_single",
             "endpoint_id",
             "next_attempt_at",
-            sqlite_where=_IS_SINGLE,
-            postgresql_where=_IS_SINGLE,
+            where=_IS_SINGLE,
         ),
-        sa.Index(
+        partial_index(
             "ix_deliveries_claimed",
             "endpoint_id",
             "next_attempt_at",
-            sqlite_where=_IS_CLAIMED,
-            postgresql_where=_IS_CLAIMED,
+            where=_IS_CLAIMED,
         ),
         sa.Index("ix_deliveries_endpoint_id_id", "endpoint_id", "id"),
     )
