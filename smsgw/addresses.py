@@ -111,19 +111,6 @@ def parse_allowed(text: str) -> Network | Narrow:
     return Narrow(_network_or_name(host), _port(text, port))
 
 
-def _network_or_name(host: str) -> Network | str:
-    name = host.lower().rstrip(".")
-    return name if _NAME.fullmatch(name) else ip_network(host)
-
-
-def _port(text: str, port: str | None) -> int | None:
-    if port is None:
-        return None
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError(f"{text!r} has no port from 1 to 65535 after its colon")
-    return int(port)
-
-
 @dataclass(frozen=True)
 class Guard:
     """The operator's word on private networks: `allowed` ones may be reached, and by plain `http` too."""
@@ -176,6 +163,19 @@ def refusal(scheme: str, host: str, addresses: list[str]) -> str:
             f"use {scheme}s."
         )
     return f"{host} is not a public address. Its network, or it with this port, has to be in {SETTING} to be reached."
+
+
+def _network_or_name(host: str) -> Network | str:
+    name = host.lower().rstrip(".")
+    return name if _NAME.fullmatch(name) else ip_network(host)
+
+
+def _port(text: str, port: str | None) -> int | None:
+    if port is None:
+        return None
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"{text!r} has no port from 1 to 65535 after its colon")
+    return int(port)
 
 
 def _split(url: str) -> tuple[SplitResult, int]:

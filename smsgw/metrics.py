@@ -59,11 +59,6 @@ def forget_process(pid: int) -> None:
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
-@cache
-def _request_counts(endpoint: str, status_code: int) -> tuple[Histogram, Counter]:
-    return REQUEST_SECONDS.labels(endpoint), REQUESTS.labels(endpoint, status_code)
-
-
 def count_request(endpoint: str, status_code: int, seconds: float) -> None:
     """Count a request by the name of its endpoint, what it was answered, and how long that took."""
     duration, count = _request_counts(endpoint, status_code)
@@ -74,11 +69,6 @@ def count_request(endpoint: str, status_code: int, seconds: float) -> None:
 def count_idle_poll(door: str) -> None:
     """Count a poll that brought nothing and got nothing."""
     _idle_count(door).inc()
-
-
-@cache
-def _idle_count(door: str) -> Counter:
-    return IDLE_POLLS.labels(door)
 
 
 def count_attempt(outcome: str) -> None:
@@ -115,3 +105,13 @@ class Polls(Collector):
                     key = door, _RESULTS.get(sample.labels["status"][0], "ok")
                     counts[key] = counts.get(key, 0) + sample.value
         return counts
+
+
+@cache
+def _request_counts(endpoint: str, status_code: int) -> tuple[Histogram, Counter]:
+    return REQUEST_SECONDS.labels(endpoint), REQUESTS.labels(endpoint, status_code)
+
+
+@cache
+def _idle_count(door: str) -> Counter:
+    return IDLE_POLLS.labels(door)

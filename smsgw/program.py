@@ -21,6 +21,13 @@ def server_line() -> str:
     return line("serve") if _installed_script() else f"{shlex.quote(_python())} app.py"
 
 
+def tell_served(descriptor: int | None) -> None:
+    """Tell who started this process, where somebody gave it a descriptor for that, that it does its work."""
+    if descriptor is not None:
+        with suppress(OSError):  # the other end is gone
+            os.write(descriptor, b".")
+
+
 def _installed_script() -> str | None:
     """Return the console script that started this process, by its name alone where the shell finds the same one."""
     started = Path(sys.argv[0])
@@ -29,13 +36,6 @@ def _installed_script() -> str | None:
     found = shutil.which(_SCRIPT)
     is_on_path = found is not None and Path(found).absolute() == started.absolute()
     return _SCRIPT if is_on_path else shlex.quote(str(started))
-
-
-def tell_served(descriptor: int | None) -> None:
-    """Tell who started this process, where somebody gave it a descriptor for that, that it does its work."""
-    if descriptor is not None:
-        with suppress(OSError):  # the other end is gone
-            os.write(descriptor, b".")
 
 
 def _python() -> str:

@@ -127,6 +127,16 @@ def database_url(url: str, name: str = "SMSGW_DATABASE_URL") -> str:
         raise SettingsError(f"{name}: {error}") from None
 
 
+def secret_key(settings: Settings, folder: Path = DATA_FOLDER) -> str:
+    """Return the key that signs cookies: the setting, or the one made under `data/` on the first start."""
+    if settings.secret_key is not None:
+        return settings.secret_key
+    path = folder / "secret_key"
+    if not path.exists():
+        _make_secret_key(path)
+    return path.read_text().strip()
+
+
 def _read(env: Env) -> Settings:
     return Settings(
         database_url=database_url(_text(env, "DATABASE_URL") or "sqlite:///data/smsgw.db"),
@@ -224,16 +234,6 @@ def _log_level(level: str) -> str:
     if level not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
         raise SettingsError("SMSGW_LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL")
     return level
-
-
-def secret_key(settings: Settings, folder: Path = DATA_FOLDER) -> str:
-    """Return the key that signs cookies: the setting, or the one made under `data/` on the first start."""
-    if settings.secret_key is not None:
-        return settings.secret_key
-    path = folder / "secret_key"
-    if not path.exists():
-        _make_secret_key(path)
-    return path.read_text().strip()
 
 
 def _make_secret_key(path: Path) -> None:

@@ -54,16 +54,6 @@ def feed(query: dict[str, Any]) -> Response:
     return json_answer(f'{{"data":[{data}],"next_cursor":{json.dumps(next_cursor)}}}')
 
 
-def _bodies(session: Session, found: Sequence[Event]) -> list[str]:
-    if find_crm() is not None:
-        return [event.body for event in found]
-    names = operator_json.crm_names(session, {event.crm_id for event in found})
-    whose = [{"crm_id": event.crm_id, "crm": names.get(event.crm_id)} for event in found]
-    return [
-        f"{event.body[:-1]},{json.dumps(one)[1:]}" for event, one in zip(found, whose, strict=True)
-    ]
-
-
 @blueprint.on("GET", "/stats")
 @blueprint.answers(200, schemas.Stats, "The statistics.", example=examples.STATS)
 @crm_or_operator_required
@@ -81,3 +71,13 @@ def show_stats(query: dict[str, Any]) -> Response:
         if crm is None:
             return answer(stats.of_all(session, services().settings, since, now))
         return answer(stats.of_crm(session, crm, services().settings, since, now))
+
+
+def _bodies(session: Session, found: Sequence[Event]) -> list[str]:
+    if find_crm() is not None:
+        return [event.body for event in found]
+    names = operator_json.crm_names(session, {event.crm_id for event in found})
+    whose = [{"crm_id": event.crm_id, "crm": names.get(event.crm_id)} for event in found]
+    return [
+        f"{event.body[:-1]},{json.dumps(one)[1:]}" for event, one in zip(found, whose, strict=True)
+    ]

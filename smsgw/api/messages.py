@@ -74,13 +74,6 @@ def send(body: dict[str, Any]) -> Response:
     return once(act)
 
 
-def _send_with_others(draft: Draft) -> Response:
-    database = services().database
-    new = queueing.draw_up(database, this_crm(), services().settings, draft, clock.now())
-    database.insert_together(new.batches, new.check)
-    return answer(message_json.message(new.message), 202, _url(new.message))
-
-
 @blueprint.on("POST", "/messages/batch")
 @blueprint.answers(
     202,
@@ -201,6 +194,13 @@ def resend(body: dict[str, Any], message_id: str) -> Response:
         return answer(message_json.message(message), 202, _url(message))
 
     return once(act)
+
+
+def _send_with_others(draft: Draft) -> Response:
+    database = services().database
+    new = queueing.draw_up(database, this_crm(), services().settings, draft, clock.now())
+    database.insert_together(new.batches, new.check)
+    return answer(message_json.message(new.message), 202, _url(new.message))
 
 
 def _shown(

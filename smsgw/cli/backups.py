@@ -85,17 +85,6 @@ def release(crm_name: str | None, before: datetime | None, cancel: bool) -> None
     output.say(f"{_counted(count, 'message')} {name}.", {f"{name}_count": count})
 
 
-def _words(done: Restored) -> list[str]:
-    lines = [f"Restored {done.contents.summary}, newest of {done.contents.newest_message_at} UTC."]
-    lost = ", ".join(f"{count} {name}" for name, count in done.lost.items() if count)
-    if lost and done.previous:
-        newest = done.previous.newest_message_at
-        lines.append(f"The database before had more: {lost}, newest of {newest} UTC.")
-    if done.kept:
-        lines.append(f"It is kept as {done.kept}.")
-    return lines + stopped(done.held_count, done.unconfirmed_count)
-
-
 def stopped(held_count: int, unconfirmed_count: int) -> list[str]:
     """Return lines about messages that are not sent because they may have been sent since."""
     lines = []
@@ -108,6 +97,17 @@ def stopped(held_count: int, unconfirmed_count: int) -> list[str]:
         count = _counted(unconfirmed_count, "message")
         lines.append(f"Failed as unconfirmed, because a phone had it in hand: {count}.")
     return lines
+
+
+def _words(done: Restored) -> list[str]:
+    lines = [f"Restored {done.contents.summary}, newest of {done.contents.newest_message_at} UTC."]
+    lost = ", ".join(f"{count} {name}" for name, count in done.lost.items() if count)
+    if lost and done.previous:
+        newest = done.previous.newest_message_at
+        lines.append(f"The database before had more: {lost}, newest of {newest} UTC.")
+    if done.kept:
+        lines.append(f"It is kept as {done.kept}.")
+    return lines + stopped(done.held_count, done.unconfirmed_count)
 
 
 def _counted(count: int, thing: str) -> str:

@@ -94,23 +94,6 @@ def export_messages(since: datetime | None, form: str, path: Path) -> None:
     )
 
 
-def _write(
-    context: CommandContext,
-    filters: archive.ArchiveFilters,
-    write: Callable[[dict[str, Any]], None],
-) -> int:
-    count = 0
-    with context.database.reading() as session:
-        total = archive.count(session, filters)
-    with _progress(total, "Exporting") as bar:
-        for page in archive.walk(context.database, filters):
-            for row in page:
-                write(message_json.message(row))
-            count += len(page)
-            bar.update(len(page))
-    return count
-
-
 @output.command(take_in, "messages")
 @click.argument("file", type=click.File("rb"))
 @options.CRM
@@ -146,6 +129,23 @@ def import_messages(
         f"{new_count} new, {known_count} already there.",
         {"imported_count": new_count, "already_there_count": known_count},
     )
+
+
+def _write(
+    context: CommandContext,
+    filters: archive.ArchiveFilters,
+    write: Callable[[dict[str, Any]], None],
+) -> int:
+    count = 0
+    with context.database.reading() as session:
+        total = archive.count(session, filters)
+    with _progress(total, "Exporting") as bar:
+        for page in archive.walk(context.database, filters):
+            for row in page:
+                write(message_json.message(row))
+            count += len(page)
+            bar.update(len(page))
+    return count
 
 
 def _refuse(faults: Mapping[Place, str]) -> None:

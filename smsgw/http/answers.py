@@ -134,13 +134,30 @@ class _Kept:
         return not self.is_full
 
 
-def _rest_body(_status: int, code: str, message: str, details: dict[str, Any]) -> dict[str, Any]:
-    return {"error": True, "code": code, "message": message, "details": details}
-
-
 def use_dialect(app: Flask, path: str, dialect: Dialect) -> None:
     """Use the protocol's format for all errors below this path."""
     app.extensions.setdefault(_DIALECTS, {})[path] = dialect
+
+
+def register(app: Flask) -> None:
+    """Make the app answer all errors with an error body."""
+    app.register_error_handler(GatewayError, _on_gateway_error)
+    app.register_error_handler(HTTPException, _on_http_exception)
+    app.register_error_handler(Exception, _on_exception)
+
+
+def first_fault(details: Any, path: str = "") -> str:
+    """Return the first fault in `{"field": {"0": ["text"]}}` as one line: `field.0: text`."""
+    if isinstance(details, dict) and details:
+        key, rest = next(iter(details.items()))
+        return first_fault(rest, f"{path}.{key}" if path else str(key))
+    if isinstance(details, list) and details:
+        return first_fault(details[0], path)
+    return f"{path}: {details}" if path else str(details)
+
+
+def _rest_body(_status: int, code: str, message: str, details: dict[str, Any]) -> dict[str, Any]:
+    return {"error": True, "code": code, "message": message, "details": details}
 
 
 def _dialect() -> Dialect | None:
@@ -149,13 +166,6 @@ def _dialect() -> Dialect | None:
         if f"{request.path}/".startswith(f"{path}/"):
             return dialect
     return None
-
-
-def register(app: Flask) -> None:
-    """Make the app answer all errors with an error body."""
-    app.register_error_handler(GatewayError, _on_gateway_error)
-    app.register_error_handler(HTTPException, _on_http_exception)
-    app.register_error_handler(Exception, _on_exception)
 
 
 def _on_gateway_error(error: GatewayError) -> Response:
@@ -183,16 +193,6 @@ def _text(error: HTTPException, details: dict[str, Any]) -> str:
     if details:
         return f"{error.name}: {first_fault(details)}"
     return error.description or error.name
-
-
-def first_fault(details: Any, path: str = "") -> str:
-    """Return the first fault in `{"field": {"0": ["text"]}}` as one line: `field.0: text`."""
-    if isinstance(details, dict) and details:
-        key, rest = next(iter(details.items()))
-        return first_fault(rest, f"{path}.{key}" if path else str(key))
-    if isinstance(details, list) and details:
-        return first_fault(details[0], path)
-    return f"{path}: {details}" if path else str(details)
 
 
 def _on_exception(error: Exception) -> Response:

@@ -84,6 +84,16 @@ def optional_text(body: dict[str, Any], name: str) -> str | None:
     return None if body.get(name) is None else text(body, name)
 
 
+def pack(answer: Response) -> Response:
+    """Compress an answer of more than 1 KiB if the caller accepts gzip."""
+    body = answer.get_data()
+    if len(body) > PACK_ABOVE_BYTES and request.accept_encodings["gzip"]:
+        answer.set_data(gzip.compress(body, compresslevel=5, mtime=0))
+        answer.headers["Content-Encoding"] = "gzip"
+        answer.vary.add("Accept-Encoding")
+    return answer
+
+
 def _parsed(body: bytes, read_json: Reader) -> Any:
     try:
         return read_json(body)
@@ -154,13 +164,3 @@ def _inflate(unpacker: "zlib._Decompress", piece: bytes, most: int) -> bytes:
         raise BadRequest(
             "the body is not gzip, but its Content-Encoding is", code="bad_gzip"
         ) from None
-
-
-def pack(answer: Response) -> Response:
-    """Compress an answer of more than 1 KiB if the caller accepts gzip."""
-    body = answer.get_data()
-    if len(body) > PACK_ABOVE_BYTES and request.accept_encodings["gzip"]:
-        answer.set_data(gzip.compress(body, compresslevel=5, mtime=0))
-        answer.headers["Content-Encoding"] = "gzip"
-        answer.vary.add("Accept-Encoding")
-    return answer

@@ -1,7 +1,7 @@
 """Reads the key of a request, and finds the owners of keys."""
 
 from .. import clock
-from ..core.accounts import crms, operators
+from ..core.accounts import crm_keys, operators
 from ..core.accounts.operators import Identity
 from ..core.accounts.roles import OPERATOR
 from ..core.devices import logins
@@ -25,7 +25,7 @@ def find_device(key: str) -> Login | None:
 
 def find_crm(key: str) -> Caller | None:
     """Return the CRM that owns the key, disabled ones too."""
-    return crms.find_caller(services().database, key) if key.startswith("crm_live_") else None
+    return crm_keys.find_caller(services().database, key) if key.startswith("crm_live_") else None
 
 
 def find_person(key: str) -> Identity | None:

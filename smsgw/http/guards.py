@@ -37,38 +37,6 @@ def admit_crm(crm: Caller, *, may_repeat: bool = False) -> None:
     g.crm = rates.count(crm, may_repeat=may_repeat)
 
 
-def _find_login() -> Login | None:
-    key = credentials.bearer()
-    if key:
-        login = credentials.find_device(key)
-        if login is None:
-            refusals.note_key("device", key)
-        return login
-    # Flask-HTTPAuth reads the header, because Werkzeug drops values that are not UTF-8. Its decorators are not used:
-    # they take as long as finding out whether there is anything to send.
-    given = _basic.get_auth()
-    return _device_by_password(given.username, given.password) if given else None
-
-
-def _device_by_password(username: str, password: str) -> Login | None:
-    is_name = bool(username) and "\0" not in username
-    login = logins.find(services().database, username, clock.now()) if is_name else None
-    if login is None:
-        # The name is not logged: if the URL was typed wrongly, it may be the password.
-        refusals.note("device", "unknown_name")
-        return None
-    if not _is_password(password, login.secret_hash):
-        refusals.note("device", "wrong_password", login.device_id)
-        return None
-    return login
-
-
-def _is_password(password: str, secret_hash: str) -> bool:
-    return ids.is_secret(password, secret_hash) or any(
-        ids.is_secret(reading, secret_hash) for reading in readings(password)
-    )
-
-
 def readings(password: str) -> list[str]:
     """Return all possible readings of a password, the most likely first.
 
@@ -128,22 +96,6 @@ def crm_or_clerk_required(view: View) -> View:
 def sender_required(view: View) -> View:
     """Admit the same even if the CRM's rate is used up; the view then answers only repeats of a known `reference`."""
     return _for_crm_or_clerk(view, may_repeat=True)
-
-
-def _for_crm_or_clerk(view: View, *, may_repeat: bool = False) -> View:
-    @wraps(view)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        key = _key()
-        crm = credentials.find_crm(key)
-        person = person_keys.find(key) if crm is None else None
-        if person is not None and person.role != OPERATOR:
-            crm = person_keys.crm_to_act_for(person)
-        if crm is None:
-            return _refuse_key("crm")
-        admit_crm(crm, may_repeat=may_repeat)
-        return view(*args, **kwargs)
-
-    return _marked(guarded, "crm or clerk")
 
 
 def operator_required(view: View) -> View:
@@ -228,6 +180,54 @@ def caller() -> str:
     """Return the owner of the `Idempotency-Key`: the CRM's id, or `op:` and the operator's name."""
     crm = find_crm()
     return crm.id if crm is not None else f"op:{g.operator_name}"
+
+
+def _find_login() -> Login | None:
+    key = credentials.bearer()
+    if key:
+        login = credentials.find_device(key)
+        if login is None:
+            refusals.note_key("device", key)
+        return login
+    # Flask-HTTPAuth reads the header, because Werkzeug drops values that are not UTF-8. Its decorators are not used:
+    # they take as long as finding out whether there is anything to send.
+    given = _basic.get_auth()
+    return _device_by_password(given.username, given.password) if given else None
+
+
+def _device_by_password(username: str, password: str) -> Login | None:
+    is_name = bool(username) and "\0" not in username
+    login = logins.find(services().database, username, clock.now()) if is_name else None
+    if login is None:
+        # The name is not logged: if the URL was typed wrongly, it may be the password.
+        refusals.note("device", "unknown_name")
+        return None
+    if not _is_password(password, login.secret_hash):
+        refusals.note("device", "wrong_password", login.device_id)
+        return None
+    return login
+
+
+def _is_password(password: str, secret_hash: str) -> bool:
+    return ids.is_secret(password, secret_hash) or any(
+        ids.is_secret(reading, secret_hash) for reading in readings(password)
+    )
+
+
+def _for_crm_or_clerk(view: View, *, may_repeat: bool = False) -> View:
+    @wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        key = _key()
+        crm = credentials.find_crm(key)
+        person = person_keys.find(key) if crm is None else None
+        if person is not None and person.role != OPERATOR:
+            crm = person_keys.crm_to_act_for(person)
+        if crm is None:
+            return _refuse_key("crm")
+        admit_crm(crm, may_repeat=may_repeat)
+        return view(*args, **kwargs)
+
+    return _marked(guarded, "crm or clerk")
 
 
 def _key() -> str:

@@ -37,6 +37,11 @@ def once_with_secret(act: Act) -> Response:
     return _once(act, lambda _answer: None)
 
 
+def is_asked_for() -> bool:
+    """Return whether this request has an `Idempotency-Key`; without one, a repeated request acts again."""
+    return _key() is not None
+
+
 def _once(act: Act, keep: Callable[[Response], str | None]) -> Response:
     key = _key()
     with services().database.transaction() as session:
@@ -50,11 +55,6 @@ def _once(act: Act, keep: Callable[[Response], str | None]) -> Response:
         location = answer.headers.get("Location")
         idempotency.keep_answer(session, keyed, answer.status_code, location, keep(answer))
         return answer
-
-
-def is_asked_for() -> bool:
-    """Return whether this request has an `Idempotency-Key`; without one, a repeated request acts again."""
-    return _key() is not None
 
 
 def _key() -> str | None:

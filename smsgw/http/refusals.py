@@ -16,7 +16,7 @@ from typing import NamedTuple
 from flask import Flask, current_app, g
 
 from .. import clock
-from ..core.accounts import crms
+from ..core.accounts import crm_keys
 from ..core.devices import logins
 from ..errors import TooMany
 from . import credentials
@@ -186,7 +186,7 @@ def shown(address: str) -> str:
 
 def _is_right_elsewhere(key: str) -> bool:
     database = services().database
-    if crms.find_caller(database, key) or logins.find_by_key(database, key, clock.now()):
+    if crm_keys.find_caller(database, key) or logins.find_by_key(database, key, clock.now()):
         return True
     return credentials.find_person(key) is not None
 

@@ -74,18 +74,6 @@ class Refused(Response):
         raise ConnectionResetError if "werkzeug.socket" in environ else StopIteration
 
 
-def _send_at_once(client: socket.socket, head: bytes) -> None:
-    """Send the head without waiting. Raises `OSError` for a client that has not read the answers before it."""
-    if client.send(head) < len(head):
-        raise BlockingIOError
-
-
-def _head(answer: Response) -> bytes:
-    lines = ["HTTP/1.1 101 Switching Protocols"]
-    lines += [f"{name}: {value}" for name, value in answer.headers if name in _OUR_HEADERS]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
-
-
 def register(app: Flask, database: Database) -> Hub:
     """Give the app its hub, which starts nothing before the first socket."""
     hub = Hub(database)
@@ -117,6 +105,24 @@ def refuse(text: str, subprotocols: Sequence[str] = ()) -> Response:
     return Refused(text, _agree(subprotocols))
 
 
+def is_handshake() -> bool:
+    """Return whether this request asks for a WebSocket as RFC 6455 says."""
+    wanted = request.headers.get("Upgrade", "").lower()
+    return wanted == "websocket" and request.headers.get("Sec-WebSocket-Version") == "13"
+
+
+def _send_at_once(client: socket.socket, head: bytes) -> None:
+    """Send the head without waiting. Raises `OSError` for a client that has not read the answers before it."""
+    if client.send(head) < len(head):
+        raise BlockingIOError
+
+
+def _head(answer: Response) -> bytes:
+    lines = ["HTTP/1.1 101 Switching Protocols"]
+    lines += [f"{name}: {value}" for name, value in answer.headers if name in _OUR_HEADERS]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
 def _agree(subprotocols: Sequence[str]) -> dict[str, str]:
     """Return the headers of a successful handshake. Raises as `accept` does."""
     key = request.headers.get("Sec-WebSocket-Key", "")
@@ -138,12 +144,6 @@ def _agree(subprotocols: Sequence[str]) -> dict[str, str]:
 def _lacks_descriptors(hub: Hub) -> bool:
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return hub.count >= descriptors * DESCRIPTOR_SHARE
-
-
-def is_handshake() -> bool:
-    """Return whether this request asks for a WebSocket as RFC 6455 says."""
-    wanted = request.headers.get("Upgrade", "").lower()
-    return wanted == "websocket" and request.headers.get("Sec-WebSocket-Version") == "13"
 
 
 def _is_key(key: str) -> bool:

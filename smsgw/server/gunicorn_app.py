@@ -71,6 +71,23 @@ class WebServer(BaseApplication):  # type: ignore[misc]
         }
 
 
+class WebLogger(Logger):  # type: ignore[misc]
+    """Sends gunicorn's log lines where ours go. Requests are logged by `http.access`."""
+
+    def setup(self, cfg: Any) -> None:
+        self.cfg = cfg
+        self._access_log_enabled = False
+        self.error_log.propagate = True
+
+
+def serve(
+    settings: Settings, app: Any, descriptor: int, served_descriptor: int | None = None
+) -> None:
+    """Serve an app of `build_app` on this socket until SIGTERM; write to `served_descriptor` once a process serves."""
+    logs.configure(settings.log_format, settings.log_level)
+    WebServer(settings, app, descriptor, served_descriptor).run()
+
+
 def _worker_class() -> str:
     """Return the name of our worker class, or of gunicorn's where the system has no epoll."""
     if hasattr(select, "epoll") and hasattr(os, "eventfd"):
@@ -79,15 +96,6 @@ def _worker_class() -> str:
         "this system has no epoll: gunicorn's threads serve instead of ours, and slow clients can keep them busy"
     )
     return "gthread"
-
-
-class WebLogger(Logger):  # type: ignore[misc]
-    """Sends gunicorn's log lines where ours go. Requests are logged by `http.access`."""
-
-    def setup(self, cfg: Any) -> None:
-        self.cfg = cfg
-        self._access_log_enabled = False
-        self.error_log.propagate = True
 
 
 def _settle_in(worker: Any) -> None:
@@ -116,11 +124,3 @@ def _let_sockets_go(_server: object, worker: Any) -> None:
 
 def _forget(_server: object, worker: Any) -> None:
     metrics.forget_process(worker.pid)
-
-
-def serve(
-    settings: Settings, app: Any, descriptor: int, served_descriptor: int | None = None
-) -> None:
-    """Serve an app of `build_app` on this socket until SIGTERM; write to `served_descriptor` once a process serves."""
-    logs.configure(settings.log_format, settings.log_level)
-    WebServer(settings, app, descriptor, served_descriptor).run()

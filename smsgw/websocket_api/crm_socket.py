@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from .. import clock, ids
-from ..core.accounts import crms, rate_limits
+from ..core.accounts import crm_keys, rate_limits
 from ..core.accounts.rate_limits import Limit
 from ..core.devices import presence, registry, routing
 from ..core.events import feed
@@ -51,7 +51,7 @@ def _inspect(
 ) -> list["CrmConversation"]:
     """Return the conversations whose key is void."""
     with database.reading() as session:
-        hashes = crms.key_hashes(session)
+        hashes = crm_keys.key_hashes(session)
     return [one for one in conversations if hashes.get(one.key) != one.key_hash]
 
 
@@ -138,7 +138,7 @@ class CrmConversation:
         return taken
 
     def _find_crm(self, session: Session) -> Crm | None:
-        return crms.find_enabled(session, self.key, self.key_hash)
+        return crm_keys.find_enabled(session, self.key, self.key_hash)
 
     def _handle(self, frame: Frame) -> Answer:
         now = clock.now()

@@ -56,37 +56,6 @@ def answer(
         return [write("error", data, frame_id=frame_id)]
 
 
-def _object(message: str | bytes, read_json: Reader) -> dict[str, Any]:
-    try:
-        said = read_json(message)
-    except json_reader.InvalidJson as error:
-        raise FrameError("invalid_json", str(error)) from None
-    if not isinstance(said, dict):
-        text = f"the frame must be a JSON object, not {json_reader.kind(said)}"
-        raise FrameError("invalid_json", text)
-    return said
-
-
-def _frame(said: dict[str, Any], frame_id: Any) -> Frame:
-    if "event" not in said:
-        return _bare(said)
-    event, data = said["event"], said.get("data")
-    if not isinstance(event, str) or event not in _BARE.values():
-        raise FrameError("unknown_event", f"there is no event {str(event)[:40]!r}")
-    if not isinstance(data, dict):
-        raise FrameError("invalid_payload", "data must be a JSON object")
-    return Frame(event, data, frame_id)
-
-
-def _bare(said: dict[str, Any]) -> Frame:
-    for name, event in _BARE.items():
-        if name in said:
-            return Frame(event, said)
-    raise FrameError(
-        "unknown_event", "the frame has neither an event nor receiver, status or sender"
-    )
-
-
 def reworded(error: Invalid) -> Invalid:
     """Return the same error with this protocol's names of the fields."""
     name, colon, said = error.message.partition(": ")
@@ -122,3 +91,34 @@ def write(
 def moment(at: datetime) -> str:
     """Return `2026-03-01T12:00:00Z`, with milliseconds where there are any."""
     return clock.rfc3339(at).replace(".000Z", "Z")
+
+
+def _object(message: str | bytes, read_json: Reader) -> dict[str, Any]:
+    try:
+        said = read_json(message)
+    except json_reader.InvalidJson as error:
+        raise FrameError("invalid_json", str(error)) from None
+    if not isinstance(said, dict):
+        text = f"the frame must be a JSON object, not {json_reader.kind(said)}"
+        raise FrameError("invalid_json", text)
+    return said
+
+
+def _frame(said: dict[str, Any], frame_id: Any) -> Frame:
+    if "event" not in said:
+        return _bare(said)
+    event, data = said["event"], said.get("data")
+    if not isinstance(event, str) or event not in _BARE.values():
+        raise FrameError("unknown_event", f"there is no event {str(event)[:40]!r}")
+    if not isinstance(data, dict):
+        raise FrameError("invalid_payload", "data must be a JSON object")
+    return Frame(event, data, frame_id)
+
+
+def _bare(said: dict[str, Any]) -> Frame:
+    for name, event in _BARE.items():
+        if name in said:
+            return Frame(event, said)
+    raise FrameError(
+        "unknown_event", "the frame has neither an event nor receiver, status or sender"
+    )

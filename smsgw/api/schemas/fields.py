@@ -140,11 +140,6 @@ class Metadata(fields.Dict):
         return value
 
 
-def _is_shallow(value: Any, levels: int) -> bool:
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels >= 0 and all(_is_shallow(item, levels - 1) for item in items)
-
-
 class BoundedList(fields.List[Any]):
     """A list of at most `most` items, whose length is checked before any of them is read."""
 
@@ -180,3 +175,8 @@ def limit_or_setting(description: str) -> StrictInteger:
         validate=validate.Range(min=1, max=HIGHEST_LIMIT),
         metadata={"description": f"{description}; `null` applies the server's setting."},
     )
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels >= 0 and all(_is_shallow(item, levels - 1) for item in items)

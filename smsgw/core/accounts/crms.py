@@ -11,21 +11,22 @@ from sqlalchemy.orm import Session
 from ... import ids
 from ...clock import rfc3339, rfc3339_or_none
 from ...errors import Forbidden, Invalid, NotFound
-from ...store.db import Database
 from ...store.models import Crm, CrmDevice, Device, Message
-from ...store.queries import Query
-from ...store.rows import Caller
 from ..devices import lanes, registry, routing
 from ..messages import endings, recipients
 from ..webhooks import endpoints
 from . import crm_names, crm_words, enrolment, ownership, routes
 
 MOST_WAITING = 100
-_CHANGED_AS_GIVEN = {
-    *("enabled", "strict_numbers", "queue_limit", "requests_per_minute", "loop_guard"),
+# Those that `update` sets without a check.
+_PLAIN_FIELDS = {
+    "enabled",
+    "strict_numbers",
+    "queue_limit",
+    "requests_per_minute",
+    "loop_guard",
     "sticky_sender",
 }
-_IS_ENABLED = sa.and_(Crm.enabled, Crm.removed_at.is_(None))
 _IS_WAITING = sa.and_(~Crm.approved, Crm.removed_at.is_(None))
 
 
@@ -68,26 +69,6 @@ def approve(crm: Crm) -> None:
     crm.approved = True
 
 
-def _waiting_count(session: Session) -> int:
-    return session.scalar(sa.select(sa.func.count()).select_from(Crm).where(_IS_WAITING)) or 0
-
-
-def _add(session: Session, name: str, now: datetime) -> tuple[Crm, str]:
-    key = ids.new_crm_key()
-    crm = Crm(
-        id=ids.new_crm_id(),
-        name=name,
-        key_hash=ids.hash_secret(key),
-        uses_all_devices=False,
-        strict_numbers=False,
-        enabled=True,
-        approved=True,
-        created_at=now,
-    )
-    session.add(crm)
-    return crm, key
-
-
 def get(session: Session, name_or_id: str) -> Crm:
     """Return the CRM with that id or name. Raises `NotFound` when there is none."""
     crm = session.scalars(
@@ -105,38 +86,6 @@ def get(session: Session, name_or_id: str) -> Crm:
 def everyone(session: Session) -> list[Crm]:
     """Return all CRMs that were not removed, oldest first."""
     return list(session.scalars(sa.select(Crm).where(Crm.removed_at.is_(None)).order_by(Crm.id)))
-
-
-_CALLER = Query(
-    Caller,
-    sa.select(
-        Crm.id,
-        Crm.name,
-        Crm.uses_all_devices,
-        Crm.strict_numbers,
-        Crm.enabled,
-        Crm.queue_limit,
-        Crm.requests_per_minute,
-        Crm.loop_guard,
-        Crm.sticky_sender,
-    ).where(Crm.key_hash == sa.bindparam("key_hash", type_=sa.String), Crm.removed_at.is_(None)),
-)
-
-
-def find_caller(database: Database, key: str) -> Caller | None:
-    """Return the CRM this API key belongs to, disabled ones too."""
-    return _CALLER.read(database, key_hash=ids.hash_secret(key))
-
-
-def key_hashes(session: Session) -> dict[str, str]:
-    """Return the hashed keys of all enabled CRMs, by id."""
-    return dict(session.execute(sa.select(Crm.id, Crm.key_hash).where(_IS_ENABLED)).all())
-
-
-def find_enabled(session: Session, crm_id: str, key_hash: str) -> Crm | None:
-    """Return the CRM if it is enabled and still has this key."""
-    is_it = sa.and_(Crm.id == crm_id, Crm.key_hash == key_hash, _IS_ENABLED)
-    return session.scalars(sa.select(Crm).where(is_it)).one_or_none()
 
 
 def rotate(crm: Crm) -> str:
@@ -165,7 +114,7 @@ def update(session: Session, crm: Crm, changes: Mapping[str, Any], now: datetime
     """Change the fields named in `changes`; `Conflict` if the new name is taken."""
     if changes.get("name", crm.name) != crm.name:
         crm.name = crm_names.checked(session, changes["name"])
-    for name in _CHANGED_AS_GIVEN & changes.keys():
+    for name in _PLAIN_FIELDS & changes.keys():
         setattr(crm, name, changes[name])
     crm_words.change(crm, changes)
     if "device_ids" in changes:
@@ -197,19 +146,6 @@ def route(session: Session, crm: Crm, device_ids: Sequence[str] | None, now: dat
     )
 
 
-def _add_routes(session: Session, crm: Crm, device_ids: Sequence[str]) -> None:
-    wanted = list(dict.fromkeys(device_ids))
-    owner_ids = {device.id: device.owner_crm_id for device in registry.several(session, wanted)}
-    unknown = [device_id for device_id in wanted if device_id not in owner_ids]
-    if unknown:
-        raise Invalid(
-            f"no device {unknown[0][:80]!r}", code="unknown_device", details={"device_ids": unknown}
-        )
-    # Its own need no route, and one would outlast its ownership.
-    routed = [device_id for device_id in wanted if owner_ids[device_id] != crm.id]
-    routes.put_all(session, crm.id, routed)
-
-
 def shapes(session: Session, rows: Sequence[Crm]) -> list[dict[str, Any]]:
     """Return the CRMs in JSON, without their keys.
 
@@ -235,6 +171,39 @@ def shapes(session: Session, rows: Sequence[Crm]) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
+
+
+def _waiting_count(session: Session) -> int:
+    return session.scalar(sa.select(sa.func.count()).select_from(Crm).where(_IS_WAITING)) or 0
+
+
+def _add(session: Session, name: str, now: datetime) -> tuple[Crm, str]:
+    key = ids.new_crm_key()
+    crm = Crm(
+        id=ids.new_crm_id(),
+        name=name,
+        key_hash=ids.hash_secret(key),
+        uses_all_devices=False,
+        strict_numbers=False,
+        enabled=True,
+        approved=True,
+        created_at=now,
+    )
+    session.add(crm)
+    return crm, key
+
+
+def _add_routes(session: Session, crm: Crm, device_ids: Sequence[str]) -> None:
+    wanted = list(dict.fromkeys(device_ids))
+    owner_ids = {device.id: device.owner_crm_id for device in registry.several(session, wanted)}
+    unknown = [device_id for device_id in wanted if device_id not in owner_ids]
+    if unknown:
+        raise Invalid(
+            f"no device {unknown[0][:80]!r}", code="unknown_device", details={"device_ids": unknown}
+        )
+    # Its own need no route, and one would outlast its ownership.
+    routed = [device_id for device_id in wanted if owner_ids[device_id] != crm.id]
+    routes.put_all(session, crm.id, routed)
 
 
 def _device_ids(session: Session, crm_ids: Sequence[str]) -> dict[str, list[str]]:

@@ -123,11 +123,6 @@ def is_admitted() -> sa.ColumnElement[bool]:
     return sa.and_(Device.enabled, sa.or_(Device.owner_crm_id.is_(None), _has_enabled_owner()))
 
 
-def _has_enabled_owner() -> sa.ColumnElement[bool]:
-    is_enabled = sa.and_(_Owner.enabled, _Owner.removed_at.is_(None))
-    return sa.exists().where(_Owner.id == Device.owner_crm_id, is_enabled).correlate(Device)
-
-
 def receivers(session: Session, device_id: str) -> list[RoutedCrm]:
     """List the CRMs that get the events of this device."""
     return _RECEIVERS.all(session, device_id=device_id)
@@ -141,3 +136,8 @@ def ids_for_device(session: Session, device_id: str) -> list[str]:
 def names_for_device(session: Session, device_id: str) -> list[str]:
     """List their names, sorted."""
     return sorted(_RECEIVER_NAMES.all(session, device_id=device_id))
+
+
+def _has_enabled_owner() -> sa.ColumnElement[bool]:
+    is_enabled = sa.and_(_Owner.enabled, _Owner.removed_at.is_(None))
+    return sa.exists().where(_Owner.id == Device.owner_crm_id, is_enabled).correlate(Device)

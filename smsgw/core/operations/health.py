@@ -30,15 +30,6 @@ def examine(database: Database, now: datetime) -> list[Finding]:
     return findings
 
 
-def _unreachable(database: Database, error: SQLAlchemyError) -> Finding:
-    advice = (
-        "check SMSGW_DATABASE_URL, and run commands as the user that runs the server"
-        if database.is_sqlite
-        else "check SMSGW_DATABASE_URL, and that the database runs and lets this user in"
-    )
-    return Finding("database", "wrong", f"cannot be used: {outages.reason(error)}", advice)
-
-
 def _disk(database: Database, _now: datetime) -> Finding:
     return disks.examine(database)
 
@@ -97,6 +88,15 @@ def worker(database: Database, now: datetime) -> Finding:
         f"start the server ({program.server_line()}) or the worker alone ({program.line('worker')})"
     )
     return Finding("worker", "wrong", text, advice)
+
+
+def _unreachable(database: Database, error: SQLAlchemyError) -> Finding:
+    advice = (
+        "check SMSGW_DATABASE_URL, and run commands as the user that runs the server"
+        if database.is_sqlite
+        else "check SMSGW_DATABASE_URL, and that the database runs and lets this user in"
+    )
+    return Finding("database", "wrong", f"cannot be used: {outages.reason(error)}", advice)
 
 
 _CHECKS: tuple[Callable[[Database, datetime], Finding], ...] = (
