@@ -43,4 +43,4 @@ def _print(finding: Finding, width: int) -> None:
         start, text = f"{start}{finding.check:<{width}}  ", finding.text
     output.paragraph(text, start, _COLOURS[finding.state])
     if finding.advice:
-        output.paragraph(finding.advice, f"{' ' * len(start)}-> ")
+        output.advice(finding.advice, start)

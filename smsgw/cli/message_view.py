@@ -5,6 +5,9 @@ from typing import Any
 
 import click
 
+from .. import program
+from ..core.devices.advice import Advice
+from ..core.webhooks import hints
 from ..sms import statuses
 from . import cells, output
 
@@ -37,12 +40,17 @@ _ATTEMPTS = (
     *("at", "event_type", "result", "attempt_count", "status", "url", "next_attempt_at", "id"),
 )
 _LEAST_OF_ATTEMPTS = ("id", "attempt_count", "status", "next_attempt_at")
+_MOST_WEBHOOKS = 3
 _LEAST = ("acknowledged_at", "hand_out_count", "reason")
 
 
-def show(message: Mapping[str, Any], deliveries: Sequence[Mapping[str, Any]]) -> None:
-    """Print a message as `reading.whole_shape` returns it, and the deliveries of its events to webhooks."""
+def show(
+    message: Mapping[str, Any], advice: Advice | None, deliveries: Sequence[Mapping[str, Any]]
+) -> None:
+    """Print a message and what to do about it as `reading.explained` returns them, and its webhook deliveries."""
     output.paragraph(_state(message))
+    if advice is not None:
+        output.advice(advice.text)
     click.echo()
     output.one({name: message[name] for name in _FIELDS if message.get(name) is not None})
     timeline = [
@@ -52,6 +60,7 @@ def show(message: Mapping[str, Any], deliveries: Sequence[Mapping[str, Any]]) ->
     _table("Dispatches", message["dispatches"], _DISPATCHES, _LEAST)
     attempts = [{**delivery, **_last_attempt(delivery)} for delivery in deliveries]
     _table("Webhook attempts", attempts, _ATTEMPTS, _LEAST_OF_ATTEMPTS)
+    _show_webhooks(deliveries)
 
 
 def block(message: Mapping[str, Any]) -> list[str]:
@@ -87,6 +96,18 @@ def _state(message: Mapping[str, Any]) -> str:
 
 def _time(text: str) -> str:
     return f"{cells.time_of_day(text)} UTC ({cells.ago(text)})"
+
+
+def _show_webhooks(deliveries: Sequence[Mapping[str, Any]]) -> None:
+    """Print what to do about the newest event of each webhook that has not got it."""
+    newest = {delivery["endpoint_id"]: delivery for delivery in deliveries}
+    steps = {delivery["url"]: hints.next_step(delivery) for delivery in newest.values()}
+    missing = [(url, step) for url, step in steps.items() if step is not None]
+    for url, step in missing[:_MOST_WEBHOOKS]:
+        output.advice(f"{url}: {step}")
+    if len(missing) > _MOST_WEBHOOKS:
+        listing = program.line("webhook list")
+        output.advice(f"{len(missing) - _MOST_WEBHOOKS} more have not got it: {listing}")
 
 
 def _last_attempt(delivery: Mapping[str, Any]) -> dict[str, Any]:

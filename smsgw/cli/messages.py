@@ -98,12 +98,12 @@ def show(message_id: str) -> None:
     """Show a message: what it waits for, its history, its dispatches and its webhooks."""
     with opened() as context, context.database.reading() as session:
         row = _found(session, message_id)
-        answer = reading.whole_shape(session, row, context.settings, clock.now())
+        answer, step = reading.explained(session, row, context.settings, clock.now())
         webhooks = deliveries.of_message(session, row.id)
     if output.wants_json():
         output.print_json(answer)
     else:
-        message_view.show(answer, webhooks)
+        message_view.show(answer, step, webhooks)
 
 
 @output.command(root, "cancel")

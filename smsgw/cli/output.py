@@ -92,12 +92,17 @@ def one(answer: Row) -> None:
             table(value, list(value[0]))
 
 
-def paragraph(text: str, start: str = "", colour: str | None = None) -> None:
+def paragraph(text: str, start: str = "", colour: str | None = None, *, err: bool = False) -> None:
     """Print a text behind `start`, in as many lines as the terminal needs; words, ids and URLs stay whole."""
     lines = tables.wrapped(text, start, width()) if is_terminal() else [start + text]
     if colour is not None:
         lines[0] = click.style(start, fg=colour) + lines[0][len(start) :]
-    click.echo("\n".join(lines))
+    click.echo("\n".join(lines), err=err)
+
+
+def advice(text: str, start: str = "", err: bool = False) -> None:
+    """Print what to do behind an arrow, as far to the right as `start` is long."""
+    paragraph(text, f"{' ' * len(start)}-> ", err=err)
 
 
 def shortened(text: str) -> str:

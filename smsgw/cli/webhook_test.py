@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from .. import program
+from ..core.webhooks import hints
 from ..core.webhooks.delivery_statuses import DELIVERED
 from . import cells, output
 
@@ -18,6 +19,7 @@ def show(delivery: Mapping[str, Any]) -> None:
         output.print_json(delivery)
     elif delivery["attempts"]:
         _show_attempt(delivery["attempts"][-1])
+        _show_hint(delivery)
     else:
         doctor, command = program.line("doctor"), program.line(f"webhook delivery {delivery['id']}")
         output.paragraph(
@@ -25,6 +27,13 @@ def show(delivery: Mapping[str, Any]) -> None:
         )
     if delivery["status"] != DELIVERED:
         click.get_current_context().exit(1)
+
+
+def _show_hint(delivery: Mapping[str, Any]) -> None:
+    hint = hints.hint(delivery["attempts"][-1])
+    if hint is not None:
+        test = program.line(f"webhook test {delivery['endpoint_id']}")
+        output.advice(f"{hint} A test is not sent again by itself; afterwards: {test}", err=True)
 
 
 def _show_attempt(attempt: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import click
 
-from .. import clock, program
+from .. import clock
 from ..addresses import Guard
 from ..core.accounts import crms, operator_json
 from ..core.operations import webhook_tests
@@ -15,7 +15,7 @@ from ..core.webhooks import secrets as signing_secrets
 from ..core.webhooks.delivery_statuses import STATUSES
 from ..store.db import Session
 from ..store.models import WebhookEndpoint
-from . import message_view, options, output, webhook_test
+from . import message_view, options, output, webhook_test, webhook_view
 from .context import opened
 from .entry import group
 from .times import TimeParameter
@@ -23,16 +23,6 @@ from .times import TimeParameter
 webhook = group("webhook")
 
 _ID = click.argument("endpoint_id")
-_COLUMNS = (
-    *("id", "crm", "url", "enabled", "disabled_reason"),
-    *("failing_since", "last_failure", "pending_count"),
-)
-_LEAST = ("disabled_reason", "crm", "failing_since")
-_DELIVERY_COLUMNS = (
-    *("id", "event_type", "status", "attempt_count"),
-    *("result", "next_attempt_at", "created_at"),
-)
-_LEAST_OF_DELIVERIES = ("created_at", "status")
 
 
 @output.command(webhook, "add")
@@ -88,10 +78,7 @@ def show_all(crm_name: str | None) -> None:
                 endpoints, webhook_endpoints.shapes(session, endpoints), strict=True
             )
         ]
-    nothing = (
-        f"There are no webhooks yet. Add one with: {program.line('webhook add --crm NAME URL')}"
-    )
-    output.rows(found, _COLUMNS, nothing, answer={"data": found}, least=_LEAST)
+    webhook_view.show_endpoints(found)
 
 
 @output.command(webhook, "enable")
@@ -167,16 +154,7 @@ def show_deliveries(endpoint_id: str, status: str | None, limit: int, cursor: st
             {**delivery, "result": message_view.result(last.get(delivery["id"]))}
             for delivery in page
         ]
-    answer = {"data": found, "next_cursor": next_cursor}
-    output.rows(
-        found,
-        _DELIVERY_COLUMNS,
-        "There are no deliveries yet.",
-        answer=answer,
-        least=_LEAST_OF_DELIVERIES,
-    )
-    if next_cursor and not output.wants_json():
-        click.echo(f"For the next page, add: --cursor {next_cursor}", err=True)
+    webhook_view.show_deliveries(found, next_cursor)
 
 
 @output.command(webhook, "delivery")

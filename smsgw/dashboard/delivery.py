@@ -9,7 +9,7 @@ from .. import __version__, clock, logs
 from ..brokers import is_broker
 from ..core.accounts.roles import CLERK, OPERATOR, VIEWER
 from ..core.webhooks import deliveries as core_deliveries
-from ..core.webhooks import delivery_statuses, diagnosis, endpoints, signing
+from ..core.webhooks import delivery_statuses, diagnosis, endpoints, hints, signing
 from ..core.webhooks import secrets as signing_secrets
 from ..http import masking
 from ..http.context import services
@@ -77,7 +77,7 @@ def _shown(session: Session, found: Delivery, endpoint: WebhookEndpoint) -> dict
         "crm": webhook_access.crm_name(session, endpoint),
         "position": _position(found),
         "is_final": found.status != delivery_statuses.PENDING,
-        "hint": webhook_states.hint(last),
+        "hint": hints.hint(last),
         "most_of_an_answer": _MOST_OF_AN_ANSWER,
     }
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from flask import current_app
 
-from ..core.operations import backlog, doctor, health
+from ..core.operations import doctor, health
 from ..core.operations.backlog import Backlog
 from ..core.operations.finding import Finding
 from ..http.context import services
@@ -42,7 +42,7 @@ def of_everything(
     work = [
         *refused_logins.findings(devices, now),
         *doctor.of_work(session, settings, now, devices),
-        *backlog.findings(session, settings, now, devices, queue),
+        *doctor.of_queue(session, settings, now, devices, queue),
     ]
     wrong = [one for one in (*server, *work) if one.state == "wrong"]
     others = [one for one in (*work, *server) if one.state != "wrong"]

@@ -10,8 +10,8 @@ from markupsafe import Markup, escape
 
 from .. import clock, logs
 from ..core.accounts.roles import VIEWER
+from ..core.devices.advice import Advice
 from ..core.operations import spans
-from ..core.operations.finding import Finding
 from ..http import masking
 from ..sms import statuses
 from . import visitors
@@ -148,9 +148,9 @@ def field_value(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def advice(finding: Finding) -> Markup:
-    """Return what to do about what a check found, as sentences."""
-    found = sentence(finding.page_advice or finding.advice)
+def advice(step: Advice) -> Markup:
+    """Return what to do, for a page, as sentences."""
+    found = sentence(step.page or step.text)
     return found if found.endswith(("?", ".")) else found + "."
 
 

@@ -11,7 +11,7 @@ from ..core.messages import browsing, endings, reading, resending
 from ..core.messages import conversations as talks
 from ..core.webhooks import deliveries
 from ..http.context import services
-from ..sms import reasons, statuses
+from ..sms import statuses
 from ..store.db import Session
 from ..store.models import Message
 from . import conversations, forms, message_shapes, rendering, visitors
@@ -101,17 +101,15 @@ def _back() -> Any:
 
 def _shown(session: Session, found: Message) -> dict[str, Any]:
     now, crm_ids = clock.now(), visitors.access(session).crms
-    whole = {
-        **message_shapes.of(found),
-        **reading.whole_shape(session, found, services().settings, now),
-    }
+    shape, advice = reading.explained(session, found, services().settings, now)
+    whole = {**message_shapes.of(found), **shape}
     (shown,) = operator_json.of_messages(session, [found], [whole], crm_ids)
     return {
         "message": shown,
         "position": _position(found),
         "steps": _steps(whole),
         "words": _WORDS,
-        "reason_in_words": reasons.in_words(found.reason or "", found.reason_class),
+        "advice": advice,
         "states": _STATES,
         "deliveries": deliveries.of_message(session, found.id, crm_ids),
         "is_cancellable": found.status == statuses.QUEUED,

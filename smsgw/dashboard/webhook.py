@@ -7,7 +7,7 @@ from flask import request, url_for
 from .. import clock
 from ..core.accounts.roles import VIEWER
 from ..core.events import recording
-from ..core.webhooks import deliveries, diagnosis, endpoints, signature_checks
+from ..core.webhooks import deliveries, diagnosis, endpoints, hints, signature_checks
 from ..core.webhooks import secrets as signing_secrets
 from ..core.webhooks.delivery_statuses import STATUSES
 from ..core.webhooks.signature_checks import Pasted, Verdict
@@ -76,7 +76,7 @@ def shown(webhook_id: str, secret: str | None = None, verdict: Verdict | None = 
         next_attempt_at=next_attempt_at,
         is_due=next_attempt_at is not None and next_attempt_at <= now,
         failure=failure,
-        hint=webhook_states.hint(failure),
+        hint=hints.hint(failure),
         secret=secret,
         secret_count=secret_count,
         verdict=verdict,

@@ -6,8 +6,9 @@ PERMANENT = "permanent"
 TEMPORARY = "temporary"
 LIMIT = "limit"
 UNKNOWN = "unknown"
-# Our own reason: the number wants no more messages of this CRM.
+# Our own reasons: the number wants no more messages of this CRM; no phone may ever be handed so long a text.
 OPTED_OUT = "opted_out"
+OVERSIZED = "more segments than a device of this message may be handed in an hour or a day"
 
 # Every reason cht-gateway gives in full. `Delivery failed: …` follows TP-Status, 3GPP 23.040 9.2.3.15: 0x40 to 0x5F
 # is permanent, 0x60 to 0x7F temporary. The numbers behind `resultCode` are Android's `SmsManager.RESULT_…`.
@@ -47,12 +48,23 @@ BEGINNINGS = {
     # The phone's own word for a message without content.
     "Exception: java.lang.IllegalArgumentException: Invalid message body": PERMANENT,
 }
+_PREMIUM = (
+    "Android lets the app send nothing to a premium number: compare the number, or allow it on the phone (Settings, "
+    "Apps, Special app access, Premium SMS access)."
+)
 # What people who do not know phones' words are told, by the reason or else by its class.
 _IN_WORDS = {
     "destination.invalid": "The phone does not take this for a number that it can send to: compare the number.",
     "no-service": "The phone had no network. Resend it when the phone has one again.",
     "radio-off": "The phone is in flight mode. Resend it when that is off.",
+    "unknown; resultCode=6": "The SIM sends to fixed numbers only: change that in the phone's call settings, then "
+    "resend it.",
+    "unknown; resultCode=7": _PREMIUM,
+    "unknown; resultCode=8": _PREMIUM,
+    "Delivery failed: SM Validity Period Expired": "The network has given up, because the recipient's phone was off "
+    "or out of reach for too long. Resend it later.",
     OPTED_OUT: "The number wants no more messages.",
+    OVERSIZED: "The limits of its phones leave no room for so long a text: shorten it, or raise them and resend it.",
     LIMIT: "The phone may not send more for now, or its SIM has no credit. Resend it later.",
     PERMANENT: "Sending it again would fail in the same way: compare the number, or try another phone.",
     TEMPORARY: "Sending it again later may succeed.",

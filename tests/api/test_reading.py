@@ -299,7 +299,7 @@ def test_a_queued_message_names_the_likeliest_of_several_phones(api: Api):
     api.see_device(clock.now(), "phone-2")
     hop, device_id, text = _waits(api, api.send())
     assert (hop, device_id) == ("device", "phone-2")
-    assert "of 2 devices" in text
+    assert "of 2 phones" in text
 
 
 def test_a_crm_without_phones_is_told_so(api: Api):

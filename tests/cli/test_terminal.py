@@ -115,7 +115,7 @@ def test_a_message_begins_with_where_it_waits_and_goes_on_with_tables(
     waiting = ask("send", "--crm", "clinic", "--to", "+12025550124", "--content", "Hi")
     shown = run("message", waiting["id"]).stdout
     assert shown.startswith("Waits for a phone, since ")
-    assert "The device phone-1 " in " ".join(shown.split())
+    assert "The phone phone-1 " in " ".join(shown.split())
 
 
 def test_a_device_says_how_long_ago_it_was_seen_and_what_is_empty_everywhere_is_left_out(

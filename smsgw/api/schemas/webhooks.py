@@ -159,7 +159,9 @@ class DeliverySchema(ma.Schema):
     event_type = text("The type of the event.")
     status = text("The status of the delivery.", validate=validate.OneOf(STATUSES))
     attempt_count = integer("The number of attempts so far.")
-    next_attempt_at = nullable_date_time("The time of the next attempt.")
+    next_attempt_at = nullable_date_time(
+        "The time of the next attempt; `null` where there is none, or while the endpoint is disabled."
+    )
     created_at = date_time("The time the delivery was created.")
     settled_at = nullable_date_time("The time the event was delivered or given up.")
 

@@ -5,15 +5,6 @@ from typing import NamedTuple
 from ...store.models import Device
 from .protocols import CHT, MYSMSAPIO, SOCKET
 
-HELD = (
-    "It is held since a backup was restored or a copied database reopened, because it may have been sent since. "
-    "An operator releases or cancels it with `smsgw release`."
-)
-PAUSED = (
-    "It is paused with the other messages that were queued with it, and no phone gets it. "
-    "Resume them on the dashboard's page Bulk."
-)
-
 
 class Words(NamedTuple):
     """`never` it came and `came` it has, of a device; `begin` is what to do so that it comes."""

@@ -22,7 +22,6 @@ from .history import HistoryWriter
 # More segments than 1,600 units can make, in whatever script: nothing has to be asked for a limit above.
 LARGEST_POSSIBLE = 64
 _AT_ONCE = 20
-_REASON = "more segments than a device of this message may be handed in an hour or a day"
 
 
 def fail(session: Session, device: Locked, settings: Settings, history: HistoryWriter) -> None:
@@ -35,7 +34,7 @@ def fail(session: Session, device: Locked, settings: Settings, history: HistoryW
         for message in _larger(session, device.id, largest, history.now)
         if not _fits_any(session, message, settings)
     ]
-    endings.fail_queued(session, found, _REASON, reasons.LIMIT, history)
+    endings.fail_queued(session, found, reasons.OVERSIZED, reasons.LIMIT, history)
 
 
 def _larger(session: Session, device_id: str, largest: int, now: datetime) -> Iterator[Message]:

@@ -12,7 +12,8 @@ from ... import ids
 from ...errors import Invalid, NotFound
 from ...settings import Settings
 from ...store.models import HistoryEntry, Message
-from . import dispatches, search, waiting
+from ..devices.advice import Advice
+from . import dispatches, next_steps, search, waiting
 from . import json as message_json
 from .filters import MessageFilters
 from .newest import CrmIds, Newest, is_visible
@@ -56,18 +57,27 @@ def whole_shape(
     session: Session, message: Message, settings: Settings, now: datetime
 ) -> dict[str, Any]:
     """Return the message with its `history`, its `dispatches` and what it is `waiting_for`."""
+    return explained(session, message, settings, now)[0]
+
+
+def explained(
+    session: Session, message: Message, settings: Settings, now: datetime
+) -> tuple[dict[str, Any], Advice | None]:
+    """Return the same, and what to do about the message; `None` where it did what it should."""
     history = session.scalars(
         sa.select(HistoryEntry)
         .where(HistoryEntry.message_id == message.id)
         .order_by(HistoryEntry.id)
     )
     found = dispatches.of_message(session, message.id)
-    return {
+    wait = waiting.find(session, message, found, settings, now)
+    shape = {
         **message_json.message(message),
         "history": [message_json.history_entry(row) for row in history],
         "dispatches": [message_json.dispatch(row) for row in found],
-        "waiting_for": waiting.waiting_for(session, message, found, settings, now),
+        "waiting_for": None if wait is None else wait.shape(),
     }
+    return shape, next_steps.ended(message) if wait is None else wait.advice
 
 
 def counts(

@@ -13,7 +13,7 @@ from ...settings import Settings
 from ...store.models import Bulk, BulkMessage, Crm, Device, Message
 from ..devices import lanes
 from ..devices import queue as device_queue
-from ..messages import pace
+from ..messages import next_steps, pace
 from ..messages.ahead import Ahead
 from . import spans
 from .finding import Finding
@@ -146,7 +146,6 @@ def _paused_bulks(session: Session, now: datetime) -> Iterator[Finding]:
         .order_by(Bulk.id)
         .limit(_MOST_BULKS)
     )
-    advice = "resume it or cancel the rest: what waits expires"
     for bulk_id, name, person, paused_at, count in rows:
         assert paused_at is not None
         waits = "message of it waits" if count == 1 else "messages of it wait"
@@ -154,6 +153,5 @@ def _paused_bulks(session: Session, now: datetime) -> Iterator[Finding]:
             f"bulk {bulk_id}",
             "warning",
             f"“{name}” was paused by {person} at {spans.since(paused_at, now)}, and {count:,} {waits}",
-            f"on the dashboard's page Bulk, {advice}",
-            advice,
+            *next_steps.paused(),
         )

@@ -11,6 +11,7 @@ from ... import program
 from ...settings import Settings
 from ...store.models import Crm, Device, DeviceSilence
 from ..devices import (
+    advice,
     capacity,
     limit_states,
     limits,
@@ -21,6 +22,7 @@ from ..devices import (
     silences,
     wording,
 )
+from ..devices.advice import Advice
 from ..devices.capacity import Load
 from ..devices.limit_states import Hold
 from . import spans
@@ -28,14 +30,8 @@ from .finding import Finding
 
 OLDEST_GOOD_APP = (1, 8)
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
-_FORGOTTEN = "If it was reinstalled, replaced or its data cleared:"
 # Disabled, removed, or waiting for approval.
 _REFUSED_CRMS = sa.select(Crm).where(sa.or_(~Crm.enabled, ~Crm.approved)).order_by(Crm.id)
-_RESET = "say on its page here that it has forgotten everything"
-_ABSENT = (
-    "is it on and online? Look at the log of its app: an error there is about the network or this server, and "
-    "no attempt at all means that Android has stopped the app: switch battery optimisation off for it"
-)
 # From so many on it is no chance that all are silent at once.
 _SEVERAL = 2
 
@@ -57,8 +53,8 @@ def _devices(
     now: datetime,
 ) -> Iterator[Finding]:
     if not found:
-        advice = program.line("device add NAME")
-        yield Finding("devices", "wrong", "there is none", advice, "add the first phone")
+        add = program.line("device add NAME")
+        yield Finding("devices", "wrong", "there is none", add, "add the first phone")
     yield from _all_absent(found, stopped_crm_ids, settings, now)
     loads = capacity.loads(session, now)
     silent = silences.of_devices(session, [device.id for device in found])
@@ -94,12 +90,11 @@ def _silent(
     for silence in found:
         if is_full and silence.reason == silence_rules.NOT_SENDING:
             continue
-        text, advice = silences.in_words(silence.reason, silence.since)
-        page_advice = advice
+        text, look = silences.in_words(silence.reason, silence.since)
+        step = Advice(look)
         if silence.reason == silence_rules.NOT_SENDING:
-            page_advice += f" {_FORGOTTEN} {_RESET}"
-            advice += f" {_FORGOTTEN} {program.line(f'device reset {device.id}')}"
-        yield Finding(f"device {device.id}", "wrong", text, advice, page_advice)
+            step = advice.forgotten(device, look)
+        yield Finding(f"device {device.id}", "wrong", text, *step)
 
 
 def _in_hand(
@@ -109,22 +104,20 @@ def _in_hand(
     if load is None:
         return
     check = f"device {device.id}"
-    look = f"look at the app: is it sending, has it reception and credit? {_FORGOTTEN}"
-    advices = f"{look} {program.line(f'device reset {device.id}')}", f"{look} {_RESET}"
     is_full = load.in_hand >= settings.in_flight_per_device
     if is_full and load.moved_at <= now - silence_rules.UNMOVED_AFTER:
         text = (
             f"has had {load.in_hand} messages in hand since {spans.since(load.moved_at, now)}, "
             "and gets no more until they move"
         )
-        yield Finding(check, "wrong", text, *advices)
+        yield Finding(check, "wrong", text, *advice.in_hand(device))
     elif load.idle_count:
         hours = capacity.IDLE_AFTER // timedelta(hours=1)
         text = (
             f"has had {load.idle_count} of its {load.in_hand} messages in hand for more than {hours} hours "
             "and has not tried to send them"
         )
-        yield Finding(check, "warning", text, *advices)
+        yield Finding(check, "warning", text, *advice.in_hand(device))
 
 
 def _limited(device: Device, hold: Hold | None, now: datetime) -> Iterator[Finding]:
@@ -135,19 +128,12 @@ def _limited(device: Device, hold: Hold | None, now: datetime) -> Iterator[Findi
             text = f"is paused until {device.paused_until:%Y-%m-%d %H:%M} UTC"
         else:
             text = "was paused and is given one message at a time until one is sent"
-        look = "look at the phone: does Android ask whether the app may send more SMS, has its SIM credit? Lower its"
-        advice = (
-            f"{look} limits ({program.line(f'device limit {device.id}')}), "
-            f"then {program.line(f'device resume {device.id}')}"
-        )
         text = f"{text}: a message failed with {device.pause_reason!r}"
-        yield Finding(check, "wrong", text, advice, f"{look} limits, then end the pause")
+        yield Finding(check, "wrong", text, *advice.paused(device))
         return
     if hold is not None and hold.until > now + limits.WINDOWS["segments_per_minute"]:
         text = f"{hold.text}, and gets more at {hold.until:%Y-%m-%d %H:%M} UTC"
-        look = "wait, route another phone to its CRMs, or"
-        advices = f"{look} {program.line(f'device limit {device.id}')}", f"{look} raise the limit"
-        yield Finding(check, "warning", text, *advices)
+        yield Finding(check, "warning", text, *advice.limited(device))
 
 
 def _crms(refused: Sequence[Crm], now: datetime) -> Iterator[Finding]:
@@ -157,9 +143,9 @@ def _crms(refused: Sequence[Crm], now: datetime) -> Iterator[Finding]:
 
 
 def _waiting(check: str, kind: str, name: str, since: datetime, now: datetime) -> Finding:
-    advice = f"{program.line(f'{kind} approve {name}')}, or {program.line(f'{kind} remove {name}')}"
+    choice = f"{program.line(f'{kind} approve {name}')}, or {program.line(f'{kind} remove {name}')}"
     text = f"registered itself at {spans.since(since, now)}, and waits for approval"
-    return Finding(check, "warning", text, advice, "approve it if you know it, or remove it")
+    return Finding(check, "warning", text, choice, "approve it if you know it, or remove it")
 
 
 def _has_old_app(device: Device) -> bool:
@@ -177,11 +163,11 @@ def _presence(device: Device, is_stopped: bool, settings: Settings, now: datetim
     if is_stopped:
         return Finding(check, "ok", "is refused, because its CRM is disabled")
     if device.last_seen_at is None:
-        return Finding(check, "wrong", words.never, words.begin)
+        return Finding(check, "wrong", words.never, *advice.never_seen(device))
     if registry.is_online(device, now, settings.device_offline_seconds):
         return Finding(check, "ok", f"{words.came} {spans.text(now - device.last_seen_at)} ago")
     text = f"{words.came} last at {spans.since(device.last_seen_at, now)}"
-    return Finding(check, "wrong", text, _ABSENT)
+    return Finding(check, "wrong", text, *advice.ABSENT)
 
 
 def _all_absent(

@@ -13,8 +13,18 @@ from ...store.db import Database, is_postgresql
 from ...store.models import Device, Message, QuarantinedItem, WorkerHeartbeat
 from ..devices import registry
 from ..events import feed, open_transactions
-from ..messages import held, number_spellings
-from . import backlog, callers, certificates, connections, health, receivers, spans
+from ..messages import held, next_steps, number_spellings
+from . import (
+    backlog,
+    callers,
+    certificates,
+    connections,
+    health,
+    receivers,
+    spans,
+    stopped_queues,
+)
+from .backlog import Backlog
 from .finding import Finding
 
 CLOCKS_AGREE_WITHIN = timedelta(seconds=60)
@@ -40,7 +50,7 @@ def examine(database: Database, settings: Settings, now: datetime) -> list[Findi
         findings += [
             *of_server(session, settings, now),
             *of_work(session, settings, now, devices),
-            *backlog.findings(session, settings, now, devices, backlog.read(session, now)),
+            *of_queue(session, settings, now, devices, backlog.read(session, now)),
         ]
     return [*findings, *certificates.findings(settings, now)]
 
@@ -71,6 +81,14 @@ def of_work(
         *receivers.findings(session, now),
         _quarantine(item_count, newest_item_at, dropped_count or 0, now),
     ]
+
+
+def of_queue(
+    session: Session, settings: Settings, now: datetime, devices: Sequence[Device], found: Backlog
+) -> Iterator[Finding]:
+    """Yield the findings about what waits in the queue."""
+    yield from stopped_queues.findings(session, now, devices, found)
+    yield from backlog.findings(session, settings, now, devices, found)
 
 
 def _clock(session: Session, now: datetime) -> Finding:
@@ -121,9 +139,7 @@ def _stuck(count: int, since: datetime | None, now: datetime) -> Finding:
         "stuck messages",
         "wrong",
         f"{count:,}, which a phone has had for too long, the first of them stuck since {spans.since(since, now)}",
-        f"see {program.line('messages --stuck')}; look at the phone, then "
-        f"{program.line('resend ID --may-duplicate')}",
-        "look at the phone first; then resend or cancel them: a resent one may arrive twice",
+        *next_steps.stuck().after(f"see {program.line('messages --stuck')};"),
     )
 
 
@@ -131,8 +147,8 @@ def _held(session: Session) -> Iterator[Finding]:
     count = held.count(session)
     if count:
         text = f"{count} waiting since a restore or 'db reopen', which may have been sent since"
-        advice = f"see {program.line('messages')}, then {program.line('release')}, or with --cancel"
-        yield Finding("held messages", "wrong", text, advice)
+        step = next_steps.held().after(f"see {program.line('messages --status queued')};")
+        yield Finding("held messages", "wrong", text, *step)
 
 
 def _numbers(session: Session) -> Finding:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ..devices.advice import Advice
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -15,3 +17,8 @@ class Finding:
     text: str
     advice: str = ""
     page_advice: str = ""
+
+    @property
+    def step(self) -> Advice:
+        """Return both kinds of advice."""
+        return Advice(self.advice, self.page_advice)

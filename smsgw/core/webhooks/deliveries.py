@@ -36,7 +36,7 @@ def page(
         statement = statement.where(Delivery.id < cursor)
     rows = session.execute(statement).all()
     shown = [
-        webhook_json.delivery(delivery, event_type, endpoint.paused_until)
+        webhook_json.delivery(delivery, event_type, endpoint)
         for delivery, event_type in rows[:limit]
     ]
     return shown, shown[-1]["id"] if len(rows) > limit else None
@@ -60,7 +60,7 @@ def shape(session: Session, delivery: Delivery) -> dict[str, Any]:
     )
     endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
     return {
-        **webhook_json.delivery(delivery, event_type, endpoint.paused_until),
+        **webhook_json.delivery(delivery, event_type, endpoint),
         "attempts": [webhook_json.attempt(attempt) for attempt in attempts],
     }
 
@@ -87,8 +87,9 @@ def of_message(
     last = last_attempts(session, [delivery.id for delivery, _, _ in rows])
     return [
         {
-            **webhook_json.delivery(delivery, event_type, endpoint.paused_until),
+            **webhook_json.delivery(delivery, event_type, endpoint),
             "url": webhook_json.masked(endpoint.url),
+            "is_enabled": endpoint.enabled,
             "last_attempt": last.get(delivery.id),
         }
         for delivery, event_type, endpoint in rows

@@ -1,6 +1,5 @@
 """Shows webhook endpoints, deliveries and attempts as JSON."""
 
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,11 +35,11 @@ def endpoint(row: WebhookEndpoint, pending_count: int) -> dict[str, Any]:
     }
 
 
-def delivery(row: Delivery, event_type: str, paused_until: datetime | None) -> dict[str, Any]:
-    """Return a delivery, without its attempts; its endpoint is paused until then."""
-    next_at = row.next_attempt_at
-    if next_at is not None and paused_until is not None and row.retry_step is not None:
-        next_at = max(next_at, paused_until)
+def delivery(row: Delivery, event_type: str, to: WebhookEndpoint) -> dict[str, Any]:
+    """Return a delivery, without its attempts; while its endpoint is disabled there is no next one."""
+    next_at = row.next_attempt_at if to.enabled else None
+    if next_at is not None and to.paused_until is not None and row.retry_step is not None:
+        next_at = max(next_at, to.paused_until)
     return {
         "id": row.id,
         "endpoint_id": row.endpoint_id,
