@@ -71,7 +71,7 @@ def _insert(settings: Settings) -> Deed:
     with database.reading() as session:
         crm = crms.everyone(session)[0]
     draft = Draft(to="+447700900123", content="Reminder: see you at ten tomorrow")
-    messages, history = queueing.draw_up(database, crm, settings, draft, clock.now()).batches
+    messages, history = queueing.prepare(database, crm, settings, draft, clock.now()).batches
     (message,), (entry,) = messages.rows, history.rows
 
     def insert() -> None:

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from smsgw import clock
 from smsgw import settings as settings_module
 from smsgw.core.messages.drafts import Draft
-from smsgw.core.messages.queueing import take
+from smsgw.core.messages.queueing import queue_all
 from smsgw.store.db import Database
 from smsgw.store.models import Crm, Dispatch, Message
 
@@ -142,7 +142,7 @@ def _queue(url: str, taking_part: people.People, posts: int) -> None:
         ]
         with database.transaction() as session:
             crm = session.get_one(Crm, taking_part.crm_id)
-            take(session, crm, settings, drafts, now)
+            queue_all(session, crm, settings, drafts, now)
     database.close()
 
 

@@ -63,13 +63,13 @@ def send(body: dict[str, Any]) -> Response:
     or for a day if it has an `Idempotency-Key`.
     """
     draft = _draft(body)
-    if not is_asked_for() and queueing.may_draw_up(this_crm(), services().settings, draft):
+    if not is_asked_for() and queueing.may_prepare(this_crm(), services().settings, draft):
         return _send_with_others(draft)
 
     def act(session: Session, now: datetime) -> Response:
-        taken = queueing.take_one(session, this_crm(), services().settings, draft, now)
-        status = 202 if taken.is_new else 200
-        return answer(message_json.message(taken.message), status, _url(taken.message))
+        queued = queueing.queue_one(session, this_crm(), services().settings, draft, now)
+        status = 202 if queued.is_new else 200
+        return answer(message_json.message(queued.message), status, _url(queued.message))
 
     return once(act)
 
@@ -93,8 +93,8 @@ def send_batch(body: dict[str, Any]) -> Response:
 
     def act(session: Session, now: datetime) -> Response:
         drafts = [_draft(item) for item in body["messages"]]
-        taken = queueing.take(session, this_crm(), services().settings, drafts, now)
-        return answer(_several([one.message for one in taken]), 202)
+        queued = queueing.queue_all(session, this_crm(), services().settings, drafts, now)
+        return answer(_several([one.message for one in queued]), 202)
 
     return once(act)
 
@@ -198,7 +198,7 @@ def resend(body: dict[str, Any], message_id: str) -> Response:
 
 def _send_with_others(draft: Draft) -> Response:
     database = services().database
-    new = queueing.draw_up(database, this_crm(), services().settings, draft, clock.now())
+    new = queueing.prepare(database, this_crm(), services().settings, draft, clock.now())
     database.insert_together(new.batches, new.check)
     return answer(message_json.message(new.message), 202, _url(new.message))
 

@@ -36,8 +36,8 @@ def send(
     draft = Draft(to=to, content=content, device_id=device_id, reference=reference)
     with opened() as context, context.database.transaction() as session:
         crm = crms.get(session, crm_name)
-        taken = queueing.take_one(session, crm, context.settings, draft, clock.now())
-        answer = message_json.message(taken.message)
+        queued = queueing.queue_one(session, crm, context.settings, draft, clock.now())
+        answer = message_json.message(queued.message)
     output.one(answer)
 
 

@@ -10,7 +10,7 @@ from .. import clock, ids
 from ..core.accounts import crms, operator_json
 from ..core.accounts.roles import CLERK, VIEWER
 from ..core.messages import conversations, opt_outs, queueing, read_marks
-from ..core.messages.conversations import TalkPage
+from ..core.messages.conversations import MessagesPage
 from ..core.messages.drafts import Draft
 from ..errors import NotFound
 from ..http.context import services
@@ -25,12 +25,12 @@ from .guards import allows
 PAGE_SIZE = 50
 
 
-class _OpenTalk(NamedTuple):
-    """A number, the key that stands for it in the URL, and a page of what was exchanged with it."""
+class _OpenConversation(NamedTuple):
+    """A number, its key in the URL, and a page of the messages from and to it."""
 
     number: str
     key: str
-    page: TalkPage
+    page: MessagesPage
     crm_ids: Collection[str] | None
 
 
@@ -40,11 +40,11 @@ def conversation(key: str) -> Any:
     """Show one conversation; who may answer it has read it then."""
     cursor = request.args.get("cursor") or None
     with services().database.reading() as session:
-        talk = _talk(session, key, cursor)
-        values = _shown(session, talk)
-        values |= _reply_values(session, talk, values["messages"])
+        found = _read(session, key, cursor)
+        values = _shown(session, found)
+        values |= _reply_values(session, found, values["messages"])
     if cursor is None:
-        _mark_read(talk.page)
+        _mark_read(found.page)
     return rendering.render("conversation.html", title="Conversation", cursor=cursor, **values)
 
 
@@ -53,11 +53,11 @@ def conversation(key: str) -> Any:
 def conversation_news(key: str) -> Response:
     """Show the newest messages again, if there are new ones or one has gone on."""
     with services().database.reading() as session:
-        talk = _talk(session, key, None)
-        if _position(talk.page.messages) == request.args.get("seen"):
+        found = _read(session, key, None)
+        if _position(found.page.messages) == request.args.get("seen"):
             return rendering.nothing_new()
-        values = _shown(session, talk)
-    _mark_read(talk.page)
+        values = _shown(session, found)
+    _mark_read(found.page)
     return rendering.fragment("_conversation.html", cursor=None, **values)
 
 
@@ -67,51 +67,51 @@ def reply() -> Any:
     """Queue an answer; the same text from the same page is queued once, however often the form is sent."""
     content, settings, now = forms.lines("content"), services().settings, clock.now()
     with services().database.transaction() as session:
-        talk = _talk(session, forms.text("key"), None)
+        found = _read(session, forms.text("key"), None)
         crm = send_form.find_crm(session, forms.text("crm"))
         draft = Draft(
-            to=talk.number,
+            to=found.number,
             content=content,
-            device_id=conversations.reply_device(session, crm, settings, talk.page.messages, now),
+            device_id=conversations.reply_device(session, crm, settings, found.page.messages, now),
             reference=_reference(content),
         )
-        queueing.take_one(session, crm, settings, draft, now)
+        queueing.queue_one(session, crm, settings, draft, now)
     flash("The answer is queued.")
     return redirect(url_for("dashboard.conversation", key=forms.text("key")), 303)
 
 
-def _talk(session: Session, key: str, cursor: str | None) -> _OpenTalk:
+def _read(session: Session, key: str, cursor: str | None) -> _OpenConversation:
     number = conversation_list.read_key(session, key)
     crm_ids = visitors.access(session).crms
-    page = conversations.talk(session, crm_ids, number, cursor, PAGE_SIZE)
+    page = conversations.messages(session, crm_ids, number, cursor, PAGE_SIZE)
     if not page.messages and not numbers.is_dialable(number):
         raise NotFound("There is no such conversation.")
-    return _OpenTalk(number, key, page, crm_ids)
+    return _OpenConversation(number, key, page, crm_ids)
 
 
-def _shown(session: Session, talk: _OpenTalk) -> dict[str, Any]:
-    messages = talk.page.messages
+def _shown(session: Session, found: _OpenConversation) -> dict[str, Any]:
+    messages = found.page.messages
     plain = [message_shapes.of(message) for message in messages]
     return {
-        "key": talk.key,
-        "number": talk.number,
-        "messages": operator_json.of_messages(session, messages, plain, talk.crm_ids),
-        "unread_ids": {one.message_id for one in talk.page.unread},
-        "next_cursor": talk.page.next_cursor,
+        "key": found.key,
+        "number": found.number,
+        "messages": operator_json.of_messages(session, messages, plain, found.crm_ids),
+        "unread_ids": {one.message_id for one in found.page.unread},
+        "next_cursor": found.page.next_cursor,
         "position": _position(messages),
     }
 
 
 def _reply_values(
-    session: Session, talk: _OpenTalk, messages: Sequence[dict[str, Any]]
+    session: Session, found: _OpenConversation, messages: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """Return what the box for the answer needs: the CRMs that may answer, and why somebody may not be answered."""
-    senders = [crm for crm in crms.everyone(session) if crm.enabled and _is_in(crm, talk.crm_ids)]
+    senders = [crm for crm in crms.everyone(session) if crm.enabled and _is_in(crm, found.crm_ids)]
     return {
-        "is_name": not numbers.is_dialable(talk.number),
+        "is_name": not numbers.is_dialable(found.number),
         "crm_names": [crm.name for crm in senders],
         "last_crm": _last_crm(messages),
-        "opted_out": opt_outs.of_number(session, talk.crm_ids, talk.number),
+        "opted_out": opt_outs.of_number(session, found.crm_ids, found.number),
         "form_id": ids.new_message_id(),
     }
 
@@ -137,14 +137,14 @@ def _reference(content: str) -> str:
     return f"reply-{hashlib.sha256(whole.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
-def _mark_read(page: TalkPage) -> None:
+def _mark_read(page: MessagesPage) -> None:
     if page.unread and visitors.is_allowed(CLERK):
         with services().database.transaction() as session:
             read_marks.mark(session, page.unread, clock.now())
 
 
 def _position(messages: Sequence[Message]) -> str:
-    """Return what differs as soon as there is a newer message or one of these has changed."""
+    """Return a value that changes with each newer message, and with each change of these."""
     if not messages:
         return "none"
     newest_change = max(message.updated_at for message in messages)

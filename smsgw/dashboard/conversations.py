@@ -74,9 +74,9 @@ def _find(session: Session, typed: str) -> str | None:
     crm_ids, region = visitors.access(session).crms, services().settings.default_region
     for spelling in _spellings(typed):
         number = numbers.normalise_sender(spelling, region)
-        talk = conversations.talk(session, crm_ids, number, None, 1)
-        if talk.messages:
-            return key_of(number, talk.messages[0].id)
+        page = conversations.messages(session, crm_ids, number, None, 1)
+        if page.messages:
+            return key_of(number, page.messages[0].id)
     return None
 
 

@@ -61,8 +61,8 @@ def send_device_test(device_id: str) -> Any:
     draft = Draft(to=forms.text("to"), content=forms.text("content"), device_id=device_id)
     with services().database.transaction() as session:
         crm = crms.get(session, forms.text("crm"))
-        taken = queueing.take_one(session, crm, services().settings, draft, clock.now())
-        message_id = taken.message.id
+        queued = queueing.queue_one(session, crm, services().settings, draft, clock.now())
+        message_id = queued.message.id
     flash("The test is queued. This page shows how it goes on.")
     return redirect(url_for("dashboard.message", message_id=message_id), 303)
 

@@ -68,8 +68,8 @@ def queue_send() -> Any:
         if bulks.begin(session, bulk):
             if forms.text("again") != "yes":
                 repeats.refuse(session, crm, settings, wanted, now)
-            taken = one_text.take(session, crm, settings, wanted, now)
-            bulks.add_rows(session, bulk_id, 0, [one.message.id for one in taken])
+            queued = one_text.queue(session, crm, settings, wanted, now)
+            bulks.add_rows(session, bulk_id, 0, [one.message.id for one in queued])
         send_form.remember_crm(crm)
     return redirect(url_for("dashboard.bulk_progress", bulk_id=bulk_id), 303)
 

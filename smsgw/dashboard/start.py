@@ -70,8 +70,8 @@ def send_test() -> Any:
     with services().database.transaction() as transaction:
         known = crms.everyone(transaction)
         crm = known[0] if known else crms.add(transaction, _CRM, None, now)[0]
-        taken = queueing.take_one(transaction, crm, settings, draft, now)
-        session[_TEST] = taken.message.id
+        queued = queueing.queue_one(transaction, crm, settings, draft, now)
+        session[_TEST] = queued.message.id
     flash("The test is queued. Watch it below.")
     return redirect(url_for("dashboard.start"), 303)
 

@@ -162,7 +162,7 @@ def _check_device(session: Session, crm: AnyCrm, device_id: str) -> None:
 
 def _take(session: Session, crm: AnyCrm, draft: Draft, now: datetime) -> MessageRow:
     try:
-        return queueing.take_one(session, crm, services().settings, draft, now).message
+        return queueing.queue_one(session, crm, services().settings, draft, now).message
     except Invalid as error:
         raise frames.reworded(error) from None
 

@@ -171,7 +171,7 @@ class CrmConversation:
         _check_device(session, crm, str(draft.device_id))
         try:
             rate_limits.check_request(session, crm, self._settings, now)
-            return queueing.take_one(session, crm, self._settings, draft, now).message.id
+            return queueing.queue_one(session, crm, self._settings, draft, now).message.id
         except Invalid as error:
             code = error.code if error.code in recipients.CODES else "invalid_payload"
             raise FrameError(code, frames.reworded(error).message) from None

@@ -271,7 +271,7 @@ def test_a_webhook_that_the_server_switches_off_is_audited_and_its_failures_are_
     assert len(entries(api)) == count
     with api.world.database.transaction() as session:
         found = session.get_one(WebhookEndpoint, hook)
-        endpoints.disable_and_tell(session, found, "the receiver answered 410", NOW)
+        endpoints.disable_and_announce(session, found, "the receiver answered 410", NOW)
     (entry,) = entries(api, action="webhook.disable")
     assert (entry["actor_kind"], entry["actor_id"], entry["address"]) == ("server", None, None)
     assert entry["changes"]["disabled_reason"] == [None, "the receiver answered 410"]

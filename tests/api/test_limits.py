@@ -53,7 +53,7 @@ def _cancel_all(world: World) -> None:
 def _import(world: World, count: int) -> None:
     with world.database.transaction() as session:
         crm = crms.get(session, "clinic")
-        queueing.take(session, crm, world.settings, [DRAFT] * count, NOW)
+        queueing.queue_all(session, crm, world.settings, [DRAFT] * count, NOW)
 
 
 def _resend(world: World, message_id: str) -> None:

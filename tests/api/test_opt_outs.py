@@ -34,7 +34,7 @@ def queue_unasked(api: Api, number: str = NUMBER) -> str:
         session.execute(sa.delete(OptOut))
         crm = crms.get(session, api.world.crm_id)
         draft = Draft(to=number, content="late")
-        taken = queueing.take_one(session, crm, api.world.settings, draft, clock.now())
+        taken = queueing.queue_one(session, crm, api.world.settings, draft, clock.now())
     return taken.message.id
 
 

@@ -324,7 +324,7 @@ def test_an_interrupted_import_goes_on_where_it_stopped(
             raise KeyboardInterrupt
         return taken[-1]
 
-    take = imports.queueing.take
+    take = imports.queueing.queue_all
     monkeypatch.setattr(imports.queueing, "take", interrupt)
     result = run("import", "messages", path, "--crm", crm)
     assert result.exit_code == 1

@@ -41,7 +41,7 @@ def queue(office: Office, content: str, to: str = THEIRS) -> str:
 def newest_id(office: Office) -> str:
     """The id of the newest message with the number."""
     with office.world.database.reading() as session:
-        return conversations.talk(session, None, THEIRS, None, 1).messages[0].id
+        return conversations.messages(session, None, THEIRS, None, 1).messages[0].id
 
 
 def news_of(browser: Browser) -> str:
@@ -93,7 +93,7 @@ def test_a_clerk_answers_by_the_phone_that_brought_the_message(office: Office):
     (handed,) = poll(office)
     assert (handed["to"], handed["content"]) == (THEIRS, "Yes,\ndo come.")
     with office.world.database.reading() as session:
-        newest = conversations.talk(session, None, THEIRS, None, 1).messages[0]
+        newest = conversations.messages(session, None, THEIRS, None, 1).messages[0]
         assert newest.lane == "d:phone-1"
 
 

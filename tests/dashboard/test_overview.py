@@ -195,7 +195,7 @@ def test_the_button_of_stuck_messages_leads_to_them_alone_however_old_they_are(
         crm, first_id = crms.get(session, office.world.crm_id), ""
         for content in ("stands still", "moves", "moves too"):
             draft = Draft(to="+447700900123", content=content)
-            message = queueing.take_one(session, crm, office.world.settings, draft, now).message
+            message = queueing.queue_one(session, crm, office.world.settings, draft, now).message
             first_id = first_id or message.id
         stuck = {"status": "sending", "stuck_at": now - timedelta(hours=3)}
         session.execute(sa.update(Message).where(Message.id == first_id).values(stuck))

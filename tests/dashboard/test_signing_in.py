@@ -167,7 +167,7 @@ def test_the_first_page_is_the_first_steps_until_an_sms_was_delivered(office: Of
     with office.world.database.transaction() as session:
         crm = crms.get(session, "clinic")
         draft = Draft(to="+12025550123", content="hi")
-        (taken,) = queueing.take(session, crm, office.world.settings, [draft], clock.now())
+        (taken,) = queueing.queue_all(session, crm, office.world.settings, [draft], clock.now())
         session.get_one(Message, taken.message.id).status = "delivered"
     assert office.browser().sign_in(office.keys["operator"]).request.path == "/admin/overview"
 

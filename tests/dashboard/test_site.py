@@ -97,7 +97,7 @@ def test_a_viewer_sees_no_whole_number_in_what_is_wrong(office: Office):
     with office.world.database.transaction() as session:
         crm = crms.get(session, "clinic")
         drafts = [Draft(to=number, content="hi") for number in ("+12025550123", "12025550123")]
-        queueing.take(session, crm, office.world.settings, drafts, clock.now())
+        queueing.queue_all(session, crm, office.world.settings, drafts, clock.now())
     assert "+12025550123" in office.browser("operator").get("/admin/overview").text
     assert "2025550123" not in office.browser("viewer").get("/admin/overview").text
 

@@ -360,7 +360,7 @@ def test_a_message_and_a_finding_lead_to_the_webhook(office: Office):
     )
     with world.database.transaction() as session:
         endpoint = endpoints.get_any(session, webhook_id)
-        endpoints.disable_and_tell(session, endpoint, "the receiver answered 410 Gone", NOW)
+        endpoints.disable_and_announce(session, endpoint, "the receiver answered 410 Gone", NOW)
     assert f"/admin/webhooks/{webhook_id}" in browser.get("/admin/overview").text
     assert "Switched off since" in text_of(browser.get(f"/admin/webhooks/{webhook_id}"))
 

@@ -64,7 +64,7 @@ class Cable:
         }
         with self.world.database.transaction() as session:
             crm = crms.get(session, wanted.pop("crm", self.world.crm_id))
-            made = queueing.take(
+            made = queueing.queue_all(
                 session, crm, self.world.settings, [Draft(**wanted)] * count, clock.now()
             )
             return [one.message.id for one in made]

@@ -32,7 +32,7 @@ def _queue(world: World, count: int, crm_id: str, at: datetime) -> list[str]:
         crm = crms.get(session, crm_id)
         drafts = [Draft(to=f"+4477009{number:05}", content="Hello") for number in range(count)]
         return [
-            queueing.take_one(session, crm, world.settings, draft, at).message.id
+            queueing.queue_one(session, crm, world.settings, draft, at).message.id
             for draft in drafts
         ]
 

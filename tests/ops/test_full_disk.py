@@ -83,7 +83,7 @@ def test_a_full_database_promises_no_seconds_and_names_no_disk(world, monkeypatc
     def fail(*_args, **_more):
         raise sa.exc.OperationalError("INSERT", {}, cause)
 
-    monkeypatch.setattr(queueing, "draw_up", fail)
+    monkeypatch.setattr(queueing, "prepare", fail)
     sms = {"to": "+12025550123", "content": "hello"}
     answer = world.client.post("/api/v1/messages", json=sms, headers=world.as_crm())
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")

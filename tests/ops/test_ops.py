@@ -86,7 +86,9 @@ def test_metrics_tell_queues_devices_deliveries_and_the_worker(world: World):
             Draft(to="+12025550123", content="x"),
             Draft(to="+12025550123", content="x"),
         ]
-        queueing.take(session, crm, world.settings, drafts, clock.now() - timedelta(seconds=90))
+        queueing.queue_all(
+            session, crm, world.settings, drafts, clock.now() - timedelta(seconds=90)
+        )
         session.add(
             DeviceSilence(device_id="phone-1", reason="not_receiving", since=NOW, announced_at=NOW)
         )

@@ -75,7 +75,7 @@ def queue_alone(stage: Stage) -> str:
     with stage.world.database.transaction() as session:
         crm = crms.get(session, stage.world.crm_id)
         draft = Draft(to=NUMBER, content="new")
-        return queueing.take_one(session, crm, stage.world.settings, draft, clock.now()).message.id
+        return queueing.queue_one(session, crm, stage.world.settings, draft, clock.now()).message.id
 
 
 def status(stage: Stage, message_id: str) -> tuple[str, str | None]:
@@ -120,7 +120,7 @@ def test_a_message_that_is_queued_ahead_of_a_stop_fails(stage: Stage, pool):
     with stage.world.database.transaction() as session:
         crm = crms.get(session, stage.world.crm_id)
         draft = Draft(to=NUMBER, content="new")
-        made = queueing.take_one(session, crm, stage.world.settings, draft, clock.now())
+        made = queueing.queue_one(session, crm, stage.world.settings, draft, clock.now())
         with held_open(pool, lambda: stop_alone(stage)) as stopping:
             pass
     stopping.result(20)

@@ -72,7 +72,7 @@ class Stage:
         with self.world.database.transaction() as session:
             crm = crms.get(session, self.crm_id)
             draft = Draft(to="+12025550123", content=content, device_id="12345")
-            (made,) = queueing.take(session, crm, self.world.settings, [draft], clock.now())
+            (made,) = queueing.queue_all(session, crm, self.world.settings, [draft], clock.now())
             return made.message.id
 
     def run_housekeeping(self) -> None:

@@ -125,7 +125,7 @@ def _fill(world, count, **draft):
         crm = crms.get(session, world.crm_id)
         for _ in range(count // 1000):
             wanted = Draft(to="+12025550123", content="hello", **draft)
-            queueing.take(session, crm, world.settings, [wanted] * 1000, NOW)
+            queueing.queue_all(session, crm, world.settings, [wanted] * 1000, NOW)
 
 
 def _dispatches(message_ids):

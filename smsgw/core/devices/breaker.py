@@ -38,9 +38,9 @@ def note(
     settings: Settings,
     now: datetime,
 ) -> None:
-    """Apply what a device reported, in its order; the device must be locked.
+    """Apply the outcomes that a device reported, in its order; the device must be locked.
 
-    `device.limited` is announced when a pause begins, not when it is followed by a longer one.
+    `device.limited` is announced when a pause begins, not when a longer one follows it.
     """
     before = pause = Pause(
         device.paused_until, device.pause_count, device.pause_reason, device.failed_in_a_row
@@ -57,7 +57,7 @@ def note(
 
 
 def resume(session: Session, device: Device) -> None:
-    """End a pause: the device gets what it may from now on."""
+    """End a pause of the device."""
     _write(session, device.id, Pause())
     audit.note(session, "device", device.id, "resume", device.id)
     session.refresh(device)

@@ -1,4 +1,4 @@
-"""Tells which dispatches a device has in hand: what takes a place, what may be handed out again, what is in doubt."""
+"""Defines which dispatches a device has in hand: those that take a place, may be handed out again, or are in doubt."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,8 +16,8 @@ NEVER_AFTER = timedelta(days=3)
 # The stock app waits for at most 90 minutes between two tries.
 IDLE_AFTER = timedelta(hours=2)
 SENDING_COUNTS_FOR = timedelta(minutes=10)
-# The first sign of what it has may come with the second poll (app 1.7 reports only what it has begun to send), and one
-# poll may have been on its way already when the phone was set up.
+# The first report may come with the second poll (app 1.7 reports only what it has begun to send), and one poll may have
+# begun before the phone was set up.
 DOUBTED_FOR_POLLS = 3
 
 DEVICE_ID: sa.BindParameter[str] = sa.bindparam("device_id", type_=sa.String)
@@ -79,8 +79,8 @@ def loads(session: Session, now: datetime) -> dict[str, Load]:
 def is_in_flight(now: datetime) -> sa.ColumnElement[bool]:
     """Return the condition on `Dispatch` that it counts against the device's capacity.
 
-    Leased, accepted, or sending for less than ten minutes. Stuck ones do not count, or ten of them would silence
-    a phone permanently.
+    It is leased, accepted, or sending for less than ten minutes. Stuck ones do not count, because ten of them would
+    keep all other messages from the phone.
     """
     return takes_a_place(now - SENDING_COUNTS_FOR, now + SENDING_COUNTS_FOR)
 

@@ -1,4 +1,4 @@
-"""Shows how much of its limits each device has used, and until when they, or a pause, keep messages from it."""
+"""Shows how much of its limits each device has used, and until when a limit or a pause keeps messages from it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -41,7 +41,7 @@ def shapes(
 
 
 def held(session: Session, rows: Sequence[Device], settings: Settings, now: datetime) -> set[str]:
-    """Return the names of those devices whose `limited_until` is set, without working out until when."""
+    """Return the names of the devices whose `limited_until` is set, without calculating it."""
     return {
         row.id
         for row, counted in zip(rows, used(session, rows, settings, now), strict=True)
@@ -65,7 +65,7 @@ def find_hold(
 def find_long_holds(
     session: Session, rows: Sequence[Device], settings: Settings, now: datetime
 ) -> list[Hold | None]:
-    """Return the same as `find_hold` for any message of each device, but for limits per minute, which end soon."""
+    """Return `find_hold` of each device for any message; limits per minute are left out, because they end soon."""
     counts = used(session, rows, settings, now, but=SEGMENTS_PER_MINUTE)
     return [
         _last(_holds(session, row, limits.of(row, settings), counted, now))

@@ -1,4 +1,4 @@
-"""Knows the limits on what a device is handed: its own, and the settings' where it has none."""
+"""Defines the limits of a device: its own, and those of the settings where it has none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class Limits:
     def largest_message(self) -> int | None:
         """Return how many segments a message may have at most: one that is larger would never fit.
 
-        The minute only sets a pace: a message that is larger is handed out alone.
+        The limit per minute does not count here: a message that exceeds it is handed out alone.
         """
         wanted = (self.segments_per_hour, self.segments_per_day)
         return min((limit for limit in wanted if limit is not None), default=None)
@@ -79,7 +79,7 @@ def own(device: HasLimits) -> dict[str, int | None]:
 
 
 def change(device: Device, wanted: Mapping[str, int | None]) -> None:
-    """Set those of the device's own limits that are named; `None` for the setting."""
+    """Set the limits that are named as the device's own; `None` for the setting."""
     for name in wanted.keys() & set(NAMES):
         setattr(device, name, wanted[name])
 

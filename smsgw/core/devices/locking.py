@@ -1,4 +1,4 @@
-"""Locks a device, so that its requests are served one after another."""
+"""Locks a device, so that its requests run one after another."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -19,7 +19,7 @@ NOT_ADMITTED = (Unauthorized, DeviceDisabled)
 
 
 class Locked(NamedTuple):
-    """A device that is ours until the commit, as it stands now."""
+    """The row of a device that is locked until the commit."""
 
     id: str
     phone: str | None
@@ -94,9 +94,9 @@ _IS_OWNER_ENABLED = Query(
 
 
 def lock(session: Session, device_id: str, protocol: str | None = None) -> Locked:
-    """Take the device's row until the commit, so that its polls are served one after another, and count one up.
+    """Lock the device's row until the commit, so that its polls run one after another, and raise its revision.
 
-    Notes the protocol it speaks now, where one is given.
+    Stores the protocol, if one is given.
     """
     query = _LOCK_ON_POSTGRESQL if is_postgresql(session) else _LOCK_ON_SQLITE
     device = query.one(session, device_id=device_id, spoken=protocol)
@@ -118,7 +118,7 @@ def admit(session: Session, login: Login, protocol: str | None = None) -> Locked
 
 
 def check_admitted(approved: bool, enabled: bool) -> None:
-    """Raise `DeviceWaiting` or `DeviceDisabled` for a device that may not come in."""
+    """Raise `DeviceWaiting` or `DeviceDisabled` for a device that may not log in."""
     if not approved:
         raise DeviceWaiting("this device waits for an operator's approval")
     if not enabled:

@@ -1,4 +1,4 @@
-"""Notes whom a device is handed messages for in a calendar month, while it has a limit on that.
+"""Notes the recipients of a device in a calendar month, while their number is limited.
 
 Without a limit nothing is noted. With one, the numbers of the month so far are taken from the dispatches, some hundred
 at a time, when the limit is set, by the device's polls and by the worker; those that a retention time has removed by
@@ -115,7 +115,7 @@ def count_some(session: Session, device_id: str, now: datetime) -> None:
 
 
 def begin(session: Session, device: Device, settings: Settings, now: datetime) -> None:
-    """Do the first step of `count_some` for a device that may have been given a limit; of most it is the last too."""
+    """Do the first step of `count_some` for a device that may have been given a limit; most devices need no other."""
     session.flush()
     limit = limits.of(device, settings).recipients_per_month
     if limit is not None and device.counted_month != limits.month_of(now):
@@ -144,7 +144,7 @@ def is_known(session: Session, device: Device, number: str | None, now: datetime
 
 
 def note(session: Session, device_id: str, month: str, hashes: Iterable[str]) -> None:
-    """Note these recipients, those that are noted already once."""
+    """Note those of these recipients that are not noted yet."""
     _NEW.new(session, [_MonthlyRecipient(device_id, month, one) for one in hashes])
 
 
@@ -162,7 +162,7 @@ def note_numbers(
 
 
 def end_count(session: Session, device_id: str) -> None:
-    """Note that what is handed out from now on is not noted."""
+    """Note that recipients are no longer noted."""
     _COUNTED.run(session, device_id=device_id, month=None, until=None)
 
 

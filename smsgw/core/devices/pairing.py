@@ -1,6 +1,6 @@
 """Decides whether devices or CRMs may register without a key: by a setting, or for some minutes by an operator.
 
-Phones and CRMs each have a registration that is opened by itself.
+Phones and CRMs each have their own registration, which is opened separately.
 """
 
 from collections.abc import Callable
@@ -50,7 +50,7 @@ class Registration:
         return until
 
     def lock(self, session: Session) -> None:
-        """Make everybody else who registers wait until the commit: of two at once one would not see the other."""
+        """Make other registrations wait until the commit, because simultaneous ones would not see each other."""
         _NEW_OPENINGS.new(session, [_Opening(self.row_id, _NEVER_OPENED)])
         is_this = Pairing.id == self.row_id
         session.execute(sa.select(Pairing.id).where(is_this).with_for_update())
@@ -63,7 +63,7 @@ class Registration:
         return until is not None and until > now
 
     def open_until(self, session: Session) -> datetime | None:
-        """Return until when an operator has opened it, which may be over; `None` where nobody ever did."""
+        """Return until when an operator has opened it, which may be in the past; `None` if nobody ever has."""
         return session.scalar(sa.select(Pairing.open_until).where(Pairing.id == self.row_id))
 
     def check_open(self, session: Session, settings: Settings, now: datetime) -> None:

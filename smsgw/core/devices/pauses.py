@@ -1,4 +1,4 @@
-"""Decides when a device is paused after failures, and when it goes on: a circuit breaker with growing pauses.
+"""Decides when a device is paused after failures, and for how long: a circuit breaker with growing pauses.
 
 A failure for a limit, or five failures in a row that give no reason, begin a pause: the phone has reached Android's
 limit on SMS, or its SIM has no credit. After the pause one message at a time is handed out: the first that is sent
@@ -53,7 +53,7 @@ def seconds_left(paused_until: datetime | None, now: datetime) -> float:
 def after(pause: Pause, outcome: Outcome, now: datetime) -> Pause:
     """Return the state of the device after this outcome.
 
-    Only what was handed out after a pause says how the phone is now.
+    Only messages that were handed out after a pause show the present state of the phone.
     """
     is_try = pause.paused_until is not None and outcome.handed_out_at >= pause.paused_until
     if outcome.status != statuses.FAILED:
@@ -69,7 +69,7 @@ def after(pause: Pause, outcome: Outcome, now: datetime) -> Pause:
 
 
 def has_begun(before: Pause, steps: Iterable[Pause]) -> bool:
-    """Return whether a pause begins in these states that does not follow another one."""
+    """Return whether a pause begins in these states that does not follow another pause."""
     counts = [before.pause_count, *[step.pause_count for step in steps]]
     return any(count > 0 and last == 0 for last, count in pairwise(counts))
 

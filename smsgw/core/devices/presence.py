@@ -26,7 +26,7 @@ _SEEN = Change(
     sa.update(plain(Device))
     .where(
         Device.id == sa.bindparam("device_id"),
-        # Another phone may have the name by now.
+        # Another phone may have this name by now.
         Device.secret_hash == sa.bindparam("secret"),
     )
     .values(
@@ -98,9 +98,9 @@ class Sightings:
         return parts
 
     def write_free(self, session: Session) -> None:
-        """Write those of devices that no other transaction has locked; the others stay.
+        """Write the sightings of devices that no other transaction has locked, and keep the others.
 
-        To wait for one device would keep the polls of all devices waiting that were written before it.
+        Waiting for one device would make the polls of all devices wait that were written before it.
         """
         free = set(_FREE.all(session, device_ids=[name for name, _ in self._seen]))
         keys = [key for key in self._seen if key[0] in free]
@@ -120,7 +120,7 @@ class Sightings:
 
 
 def leave(session: Session, device_id: str, socket_id: str, now: datetime) -> None:
-    """Note that the device's socket was open until now; a socket that a newer one has replaced changes nothing."""
+    """Note that the device's socket has closed; a socket that a newer one has replaced changes nothing."""
     session.execute(
         sa.update(Device)
         .where(Device.id == device_id, Device.socket_id == socket_id)
@@ -144,7 +144,7 @@ def has_changes(database: Database, settings: Settings, now: datetime) -> bool:
 def announce_changes(session: Session, settings: Settings, now: datetime) -> int:
     """Announce `device.offline` once for each device that went silent, and `device.online` once when it is back.
 
-    Some at a time, because others want to write too; returns how many.
+    Announces some at a time, because others need to write too; returns how many.
     """
     offline_seconds = settings.device_offline_seconds
     changed = session.scalars(

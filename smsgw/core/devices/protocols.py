@@ -1,10 +1,9 @@
-"""Knows how apps differ: how often and for how long a message is handed out, and when a device is silent.
+"""Defines how the protocols differ: how often and for how long a message is handed out, and when a device is offline.
 
-Sources: cht-gateway sends a message with an id it knows only once. The apps that hold a socket do not look at the id
-and would send it twice, so a message goes to them once, over a line that has just shown a sign of life. MySMSAPio's
-document calls a device offline after two minutes.
-A device of the CRM WebSocket API is there as long as its socket, which is pinged each 25 seconds, and mobile lines
-flap: it is offline when it has not come back for five.
+Sources: cht-gateway sends a message with a known id only once. The apps with a socket do not check the id and would
+send it twice, so they are handed a message once, over a connection that has just answered a ping. MySMSAPio's document
+calls a device offline after two minutes. A device of the CRM WebSocket API is online as long as its socket, which is
+pinged every 25 seconds; because mobile connections flap, it is offline only five seconds after its socket closed.
 """
 
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ SOCKET = "socket"
 
 @dataclass(frozen=True)
 class Terms:
-    """A protocol's numbers; `None` where the settings say it. `apart_seconds` is for devices without their socket."""
+    """A protocol's numbers; `None` for the setting's. `apart_seconds` is for a device without a socket."""
 
     most_hand_outs: int
     lease_seconds: int | None
@@ -67,7 +66,7 @@ def of_device() -> sa.ScalarSelect[str]:
 
 
 def offline_seconds(protocol: str, setting: int, has_socket: bool) -> int:
-    """Return after how many seconds without a sign of life a device counts as offline."""
+    """Return after how many seconds of silence a device counts as offline."""
     terms = TERMS[protocol]
     if terms.apart_seconds is not None and not has_socket:
         return terms.apart_seconds

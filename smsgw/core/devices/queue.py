@@ -20,7 +20,7 @@ from ...store.statements import Statement
 from . import capacity, lanes, routing, usage
 from .capacity import DEVICE_ID, moment
 
-# A device gets no more at once.
+# The most messages that a device is handed at once.
 MOST_AT_ONCE = 10
 _PRIORITIES = range(9, -1, -1)
 _EACH = sa.values(sa.column("priority", sa.Integer), name="each", literal_binds=True).data(
@@ -57,10 +57,10 @@ class Waiting(NamedTuple):
 
 
 def _next_in_queue(*conditions: sa.ColumnElement[bool]) -> Callable[[Dialect], Statement]:
-    """Select and lock what is next. What other phones have locked is passed over, and not found taken afterwards.
+    """Select and lock the next messages. Those that other phones have locked are skipped before they are counted.
 
-    Both databases go through the priorities in their order, and no further once they have enough: messages of a lower
-    priority are not locked then.
+    Both databases go through the priorities in their order and stop once they have enough, so that messages of a lower
+    priority are not locked.
     """
 
     def made(dialect: Dialect) -> Statement:

@@ -1,7 +1,7 @@
 """Calculates how many messages, segments and recipients a device may be handed now.
 
-The places it has, the limits, and a pause after a failure for a limit all count; a hand-out that counts already does
-not count a second time in an hour or a day.
+Its free places, its limits and a pause after failures all count. A dispatch that is handed out again within an hour or
+a day is not counted a second time for that window.
 """
 
 from dataclasses import dataclass, field

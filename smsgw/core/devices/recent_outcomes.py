@@ -1,4 +1,4 @@
-"""Counts what became of the messages that a device was handed lately."""
+"""Counts the outcomes of the messages that a device was handed in the last day."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple

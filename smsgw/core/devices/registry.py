@@ -65,7 +65,7 @@ def is_online(device: Device, now: datetime, offline_seconds: int) -> bool:
 def shapes(
     session: Session, rows: list[Device], settings: Settings, now: datetime
 ) -> list[dict[str, Any]]:
-    """Return the devices as REST shows them, with what waits for each, what each has in hand, and its limits."""
+    """Return the devices as REST shows them, with their queues, the messages they have in hand, and their limits."""
     queued = _queued_counts(session, [row.id for row in rows])
     in_flight = _counts(
         session,

@@ -59,7 +59,7 @@ def is_of_device(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
 
 
 class RoutedCrm(NamedTuple):
-    """A CRM that gets what a device brings, and which words stop and restart its messages; `None` is the default."""
+    """A CRM that gets what a device receives, and the words that stop and restart messages (`None`: the default)."""
 
     id: str
     stop_words: list[str] | None
@@ -107,7 +107,7 @@ def usable(session: Session, crm: AnyCrm, device_ids: Collection[str]) -> set[st
 
 
 def sends_by(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
-    """Return the same condition for enabled CRMs only, because a disabled CRM's queue waits."""
+    """Return the condition on `Crm` that it may use this device and is enabled: a disabled CRM's queue waits."""
     return sa.and_(Crm.enabled, is_of_device(device_id))
 
 
@@ -124,17 +124,17 @@ def is_admitted() -> sa.ColumnElement[bool]:
 
 
 def receivers(session: Session, device_id: str) -> list[RoutedCrm]:
-    """List the CRMs that get the events of this device."""
+    """Return the CRMs that get the events of this device."""
     return _RECEIVERS.all(session, device_id=device_id)
 
 
 def ids_for_device(session: Session, device_id: str) -> list[str]:
-    """List their ids."""
+    """Return the ids of the CRMs that get the events of this device."""
     return [receiver.id for receiver in receivers(session, device_id)]
 
 
 def names_for_device(session: Session, device_id: str) -> list[str]:
-    """List their names, sorted."""
+    """Return the sorted names of the CRMs that get the events of this device."""
     return sorted(_RECEIVER_NAMES.all(session, device_id=device_id))
 
 

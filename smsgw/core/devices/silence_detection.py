@@ -1,4 +1,4 @@
-"""Finds devices that no longer do what they did, and announces once when that begins and once when it ends."""
+"""Finds devices that no longer send, receive or report, and announces once when that begins and once when it ends."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -164,7 +164,7 @@ def _not_receiving(
 
 
 def _has_ended(silence: DeviceSilence, activity: _Activity, settings: Settings) -> bool:
-    """Return whether the device has done it again; being offline or without work does not end a silence."""
+    """Return whether the device has sent, received or reported again; being offline or idle does not end a silence."""
     if silence.reason == rules.NOT_SENDING:
         reset_at = activity.device.reset_at
         if reset_at is not None and reset_at >= silence.announced_at:

@@ -1,4 +1,4 @@
-"""Decides from what a device did lately whether it sends nothing, receives nothing, or gets no delivery reports."""
+"""Decides from the latest activity of a device whether it sends or receives nothing, or gets no delivery reports."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ _TIMES_THE_LONGEST_GAP = 2
 
 
 class Handed(NamedTuple):
-    """A dispatch, as far as it shows what its phone does."""
+    """The columns of a dispatch that show what its phone does."""
 
     status: str
     status_at: datetime
@@ -49,7 +49,7 @@ def sends_nothing_since(
 ) -> datetime | None:
     """Return since when a device that is online has given no sign of sending although it has work.
 
-    It has `patience` to take what it is handed, and when it is full, and two hours where it tries again by itself.
+    It has the time `patience` to take what it is handed, also when it is full, and two hours if it retries by itself.
     """
     sign = last_sign(handed)
     from_then_on = max(online.since, sign or online.since)
@@ -111,7 +111,7 @@ def last_reported(handed: Sequence[Handed]) -> datetime | None:
 
 
 def _sign(handed: Handed) -> datetime | None:
-    """Return when the phone last moved this one; that we gave it up is no sign of the phone."""
+    """Return when the phone last reported on this dispatch; that we gave it up is no report."""
     is_given_up = handed.reason_class == _UNCONFIRMED
     return handed.acknowledged_at if is_given_up else handed.acknowledged_at and handed.status_at
 

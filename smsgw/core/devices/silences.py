@@ -1,4 +1,4 @@
-"""Reads what devices no longer do, as it was announced, and says in words what that means."""
+"""Reads the announced silences of devices, and explains them in words."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from . import silence_rules as rules
 
 
 class SilenceWords(NamedTuple):
-    """`text` says what a device no longer does, and `advice` what to look at."""
+    """The `text` about a silence, and the `advice` on what to check."""
 
     text: str
     advice: str
@@ -38,7 +38,7 @@ _WORDS = {
 
 
 def of_devices(session: Session, device_ids: Sequence[str]) -> dict[str, list[DeviceSilence]]:
-    """Return what each of these devices no longer does, without those that do everything."""
+    """Return the silences of each device that has any."""
     found = session.scalars(
         sa.select(DeviceSilence)
         .where(DeviceSilence.device_id.in_(device_ids))
@@ -67,5 +67,5 @@ def in_words(reason: str, since: datetime) -> SilenceWords:
 
 
 def forget(session: Session, device_id: str) -> None:
-    """Forget the silences of a device that is removed, without an announcement."""
+    """Remove the silences of a device that is removed, without an announcement."""
     session.execute(sa.delete(DeviceSilence).where(DeviceSilence.device_id == device_id))

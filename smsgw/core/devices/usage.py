@@ -1,7 +1,7 @@
-"""Counts what a device was handed of its limits: segments in a window, recipients in a calendar month.
+"""Counts how much of its limits a device has used: segments in a window, recipients in a calendar month.
 
-Everything that was handed out counts, once, when it was handed out last, whatever came of it: only the phone knows
-what it has sent. The recipients of a month are those that `monthly_recipients` has noted by now.
+Each message that was handed out counts once, at its last hand-out, whatever its outcome: only the phone knows what it
+has sent. The recipients of a month are those that `monthly_recipients` has noted by now.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from . import limits
 from .capacity import DEVICE_ID, moment
 
 R = TypeVar("R")
-# A transaction, or the database for those who ask in none.
+# A transaction, or the database if there is none.
 Source = Session | Database
 
 _MONTH: sa.BindParameter[str] = sa.bindparam("month", type_=sa.String)
@@ -78,7 +78,7 @@ def segments(source: Source, device_id: str, window: timedelta, now: datetime) -
 def of_devices(
     session: Session, limited: Mapping[str, Collection[str]], now: datetime
 ) -> Counter[tuple[str, str]]:
-    """Return what devices have used, by limit and device. `limited` says for each limit whose use of it is wanted."""
+    """Return what devices have used, by limit and device. `limited` has the devices for each limit."""
     wanted = [_used(name, device_ids, now) for name, device_ids in limited.items() if device_ids]
     if not wanted:
         return Counter()

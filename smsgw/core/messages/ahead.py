@@ -1,4 +1,4 @@
-"""Counts what waits for the same devices already, whoever queued it."""
+"""Counts the segments that already wait for some devices, whoever queued them."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -11,7 +11,7 @@ from ...store.models import Crm, Device, Message
 from ..devices import lanes, routing
 from ..devices import queue as device_queue
 
-# Of a longer queue no more is read: a page shows this.
+# A longer queue is not read to its end, because a page shows the number.
 MOST_COUNTED = 20_000
 
 
@@ -23,7 +23,7 @@ class Ahead(NamedTuple):
 
 
 def find(session: Session, device_ids: Collection[str], before: datetime | None = None) -> Ahead:
-    """Count what these devices may send and was queued before that time; neither what is held nor what is paused."""
+    """Count the segments, neither held nor paused, that these devices may send and were queued before that time."""
     sharing = sa.exists().where(Device.id.in_(device_ids), routing.is_of_device(Device.id))
     crm_ids = session.scalars(sa.select(Crm.id).where(Crm.enabled, sharing)).all()
     first, after_last = lanes.RANGE_OF_STICKY

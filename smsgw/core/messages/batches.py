@@ -1,4 +1,4 @@
-"""Bounds what is read of one poll; what is beyond goes into the quarantine as one item."""
+"""Limits how many items of one poll are read; the rest goes into the quarantine as one item."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,9 @@ MOST_ITEMS = 1000
 
 
 def split(items: Sequence[Any], what: str) -> tuple[Sequence[Any], list[Unreadable]]:
-    """Return the items that are read of one poll, and all others as one item for the quarantine.
+    """Return the items to read, and the rest as one item for the quarantine.
 
-    The beginning of the others is kept, up to 1 MiB, and their number.
+    That item has the beginning of the rest, up to 1 MiB, and says how many they are.
     """
     rest = items[MOST_ITEMS:]
     if not rest:
@@ -24,12 +24,12 @@ def split(items: Sequence[Any], what: str) -> tuple[Sequence[Any], list[Unreadab
 
 
 def unread(body: bytes, fault: str) -> Unreadable:
-    """Return a whole body that is not read, up to 1 MiB of it, as one item for the quarantine."""
+    """Return a body that is not read, up to 1 MiB of it, as an item for the quarantine."""
     return Unreadable(storable(body[:MAX_RAW].decode("utf-8", "replace")), f"the body {fault}")
 
 
 def unreadable(item: Any, reason: str) -> Unreadable:
-    """Return an item that could not be read as it came, up to 1 MiB of it."""
+    """Return an item that could not be read, up to 1 MiB of it, as an item for the quarantine."""
     return Unreadable(storable(json.dumps(item, ensure_ascii=True))[:MAX_RAW], reason)
 
 

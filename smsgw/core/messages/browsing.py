@@ -1,4 +1,4 @@
-"""Finds messages for people, who may see those of some CRMs, and searches a bounded part of the history at once."""
+"""Finds the messages that a person may see, and searches a bounded part of the history at a time."""
 
 from collections import Counter
 from dataclasses import replace
@@ -14,9 +14,9 @@ from . import archive, reading
 from .filters import MessageFilters, first_id_of
 from .newest import CrmIds
 
-# How many messages one page goes through: 20 to 40 ms on either database.
+# How many messages are searched for one page: 20 to 40 ms on either database.
 SEARCHED_AT_ONCE = 20_000
-# Those of one CRM lie far apart, so to count as many of them would take five times as long.
+# Counting as many of one CRM would take five times as long, because they lie far apart.
 COUNTED_AT_ONCE = 5_000
 
 
@@ -54,9 +54,9 @@ def page(
 def counts(
     session: Session, crm_ids: CrmIds, settings: Settings, filters: MessageFilters
 ) -> StatusCounts:
-    """Count the messages that match by their status, whatever status the filters name, among the newest.
+    """Count the newest messages that match by their status; the filters' own status is ignored.
 
-    Those of several CRMs are counted among the newest `SEARCHED_AT_ONCE` of all, like what no index leads to.
+    For several CRMs, and for filters without an index, only the newest `SEARCHED_AT_ONCE` of all messages are searched.
     """
     anything = replace(filters, status=None)
     if crm_ids is None or len(crm_ids) == 1:
@@ -80,7 +80,7 @@ def lock(session: Session, crm_ids: CrmIds, message_id: str) -> Message:
 
 
 def lowest_id(session: Session, before: str | None) -> str | None:
-    """Return the lowest id to search, of the newest messages or of those before this one; `None` where all are few."""
+    """Return the lowest id to search among the newest messages, or those before this one; `None` if they are few."""
     return _lowest_id(session, MessageFilters(), before)
 
 
@@ -93,7 +93,7 @@ def time_of(message_id: str) -> datetime:
 def _bounded(
     session: Session, crm_ids: CrmIds, filters: MessageFilters, cursor: str | None
 ) -> MessageFilters:
-    """Return the filters with the lowest id to search, where no index leads to what matches."""
+    """Return the filters, with the lowest id to search if they have no index."""
     in_the_index = MessageFilters(
         status=None if crm_ids is None else filters.status,
         is_stuck=crm_ids is None and filters.is_stuck,

@@ -1,4 +1,4 @@
-"""Tells what the columns of an uploaded file are, and writes its rows with the columns that messages have."""
+"""Guesses what the columns of an uploaded file are, and rewrites its rows with the columns of messages."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from . import csv_files
 NAMES = csv_files.NEEDED + csv_files.OPTIONAL
 MOST_COLUMNS = 50
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_LOOKED_AT = 20
+_EXAMPLE_ROWS = 20
 
 Rows = Sequence[Sequence[str]]
 
@@ -28,7 +28,7 @@ class ColumnChoice(NamedTuple):
 
 
 def are_known(rows: Rows) -> bool:
-    """Return whether the first row has the names that messages have, and no others."""
+    """Return whether the first row has the column names of messages, and no others."""
     try:
         csv_files.columns_of(rows)
     except Invalid:
@@ -49,8 +49,8 @@ def titles(rows: Rows) -> list[str]:
 
 
 def guess(rows: Rows, region: str | None) -> ColumnChoice:
-    """Return what the columns may be, by their titles, and by the numbers in them."""
-    first, *more = list(filter(_is_filled, rows))[:_LOOKED_AT]
+    """Guess the columns by their titles, and the recipients by the phone numbers in a column."""
+    first, *more = list(filter(_is_filled, rows))[:_EXAMPLE_ROWS]
     names = [title.lower() if title.lower() in NAMES else "" for title in titles(rows)]
     has_titles = not any(_is_number(cell, region) for cell in first)
     examples = more if has_titles else [first, *more]
@@ -71,9 +71,10 @@ def examples(rows: Rows, has_titles: bool, count: int) -> list[list[str]]:
 
 
 def write(rows: Rows, choice: ColumnChoice) -> list[list[str]]:
-    """Return the rows with the chosen columns, from the row with their names on.
+    """Return the rows with the chosen columns, after a row with their names.
 
-    What stands beyond the last column is kept, where reading refuses it: a delimiter in a text that has no quotes.
+    Cells beyond the last column are kept, so that the row is refused when it is read: an unquoted text contained the
+    delimiter.
     """
     _check(choice)
     words = titles(rows)
@@ -118,7 +119,7 @@ def _rows_of_messages(rows: Rows, has_titles: bool) -> Rows:
 
 
 def _filled_in(text: str, cells: Sequence[str], place_of: dict[str, int]) -> str:
-    """Return the text with the cells in it; empty where one of them is, so that the row is shown as wrong."""
+    """Return the text with the cells in it; empty if any of them is empty, so that the row is shown as wrong."""
     wanted = {
         word: cells[place_of[word.strip().casefold()]].strip()
         for word in _PLACEHOLDER.findall(text)

@@ -1,4 +1,4 @@
-"""Keeps uploaded files for a day while people mend them, and queues their rows in steps, each once."""
+"""Keeps uploaded files for a day while people correct them, and queues their rows in steps, each once."""
 
 import secrets
 from collections.abc import Collection, Mapping, Sequence
@@ -135,12 +135,12 @@ def check(session: Session, settings: Settings, sheet: BulkSheet, now: datetime)
 
 
 def is_begun(session: Session, sheet: BulkSheet) -> bool:
-    """Return whether the rows are being queued, or were until something stopped that."""
+    """Return whether queueing the rows has begun, even if it was interrupted."""
     return session.get(Bulk, sheet.id) is not None
 
 
 def name_columns(session: Session, sheet: BulkSheet, choice: ColumnChoice) -> None:
-    """Write the rows anew with the columns that were chosen. Raises `Invalid`, and `Conflict` if they were before."""
+    """Rewrite the rows with the chosen columns. Raises `Invalid`, and `Conflict` if the columns were chosen before."""
     session.refresh(sheet, with_for_update=True)
     if bulk_columns.are_known(sheet.rows):
         raise Conflict("The columns were chosen already. Upload the file again to choose others.")
@@ -148,7 +148,7 @@ def name_columns(session: Session, sheet: BulkSheet, choice: ColumnChoice) -> No
 
 
 def mend(session: Session, sheet: BulkSheet, changes: Mapping[int, Sequence[str]]) -> None:
-    """Replace these rows, by their numbers as in a spreadsheet; one without cells is left out."""
+    """Replace the rows with these numbers, counted as in a spreadsheet; a row without cells is left out."""
     session.refresh(sheet, with_for_update=True)
     if is_begun(session, sheet):
         raise Conflict("These rows are being queued already.", code="import_running")
@@ -184,16 +184,16 @@ def begin(
 
 
 def step(session: Session, settings: Settings, bulk_id: str, file: File, now: datetime) -> bool:
-    """Queue the next rows; return whether there are more. Two at once take turns."""
+    """Queue the next rows; return whether there are more. Simultaneous calls run one after the other."""
     bulk = session.get_one(Bulk, bulk_id, with_for_update=True)
     if bulk.done_count < bulk.row_count and bulk.cancelled_at is None:
         crm = session.get_one(Crm, bulk.crm_id)
-        taken = imports.step(session, crm, settings, file, bulk.done_count, now)
-        message_ids = [one.message.id for one in taken]
+        queued = imports.step(session, crm, settings, file, bulk.done_count, now)
+        message_ids = [one.message.id for one in queued]
         bulks.add_rows(session, bulk_id, bulk.done_count, message_ids)
         if bulk.paused_at is not None:
             pausing.pause_messages(session, message_ids, now)
-        bulk.done_count += len(taken)
+        bulk.done_count += len(queued)
     is_done = bulk.done_count >= bulk.row_count or bulk.cancelled_at is not None
     if is_done:
         session.execute(sa.delete(BulkSheet).where(BulkSheet.id == bulk_id))

@@ -1,4 +1,4 @@
-"""Keeps which messages a person queued together, shows how far they are, and cancels the rest."""
+"""Records which messages a person queued together, counts their statuses, and cancels the rest."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -59,7 +59,7 @@ _ROWS = Insert(BulkMessage, _BulkRow)
 
 
 def begin(session: Session, bulk: NewBulk) -> bool:
-    """Add the bulk; return whether it is new. One with the same id may be under way in another transaction."""
+    """Add the bulk; return whether it is new. Waits for another transaction that adds the same id."""
     return bool(_NEW_BULKS.new(session, [bulk]))
 
 
@@ -106,7 +106,7 @@ def progress(session: Session, bulk: Bulk) -> Progress:
 
 
 def crm_of(session: Session, bulk: Bulk) -> Crm:
-    """Return the CRM in whose name the bulk was queued, also when that was removed since."""
+    """Return the CRM that the bulk was queued for, even if it has been removed since."""
     return session.get_one(Crm, bulk.crm_id)
 
 

@@ -1,7 +1,7 @@
-"""Lists with whom messages were exchanged, and both directions of one number, at a bounded cost.
+"""Lists conversations, and the messages from and to one number, at a bounded cost.
 
-A number is compared as messages keep it. The list goes through `SEARCHED_AT_ONCE` messages at once. One number's
-inbound messages have an index, and its outbound ones are found by the hash of their CRM and number.
+Numbers are compared as they are stored. The list searches `SEARCHED_AT_ONCE` messages at a time. One number's inbound
+messages have an index, and its outbound ones are found by the hash of their CRM and number.
 """
 
 import re
@@ -22,7 +22,7 @@ from ...store.rows import AnyCrm
 from . import browsing, read_marks, sticky_senders
 from .newest import CrmIds, is_visible
 
-# Of a number with more messages from one server, the newest are looked for among the newest of all.
+# If a number has more messages, only the newest messages of all are searched for its newest.
 MOST_BY_HASH = 5_000
 _CRMS_AT_ONCE = 100
 _NUMBER = sa.case(
@@ -40,15 +40,15 @@ class ConversationRow(NamedTuple):
 
 
 class ConversationPage(NamedTuple):
-    """A page of conversations, newest first. With `searched_to`, there may be older ones than were looked through."""
+    """A page of conversations, newest first. With `searched_to`, there may be older ones that were not searched."""
 
     conversations: list[ConversationRow]
     next_cursor: str | None
     searched_to: datetime | None
 
 
-class TalkPage(NamedTuple):
-    """Messages from and to one number, newest first; `unread_ids` are those that nobody has read."""
+class MessagesPage(NamedTuple):
+    """Messages from and to one number, newest first; `unread` are those that nobody has read."""
 
     messages: list[Message]
     next_cursor: str | None
@@ -68,9 +68,9 @@ def page(session: Session, crm_ids: CrmIds, cursor: str | None, limit: int) -> C
     return ConversationPage(conversations, f"{lowest}:", browsing.time_of(lowest))
 
 
-def talk(
+def messages(
     session: Session, crm_ids: CrmIds, number: str, cursor: str | None, limit: int
-) -> TalkPage:
+) -> MessagesPage:
     """Return at most `limit` messages from and to this number that these CRMs may see, and where to go on."""
     if cursor is not None and not ids.is_id(cursor, "msg"):
         raise Invalid.cursor()
@@ -81,20 +81,20 @@ def talk(
     wanted = sa.select(Message).where(Message.id.in_(shown)).order_by(Message.id.desc())
     messages = list(session.scalars(wanted))
     unread = read_marks.unread(session, crm_ids, [number], shown[-1]) if shown else []
-    return TalkPage(messages, shown[-1] if len(newest) > limit else None, unread)
+    return MessagesPage(messages, shown[-1] if len(newest) > limit else None, unread)
 
 
 def number_of(message: Message) -> str | None:
-    """Return with whom the message was exchanged; `None` once the retention time has removed it."""
+    """Return the number at the other end of the message; `None` once the retention time has removed it."""
     return message.to_number if message.direction == "outbound" else message.from_number
 
 
 def reply_device(
     session: Session, crm: AnyCrm, settings: Settings, messages: Sequence[Message], now: datetime
 ) -> str | None:
-    """Return the device that brought the newest inbound one of these messages, if it can send for the CRM now.
+    """Return the device that received the newest inbound one of these messages, if it can send for the CRM now.
 
-    `None` where any device is to send: a CRM with sticky senders chooses by itself.
+    `None` if any device may send, as for a CRM with sticky senders, which chooses by itself.
     """
     if crm.sticky_sender:
         return None

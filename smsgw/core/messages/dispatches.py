@@ -33,16 +33,16 @@ _NOT_NEEDED = (
 _OLDEST_FIRST = (Dispatch.handed_out_at, Dispatch.id)
 
 
-class Earlier(NamedTuple):
-    """The earlier reports of a phone about a dispatch."""
+class EarlierReport(NamedTuple):
+    """A report about a dispatch that is in the history."""
 
     dispatch_id: str
     reported: str
     reason: str | None
 
 
-_SAID = Query(
-    Earlier,
+_REPORTS = Query(
+    EarlierReport,
     sa.select(
         not_null(HistoryEntry.dispatch_id), not_null(HistoryEntry.reported), HistoryEntry.reason
     )
@@ -98,13 +98,13 @@ def of_messages(session: Session, message_ids: Sequence[str]) -> dict[str, list[
     return siblings
 
 
-def reports_of(session: Session, dispatch_ids: Sequence[str]) -> list[Earlier]:
-    """Return what phones have said about these dispatches so far, in its order."""
-    return _SAID.all(session, dispatch_ids=dispatch_ids)
+def reports_of(session: Session, dispatch_ids: Sequence[str]) -> list[EarlierReport]:
+    """Return the reports about these dispatches so far, in their order."""
+    return _REPORTS.all(session, dispatch_ids=dispatch_ids)
 
 
 def lock_messages(session: Session, dispatch_ids: Sequence[str]) -> dict[str, MessageRow]:
-    """Return the messages of these dispatches, locked before the dispatches are read, which others may be changing."""
+    """Lock the messages of these dispatches and return them; until then others may change the dispatches."""
     return {row.id: row for row in _LOCK_MESSAGES.all(session, dispatch_ids=dispatch_ids)}
 
 
@@ -113,39 +113,37 @@ def settle(
     dispatches: Sequence[Dispatch | DispatchRow],
     history: HistoryWriter,
 ) -> bool:
-    """Give the message the status of the dispatch that got furthest, and announce it to its CRM when that is new.
+    """Give the message the status of its dispatch that got furthest, and announce a new status to its CRM.
 
-    Returns whether that changed the message.
-
-    A dispatch that a resend took the place of only speaks when its SMS was sent; then it also cancels the newer one
-    when no phone has that yet.
+    Returns whether the message has changed. A dispatch that a resend has superseded counts only if its SMS was sent;
+    then the message is no longer queued for the resend either.
     """
-    speaking = _speaking(dispatches)
-    if speaking is None or _word(speaking) == _word(message):
+    leading = _leading(dispatches)
+    if leading is None or _outcome(leading) == _outcome(message):
         return False
     was = message.status
-    message.status = speaking.status
-    message.device_id = speaking.device_id
-    message.reason = speaking.reason
-    message.reason_class = speaking.reason_class
+    message.status = leading.status
+    message.device_id = leading.device_id
+    message.reason = leading.reason
+    message.reason_class = leading.reason_class
     message.stuck_at = None
     message.updated_at = history.now
-    if speaking.status in statuses.WENT_OUT:
+    if leading.status in statuses.WENT_OUT:
         message.sent_at = message.sent_at or history.now
-    if speaking.status == statuses.DELIVERED:
+    if leading.status == statuses.DELIVERED:
         message.delivered_at = history.now
-    is_radio_retry = was == statuses.SENDING and speaking.status == statuses.ACCEPTED
-    if speaking.status in _ANNOUNCED and not is_radio_retry:
-        history.announce(f"message.{speaking.status}", message, [message.crm_id or ""])
+    is_radio_retry = was == statuses.SENDING and leading.status == statuses.ACCEPTED
+    if leading.status in _ANNOUNCED and not is_radio_retry:
+        history.announce(f"message.{leading.status}", message, [message.crm_id or ""])
     return True
 
 
 def end_unconfirmed(
     message: Message | MessageRow, dispatches: Sequence[DispatchRow], history: HistoryWriter
 ) -> list[DispatchRow]:
-    """End what no phone has confirmed of a message that was sent, so that it is not handed out again.
+    """Fail the unconfirmed dispatches of a message that was sent, so that they are not handed out again; return them.
 
-    Returns the dispatches it changed. A later report still lifts them.
+    A later report still counts.
     """
     if message.status not in statuses.WENT_OUT:
         return []
@@ -165,7 +163,7 @@ def fail_unconfirmed(
     reason: str,
     history: HistoryWriter,
 ) -> None:
-    """Fail a dispatch as `unconfirmed`: its phone may have sent it all the same, so a later report lifts that."""
+    """Fail a dispatch as `unconfirmed`: its phone may have sent it all the same, so a later report still counts."""
     dispatch.status = statuses.FAILED
     dispatch.status_at = history.now
     dispatch.reason = reason
@@ -174,11 +172,13 @@ def fail_unconfirmed(
     history.note(message, statuses.FAILED, dispatch=dispatch, reason=reason)
 
 
-def _word(row: Dispatch | DispatchRow | Message | MessageRow) -> tuple[str, str | None, str | None]:
+def _outcome(
+    row: Dispatch | DispatchRow | Message | MessageRow,
+) -> tuple[str, str | None, str | None]:
     return row.status, row.reason, row.reason_class
 
 
-def _speaking(dispatches: Sequence[Dispatch | DispatchRow]) -> Dispatch | DispatchRow | None:
+def _leading(dispatches: Sequence[Dispatch | DispatchRow]) -> Dispatch | DispatchRow | None:
     candidates = [
         dispatch
         for dispatch in dispatches

@@ -34,7 +34,7 @@ def cancel(session: Session, message: Message, now: datetime) -> None:
 
 
 def cancel_for_operator(session: Session, message: Message, now: datetime) -> None:
-    """Do the same at the request of a person, not of the CRM that queued it; it is audited."""
+    """Cancel a message for a person instead of for its CRM, and audit that."""
     fields = {"status": [message.status, statuses.CANCELLED]}
     cancel(session, message, now)
     audit.note(session, "message", message.id, "cancel", fields=fields)
@@ -43,7 +43,7 @@ def cancel_for_operator(session: Session, message: Message, now: datetime) -> No
 def cancel_queued(
     session: Session, crm: Crm, now: datetime, *which: sa.ColumnElement[bool]
 ) -> None:
-    """Cancel all that this CRM has in the queue, or of that only what these conditions name."""
+    """Cancel the queued messages of this CRM that meet all of these conditions."""
     queued = sa.select(Message).where(Message.crm_id == crm.id, device_queue.IS_QUEUED, *which)
     messages = session.scalars(queued.order_by(Message.id).with_for_update())
     cancel_all(session, list(messages), now)
@@ -55,7 +55,7 @@ def cancel_all(session: Session, messages: Sequence[Message], now: datetime) -> 
 
 
 def has_overdue(database: Database, now: datetime) -> bool:
-    """Return whether the time of a queued message has passed, without a lock."""
+    """Return whether a queued message has expired. Takes no lock."""
     return _OVERDUE.read(database, now=now) is not None
 
 

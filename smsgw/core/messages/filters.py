@@ -1,4 +1,4 @@
-"""Says which messages are wanted, as conditions of a statement and as a range of ids."""
+"""Turns filters of messages into conditions of a statement and a range of ids."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -48,7 +48,7 @@ class MessageFilters:
 
 
 def conditions(filters: MessageFilters, region: str | None) -> list[sa.ColumnElement[bool]]:
-    """Return what a row must meet besides `q`, direction and status; numbers are normalised for the region."""
+    """Return the conditions of all filters but `q`, direction and status; numbers are normalised for the region."""
     exact = {
         Message.device_id: filters.device_id,
         Message.reference: filters.reference,
@@ -71,7 +71,7 @@ def conditions(filters: MessageFilters, region: str | None) -> list[sa.ColumnEle
 
 
 def id_range(filters: MessageFilters, cursor: str | None) -> tuple[str, str]:
-    """Return the lowest id wanted and the one that all are below, so that old times are found by an index."""
+    """Return the lowest id to find and the first one above all, so that the index of ids serves for times too."""
     lowest, above = [filters.from_id or _BELOW_ALL], [cursor or _ABOVE_ALL]
     if filters.since is not None:
         lowest.append(first_id_of(filters.since - _ID_SLACK))

@@ -1,4 +1,4 @@
-"""Holds what a restored backup has in its queue, because it may have been sent since, until somebody releases it.
+"""Holds the queue of a restored backup until somebody releases it, because its messages may have been sent since.
 
 Held messages queue in lanes that no phone takes from. They expire, and can be cancelled, as all others.
 """

@@ -64,7 +64,7 @@ def file_of(drafts: Sequence[Draft]) -> File:
 def faults(
     session: Session, crm: AnyCrm, settings: Settings, file: File, now: datetime
 ) -> dict[int, str]:
-    """Return what is wrong with each draft that cannot be queued, by its place in the file."""
+    """Return the fault of each draft that cannot be queued, by its place in the file."""
     known, found = _known_hashes(session, crm, file), {}
     fresh = {}
     for place, draft in enumerate(file.drafts):
@@ -81,10 +81,10 @@ def faults(
 def begin(
     session: Session, crm: AnyCrm, settings: Settings, file: File, now: datetime, is_again: bool
 ) -> int:
-    """Return how many of the file's rows are queued already, because an import that was interrupted continues there.
+    """Begin an import, and return how many rows an interrupted import of the same file has queued already.
 
-    Raises `Conflict` for a file that was imported as a whole, unless that does no harm, and for a new one with rows
-    that were queued in the last day, unless `is_again`.
+    Unless `is_again`, raises `Conflict` for a file that was imported completely, except one that is harmless to repeat,
+    and for a new file with rows that were queued in the last day.
     """
     row = _Begun(crm.id, file.content_hash, len(file.drafts), 0, now)
     if _NEW_IMPORTS.new(session, [row]):
@@ -109,7 +109,7 @@ def check_room(
 ) -> None:
     """Raise `TooMany` or `Invalid` where the queue has no room for what is left of the file.
 
-    The steps take their room themselves; what is taken here comes back with the next count of the queue.
+    Each step takes its room itself; the room that is taken here is given back by the next count of the queue.
     """
     known = _known_hashes(session, crm, file)
     left = file.drafts[done_count:]
@@ -125,15 +125,15 @@ def step(
     if found.done_count != done_count:
         raise Conflict("this file is being imported by another command", code="import_running")
     part = file.drafts[done_count : done_count + STEP]
-    taken = queueing.take(session, crm, settings, part, now)
+    queued = queueing.queue_all(session, crm, settings, part, now)
     found.done_count += len(part)
-    return taken
+    return queued
 
 
 def _refuse_queued_rows(
     session: Session, crm: AnyCrm, settings: Settings, file: File, now: datetime
 ) -> None:
-    """Raise `Conflict` for rows that some other file, or a request, has queued: of a list where few were changed."""
+    """Raise `Conflict` if another file or a request has queued some rows already, as after a few were corrected."""
     count = len(repeated_rows.find(session, crm, settings, file.drafts, now).queued)
     if count:
         raise Conflict(

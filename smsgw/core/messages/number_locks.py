@@ -16,7 +16,8 @@ _LOCK = "SELECT pg_advisory_xact_lock(%s, bucket) FROM unnest(%s::int[]) AS buck
 def take(connection: AnyConnection, numbers: Iterable[tuple[str, str]]) -> None:
     """Lock these numbers, each with the id of the CRM that it is a recipient of.
 
-    What is read afterwards includes all that was written under the lock before. SQLite's writers come one by one.
+    What is read afterwards includes all that was written under the lock before. On SQLite writers run one at a time
+    anyway.
     """
     if connection.dialect.name != "postgresql":
         return

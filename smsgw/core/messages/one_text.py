@@ -78,12 +78,12 @@ def preview(
     )
 
 
-def take(
+def queue(
     session: Session, crm: AnyCrm, settings: Settings, wanted: Sequence[Draft], now: datetime
 ) -> list[Queued]:
     """Queue all drafts or none; what is wrong stands in `details[field]`, with the numbers it is wrong for."""
     try:
-        return queueing.take(session, crm, settings, wanted, now)
+        return queueing.queue_all(session, crm, settings, wanted, now)
     except Invalid as error:
         raise _by_field(error, wanted) from None
 

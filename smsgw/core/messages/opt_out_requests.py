@@ -1,4 +1,4 @@
-"""Puts a number on the lists of the CRMs that get its `STOP`, and takes it off when it says `START`."""
+"""Adds a number to the opt-out lists of the CRMs that get its `STOP`, and removes it after its `START`."""
 
 from collections.abc import Sequence
 

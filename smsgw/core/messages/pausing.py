@@ -1,8 +1,8 @@
-"""Pauses and resumes what was queued together, in steps that a worker ends where the process that began them stopped.
+"""Pauses and resumes the messages of a bulk, in steps that a worker completes if they are interrupted.
 
-Paused messages queue in lanes that no phone takes from, so that handing out costs no more. They expire, and can be
-cancelled, as all others. What a phone has goes its way; its lane is paused too, so that no phone gets it where it comes
-back into the queue.
+Paused messages queue in lanes that no phone takes from, so that handing out costs no more. They expire and can be
+cancelled as usual. A message that a phone has is not stopped, but its lane is paused, so that it waits if it is queued
+again.
 """
 
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ _MOVING = Query(
 
 
 def pause(session: Session, bulk: Bulk, person: str, now: datetime) -> bool:
-    """Let no phone get any more of the bulk once all is moved; return whether it was not paused before."""
+    """Pause the bulk: once `move` has moved all rows, no phone gets any of them. Return whether it was not paused."""
     session.refresh(bulk, with_for_update=True)
     if bulk.paused_at is not None:
         return False
@@ -42,7 +42,7 @@ def pause(session: Session, bulk: Bulk, person: str, now: datetime) -> bool:
 
 
 def resume(session: Session, bulk: Bulk) -> bool:
-    """Let phones get the rest of the bulk again; return whether it was paused."""
+    """Resume the bulk, so that phones get the rest of it; return whether it was paused."""
     session.refresh(bulk, with_for_update=True)
     if bulk.paused_at is None:
         return False
@@ -53,10 +53,7 @@ def resume(session: Session, bulk: Bulk) -> bool:
 
 
 def move(session: Session, bulk_id: str, now: datetime) -> bool:
-    """Move the next rows into the lanes that the bulk's pause, or its end, wants; return whether there are more.
-
-    It does what the last of all who paused or resumed it wanted, whoever calls it.
-    """
+    """Move the next rows into paused lanes, or back, as the bulk is now; return whether there are more."""
     bulk = session.get_one(Bulk, bulk_id, with_for_update=True, populate_existing=True)
     if bulk.moved_count is None:
         return False
@@ -73,7 +70,7 @@ def move(session: Session, bulk_id: str, now: datetime) -> bool:
 
 
 def pause_messages(session: Session, message_ids: Sequence[str], now: datetime) -> None:
-    """Pause these messages, as far as they may come into the queue again."""
+    """Pause those of these messages that are queued or may be queued again."""
     paused = sa.case(
         (_IS_HELD, _BOTH + sa.func.substr(Message.lane, len(lanes.HELD) + 1)),
         else_=lanes.PAUSED + Message.lane,
@@ -82,12 +79,12 @@ def pause_messages(session: Session, message_ids: Sequence[str], now: datetime) 
 
 
 def has_more(database: Database, now: datetime) -> bool:
-    """Return whether somebody has paused or resumed a bulk and not all of it is moved yet."""
+    """Return whether a bulk was paused or resumed and not all of its rows are moved yet."""
     return _MOVING.read(database) is not None
 
 
 def move_next(session: Session, now: datetime) -> bool:
-    """Move some rows of a bulk that is not moved as a whole yet; return whether there may be more."""
+    """Move some rows of a bulk that was paused or resumed; return whether there may be more."""
     bulk_id = _MOVING.find(session)
     if bulk_id is None:
         return False
@@ -116,7 +113,7 @@ def _update(
     locked = sa.select(Message.id).where(*wanted).order_by(Message.id).with_for_update()
     found = session.scalars(locked).all()
     if found:
-        # What a phone has was not changed for anybody who reads it.
+        # For its readers, a message that a phone has did not change.
         since = sa.case((Message.status == statuses.QUEUED, now), else_=Message.updated_at)
         change = sa.update(plain(Message)).where(Message.id.in_(found))
         session.execute(change.values(lane=lane, updated_at=since))

@@ -48,7 +48,7 @@ def of_messages(session: Session, message_ids: Collection[str]) -> dict[str, str
 
 def find_message(session: Session, crm: AnyCrm, phone_id: str) -> Message | None:
     """Return the newest incoming SMS of this CRM to which some device gave this id."""
-    # Of all devices, not only those it may use now: what came in for it stays its own.
+    # Of all devices, because a CRM keeps what it received from devices that it may no longer use.
     of_device = Message.inbound_key.in_(sa.select(Device.id.concat(f":{phone_id}")))
     is_it = sa.or_(of_device, Message.inbound_key == phone_id.lower())
     return session.scalars(

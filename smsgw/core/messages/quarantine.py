@@ -1,4 +1,4 @@
-"""Keeps what devices sent and nobody could read, for an operator to inspect and remove."""
+"""Keeps items from devices that could not be read, for an operator to inspect and remove."""
 
 import hashlib
 from collections.abc import Sequence
@@ -47,9 +47,9 @@ _NEW_ITEMS = InsertNew(
 
 
 def keep(session: Session, device_id: str, items: Sequence[Unreadable], now: datetime) -> None:
-    """Keep items that cannot be taken, each once, for the operator to look at.
+    """Keep items that cannot be taken, each once.
 
-    Of a device that has more than 1,000 or 16 MiB here, the oldest are dropped and counted.
+    If a device has more than 1,000 items or 16 MiB here, its oldest are dropped and counted.
     """
     found = {row.item_hash: row for row in (_row(device_id, item, now) for item in items)}
     # The newest are inserted last and stay.
@@ -74,7 +74,7 @@ def get(session: Session, item_id: int) -> QuarantinedItem:
 
 
 def clear(session: Session, item_ids: Sequence[int]) -> int:
-    """Remove these items; return how many there were. `NotFound` when one is not there, and then none goes."""
+    """Remove these items and return their number. Raises `NotFound` if any does not exist, and then removes none."""
     for item_id in item_ids:
         session.delete(get(session, item_id))
     _note_cleared(session, len(item_ids))

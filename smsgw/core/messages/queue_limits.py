@@ -90,7 +90,7 @@ def take_room(
 
 
 def take_room_anyway(session: Session, messages: Sequence[MessageRow]) -> None:
-    """Take room for messages that come back into their queues, also in a full one: then it has less than none."""
+    """Take room for messages that return to their queues, even in a full one, whose room is then below zero."""
     counts = Counter(f"crm:{message.crm_id}" for message in messages)
     named = [lanes.find_device(message.lane) for message in messages]
     counts.update(f"device:{device_id}" for device_id in named if device_id is not None)
@@ -132,7 +132,7 @@ def _take(session: Session, queue: _LimitedQueue, now: datetime) -> bool:
 
 
 def _count(session: Session, queue: _LimitedQueue, now: datetime) -> None:
-    """Lock the row first: who took room before us has committed, and is counted."""
+    """Count the queue and take the room. The row is locked first, so that all who took room before have committed."""
     _NEW_ROOMS.new(session, [_Room(queue.key, queue.most, 0, now)])
     is_this = QueueRoom.key == queue.key
     session.execute(sa.select(QueueRoom.key).where(is_this).with_for_update())

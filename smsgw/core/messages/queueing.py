@@ -1,4 +1,4 @@
-"""Queues outbound messages. Modules beside: `handing_out`, `resending` and `endings`."""
+"""Queues outbound messages."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -79,10 +79,10 @@ class PreparedMessage:
     check: Check
 
 
-def draw_up(
+def prepare(
     database: Database, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
 ) -> PreparedMessage:
-    """Check a draft without a `reference` as `take_one` does, and write nothing: its rows can go in with others'."""
+    """Check a draft without a `reference` as `queue_one` does, and return its rows, to be inserted with others."""
     usable: set[str] = set()
     if draft.device_id is not None:
         with database.reading() as session:
@@ -98,24 +98,24 @@ def draw_up(
     return PreparedMessage(message, [_MESSAGES.batch([message]), history.batch()], check)
 
 
-def may_draw_up(crm: Caller, settings: Settings, draft: Draft) -> bool:
-    """Return whether the draft can be drawn up: it has no `reference`, and no limit has to be checked first."""
+def may_prepare(crm: Caller, settings: Settings, draft: Draft) -> bool:
+    """Return whether the draft can be prepared: it has no `reference`, and no limit has to be checked first."""
     is_limited = crm.refusal is not None or queue_limits.apply_to(crm, settings, draft.device_id)
     return draft.reference is None and not is_limited
 
 
-def take_one(
+def queue_one(
     session: Session, crm: AnyCrm, settings: Settings, draft: Draft, now: datetime
 ) -> Queued:
-    """Queue one draft as `take` does; what is wrong stands in `details[field]`."""
+    """Queue one draft as `queue_all` does; what is wrong stands in `details[field]`."""
     try:
-        (taken,) = take(session, crm, settings, [draft], now)
+        (queued,) = queue_all(session, crm, settings, [draft], now)
     except Invalid as error:
         raise without_row(error) from None
-    return taken
+    return queued
 
 
-def take(
+def queue_all(
     session: Session, crm: AnyCrm, settings: Settings, drafts: Sequence[Draft], now: datetime
 ) -> list[Queued]:
     """Queue all drafts or none, and return their messages in the same order.
@@ -129,7 +129,7 @@ def take(
     ]
     number_locks.take(session.connection(), wanted_numbers)
     known = _of_references(session, crm, {draft.reference for draft in drafts})
-    # A repeat is answered as it was, also when its time or its device is gone by now.
+    # A repeat is answered even if its time has passed or its device was removed since.
     fresh = {row: draft for row, draft in enumerate(drafts) if draft.reference not in known}
     if fresh and isinstance(crm, Caller) and crm.refusal is not None:
         raise crm.refusal
@@ -142,7 +142,7 @@ def take(
     sticky_senders.choose_lanes(session, crm, settings, new.values(), now)
     made = _insert(session, list(new.values()))
     known |= {message.reference: message for message in made.values()}
-    # Another transaction was quicker with these.
+    # Another transaction has inserted these meanwhile.
     known |= _of_references(session, crm, {row.reference for row in wanted} - known.keys())
     result = [made.get(row.id) or known[row.reference] for row in wanted]
     _refuse_other_bodies(wanted, result)
@@ -176,11 +176,11 @@ def _of_references(
 
 
 def _insert(session: Session, wanted: Sequence[MessageRow]) -> dict[str, MessageRow]:
-    """Put in what can go in, and return the messages by id: of one `reference` there is one message."""
+    """Insert the messages whose `reference` is new, and return them by id."""
     # In one order everywhere, so that two batches with the same references wait for each other and do not deadlock.
     ordered = sorted(wanted, key=lambda row: row.reference or "")
     new_ids = set(_NEW_MESSAGES.new(session, ordered))
-    # What was put in is what a reader would find, so that it need not be read back.
+    # An inserted row is as it would be read back.
     return {row.id: row for row in wanted if row.id in new_ids}
 
 

@@ -1,4 +1,4 @@
-"""Counts what numbers wrote and nobody has read yet; people who may see the same CRMs share the marks."""
+"""Finds the unread messages of numbers; people who may see the same CRMs share the marks."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -28,7 +28,7 @@ class Unread(NamedTuple):
 def unread(
     session: Session, crm_ids: Collection[str] | None, numbers: Collection[str], from_id: str
 ) -> list[Unread]:
-    """Return what these numbers wrote, from this id on, and nobody has read for these CRMs (`None` for all)."""
+    """Return the messages from these numbers, from this id on, that nobody has read for these CRMs (`None` for all)."""
     wanted = (
         sa.select(not_null(Message.from_number), Message.id, _RECEIVER)
         .join(InboxEntry, InboxEntry.message_id == Message.id, isouter=crm_ids is None)
@@ -49,7 +49,7 @@ def unread(
 
 
 def newest(session: Session) -> datetime | None:
-    """Return when somebody last opened a conversation with something new."""
+    """Return when somebody last opened a conversation with unread messages."""
     found: datetime | None = session.scalar(sa.select(sa.func.max(ReadMark.marked_at)))
     return found
 

@@ -83,9 +83,9 @@ _NEW_MESSAGES = InsertNew(
 def fault(
     sender: str | None, content: str | None, *, sender_name: str, content_name: str
 ) -> str | None:
-    """Say why an SMS cannot be stored, in one line with the names of its fields; `None` where it can.
+    """Return why an SMS cannot be stored, in one line with the names of its fields; `None` if it can.
 
-    A `sender` or `content` that is `None` was no text.
+    A `sender` or `content` of `None` was not a text.
     """
     if sender is None or len(sender) > MAX_SENDER:
         return f"{sender_name} must be a text of at most {MAX_SENDER} characters"
@@ -119,7 +119,7 @@ def receive(
     ordered = sorted(made, key=lambda row: str(row.inbound_key))
     new_ids = set(_NEW_MESSAGES.new(session, ordered))
     _warn_of_other_content(session, device, [row for row in made if row.id not in new_ids])
-    _tell(session, device, [row for row in made if row.id in new_ids], history)
+    _announce(session, device, [row for row in made if row.id in new_ids], history)
 
 
 def _row(device: Locked, region: str | None, key: str, item: Received, now: datetime) -> MessageRow:
@@ -154,7 +154,7 @@ def _warn_of_other_content(session: Session, device: Locked, repeats: Sequence[M
             _LOG.warning("device %s brought %s again with another text", device.id, earlier.id)
 
 
-def _tell(
+def _announce(
     session: Session, device: Locked, kept: Sequence[MessageRow], history: HistoryWriter
 ) -> None:
     if not kept:

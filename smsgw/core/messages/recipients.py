@@ -48,7 +48,7 @@ class RecipientFault(NamedTuple):
         return Invalid(text, code=self.code, details={self.field: [self.text]})
 
 
-# What programs are told of a recipient that is refused.
+# The codes of errors about recipients.
 CODES = ("opted_out", "loop_guard")
 OPTED_OUT = RecipientFault("to", "opted_out", "This number has opted out of messages (opted_out).")
 
@@ -120,7 +120,7 @@ def faults(
 def refusals(
     connection: AnyConnection, wanted: Sequence[tuple[Recipient, datetime]]
 ) -> list[Invalid | None]:
-    """Lock the numbers and say for each of these messages why it is not queued; the moments are those of queueing."""
+    """Lock the numbers, and return for each message why it is not queued; its moment is that of queueing."""
     recipients = [recipient for recipient, _ in wanted]
     number_locks.take(connection, [(one.crm_id, one.number) for one in recipients])
     now = max(moment for _, moment in wanted)
@@ -129,7 +129,7 @@ def refusals(
 
 
 def check_opt_out(session: Session, crm: AnyCrm, number: str, now: datetime) -> None:
-    """Lock the number, and raise `Invalid` where it has opted out; for a message that is queued once more."""
+    """Lock the number, and raise `Invalid` if it has opted out; for a message that is queued again."""
     connection = session.connection()
     number_locks.take(connection, [(crm.id, number)])
     recipient = Recipient(crm.id, without_plus(number), 0, 0)

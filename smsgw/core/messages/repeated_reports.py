@@ -1,4 +1,4 @@
-"""Tells which reports of a phone are new: a phone that got no answer says once more what it said before."""
+"""Finds which reports of a phone are new: a phone that got no answer repeats its reports."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
@@ -31,7 +31,7 @@ S = TypeVar("S", bound=_Said)
 
 
 def earlier_words(session: Session, own: dict[str, DispatchRow]) -> dict[str, list[Words]]:
-    """Return what the phone has said about each dispatch so far, in its order."""
+    """Return the words of the earlier reports about each dispatch, in their order."""
     found: dict[str, list[Words]] = {key: [] for key in own}
     if own:
         for row in dispatches.reports_of(session, list(own)):
@@ -42,7 +42,7 @@ def earlier_words(session: Session, own: dict[str, DispatchRow]) -> dict[str, li
 def repeatable(
     earlier: dict[str, list[Words]], own: dict[str, DispatchRow], quiet_revision: int | None
 ) -> dict[str, list[Words]]:
-    """Return what of it the phone may be repeating: not what was answered before a poll without reports was let in."""
+    """Return the earlier words that the phone may repeat: none that were answered before a poll without reports."""
     if quiet_revision is None:
         return earlier
     return {
@@ -55,7 +55,7 @@ def without_repeats(
     earlier: Mapping[str, list[Words]],
     own: Mapping[str, DispatchRow],
 ) -> list[S]:
-    """Return the reports that are no repeats, dispatch by dispatch."""
+    """Return the reports that repeat nothing, dispatch by dispatch."""
     fresh: list[S] = []
     for dispatch_id in own:
         reports = by_dispatch[dispatch_id]

@@ -1,4 +1,4 @@
-"""Finds texts that were queued for the same number lately, so that nobody gets one twice by a second click."""
+"""Finds texts that were queued for the same number in the last day, so that a second click sends none twice."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -42,7 +42,7 @@ def refuse(
 ) -> None:
     """Raise `Conflict` where one of these texts was queued for its number and time in the last day.
 
-    Its `details["again"]` says for which numbers, and is for the box by which a person wants it all the same.
+    `details["again"]` names the numbers, for the box with which a person confirms the repeat.
     """
     hashes = {
         draft: text_hashes.of_text(

@@ -24,14 +24,14 @@ def is_resendable(message: Message) -> bool:
 
 
 def may_arrive_twice(message: Message) -> bool:
-    """Return whether the phone may have sent it all the same, so that a resent one is a second SMS."""
+    """Return whether the phone may have sent it anyway, so that resending it may send a second SMS."""
     return message.stuck_at is not None or message.reason_class == "unconfirmed"
 
 
 def queue(session: Session, message: Message, settings: Settings, now: datetime) -> None:
     """Queue a message that failed or expired once more, or raise `IllegalTransition`.
 
-    One the phone may have sent all the same (unconfirmed, stuck) needs `queue_anyway`: it may arrive twice.
+    A message that the phone may have sent anyway (unconfirmed, stuck) needs `queue_anyway`.
     """
     if may_arrive_twice(message):
         raise IllegalTransition(

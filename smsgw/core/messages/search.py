@@ -1,4 +1,4 @@
-"""Finds messages by a part of their text: the same on both databases, whatever their collation."""
+"""Finds messages by a part of their text, in the same way on both databases, whatever their collation."""
 
 import unicodedata
 
@@ -23,7 +23,7 @@ def folded(text: str) -> str:
 def first(session: Session, newest: Newest, cursor: str | None, limit: int) -> list[str]:
     """Return the ids of the first messages below the cursor that contain what the filters search for, and match them.
 
-    The database leaves out what cannot match, in one pass down the index; the rest is compared here, some at a time.
+    The database leaves out what cannot match, in one pass down the index; the rest is compared here, in batches.
     """
     wanted = folded(newest.filters.q or "")
     may_match = _may_match(session, wanted)

@@ -1,6 +1,6 @@
-"""Lets a number be answered by the device it last talked with, for CRMs that want it (`sticky_sender`).
+"""Sends to a number with the device that last exchanged messages with it, for CRMs with `sticky_sender`.
 
-A message for any device then queues in the lane of that device. When the device cannot take it any more, `open_again`
+A message for any device then queues in the lane of that device. When the device can no longer take it, `open_again`
 gives it to all devices of the CRM, within a second or two.
 """
 
@@ -29,8 +29,8 @@ _AT_ONCE = 500
 _SHORT_HOLD = timedelta(minutes=1)
 
 
-class Talk(NamedTuple):
-    """This number and this device talked, for this CRM."""
+class _Contact(NamedTuple):
+    """A number and the device that exchanged messages with it for a CRM."""
 
     crm_id: str
     number: str
@@ -64,7 +64,7 @@ _STICKY = Query(
 
 
 def _noting(dialect: Dialect) -> sa.Insert:
-    """Notes who talked with whom."""
+    """Return the statement that notes a contact."""
     names = ("crm_id", "bare_number", "device_id", "talked_at")
     statement = insert_into(plain(LastDevice), dialect).values(
         {name: sa.bindparam(name) for name in names}
@@ -106,11 +106,11 @@ def note_received(
     receivers: Sequence[RoutedCrm],
     now: datetime,
 ) -> None:
-    """Note that the senders of these inbound messages talked with the device that brought them."""
+    """Note the contact of each inbound message's sender with the device that received it."""
     _note(
         session,
         [
-            Talk(crm.id, message.from_number or "", message.device_id or "")
+            _Contact(crm.id, message.from_number or "", message.device_id or "")
             for crm in receivers
             if crm.sticky_sender
             for message in messages
@@ -121,21 +121,21 @@ def note_received(
 
 
 def note_sent(session: Session, settled: Iterable[MessageRow], now: datetime) -> None:
-    """Note which devices have sent those of these outbound messages that were sent."""
+    """Note the contact of each sent message's recipient with the device that sent it."""
     sent = [row for row in settled if row.status in (statuses.SENT, statuses.DELIVERED)]
     if not sent:
         return
     sticky = set(_STICKY.all(session, crm_ids=list({row.crm_id or "" for row in sent})))
-    talks = [
-        Talk(row.crm_id, row.to_number, row.device_id)
+    contacts = [
+        _Contact(row.crm_id, row.to_number, row.device_id)
         for row in sent
         if row.crm_id in sticky and row.crm_id and row.to_number and row.device_id
     ]
-    _note(session, talks, now)
+    _note(session, contacts, now)
 
 
 def forget(session: Session, limit: datetime) -> None:
-    """Remove who has talked with nobody since then, some hundred at a time."""
+    """Remove the contacts that are older, some hundred at a time."""
     old = sa.select(LastDevice.crm_id, LastDevice.bare_number).where(LastDevice.talked_at <= limit)
     for crm_id, number in session.execute(old.limit(_AT_ONCE)).all():
         is_it = sa.and_(LastDevice.crm_id == crm_id, LastDevice.bare_number == number)
@@ -145,8 +145,8 @@ def forget(session: Session, limit: datetime) -> None:
 def open_again(session: Session, settings: Settings, now: datetime) -> int:
     """Give all devices of their CRM the messages whose device cannot take them now; return how many.
 
-    It is offline, disabled, paused, at a limit or gone, or its CRM may not use it any more or is not sticky any more.
-    Some hundred of each lane at a time.
+    Such a device is offline, disabled, paused, at a limit or removed, or its CRM may no longer use it or is no longer
+    sticky. Handles some hundred of each lane at a time.
     """
     opened = 0
     for lane in _closed_lanes(session, settings, now):
@@ -224,9 +224,9 @@ def _is_held(session: Session, device: Device, settings: Settings, now: datetime
     return hold is not None and hold.until > now + _SHORT_HOLD
 
 
-def _note(session: Session, talks: Iterable[Talk], now: datetime) -> None:
+def _note(session: Session, contacts: Iterable[_Contact], now: datetime) -> None:
     # In one order everywhere, so that two transactions wait for each other and do not deadlock.
-    latest = {(one.crm_id, without_plus(one.number)): one.device_id for one in talks}
+    latest = {(one.crm_id, without_plus(one.number)): one.device_id for one in contacts}
     _NOTE.run_each(
         session,
         [

@@ -1,7 +1,7 @@
-"""Fails what a phone was handed and never confirmed, or what it has forgotten.
+"""Fails messages that a phone was handed and never confirmed, or has forgotten.
 
-The phone may have sent it all the same: the class of such a failure is `unconfirmed`, a later report still lifts it,
-and a resend has to say that the SMS may arrive twice.
+The phone may have sent them anyway: the class of such a failure is `unconfirmed`, a later report still changes it, and
+a resend has to accept that the SMS may arrive twice.
 """
 
 from datetime import datetime, timedelta
@@ -56,7 +56,7 @@ _HAS_ENDED = sa.or_(
     Dispatch.handed_out_at <= capacity.moment("oldest"),
     Message.expires_at <= capacity.moment("now"),
     Message.status.in_([written_out(status) for status in statuses.WENT_OUT]),
-    # Of a device that does not poll there is no poll to wait for.
+    # A device that does not poll has no poll to wait for.
     sa.and_(
         Dispatch.in_doubt_since <= capacity.moment("doubted"),
         protocols.of_device() != protocols.CHT,
@@ -75,14 +75,14 @@ _OVERDUE = Query(
 
 
 def has_overdue(database: Database, now: datetime) -> bool:
-    """Return whether there may be something to give up, without a lock."""
+    """Return whether `give_up` may find something. Takes no lock."""
     return _OVERDUE.read(database, **_times(now)) is not None
 
 
 def give_up(session: Session, now: datetime) -> int:
     """Fail what no phone confirmed: after the last hand-out, three days, or its time to live.
 
-    Some hundred at a time; returns how many. What somebody else changes just now is left for the next time.
+    Fails some hundred at a time and returns how many. Rows that others have locked are left for the next time.
     """
     with writing_history(session, now) as history:
         return _fail(session, _IS_OVERDUE, _NEVER_CONFIRMED, history, skip_locked=True)
@@ -91,15 +91,15 @@ def give_up(session: Session, now: datetime) -> int:
 def doubt(session: Session, device: Locked, now: datetime) -> None:
     """Note that the phone was set up: its app checked its URL, or its secret changed.
 
-    Its app may be a new one that knows nothing of what it was handed before. So that is not handed out again: the next
-    polls confirm it, or it fails. A poll that was let in before is handed nothing.
+    The app may be a new one that knows nothing of the earlier dispatches. So these are not handed out again: the next
+    polls confirm them, or they fail. A poll that logged in before is handed nothing.
     """
     _SET_UP_NOW.run(session, device_id=device.id)
     _DOUBT.run(session, device_id=device.id, now=now)
 
 
 def count_poll(session: Session, device: Locked, history: HistoryWriter) -> None:
-    """Fail what the phone has not confirmed in the polls since it was set up, of which this is one."""
+    """Count a poll since the phone was set up, and fail the dispatches that it has not confirmed in so many polls."""
     has_been_asked = sa.and_(
         capacity.is_in_doubt(device.id),
         Dispatch.polls_in_doubt >= capacity.DOUBTED_FOR_POLLS - 1,
@@ -111,7 +111,7 @@ def count_poll(session: Session, device: Locked, history: HistoryWriter) -> None
 
 
 def forget(session: Session, device_id: str, now: datetime) -> int:
-    """Fail all that the device has in hand, because its phone knows nothing of it any more; return how many.
+    """Fail all messages that the device has in hand, because its phone has forgotten them; return how many.
 
     The device must be locked.
     """
@@ -135,7 +135,7 @@ def _fail(
     *,
     skip_locked: bool = False,
 ) -> int:
-    """Fail the dispatches that fulfil the condition, which takes the values of `_times`; return how many it was."""
+    """Fail the dispatches that meet the condition, which takes the values of `_times`; return how many."""
     times = _times(history.now)
     wanted = (
         sa.select(Message)
@@ -153,7 +153,7 @@ def _fail(
         .execution_options(populate_existing=True)
     )
     messages = {message.id: message for message in session.scalars(wanted, times)}
-    # Read once their messages are locked, as everybody does who changes a dispatch.
+    # Read once their messages are locked, as wherever a dispatch is changed.
     found = session.scalars(
         sa.select(Dispatch)
         .join(Message, Message.id == Dispatch.message_id)

@@ -10,7 +10,7 @@ from ...store.models import Attempt, Delivery, Event, WebhookEndpoint
 from . import delivery_statuses
 from . import json as webhook_json
 
-_LOOKED_AT = 5
+_MOST_EXAMINED = 5
 
 
 def next_attempt_at(session: Session, endpoint: WebhookEndpoint) -> datetime | None:
@@ -40,7 +40,9 @@ def last_failure(session: Session, endpoint: WebhookEndpoint) -> dict[str, Any] 
         sa.select(Delivery.id).where(is_its).order_by(Delivery.id.desc()),
     )
     ids = {
-        delivery_id for order in orders for delivery_id in session.scalars(order.limit(_LOOKED_AT))
+        delivery_id
+        for order in orders
+        for delivery_id in session.scalars(order.limit(_MOST_EXAMINED))
     }
     has_failed = sa.or_(Attempt.status_code.is_(None), ~Attempt.status_code.between(200, 299))
     found = session.scalars(

@@ -125,7 +125,7 @@ def disable(session: Session, endpoint: WebhookEndpoint, now: datetime) -> None:
         _switch_off(endpoint, BY_HAND, now)
 
 
-def disable_and_tell(
+def disable_and_announce(
     session: Session, endpoint: WebhookEndpoint, reason: str, now: datetime
 ) -> None:
     """Switch the endpoint off by itself, and tell its CRM with `webhook.disabled` in the feed and elsewhere."""

@@ -107,10 +107,10 @@ def _failed(
         return
     if result.status_code == GONE:
         reason = "the receiver answered 410 Gone"
-        endpoints.disable_and_tell(session, endpoint, reason, now)
+        endpoints.disable_and_announce(session, endpoint, reason, now)
     elif _is_given_up(endpoint, now):
         reason = f"nothing was delivered for {DISABLED_AFTER.days} days"
-        endpoints.disable_and_tell(session, endpoint, reason, now)
+        endpoints.disable_and_announce(session, endpoint, reason, now)
 
 
 def _hold_up(

@@ -153,7 +153,7 @@ def send() -> Response:
 
 def _queue(session: Session, draft: Draft, now: datetime) -> str:
     try:
-        return queueing.take_one(session, this_crm(), services().settings, draft, now).message.id
+        return queueing.queue_one(session, this_crm(), services().settings, draft, now).message.id
     except Invalid as error:
         if error.code in _RECIPIENT_ERRORS:
             raise Invalid(_RECIPIENT_ERRORS[error.code], code=error.code) from None
