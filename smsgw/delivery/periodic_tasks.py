@@ -148,6 +148,7 @@ def _removing_tasks(settings: Settings) -> tuple[PeriodicTask, ...]:
         PeriodicTask("remove other old data", 600, _bound(retention.remove_rest, settings)),
         PeriodicTask("forget recipients of past months", 600, monthly_recipients.forget),
         PeriodicTask("forget idempotent requests", 600, housekeeping.forget_requests),
+        PeriodicTask("forget workers", 600, housekeeping.forget_workers),
         PeriodicTask("forget uploads that nobody queued", 600, bulk_sheets.forget),
     )
 

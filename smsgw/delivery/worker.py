@@ -30,7 +30,8 @@ from .in_flight import InFlight
 from .periodic_tasks import PeriodicTasks
 
 TABLES_SECONDS = 1.0
-POLL_SECONDS = 0.5
+# A notification may be lost, and what was put off is due without one.
+POLL_SECONDS = 1.0
 CONTENDED_SECONDS = 0.05
 FINISH_SECONDS = 1.5
 # A lease outlasts the commit, the request, and the time that settling may wait for the database.

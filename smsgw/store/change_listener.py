@@ -29,7 +29,7 @@ FIRST_POLL_SECONDS = 0.002
 # How often to look for work where a pooler takes the notifications away.
 POOLED_SECONDS = 0.25
 # How long the end of the process may wait for a thread that listens.
-STEP_SECONDS = 0.5
+STEP_SECONDS = 1.0
 
 _Connection = TypeVar("_Connection", sqlite3.Connection, "psycopg.Connection[Any]")
 

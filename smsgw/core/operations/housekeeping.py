@@ -7,13 +7,28 @@ from sqlalchemy.orm import Session
 
 from ...sms import statuses
 from ...store.models import Dispatch, Message, WorkerHeartbeat
+from ...store.queries import Query
+from ...store.tables import plain
 from ..accounts import idempotency, rate_limits
 from ..devices import capacity
+from ..devices.capacity import moment
 from ..messages.history import HistoryWriter
 
 ACCEPTED_IS_STUCK_AFTER = timedelta(hours=14)
 SENDING_IS_STUCK_AFTER = timedelta(hours=24)
 _AT_ONCE = 500
+_UPDATE_HEARTBEAT = Query(
+    str,
+    sa.update(plain(WorkerHeartbeat))
+    .where(WorkerHeartbeat.id == sa.bindparam("worker_id"))
+    .values(
+        {
+            WorkerHeartbeat.last_seen_at: moment("now"),
+            WorkerHeartbeat.webhook_attempts: sa.bindparam("attempts", type_=sa.JSON),
+        }
+    )
+    .returning(WorkerHeartbeat.id),
+)
 
 
 def mark_stuck(session: Session, now: datetime) -> int:
@@ -58,16 +73,19 @@ def forget_requests(session: Session, now: datetime) -> None:
     rate_limits.forget_unused(session, now)
 
 
-def note_heartbeat(
-    session: Session, worker_id: str, now: datetime, attempts: dict[str, int] | None = None
-) -> None:
-    """Note that this worker is alive and its webhook requests so far; forget workers that were not seen for a day."""
-    heartbeat = session.get(WorkerHeartbeat, worker_id)
-    if heartbeat is None:
-        heartbeat = WorkerHeartbeat(id=worker_id, started_at=now)
-        session.add(heartbeat)
-    heartbeat.last_seen_at = now
-    heartbeat.webhook_attempts = attempts or {}
+def forget_workers(session: Session, now: datetime) -> None:
+    """Remove workers that were not seen for a day."""
     session.execute(
         sa.delete(WorkerHeartbeat).where(WorkerHeartbeat.last_seen_at <= now - timedelta(days=1))
     )
+
+
+def note_heartbeat(
+    session: Session, worker_id: str, now: datetime, attempts: dict[str, int] | None = None
+) -> None:
+    """Note that this worker is alive, and its webhook requests so far."""
+    counts = attempts or {}
+    if not _UPDATE_HEARTBEAT.all(session, worker_id=worker_id, now=now, attempts=counts):
+        session.add(
+            WorkerHeartbeat(id=worker_id, started_at=now, last_seen_at=now, webhook_attempts=counts)
+        )
