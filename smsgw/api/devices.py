@@ -7,7 +7,7 @@ from flask import Response
 
 from .. import clock
 from ..core.accounts import crms, enrolment, ownership
-from ..core.devices import breaker, limits, monthly_recipients, registry, routing
+from ..core.devices import breaker, monthly_recipients, registry, routing
 from ..errors import NotFound
 from ..http.answers import answer
 from ..http.context import services
@@ -108,11 +108,12 @@ def change(body: dict[str, Any], device_id: str) -> Response:
             ownership.assign(session, device, owner, clock.now())
         if "phone" in body:
             enrolment.set_phone(device, body["phone"], services().settings.default_region)
-        limits.change(device, body.get("limits") or {})
-        monthly_recipients.begin(session, device, services().settings, clock.now())
-        if body.get("enabled") and not device.enabled:
-            breaker.resume(session, device)
-        device.enabled = body.get("enabled", device.enabled)
+        wanted = body.get("limits") or {}
+        monthly_recipients.change_limits(session, device, wanted, services().settings, clock.now())
+        if body.get("enabled") is True and not device.enabled:
+            enrolment.enable(session, device)
+        if body.get("enabled") is False:
+            enrolment.disable(device)
         session.flush()
         return answer(_shape(session, device))
 

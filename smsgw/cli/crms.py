@@ -163,17 +163,15 @@ def route(name: str, device_ids: tuple[str, ...], all_devices: bool) -> None:
 )
 def limit(name: str, queue: int | None, requests: int | None, loop_guard: int | None) -> None:
     """Limit the queue, the requests and the repeats of a CRM."""
-    if queue is None and requests is None and loop_guard is None:
+    given = {"queue_limit": queue, "requests_per_minute": requests}
+    changes = {name: value or None for name, value in given.items() if value is not None}
+    if loop_guard is not None:
+        changes["loop_guard"] = loop_guard
+    if not changes:
         raise click.UsageError("give --queue, --requests or --loop-guard")
     with opened() as context, context.database.transaction() as session:
         found = crms.get(session, name)
-        if queue is not None:
-            found.queue_limit = queue or None
-        if requests is not None:
-            found.requests_per_minute = requests or None
-        if loop_guard is not None:
-            found.loop_guard = loop_guard
-        session.flush()
+        crms.update(session, found, changes, clock.now())
         (answer,) = crms.shapes(session, [found])
     output.one(answer)
 
@@ -193,7 +191,7 @@ def sticky(name: str, state: str) -> None:
 def _switch(name: str, enabled: bool) -> None:
     with opened() as context, context.database.transaction() as session:
         found = crms.get(session, name)
-        found.enabled = enabled
+        crms.update(session, found, {"enabled": enabled}, clock.now())
     word = "enabled" if enabled else "disabled"
     output.say(f"{found.name} is {word}.", {"id": found.id, "enabled": enabled})
 

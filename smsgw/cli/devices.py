@@ -6,7 +6,7 @@ import click
 
 from .. import clock, program
 from ..core.accounts import crms, enrolment, ownership
-from ..core.devices import breaker, limits, monthly_recipients, registry
+from ..core.devices import breaker, monthly_recipients, registry
 from ..core.devices.pairing import PHONES, pairing_shape
 from ..lan import phone_base
 from ..settings import Settings
@@ -125,14 +125,18 @@ def assign(device_id: str, crm: str | None, operators: bool) -> None:
 @_NAME
 def enable(device_id: str) -> None:
     """Accept a phone again."""
-    _switch(device_id, True)
+    with opened() as context, context.database.transaction() as session:
+        enrolment.enable(session, registry.get(session, device_id))
+    output.say(f"{device_id} is enabled.", {"device_id": device_id, "enabled": True})
 
 
 @output.command(device, "disable")
 @_NAME
 def disable(device_id: str) -> None:
     """Refuse a phone. Its queue waits meanwhile."""
-    _switch(device_id, False)
+    with opened() as context, context.database.transaction() as session:
+        enrolment.disable(registry.get(session, device_id))
+    output.say(f"{device_id} is disabled.", {"device_id": device_id, "enabled": False})
 
 
 @output.command(device, "resume")
@@ -175,8 +179,7 @@ def limit(device_id: str, **given: int | None) -> None:
     wanted = {name: value or None for name, value in given.items() if value is not None}
     with opened() as context, context.database.transaction() as session:
         found = registry.get(session, device_id)
-        limits.change(found, wanted)
-        monthly_recipients.begin(session, found, context.settings, clock.now())
+        monthly_recipients.change_limits(session, found, wanted, context.settings, clock.now())
         (shape,) = registry.shapes(session, [found], context.settings, clock.now())
     _show_usage(shape)
 
@@ -218,16 +221,6 @@ def _show_usage(shape: dict[str, Any]) -> None:
     output.rows(rows, ("limit", "own", "applies", "used"), "", answer=shape)
     if shape["limited_until"] is not None and not output.wants_json():
         click.echo(f"It {shape['limited_reason']}; it gets more at {shape['limited_until']}.")
-
-
-def _switch(device_id: str, enabled: bool) -> None:
-    with opened() as context, context.database.transaction() as session:
-        found = registry.get(session, device_id)
-        if enabled:
-            breaker.resume(session, found)
-        found.enabled = enabled
-    word = "enabled" if enabled else "disabled"
-    output.say(f"{device_id} is {word}.", {"device_id": device_id, "enabled": enabled})
 
 
 def _show(settings: Settings, device_id: str, secret: str, is_key: bool) -> None:

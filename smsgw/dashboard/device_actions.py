@@ -28,14 +28,17 @@ def approve_device(device_id: str) -> Any:
 @allows(OPERATOR)
 def enable_device(device_id: str) -> Any:
     """Let the phone in again, and end its pause."""
-    return _change(device_id, _enable, f"{device_id} is enabled.")
+    return _change(device_id, enrolment.enable, f"{device_id} is enabled.")
 
 
 @blueprint.post("/devices/<device_id>/disable")
 @allows(OPERATOR)
 def disable_device(device_id: str) -> Any:
     """Refuse the phone; its queue waits."""
-    return _change(device_id, _disable, f"{device_id} is disabled; what is queued for it waits.")
+    with services().database.transaction() as session:
+        enrolment.disable(registry.get(session, device_id))
+    flash(f"{device_id} is disabled; what is queued for it waits.")
+    return _back(device_id)
 
 
 @blueprint.post("/devices/<device_id>/resume")
@@ -85,15 +88,6 @@ def _change(device_id: str, change: Callable[[Session, Device], None], text: str
         change(session, registry.get(session, device_id))
     flash(text)
     return _back(device_id)
-
-
-def _enable(session: Session, found: Device) -> None:
-    breaker.resume(session, found)
-    found.enabled = True
-
-
-def _disable(_: Session, found: Device) -> None:
-    found.enabled = False
 
 
 def _back(device_id: str) -> Any:

@@ -7,7 +7,7 @@ from flask import flash, redirect, url_for
 from .. import clock
 from ..core.accounts import crms, enrolment, ownership
 from ..core.accounts.roles import OPERATOR
-from ..core.devices import limits, registry
+from ..core.devices import limits, monthly_recipients, registry
 from ..http.context import services
 from ..settings import HIGHEST_LIMIT
 from ..store.db import Session
@@ -36,7 +36,8 @@ def change_device(device_id: str) -> Any:
         if forms.is_changed("crm", _owner_name(session, found)):
             owner = crms.get(session, forms.text("crm")) if forms.text("crm") else None
             ownership.assign(session, found, owner, clock.now())
-        limits.change(found, _changed_limits(found))
+        wanted = _changed_limits(found)
+        monthly_recipients.change_limits(session, found, wanted, services().settings, clock.now())
     flash("The changes are saved.")
     return redirect(url_for("dashboard.device", device_id=device_id), 303)
 

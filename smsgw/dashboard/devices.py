@@ -5,7 +5,7 @@ from typing import Any
 from flask import flash, redirect, url_for
 
 from .. import clock
-from ..core.accounts import enrolment, ownership
+from ..core.accounts import ownership
 from ..core.accounts.roles import OPERATOR, VIEWER
 from ..core.devices.pairing import PHONES
 from ..http.context import services
@@ -39,11 +39,7 @@ def devices() -> Any:
 @allows(OPERATOR, confirmed=True)
 def add_device() -> Any:
     """Add a phone and show its login once."""
-    device_id, phone = forms.text("device_id"), forms.text("phone") or None
-    region = services().settings.default_region
-    with services().database.transaction() as session:
-        _, password = enrolment.add_with_password(session, device_id, phone, region, clock.now())
-    return _devices(device_logins.shown(device_id, password))
+    return _devices(device_logins.add())
 
 
 @blueprint.post("/devices/pair")

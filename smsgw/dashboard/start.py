@@ -7,7 +7,7 @@ from typing import Any
 from flask import flash, redirect, request, session, url_for
 
 from .. import clock
-from ..core.accounts import crms, enrolment
+from ..core.accounts import crms
 from ..core.accounts.roles import CLERK, OPERATOR
 from ..core.messages import queueing, reading
 from ..core.messages.drafts import Draft
@@ -52,13 +52,7 @@ def start_news() -> Any:
 @allows(OPERATOR, confirmed=True)
 def add_first_device() -> Any:
     """Add a phone and show its login once."""
-    device_id, phone = forms.text("device_id"), forms.text("phone") or None
-    region = services().settings.default_region
-    with services().database.transaction() as transaction:
-        _, password = enrolment.add_with_password(
-            transaction, device_id, phone, region, clock.now()
-        )
-    return _start(login=device_logins.shown(device_id, password))
+    return _start(login=device_logins.add())
 
 
 @blueprint.post("/start/test")

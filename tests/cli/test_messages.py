@@ -319,13 +319,13 @@ def test_an_interrupted_import_goes_on_where_it_stopped(
     taken = []
 
     def interrupt(*arguments: object) -> object:
-        taken.append(take(*arguments))
+        taken.append(queue_all(*arguments))
         if len(taken) == 2:
             raise KeyboardInterrupt
         return taken[-1]
 
-    take = imports.queueing.queue_all
-    monkeypatch.setattr(imports.queueing, "take", interrupt)
+    queue_all = imports.queueing.queue_all
+    monkeypatch.setattr(imports.queueing, "queue_all", interrupt)
     result = run("import", "messages", path, "--crm", crm)
     assert result.exit_code == 1
     assert "500 of 1200 rows are queued" in result.output

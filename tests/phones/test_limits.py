@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw import clock
-from smsgw.core.devices import limits, monthly_recipients, registry
+from smsgw.core.devices import monthly_recipients, registry
 from smsgw.core.messages import reading
 from smsgw.core.operations import doctor
 from smsgw.store.models import DeviceRecipient, Dispatch, Message
@@ -23,9 +23,8 @@ FAST = {"segments_per_minute": 1000, "in_flight_per_device": 1000}
 def limit(stage, device_id="phone-1", **wanted):
     with stage.world.database.transaction() as session:
         device = registry.get(session, device_id)
-        limits.change(device, wanted)
         settings = stage.world.app.extensions["smsgw"].settings
-        monthly_recipients.begin(session, device, settings, clock.now())
+        monthly_recipients.change_limits(session, device, wanted, settings, clock.now())
 
 
 def see(stage, device_id="phone-1"):

@@ -118,6 +118,17 @@ def reset(session: Session, device: Device, now: datetime) -> int:
     return count
 
 
+def enable(session: Session, device: Device) -> None:
+    """Accept the device again, and end its pause."""
+    breaker.resume(session, device)
+    device.enabled = True
+
+
+def disable(device: Device) -> None:
+    """Refuse the device; its queue waits."""
+    device.enabled = False
+
+
 def remove(session: Session, device: Device, now: datetime) -> None:
     """Take the device away, and all it had in hand ends as with `reset`.
 

@@ -6,7 +6,7 @@ then are not among them. Until all are counted, the device is handed only messag
 that it cannot exceed its limit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -114,8 +114,18 @@ def count_some(session: Session, device_id: str, now: datetime) -> None:
         _COUNTED.run(session, device_id=device_id, month=None, until=following)
 
 
-def begin(session: Session, device: Device, settings: Settings, now: datetime) -> None:
-    """Do the first step of `count_some` for a device that may have been given a limit; most devices need no other."""
+def change_limits(
+    session: Session,
+    device: Device,
+    wanted: Mapping[str, int | None],
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """Set the limits that are named, `None` for the setting, and begin to count recipients that are limited now.
+
+    Does the first step of `count_some`; most devices need no other.
+    """
+    limits.change(device, wanted)
     session.flush()
     limit = limits.of(device, settings).recipients_per_month
     if limit is not None and device.counted_month != limits.month_of(now):
