@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from smsgw import clock
 from smsgw.core.accounts import crms
+from smsgw.core.devices import logins
 from smsgw.core.messages import sticky_senders
 from smsgw.store.models import Device, LastDevice, Message
 
@@ -80,6 +81,16 @@ def test_a_number_is_sent_to_by_the_phone_that_last_sent_to_it(phones: Phones):
     phones.stage.queue()
     assert phones.poll("phone-2") == []
     assert len(phones.poll("phone-1")) == 1
+
+
+def test_what_waits_for_one_phone_makes_no_work_for_others(phones: Phones):
+    phones.send_by("phone-2")
+    phones.stage.queue()
+    logged_in = [
+        logins.find(phones.stage.world.database, name, clock.now())
+        for name in ("phone-1", "phone-2")
+    ]
+    assert [bool(login and login.may_have_work) for login in logged_in] == [False, True]
 
 
 def test_a_number_is_answered_by_the_phone_that_it_last_wrote_to(phones: Phones):

@@ -35,7 +35,7 @@ _LOGIN = sa.select(
     Device.secret_hash,
     routing.is_admitted().label("enabled"),
     Device.revision,
-    device_queue.may_have_work(Device.id).label("may_have_work"),
+    device_queue.may_have_work().label("may_have_work"),
     Device.approved,
     capacity.has_doubts(Device.id).label("has_doubts"),
 ).where(Device.removed_at.is_(None))

@@ -14,7 +14,7 @@ from sqlalchemy.sql.expression import SQLColumnExpression
 
 from ...sms import statuses
 from ...store.db import Database
-from ...store.models import Crm, Dispatch, Message
+from ...store.models import Crm, Device, Dispatch, Message
 from ...store.queries import Query, not_null, written_out
 from ...store.statements import Statement
 from . import capacity, lanes, routing, usage
@@ -131,7 +131,8 @@ def _has_due(
     # Not `exists`, which PostgreSQL may join the other way round, from all messages to the queues; and in the order
     # of the queue's index, so that it takes that one also while it believes the queue to be next to empty.
     first = sa.select(Message.due_at).where(IS_DUE, Message.lane == queue, *conditions)
-    return first.order_by(Message.due_at).limit(1).scalar_subquery().is_not(None)
+    first = first.order_by(Message.due_at).limit(1).correlate_except(Message)
+    return first.scalar_subquery().is_not(None)
 
 
 _OWN_QUEUE = sa.literal(lanes.DEVICE) + DEVICE_ID
@@ -153,22 +154,22 @@ DUE_QUEUES = Query(
 )
 
 
-def may_have_work(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
-    """Return the condition that there may be something for this device. Takes the values of `capacity.moments`."""
+def may_have_work() -> sa.ColumnElement[bool]:
+    """Return the condition on `Device` that there may be something for it. Takes the values of `capacity.moments`."""
     return sa.or_(
-        _has_due(sa.literal(lanes.DEVICE) + device_id, routing.is_for_device(device_id)),
+        _has_due(sa.literal(lanes.DEVICE) + Device.id, routing.is_for_device(Device.id)),
         sa.exists().where(
-            routing.sends_by(device_id),
+            routing.sends_by(Device.id),
             sa.or_(
                 _has_due(_queue_of_crm()),
-                sa.and_(Crm.sticky_sender, _has_due(_queue_of_sticky_senders(device_id))),
+                sa.and_(Crm.sticky_sender, _has_due(_queue_of_sticky_senders(Device.id))),
             ),
         ),
-        sa.exists().where(capacity.is_unconfirmed(device_id)),
+        sa.exists().where(capacity.is_unconfirmed(Device.id)),
     )
 
 
-_MAY_HAVE_WORK = Query(bool, sa.select(may_have_work(DEVICE_ID)))
+_MAY_HAVE_WORK = Query(bool, sa.select(may_have_work()).where(Device.id == DEVICE_ID))
 
 
 def read_may_have_work(database: Database, device_id: str, now: datetime) -> bool:

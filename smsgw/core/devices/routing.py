@@ -43,18 +43,35 @@ _USABLE = Query(
 
 def is_of_device(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
     """Return the condition on `Crm` that it was not removed and may use this device."""
-    device = sa.select(_Approved.id).where(_Approved.id == device_id, _Approved.approved)
-    owner = sa.select(_Approved.owner_crm_id).where(_Approved.id == device_id)
+    is_approved, has_no_owner, owner = _standing(device_id)
     routed = sa.select(CrmDevice.crm_id).where(CrmDevice.device_id == device_id)
-    is_operators = device.where(_Approved.owner_crm_id.is_(None)).correlate(Device).exists()
     return sa.and_(
         Crm.removed_at.is_(None),
-        device.correlate(Device).exists(),
+        is_approved,
         sa.or_(
-            sa.and_(Crm.uses_all_devices, is_operators),
-            Crm.id == owner.correlate(Device).scalar_subquery(),
+            sa.and_(Crm.uses_all_devices, has_no_owner),
+            Crm.id == owner,
             Crm.id.in_(routed.correlate(Device)),
         ),
+    )
+
+
+def _standing(
+    device_id: SQLColumnExpression[str],
+) -> tuple[SQLColumnExpression[bool], SQLColumnExpression[bool], SQLColumnExpression[str | None]]:
+    """Return whether the device is approved, whether it has no owner, and its owner.
+
+    For `Device.id` they are columns of the row that the statement has already: each subquery costs a poll's login.
+    """
+    if device_id is Device.id:
+        return Device.approved, Device.owner_crm_id.is_(None), Device.owner_crm_id
+    device = sa.select(_Approved.id).where(_Approved.id == device_id, _Approved.approved)
+    owner = sa.select(_Approved.owner_crm_id).where(_Approved.id == device_id)
+    has_no_owner = device.where(_Approved.owner_crm_id.is_(None)).correlate(Device).exists()
+    return (
+        device.correlate(Device).exists(),
+        has_no_owner,
+        owner.correlate(Device).scalar_subquery(),
     )
 
 
