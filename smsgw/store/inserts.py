@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from . import row_classes, statements
+from . import arrays, row_classes, statements
 from .on_conflict import insert_into
 from .statements import AnyConnection
 from .tables import Table, columns_by_attribute, plain
@@ -87,6 +87,7 @@ class _IntoTable(Generic[R]):
         is_whole = not only and not is_dataclass(row)
         self._values: Callable[[Any], Values] = tuple if is_whole else _values_of(names)
         self._texts: dict[str, _InsertText] = {}
+        self._array_text = ""
 
     def _text(self, dialect: Dialect) -> _InsertText:
         text = self._texts.get(dialect.name)
@@ -96,6 +97,14 @@ class _IntoTable(Generic[R]):
 
     def _statement(self, _dialect: Dialect) -> sa.Insert:
         return sa.insert(self._table)
+
+    def _in_arrays(self, dialect: Dialect) -> str:
+        names = [column.name for column in [*self._defaults, *self._columns]]
+        defaults = "".join(
+            f"%s::{column.type.compile(dialect=dialect)}, " for column in self._defaults
+        )
+        given = arrays.unnested(self._columns, dialect)
+        return f"INSERT INTO {self._table.name} ({', '.join(names)}) SELECT {defaults}given.* FROM {given} AS given"
 
     def _compile(self, dialect: Dialect) -> _InsertText:
         columns = [*self._columns, *self._defaults]
@@ -132,6 +141,14 @@ class Insert(_IntoTable[R]):
                 statements.execute(connection, statement, group)
         else:
             statements.execute(connection, text.single, values)
+
+    def in_arrays(self, dialect: Dialect, rows: Sequence[R]) -> tuple[str, list[Any]]:
+        """Return a statement for PostgreSQL that inserts any number of rows in their order, with its values."""
+        self._array_text = self._array_text or self._in_arrays(dialect)
+        return self._array_text, [
+            *self._defaults.values(),
+            *arrays.by_column([self._values(row) for row in rows]),
+        ]
 
     def batch(self, rows: Sequence[R]) -> RowBatch:
         """Return the rows as a batch, to be inserted later together with others."""

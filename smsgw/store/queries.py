@@ -20,7 +20,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql import visitors
 
-from . import row_classes, statements
+from . import arrays, row_classes, statements
 from .db import Database
 from .statements import AnyConnection, Compiled, Statement, Values
 from .tables import Table, columns_by_attribute, plain
@@ -175,14 +175,35 @@ class RowUpdate(Generic[R]):
             row_classes.check_column(row.__name__, known[name], targets[name], is_written=True)
         self._values = attrgetter("id", *columns)
         self._names = ("row_id", *[f"new_{name}" for name in columns])
+        self._columns = [table.c.id, *[targets[name] for name in columns]]
         self._change = Change(
             sa.update(table)
             .where(table.c.id == sa.bindparam("row_id"))
             .values({targets[name]: sa.bindparam(f"new_{name}") for name in columns})
         )
+        self._array_text = ""
 
-    def run(self, session: Session, changed: Iterable[R]) -> None:
-        """Write the rows back, in one statement."""
+    def in_arrays(self, dialect: Dialect, changed: Sequence[R]) -> tuple[str, list[Any]]:
+        """Return a statement for PostgreSQL that writes any number of rows back, with its values."""
+        self._array_text = self._array_text or self._in_arrays(dialect)
+        values = arrays.by_column([self._values(row) for row in changed])
+        return self._array_text, [*values, values[0]]
+
+    def _in_arrays(self, dialect: Dialect) -> str:
+        table = self._columns[0].table
+        given = arrays.unnested(self._columns, dialect)
+        _, *changes = [
+            f"{column.name} = given.{name}"
+            for column, name in zip(self._columns, self._names, strict=True)
+        ]
+        # The ids a second time: planned in a new database, a join alone would read the whole table.
+        return (
+            f"UPDATE {table.name} SET {', '.join(changes)} FROM {given} AS given({', '.join(self._names)})"
+            f" WHERE {table.name}.id = given.row_id AND {table.name}.id = ANY(%s::VARCHAR[])"
+        )
+
+    def all(self, session: Session, changed: Iterable[R]) -> None:
+        """Write the rows back, one by one."""
         self._change.run_each(
             session,
             [dict(zip(self._names, self._values(row), strict=True)) for row in changed],

@@ -194,7 +194,7 @@ def test_changed_rows_are_written_back(session):
     rows = OF_IDS.all(session, ids=IDS[:3])
     for row in rows:
         row.reason, row.metadata_, row.status = row.id[-1], {"n": 1}, "not written"
-    MOVE.run(session, rows)
+    MOVE.all(session, rows)
     found = OF_IDS.all(session, ids=IDS[:4])
     assert [row.reason for row in found] == ["0", "1", "2", None]
     assert [row.metadata_ for row in found[:3]] == [{"n": 1}] * 3
@@ -203,7 +203,7 @@ def test_changed_rows_are_written_back(session):
 
 def test_no_changed_rows_are_no_statement(world):
     with world.database.transaction() as session, noted(world.database) as seen:
-        MOVE.run(session, [])
+        MOVE.all(session, [])
     assert seen == []
 
 

@@ -15,6 +15,7 @@ from ...store.db import is_postgresql, wake_up
 from ...store.inserts import Insert
 from ...store.models import Delivery, Event, FeedBase, WebhookEndpoint
 from ...store.queries import Query
+from ...store.together import Together
 
 TYPES = (
     "message.received",
@@ -86,8 +87,16 @@ class _Subscriber(NamedTuple):
     device_ids: list[str] | None
 
 
-_EVENTS = Insert(Event, _EventRow)
-_DELIVERIES = Insert(Delivery, _DeliveryRow)
+class Rows(NamedTuple):
+    """The rows of events and of their deliveries."""
+
+    events: Sequence[_EventRow] = ()
+    deliveries: Sequence[_DeliveryRow] = ()
+
+
+EVENTS = Insert(Event, _EventRow)
+DELIVERIES = Insert(Delivery, _DeliveryRow)
+_BOTH = Together(EVENTS, DELIVERIES)
 _SUBSCRIBERS = Query(
     _Subscriber,
     sa.select(
@@ -107,41 +116,53 @@ def record(session: Session, new_events: Sequence[NewEvent], now: datetime) -> l
     """Write the events and one pending delivery for each enabled endpoint that wants them; return the events' ids."""
     if not new_events:
         return []
-    rows = _write(session, new_events, now)
+    rows = draw_up(session, new_events, now)
+    _BOTH.run(session, rows.events, rows.deliveries)
+    if rows.deliveries:
+        wake_up(session)
+    return [row.id for row in rows.events]
+
+
+def draw_up(session: Session, new_events: Sequence[NewEvent], now: datetime) -> Rows:
+    """Return the rows that `record` writes."""
+    if not new_events:
+        return Rows()
+    rows = _event_rows(session, new_events, now)
     crm_ids = {new_event.crm_id for new_event in new_events}
     endpoints = _SUBSCRIBERS.all(session, crm_ids=list(crm_ids))
-    deliver(
-        session,
-        [
-            (row.id, endpoint.id)
-            for row in rows
-            for endpoint in endpoints
-            if endpoint.crm_id == row.crm_id and _wants(endpoint, row.type, row.device_id)
-        ],
-        now,
-    )
-    return [row.id for row in rows]
+    pairs = [
+        (row.id, endpoint.id)
+        for row in rows
+        for endpoint in endpoints
+        if endpoint.crm_id == row.crm_id and _wants(endpoint, row.type, row.device_id)
+    ]
+    return Rows(rows, _delivery_rows(pairs, now))
 
 
 def record_for(
     session: Session, endpoint: WebhookEndpoint, new_event: NewEvent, now: datetime
 ) -> str:
     """Write one event for one endpoint, whatever it subscribed to, and return the delivery's id (a ping, for one)."""
-    (row,) = _write(session, [new_event], now)
+    (row,) = _event_rows(session, [new_event], now)
+    EVENTS.all(session, [row])
     (delivery_id,) = deliver(session, [(row.id, endpoint.id)], now)
     return delivery_id
 
 
 def deliver(session: Session, pairs: Sequence[tuple[str, str]], now: datetime) -> list[str]:
     """Write a pending delivery, due now, for each pair of event id and endpoint id; return the deliveries' ids."""
-    rows = [
+    rows = _delivery_rows(pairs, now)
+    if rows:
+        DELIVERIES.all(session, rows)
+        wake_up(session)
+    return [row.id for row in rows]
+
+
+def _delivery_rows(pairs: Sequence[tuple[str, str]], now: datetime) -> list[_DeliveryRow]:
+    return [
         _DeliveryRow(ids.new_delivery_id(), event_id, endpoint_id, now, now)
         for event_id, endpoint_id in pairs
     ]
-    if rows:
-        _DELIVERIES.all(session, rows)
-        wake_up(session)
-    return [row.id for row in rows]
 
 
 def _wants(endpoint: _Subscriber, event_type: str, device_id: str | None) -> bool:
@@ -151,11 +172,9 @@ def _wants(endpoint: _Subscriber, event_type: str, device_id: str | None) -> boo
     return endpoint.device_ids is None or device_id is None or device_id in endpoint.device_ids
 
 
-def _write(session: Session, new_events: Sequence[NewEvent], now: datetime) -> list[_EventRow]:
+def _event_rows(session: Session, new_events: Sequence[NewEvent], now: datetime) -> list[_EventRow]:
     tx = _transaction_position(session)
-    rows = [_row(new_event, tx, now) for new_event in new_events]
-    _EVENTS.all(session, rows)
-    return rows
+    return [_row(new_event, tx, now) for new_event in new_events]
 
 
 def _row(new_event: NewEvent, tx: int, now: datetime) -> _EventRow:

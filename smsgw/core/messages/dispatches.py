@@ -9,24 +9,11 @@ from sqlalchemy.orm import Session
 
 from ...sms import statuses
 from ...store.models import Dispatch, HistoryEntry, Message
-from ...store.queries import Query, RowUpdate, not_null
+from ...store.queries import Query, not_null
 from ...store.rows import DISPATCH_COLUMNS, MESSAGE_COLUMNS, DispatchRow, MessageRow
 from .history import HistoryWriter
 
 _ANNOUNCED = (statuses.ACCEPTED, statuses.SENT, statuses.DELIVERED, statuses.FAILED)
-# What settling may change of a message.
-SETTLED = RowUpdate(
-    Message,
-    MessageRow,
-    "status",
-    "device_id",
-    "reason",
-    "reason_class",
-    "stuck_at",
-    "updated_at",
-    "sent_at",
-    "delivered_at",
-)
 _NOT_NEEDED = (
     "the message was sent by an earlier dispatch; the phone may send this one all the same"
 )

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 from ... import ids
 from ...settings import Settings
 from ...sms import statuses
-from ...store.inserts import Insert
 from ...store.models import Dispatch, Message, OptOut
 from ...store.queries import Change, Query
 from ...store.rows import MESSAGE_COLUMNS, DispatchRow, MessageRow
@@ -56,7 +55,6 @@ _TAKE = Query(
     )
     .returning(*MESSAGE_COLUMNS),
 )
-_DISPATCHES = Insert(Dispatch, DispatchRow)
 
 
 def dispatch_new(
@@ -68,7 +66,7 @@ def dispatch_new(
 ) -> list[tuple[str, MessageRow]]:
     """Dispatch these locked messages to the device; return each new dispatch's id with its message, in their order.
 
-    A message to a number that has opted out fails instead.
+    `history` writes the dispatches. A message to a number that has opted out fails instead.
     """
     if not message_ids:
         return []
@@ -76,8 +74,8 @@ def dispatch_new(
         (message, _new(message, device, settings, history.now))
         for message in _take(session, message_ids, device, history)
     ]
-    _DISPATCHES.all(session, [dispatch for _, dispatch in pairs])
     for message, dispatch in pairs:
+        history.add_dispatch(dispatch)
         history.note(message, statuses.DISPATCHED, dispatch=dispatch)
         history.announce("message.dispatched", message, [message.crm_id or ""])
     return [(dispatch.id, message) for message, dispatch in pairs]

@@ -1,4 +1,4 @@
-"""Gathers the history rows and events of one transaction, and writes them once at its end."""
+"""Gathers what one transaction writes about messages: changed rows, dispatches, history and events."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 from ...store.db import wake_up
 from ...store.inserts import Insert, RowBatch
 from ...store.models import Dispatch, HistoryEntry, Message
+from ...store.queries import RowUpdate
 from ...store.rows import DispatchRow, MessageRow
+from ...store.together import Together
 from ..events import recording
 from . import json as message_json
 
@@ -25,16 +27,57 @@ class _Entry(NamedTuple):
     at: datetime
 
 
+# What a report may change of its dispatch.
+_REPORTED = RowUpdate(
+    Dispatch,
+    DispatchRow,
+    "status",
+    "status_at",
+    "reason",
+    "reason_class",
+    "stuck_at",
+    "acknowledged_at",
+    "retry_count",
+    "reported_revision",
+)
+# What settling may change of a message.
+_SETTLED = RowUpdate(
+    Message,
+    MessageRow,
+    "status",
+    "device_id",
+    "reason",
+    "reason_class",
+    "stuck_at",
+    "updated_at",
+    "sent_at",
+    "delivered_at",
+)
+_DISPATCHES = Insert(Dispatch, DispatchRow)
 _HISTORY = Insert(HistoryEntry, _Entry)
+_CHANGED = Together(_REPORTED, _SETTLED)
+_ALL = Together(_REPORTED, _SETTLED, _DISPATCHES, _HISTORY, recording.EVENTS, recording.DELIVERIES)
 
 
 class HistoryWriter:
-    """The history of messages in one transaction, at one moment. Call `write`, or use `writing_history`."""
+    """The writes of one transaction about messages, at one moment. Call `write`, or use `writing_history`."""
 
     def __init__(self, now: datetime) -> None:
         self.now = now
+        self._reported: list[DispatchRow] = []
+        self._settled: list[MessageRow] = []
+        self._dispatches: list[DispatchRow] = []
         self._entries: list[_Entry] = []
         self._new_events: list[recording.NewEvent] = []
+
+    def change(self, reported: Iterable[DispatchRow], settled: Iterable[MessageRow]) -> None:
+        """Have these rows written back as they are by then: dispatches after reports, and messages that settled."""
+        self._reported.extend(reported)
+        self._settled.extend(settled)
+
+    def add_dispatch(self, row: DispatchRow) -> None:
+        """Add a new dispatch."""
+        self._dispatches.append(row)
 
     def note(
         self,
@@ -77,13 +120,25 @@ class HistoryWriter:
         """Return the history rows for an insert together with other rows; the events are not among them."""
         return _HISTORY.batch(self._entries)
 
+    def write_changes(self, session: Session) -> None:
+        """Write the changed rows now, because statements that follow must see them."""
+        _CHANGED.run(session, self._reported, self._settled)
+        self._reported, self._settled = [], []
+
     def write(self, session: Session) -> None:
-        """Write rows and events, and wake up the workers and sockets after the commit."""
-        if not self._entries and not self._new_events:
-            return
-        wake_up(session)
-        _HISTORY.all(session, self._entries)
-        recording.record(session, self._new_events, self.now)
+        """Write all, and wake up the workers and sockets after the commit."""
+        if self._entries or self._new_events:
+            wake_up(session)
+        events, deliveries = recording.draw_up(session, self._new_events, self.now)
+        _ALL.run(
+            session,
+            self._reported,
+            self._settled,
+            self._dispatches,
+            self._entries,
+            events,
+            deliveries,
+        )
 
 
 @contextmanager

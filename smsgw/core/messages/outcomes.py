@@ -65,8 +65,9 @@ class Outcomes:
     def write(self, device: Locked, settings: Settings) -> None:
         """Write what follows for the device and the messages; the device must be locked."""
         if self._requeued:
+            self._history.write_changes(self._session)
             _SUPERSEDE.run(self._session, dispatch_ids=self._superseded, now=self._history.now)
-            _REQUEUED.run(self._session, self._requeued.values())
+            _REQUEUED.all(self._session, self._requeued.values())
             queue_limits.take_room_anyway(self._session, list(self._requeued.values()))
         breaker.note(self._session, device, self._outcomes, settings, self._history.now)
 

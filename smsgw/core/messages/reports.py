@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from ...settings import Settings
 from ...sms import reasons, statuses
-from ...store.models import Device, Dispatch
-from ...store.queries import Change, RowUpdate
+from ...store.models import Device
+from ...store.queries import Change
 from ...store.rows import DispatchRow, MessageRow
 from ...store.tables import plain
 from ..devices.locking import Locked
@@ -25,19 +25,6 @@ from .report_rules import ReportRule
 # How many reports on one dispatch are kept; of more, only those count that bring it further than it ever was.
 MOST_REPORTS = 500
 _LOG = logging.getLogger(__name__)
-# What a report may change of its dispatch.
-_REPORTED = RowUpdate(
-    Dispatch,
-    DispatchRow,
-    "status",
-    "status_at",
-    "reason",
-    "reason_class",
-    "stuck_at",
-    "acknowledged_at",
-    "retry_count",
-    "reported_revision",
-)
 # For so long after a failure an older request may still arrive late, which says once more what was said before.
 LATE_FOR = timedelta(minutes=5)
 
@@ -86,7 +73,7 @@ def apply(
     settings: Settings,
     history: HistoryWriter,
 ) -> None:
-    """Apply a device's reports, in the order they came; the device's row must be locked.
+    """Apply a device's reports, in the order they came; the device's row must be locked. `history` writes the rows.
 
     Each one acknowledges its dispatch, also one we do not understand. A repeat changes nothing and is not kept twice.
     Reports about dispatches we do not know, or of another device, are counted at the device. Failures for a limit may
@@ -106,8 +93,7 @@ def apply(
         dispatch.reported_revision = device.revision
     outcomes = Outcomes(session, stored.earlier, history)
     settled, ended = _apply_fresh(fresh, stored, rule, outcomes, history)
-    _REPORTED.run(session, (stored.own | ended).values())
-    dispatches.SETTLED.run(session, settled.values())
+    history.change((stored.own | ended).values(), settled.values())
     outcomes.write(device, settings)
     sticky_senders.note_sent(session, settled.values(), history.now)
 

@@ -144,9 +144,11 @@ def _exchange(
             # A poll from before the device was set up may come from another phone, or from one that has lost its data.
             if login.revision >= device.setup_revision:
                 if login.has_doubts and not is_full:
+                    history.write_changes(session)
                     unconfirmed.count_poll(session, device, history)
                 # Where there was nothing to hand out at the login there is nothing now: no report makes a message due.
                 if login.may_have_work or has_overlapped:
+                    history.write_changes(session)
                     outgoing = _hand_out(session, device, is_full, history)
     return [{"id": one.id, "to": one.to, "content": one.content} for one in outgoing]
 
