@@ -14,10 +14,10 @@ from ...errors import Invalid
 from ...settings import Settings
 from ...store.models import AuditEntry
 
-# At least as long, so that what happened a year ago can be looked up.
+# At least so long, to find out what happened a year ago.
 KEPT_DAYS = 400
 _AT_ONCE = 500
-# An object and its entry are of one transaction.
+# An object and its entry are written in one transaction.
 _NEAR = timedelta(minutes=1)
 
 
@@ -55,7 +55,7 @@ def page(
 def who_added(
     session: Session, object_kind: str, added: Mapping[str, datetime]
 ) -> dict[str, str | None]:
-    """Return the names of those who added these objects, by their ids, found by the moments when they were added."""
+    """Return who added each of these objects, by id; `added` has the time at which each was added."""
     if not added:
         return {}
     is_near = sa.or_(

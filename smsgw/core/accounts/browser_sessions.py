@@ -1,4 +1,4 @@
-"""Keeps the browsers in which people are signed in. The browser has a random id of 256 bits, the database its hash."""
+"""Keeps the sessions of browsers. The browser has a random id of 256 bits, the database its hash."""
 
 import secrets
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ from .operators import FIXED, Identity
 from .roles import OPERATOR
 
 ENDS_AFTER_IDLE = timedelta(hours=12)
-# Who typed a secret this long ago may do what cannot be undone.
+# For so long after typing a secret, a person may do what cannot be undone.
 CONFIRMED_FOR = timedelta(minutes=15)
 _TOUCH_EACH = timedelta(minutes=1)
 
@@ -30,7 +30,7 @@ _FOUND = (
         Operator.role,
         Operator.uses_all_crms,
     )
-    # A new key ends the sessions that began with the one before.
+    # A new key ends the sessions that began with the old one.
     .outerjoin(
         Operator,
         sa.and_(
@@ -43,7 +43,7 @@ _FOUND = (
 
 
 class SignedIn(NamedTuple):
-    """The person who is signed in in a browser; only a clerk may have some of the CRMs instead of all."""
+    """The person of a session; only a clerk may have some of the CRMs instead of all."""
 
     id_hash: str
     name: str
@@ -54,7 +54,7 @@ class SignedIn(NamedTuple):
 
 
 def begin(session: Session, identity: Identity, address: str | None, now: datetime) -> str:
-    """Sign the person in and return the id for the browser; forget sessions that have ended."""
+    """Begin a session and return the id for the browser; remove sessions that have ended."""
     session.execute(
         sa.delete(BrowserSession).where(BrowserSession.last_seen_at <= now - ENDS_AFTER_IDLE)
     )

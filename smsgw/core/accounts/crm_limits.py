@@ -1,4 +1,4 @@
-"""Shows how full the limits of each CRM are, its queue and its requests of this minute, and locks it for a change."""
+"""Shows how much of its limits each CRM has used: its queue, and its requests of this minute."""
 
 from collections.abc import Sequence
 from datetime import datetime

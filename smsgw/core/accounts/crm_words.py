@@ -14,7 +14,7 @@ Words = Sequence[str] | None
 
 
 def change(crm: Crm, changes: Mapping[str, Any]) -> None:
-    """Set `stop_words` and `start_words`, whichever is among the changes; `None` is the default, an empty list no word.
+    """Set `stop_words` and `start_words`, as far as they are given; `None` for the default, `[]` for none.
 
     Raises `Invalid` for a word without a letter or digit, and for one that would be on both lists.
     """

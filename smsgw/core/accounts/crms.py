@@ -33,7 +33,7 @@ _IS_WAITING = sa.and_(~Crm.approved, Crm.removed_at.is_(None))
 def add(
     session: Session, name: str, device_ids: Sequence[str] | None, now: datetime
 ) -> tuple[Crm, str]:
-    """Make a CRM and return it with its API key, which is not kept.
+    """Add a CRM and return it with its API key, which is not stored.
 
     `device_ids` are the devices it may use; `None` means all of the operators', future ones too.
     """
@@ -46,9 +46,9 @@ def add(
 
 
 def add_unapproved(session: Session, name: str, now: datetime) -> tuple[Crm, str]:
-    """Make a CRM for somebody without a key and return it with its API key; it has only devices that register for it.
+    """Add a CRM for a caller without a key and return it with its API key; it may use only its own devices.
 
-    `Conflict` for a name that any CRM has or had, or one that reads like it.
+    Raises `Conflict` for a name that any CRM has or had, or that looks like it.
     """
     name = crm_names.checked(session, name)
     if crm_names.mixes_alphabets(name):
@@ -65,7 +65,7 @@ def add_unapproved(session: Session, name: str, now: datetime) -> tuple[Crm, str
 
 
 def approve(crm: Crm) -> None:
-    """Note that an operator knows this CRM, which registered itself; what it may use is for `route`."""
+    """Approve a CRM that registered itself; `route` sets what it may use."""
     crm.approved = True
 
 
@@ -74,7 +74,7 @@ def get(session: Session, name_or_id: str) -> Crm:
     crm = session.scalars(
         sa.select(Crm)
         .where(Crm.removed_at.is_(None), sa.or_(Crm.id == name_or_id, Crm.name == name_or_id))
-        # An id stays with one CRM, whatever name another chooses.
+        # The id goes first, whatever names other CRMs have.
         .order_by(sa.case((Crm.id == name_or_id, 0), else_=1))
         .limit(1)
     ).first()
@@ -96,9 +96,9 @@ def rotate(crm: Crm) -> str:
 
 
 def remove(session: Session, crm: Crm, now: datetime) -> None:
-    """Take the CRM away with its own devices: its key is void and what it still has in the queue is cancelled.
+    """Remove the CRM with its own devices: its key is void, and its queued messages are cancelled.
 
-    Its messages stay.
+    Its history stays.
     """
     routes.lock(session, crm)
     for device in ownership.of_crm(session, crm.id):
@@ -123,12 +123,11 @@ def update(session: Session, crm: Crm, changes: Mapping[str, Any], now: datetime
 
 
 def route(session: Session, crm: Crm, device_ids: Sequence[str] | None, now: datetime) -> None:
-    """Set which devices the CRM may use from now on, besides its own; `None` means all of the operators', future ones
-    too.
+    """Set the devices that the CRM may use besides its own; `None` means all of the operators', future ones too.
 
-    What it has in the queue for any other device by name is cancelled. A CRM that registered itself is approved by it.
+    Messages that it has queued for any other device by name are cancelled. A CRM that registered itself is approved.
     """
-    # Two lists that are set at the same moment would else be mixed.
+    # Two lists that are set at the same time would be mixed.
     routes.lock(session, crm)
     routes.drop_all(session, CrmDevice.crm_id == crm.id)
     crm.uses_all_devices = device_ids is None
@@ -201,7 +200,7 @@ def _add_routes(session: Session, crm: Crm, device_ids: Sequence[str]) -> None:
         raise Invalid(
             f"no device {unknown[0][:80]!r}", code="unknown_device", details={"device_ids": unknown}
         )
-    # Its own need no route, and one would outlast its ownership.
+    # Its own devices need no route, and a route would outlast the ownership.
     routed = [device_id for device_id in wanted if owner_ids[device_id] != crm.id]
     routes.put_all(session, crm.id, routed)
 

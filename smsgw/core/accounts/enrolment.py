@@ -1,4 +1,4 @@
-"""Adds devices, gives them new secrets, frees them of their messages, and removes them."""
+"""Adds, resets and removes devices, and gives them new secrets."""
 
 import re
 from datetime import datetime
@@ -35,9 +35,9 @@ _NEW_DEVICES = InsertNew(Device, _NewDeviceRow, conflict_on=[Device.id], returni
 def add_with_password(
     session: Session, device_id: str, phone: str | None, region: str | None, now: datetime
 ) -> tuple[Device, str]:
-    """Make a device of the operators' and return it with its password, which is not kept.
+    """Add a device of the operators and return it with its password, which is not stored.
 
-    A removed name comes back to life with its history, whoever it belonged to.
+    A device that was removed returns with its history, whoever it belonged to.
     """
     secret = ids.new_password()
     return _add(session, device_id, phone, region, secret, now), secret
@@ -46,10 +46,10 @@ def add_with_password(
 def add_with_key(
     session: Session, device_id: str, phone: str | None, region: str | None, now: datetime
 ) -> tuple[Device, str]:
-    """Add a device as `add` does, with a `gw_live_…` key, for the apps that ask for one."""
+    """Add a device as `add_with_password` does, with a `gw_live_…` key, for apps that need one."""
     secret = ids.new_device_key()
     device = _add(session, device_id, phone, region, secret, now)
-    # Until it speaks: the app that scans a key.
+    # A guess until its first request: keys are scanned by MySMSAPio's app.
     device.protocol = protocols.MYSMSAPIO
     return device, secret
 
@@ -64,9 +64,9 @@ def add_new(
     owner_crm_id: str | None,
     approved: bool,
 ) -> tuple[Device, str]:
-    """Make a device with a `gw_live_…` key whose name is new; return it with the key.
+    """Add a device with a new name and a `gw_live_…` key, and return it with the key.
 
-    `Conflict` for a name that any device has or had, in capitals or not: its messages may still be there.
+    Raises `Conflict` for a name that any device has or had, in whatever capitals: its messages may still exist.
     """
     _check_name(device_id)
     pairing.PHONES.lock(session)
@@ -86,7 +86,7 @@ def add_new(
 def rotate(session: Session, device: Device, now: datetime) -> str:
     """Give the device a new password and return it; the old one is void.
 
-    Whoever comes with the new one may be another phone: what was handed out before and is not confirmed is in doubt.
+    The new password may be used by another phone, so unconfirmed dispatches are in doubt.
     """
     return _with_secret(session, device, ids.new_password(), now)
 
@@ -97,7 +97,7 @@ def rotate_key(session: Session, device: Device, now: datetime) -> str:
 
 
 def set_phone(device: Device, phone: str | None, region: str | None) -> None:
-    """Set which number the device has; `None` where it is not known, `Invalid` for what is no number."""
+    """Set the device's number, `None` if it is unknown. Raises `Invalid` for a text that is no number."""
     fault = None if phone is None else numbers.refusal(phone, region)
     if fault is not None:
         raise Invalid.field("phone", fault)
@@ -105,9 +105,9 @@ def set_phone(device: Device, phone: str | None, region: str | None) -> None:
 
 
 def reset(session: Session, device: Device, now: datetime) -> int:
-    """Free the device of all it has in hand, because its phone has forgotten everything; return how many it was.
+    """Fail all messages that the device has in hand, because its phone has lost its data; return how many.
 
-    Those messages fail as `unconfirmed`: the phone may have sent them all the same. A pause after failures ends.
+    They fail as `unconfirmed`, because the phone may have sent them. A pause after failures ends.
     """
     locked = _lock(session, device)
     breaker.resume(session, device)
@@ -130,10 +130,10 @@ def disable(device: Device) -> None:
 
 
 def remove(session: Session, device: Device, now: datetime) -> None:
-    """Take the device away, and all it had in hand ends as with `reset`.
+    """Remove the device after a `reset`.
 
-    Its messages and ids stay, so nothing it sends later comes in twice, and a phone that gets its name later is not
-    handed what this one may have sent.
+    Its messages and ids stay, so that no SMS is received twice, and a phone that gets the name later is not handed what
+    this one may have sent.
     """
     reset(session, device, now)
     routes.drop_all(session, CrmDevice.device_id == device.id)
@@ -144,7 +144,7 @@ def remove(session: Session, device: Device, now: datetime) -> None:
 
 
 def login_shape(device_id: str, secret: str, base_url: str) -> dict[str, str]:
-    """Return the login for the phone's app, shown once. Most apps need only `url`, which has name and secret."""
+    """Return the login for the phone's app, to be shown once. Most apps need only `url`, which contains the rest."""
     scheme, _, rest = base_url.partition("://")
     return {
         "device_id": device_id,
@@ -171,7 +171,7 @@ def _add(
     if is_new:
         audit.added(session, device)
     else:
-        # What it had in hand when an older version removed it.
+        # Older versions removed devices without a reset.
         unconfirmed.forget(session, device_id, now)
     device.removed_at = device.owner_crm_id = None
     device.enabled = device.approved = True
@@ -199,7 +199,7 @@ def _with_secret(session: Session, device: Device, secret: str, now: datetime) -
 
 
 def _lock(session: Session, device: Device) -> Locked:
-    """Wait for the device's polls, so that none of them hands anything out meanwhile."""
+    """Lock the device, so that no poll hands anything out meanwhile."""
     session.flush()
     locked = locking.lock(session, device.id)
     if locked.removed_at is not None:

@@ -1,4 +1,4 @@
-"""Keeps what was answered under each `Idempotency-Key`, so that a repeat is answered as before for 24 hours."""
+"""Stores the answer to each `Idempotency-Key` for 24 hours, so that a repeat gets the same answer."""
 
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -41,8 +41,8 @@ _NEW_REQUESTS = InsertNew(
 def begin(session: Session, request: KeyedRequest) -> KeptAnswer | None:
     """Record this request and return `None`, or return the answer to the same request that came before.
 
-    Of two at once the second waits for the first one's commit. Raises `Conflict` where the key was used for another
-    request, or where the answer held a secret, which is not kept.
+    Of two simultaneous requests, the second waits for the commit of the first. Raises `Conflict` if the key was used
+    for another request, or if the answer contained a secret, which is not stored.
     """
     outdated = IdempotentRequest.created_at <= request.created_at - LASTS
     session.execute(sa.delete(IdempotentRequest).where(_is_of(request), outdated))

@@ -1,4 +1,4 @@
-"""Keeps when the keys of CRMs were used last: to the minute, so that requests cost nothing more."""
+"""Stores when each CRM's key was last used, to the minute, so that most requests write nothing."""
 
 from datetime import datetime, timedelta
 

@@ -24,7 +24,7 @@ ALL_CRMS: Sequence[str] | None = None
 
 
 class Identity(NamedTuple):
-    """The owner of a secret that was right; `key_hash` is that of the person's key."""
+    """The owner of a correct secret; `key_hash` is the hash of the person's key."""
 
     name: str
     role: str
@@ -49,7 +49,7 @@ def add(
     role: str = OPERATOR,
     crm_names: Sequence[str] | None = ALL_CRMS,
 ) -> str:
-    """Make an operator and return the key, which is not kept. `crm_names` are those of a clerk, `None` for all."""
+    """Add a person and return the key, which is not stored. `crm_names` are a clerk's CRMs, `None` for all."""
     if not 1 <= len(name) <= 100 or not name.isprintable() or name == FIXED:
         raise Invalid.field("name", "Must have 1 to 100 printable characters.")
     if session.get(Operator, name) is not None:
@@ -111,17 +111,17 @@ def accesses(session: Session, operators: Sequence[Operator]) -> dict[str, Acces
 
 
 def access_to_some(session: Session, name: str) -> Access:
-    """Return the CRMs of a clerk who has not all."""
+    """Return the CRMs of a clerk who has only some."""
     return Access(_chosen_crms(session, [name])[name])
 
 
 def access_of(session: Session, name: str) -> Access:
-    """Return the CRMs of the person; of the fixed key, all."""
+    """Return the CRMs of the person; the fixed key has all."""
     return Access(None) if name == FIXED else accesses(session, [get(session, name)])[name]
 
 
 def reset(session: Session, operator: Operator) -> str:
-    """Give the person a new key and return it. All else that signs them in is void; all sessions end."""
+    """Give the person a new key and return it. Their password, codes and passkeys are removed, and all sessions end."""
     key = ids.new_operator_key()
     operator.key_hash = ids.hash_secret(key)
     operator.password_hash = operator.totp_secret = operator.totp_step = None
@@ -131,7 +131,7 @@ def reset(session: Session, operator: Operator) -> str:
 
 
 def remove(session: Session, name: str) -> None:
-    """Take the operator away; the key is void and the sessions end at once."""
+    """Remove the person; the key is void and the sessions end at once."""
     operator = get(session, name)
     assign(session, operator, ALL_CRMS)
     _remove_logins(session, name)
@@ -139,7 +139,7 @@ def remove(session: Session, name: str) -> None:
 
 
 def check_another_operator(session: Session, operator: Operator, settings: Settings) -> None:
-    """Raise `Conflict` where this is the only one who may do everything."""
+    """Raise `Conflict` if this is the only operator."""
     others = sa.select(Operator.name).where(
         Operator.role == OPERATOR, Operator.name != operator.name
     )
@@ -150,7 +150,7 @@ def check_another_operator(session: Session, operator: Operator, settings: Setti
 
 
 def find_by_key(session: Session, settings: Settings, key: str) -> Identity | None:
-    """Return whose key this is; the fixed key of the settings has the setting's name and may do everything."""
+    """Return the owner of the key; the fixed key of the settings has the setting's name and the role `operator`."""
     key_hash = ids.hash_secret(key)
     if is_fixed(settings, key_hash):
         return Identity(FIXED, OPERATOR, key_hash)

@@ -25,7 +25,7 @@ def add_for_crm(
     settings: Settings,
     now: datetime,
 ) -> tuple[Device, str]:
-    """Make a device that this CRM alone uses, and return it with its key; at most `devices_per_crm`."""
+    """Add a device for this CRM alone, and return it with its key; at most `devices_per_crm`."""
     _lock_enabled(session, crm_id)
     owned = _count(session, Device.owner_crm_id == crm_id)
     if owned >= settings.devices_per_crm:
@@ -45,7 +45,7 @@ def add_for_crm(
 def add_waiting(
     session: Session, device_id: str, phone: str | None, region: str | None, now: datetime
 ) -> tuple[Device, str]:
-    """Make a device for somebody without a key, and return it with its key; it is refused until it is approved."""
+    """Add a device for a caller without a key, and return it with its key; it is refused until it is approved."""
     pairing.PHONES.lock(session)
     if _count(session, ~Device.approved) >= MOST_WAITING:
         text = f"{MOST_WAITING} devices wait for an operator's approval already"
@@ -56,9 +56,9 @@ def add_waiting(
 
 
 def approve(session: Session, device: Device) -> None:
-    """Let in a device that registered itself; nothing to do for all others.
+    """Approve a device that registered itself; others stay as they are.
 
-    One of the CRM WebSocket API, whose messages go to the CRMs it is mapped to, goes to the only CRM there is.
+    A device of the CRM WebSocket API is also mapped to the only CRM, if there is just one.
     """
     if device.approved:
         return
@@ -77,8 +77,8 @@ def map_to_only_crm(session: Session, device: Device) -> None:
 def assign(session: Session, device: Device, crm: Crm | None, now: datetime) -> None:
     """Give the device to this CRM alone, or with `None` to the operators; routes to other CRMs stay.
 
-    The owner before keeps no route to it. What CRMs have queued for it that may not use it any more is cancelled. Its
-    secret stays.
+    The previous owner keeps no route to it. Messages that CRMs have queued for it are cancelled if they may no longer
+    use it. Its secret stays.
     """
     owner_id = None if crm is None else crm.id
     if device.owner_crm_id != owner_id:
@@ -128,7 +128,7 @@ def shapes(
 
 
 def _lock_enabled(session: Session, crm_id: str) -> None:
-    """Take the CRM's row until the commit, so that two at once do not pass its limit, nor its removal one of them."""
+    """Lock the CRM's row until the commit, so that simultaneous additions keep to its limit and see its removal."""
     crm = session.get_one(Crm, crm_id, with_for_update={"key_share": True}, populate_existing=True)
     if not crm.enabled or crm.removed_at is not None:
         raise Unauthorized("this API key is not valid any more")

@@ -1,4 +1,4 @@
-"""Hashes and checks the passwords of people with argon2id; each check takes 19 MiB for a moment."""
+"""Hashes and checks passwords with argon2id; each check takes 19 MiB for a moment."""
 
 from functools import cache
 from threading import Lock
@@ -29,7 +29,7 @@ def hashed(password: str) -> str:
 
 
 def is_password(candidate: str, password_hash: str | None) -> bool:
-    """Return whether this is the password; takes as long where there is none."""
+    """Return whether this is the password; takes equally long if there is none."""
     if len(candidate) > MOST_CHARACTERS:
         return False
     try:
@@ -50,5 +50,5 @@ def _hasher() -> "argon2.PasswordHasher":
 
 @cache
 def _nobodys() -> str:
-    """Return a hash to check for a name that nobody has, which takes as long."""
+    """Return a hash to check in place of a missing one, in equal time."""
     return _hasher().hash("nobody's")

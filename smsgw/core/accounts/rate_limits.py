@@ -1,4 +1,4 @@
-"""Limits rates by the generic cell rate algorithm, as one database statement, exact over all processes."""
+"""Limits rates by the generic cell rate algorithm, in one database statement, exactly across all processes."""
 
 import math
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class RateState:
-    """The state of a caller's rate after a request. From `reset_at` (seconds since 1970) all of the rate is free again.
+    """The state of a caller's rate after a request. At `reset_at` (seconds since 1970) the whole rate is free again.
 
     `retry_after_seconds` is how long to wait after a request that was not allowed, 0 after one that was.
     """
@@ -122,7 +122,7 @@ def refusal(state: RateState) -> TooMany:
 
 
 def count(session: Session, limit: Limit, caller: str, now: datetime) -> RateState:
-    """Count a request of the caller against the limit; one that is not allowed takes nothing away."""
+    """Count a request of the caller against the limit; one that is not allowed uses nothing up."""
     moment = now.timestamp()
     row = _COUNT.one(
         session,

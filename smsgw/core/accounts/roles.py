@@ -1,4 +1,4 @@
-"""Ranks what people may do: each role may do what the ones before it may, and more."""
+"""Ranks the roles: each may do what the ones before it may, and more."""
 
 VIEWER = "viewer"
 CLERK = "clerk"

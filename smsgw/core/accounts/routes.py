@@ -30,12 +30,12 @@ _NEW_ROUTES = InsertNew(
 
 
 def lock(session: Session, crm: Crm) -> None:
-    """Take the CRM's row until the commit, as it is now: two lists set at the same moment would else be mixed."""
+    """Lock the CRM's row until the commit, because two lists that are set at the same time would be mixed."""
     session.refresh(crm, with_for_update={"key_share": True})
 
 
 def put(session: Session, crm: AnyCrm, device: Device) -> None:
-    """Let the CRM use the device; nothing to do where it may use it already."""
+    """Let the CRM use the device, if it may not already."""
     is_operators = device.owner_crm_id is None
     if device.owner_crm_id != crm.id and not (crm.uses_all_devices and is_operators):
         put_all(session, crm.id, [device.id])
@@ -48,7 +48,7 @@ def put_all(session: Session, crm_id: str, device_ids: Sequence[str]) -> None:
 
 
 def drop_all(session: Session, condition: sa.ColumnElement[bool]) -> None:
-    """Take back all routes for which the condition is true."""
+    """Remove all routes that meet the condition."""
     statement = sa.delete(CrmDevice).where(condition)
     for crm_id, device_id in session.execute(
         statement.returning(CrmDevice.crm_id, CrmDevice.device_id)
@@ -57,15 +57,15 @@ def drop_all(session: Session, condition: sa.ColumnElement[bool]) -> None:
 
 
 def drop(session: Session, device: Device, crm_ids: Collection[str | None]) -> None:
-    """Take back the routes of the device to these CRMs: an owner needs none, and who was the owner keeps none."""
+    """Remove the routes of the device to these CRMs: an owner needs none, a previous owner keeps none."""
     is_theirs = sa.and_(CrmDevice.device_id == device.id, CrmDevice.crm_id.in_(crm_ids))
     drop_all(session, is_theirs)
 
 
 def remove(session: Session, crm: Crm, device: Device, now: datetime) -> None:
-    """Take the device away from the CRM, and cancel what it has queued for it.
+    """Remove the route to the device, and cancel the messages that the CRM has queued for it.
 
-    `Conflict` for a CRM's own device, and for one of the operators' where it may use all of these.
+    Raises `Conflict` for a CRM's own device, and for a device of the operators if the CRM may use all of these.
     """
     if device.owner_crm_id == crm.id:
         text = f"the device {device.id!r} belongs to the CRM {crm.name!r}; assign it to another owner first"
@@ -78,7 +78,7 @@ def remove(session: Session, crm: Crm, device: Device, now: datetime) -> None:
 
 
 def find_only_crm(session: Session) -> Crm | None:
-    """Return the CRM, if exactly one is approved: those that registered themselves get no device by themselves."""
+    """Return the only approved CRM, `None` if there are several or none."""
     is_approved = sa.and_(Crm.removed_at.is_(None), Crm.approved)
     found = session.scalars(sa.select(Crm).where(is_approved).limit(2)).all()
     return found[0] if len(found) == 1 else None

@@ -53,7 +53,7 @@ def page_of_all(session: Session, after: str | None, limit: int) -> list[Event]:
 
 
 def newest(session: Session) -> int:
-    """Return a number that goes up with each event, 0 before the first: to find out whether anything has happened."""
+    """Return a number that grows with each event, 0 before the first, to find out whether anything has happened."""
     return session.scalar(sa.select(sa.func.max(Event.seq))) or 0
 
 
@@ -63,7 +63,7 @@ def is_shown(session: Session) -> sa.ColumnElement[bool]:
 
 
 def withheld_since(session: Session) -> datetime | None:
-    """Return when the oldest event happened that the feed does not show yet, `None` if it shows them all."""
+    """Return the time of the oldest event that the feed does not show yet, `None` if it shows all."""
     return session.scalar(sa.select(sa.func.min(Event.created_at)).where(~is_shown(session)))
 
 
@@ -85,7 +85,7 @@ def last_shown(session: Session, crm_id: str) -> str | None:
 
 
 def following(session: Session, crm_id: str, after: str | None, limit: int) -> list[Event]:
-    """Return the feed after a position that was valid before; nothing when retention has removed all events since."""
+    """Return the feed after a position that was valid; nothing if retention has removed all events since."""
     try:
         return page(session, crm_id, after, limit)
     except NotFound:

@@ -35,9 +35,9 @@ class Backup:
 
 
 def write(database: Database, path: Path, *, replaces: bool) -> Backup:
-    """Write the database as it is now, check what was written, and then give it its name; nobody waits meanwhile.
+    """Write the database into a file, check the file, and then give it its name; the server goes on meanwhile.
 
-    Only its owner can read the file. Raises `Conflict` where there is a file already, unless it is to be replaced.
+    Only its owner can read the file. Raises `Conflict` if the file exists, unless `replaces`.
     """
     if not replaces and os.path.lexists(path):
         raise Conflict(f"{path} is there already: give another name, or --replace", code="exists")
@@ -61,9 +61,9 @@ def file_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def new_file(path: Path, place: Callable[[Path], None] | None = None) -> Iterator[Path]:
-    """Give an empty file beside the path, for its owner alone, which is on the disk under the path's name at the end.
+    """Yield an empty file beside the path, for its owner alone, and give it the path's name at the end.
 
-    `place` gives it that name. After an exception it is removed.
+    `place` gives it that name, by default in place of an existing file. After an exception the file is removed.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
@@ -83,7 +83,7 @@ def new_file(path: Path, place: Callable[[Path], None] | None = None) -> Iterato
 
 
 def sync(path: Path) -> None:
-    """Return when the file, or the names in the folder, are on the disk."""
+    """Wait until the file, or the names in the folder, are on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

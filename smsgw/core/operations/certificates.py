@@ -1,4 +1,4 @@
-"""Looks at the certificate that phones see at SMSGW_PUBLIC_URL, where it can be reached from here."""
+"""Checks the certificate at SMSGW_PUBLIC_URL, if that can be reached from this machine."""
 
 import socket
 import ssl
@@ -12,7 +12,7 @@ from .finding import Finding
 RENEW_WITHIN = timedelta(days=14)
 TIMEOUT_SECONDS = 5.0
 _RENEW = "renew it, and see why that does not happen by itself (docs/https.md)"
-# OpenSSL's codes: the certificate has ended, or is for another name. No phone accepts that; of a CA it may know more.
+# OpenSSL's codes: the certificate has ended, or is for another name. No phone accepts these; it may trust more CAs.
 _EXPIRED, _OTHER_NAME = 10, 62
 
 
@@ -41,7 +41,7 @@ def _examine(host: str, port: int, now: datetime) -> Finding:
 
 
 def _end(host: str, port: int) -> datetime:
-    """Return when the certificate ends, which a phone would have to accept."""
+    """Return when the certificate ends; raise if it is not valid."""
     context = ssl.create_default_context()
     with (
         socket.create_connection((host, port), TIMEOUT_SECONDS) as connection,

@@ -1,4 +1,4 @@
-"""Brings forward what would wait for a clock that has been set back: no wait lasts longer than its rule says."""
+"""Brings forward what a clock that was ahead has put off: no wait lasts longer than its rule allows."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -22,7 +22,7 @@ LONGEST_CLAIM = timedelta(seconds=90)
 
 _Change = tuple[sa.ColumnElement[bool], sa.Update]
 
-# All that `_changes` looks for, and some more: what waits for its retry, and leases of apps that have longer ones.
+# Finds all rows of `_changes`, and some more: deliveries that wait for a retry, and leases of apps with longer ones.
 _MAY_WAIT = Query(
     bool,
     sa.select(
@@ -61,8 +61,8 @@ def has_put_off(database: Database, settings: Settings, now: datetime) -> bool:
 def bring_forward(session: Session, settings: Settings, now: datetime) -> None:
     """Make due what was put off by a clock that was ahead, on this machine or another.
 
-    What has no time to be sent at is due at once, a webhook within its retry schedule, and a lease or a pause begins
-    now if it would last longer than a whole one.
+    Messages without `send_at` are due at once and deliveries within their retry schedule; a lease or a pause that would
+    last longer than a whole one begins now.
     """
     for condition, change in _changes(settings, now):
         session.execute(change.where(condition))

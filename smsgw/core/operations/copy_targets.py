@@ -1,4 +1,4 @@
-"""Examines the database that another one shall be copied to: it must be empty, or the beginning of a copy."""
+"""Examines the target of a copy: it must be empty, or an unfinished copy."""
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -19,7 +19,7 @@ _ENCODING: sa.TextClause = sa.text("SELECT current_setting('server_encoding')")
 
 
 def examine(target: Database) -> DatabaseCopy | None:
-    """Return the mark of a copy that has begun, `None` where there is nothing; raise `Conflict` where there is more."""
+    """Return the mark of an unfinished copy, `None` for an empty database; raise `Conflict` for any other."""
     if target.is_sqlite and not target.files.has_folder():
         raise Conflict("there is no folder for the target: make it first, or mount its disk")
     if target.is_sqlite:
@@ -47,7 +47,7 @@ def examine(target: Database) -> DatabaseCopy | None:
 
 
 def empty(session: Session) -> None:
-    """Remove what migrations or an idle server have written: the copy has it too."""
+    """Remove the rows of migrations and of an idle server, which the copy has too."""
     for table in _INITIAL:
         session.execute(sa.delete(table))
 

@@ -63,8 +63,8 @@ class CopyDiffers(Conflict):
 def copy(source: Database, target: Database, now: datetime, on_rows: OnRows) -> CopiedDatabase:
     """Copy all rows, compare them, and let only the target be served from then on.
 
-    Raises `Conflict` where one of them is used, or the target holds anything else; `RowsFailed` where one of them
-    cannot be read or written. Then, and after any other end, the same call goes on where this one has stopped.
+    Raises `Conflict` if one of them is in use or the target is not empty, `RowsFailed` if one of them cannot be read or
+    written. After any interruption, the same call continues where this one has stopped.
     """
     if source.url == target.url:
         raise Conflict("the target is the source itself")

@@ -11,14 +11,14 @@ from ...store import outages
 from ...store.db import Database
 from .finding import Finding
 
-# Less than what SQLite's log needs between two checkpoints.
+# Less than SQLite's log needs between two checkpoints.
 FULL_BELOW = 8 * 2**20
 LOW_BELOW = 512 * 2**20
-# /readyz asks for all who call it.
+# /readyz is called often.
 ASK_AGAIN_SECONDS = 2.0
 
 _ADVICE = "free some space, or give the database a larger disk; SMSGW_RETENTION_DAYS keeps old texts from filling it"
-# A sort of more than it may keep in memory writes a file of half a megabyte beside the tables, and nothing else.
+# A sort that does not fit into memory writes a file of half a megabyte beside the tables, and nothing else.
 _LITTLE_MEMORY = sa.text("SET LOCAL work_mem = '64kB'")
 _SORT = sa.text(
     "SELECT count(*) FROM (SELECT n FROM generate_series(1, 8000) AS n ORDER BY md5(n::text)) AS sorted"

@@ -26,8 +26,8 @@ class Made:
 
 
 def make_first(session: Session, now: datetime) -> Made | None:
-    """Make the three when there never was any of them, `None` otherwise. Of two at once, one makes them."""
-    # One row that is always there, to wait for whoever is doing the same.
+    """Make the three if none of them ever existed, else return `None`. Of simultaneous calls, one makes them."""
+    # A row that always exists: simultaneous calls wait for each other.
     session.scalars(sa.select(FeedBase.id).with_for_update()).one()
     if not is_empty(session):
         return None

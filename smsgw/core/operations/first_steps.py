@@ -1,4 +1,4 @@
-"""Tells how far a new server is: a phone, its first poll, a CRM, and the first SMS that arrived."""
+"""Finds which first steps of a new server are done: a phone, its first poll, a CRM, and the first SMS delivered."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ _ENDS_AFTER_SENDING = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class FirstSteps:
-    """The beginning of a server: the names of some devices and CRMs, and the device that polled last."""
+    """The progress of a new server: the names of some devices and CRMs, and the device that polled last."""
 
     device_ids: list[str]
     polled_device_id: str | None
@@ -28,7 +28,7 @@ class FirstSteps:
 
 
 def find(session: Session) -> FirstSteps:
-    """Return how far the server is."""
+    """Return the progress of the server."""
     there = Device.removed_at.is_(None)
     devices = session.execute(
         sa.select(Device.id, Device.last_seen_at).where(there).order_by(Device.created_at).limit(20)
@@ -64,8 +64,8 @@ def _finds_any(session: Session, *wanted: sa.Select[str]) -> bool:
 def _first(status: str, *more: sa.ColumnElement[bool]) -> sa.Select[str]:
     """Select one CRM with such a message, by the index of each CRM's messages by their status.
 
-    The status is written out: for one that is given later PostgreSQL expects that all messages may have it. With a join
-    SQLite goes along the whole index of the messages, and PostgreSQL may, also with EXISTS.
+    The status is written out, because PostgreSQL would expect a parameter to match all messages. With a join SQLite
+    reads the whole index of the messages, and PostgreSQL may, even with EXISTS.
     """
     its = sa.select(Message.id).where(
         Message.crm_id == Crm.id, Message.status == written_out(status), *more

@@ -32,7 +32,7 @@ _UPDATE_HEARTBEAT = Query(
 
 
 def mark_stuck(session: Session, now: datetime) -> int:
-    """Mark what a phone has had for too long, and tell its CRM once; nothing is sent again by itself."""
+    """Mark messages that a phone has had for too long, and announce each once; nothing is resent by itself."""
     rows = session.execute(
         sa.select(Dispatch, Message)
         .join(Message, Message.id == Dispatch.message_id)
@@ -68,7 +68,7 @@ def mark_stuck(session: Session, now: datetime) -> int:
 
 
 def forget_requests(session: Session, now: datetime) -> None:
-    """Remove what was answered under an `Idempotency-Key` longer than a day ago, and count that long unused."""
+    """Remove answers to `Idempotency-Key`s, and counts of requests, that are older than a day."""
     idempotency.forget_old(session, now)
     rate_limits.forget_unused(session, now)
 

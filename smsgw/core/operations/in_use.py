@@ -1,4 +1,4 @@
-"""Finds out whether other programs use a database, as a server does all the time."""
+"""Finds out whether other programs have a database open, as a running server has."""
 
 import time
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Puts a backup in the place of the database, and keeps what it has in its queue from going out a second time."""
+"""Replaces the database by a backup, and holds its queue, so that nothing is sent a second time."""
 
 import os
 import re
@@ -32,7 +32,7 @@ _KINDS = (
 )
 _ENTRY = re.compile(rf"\d+; \d+ \d+ (?P<kind>{'|'.join(_KINDS)}) \S+ (?P<name>[a-z_]+)\b")
 _REVISION = re.compile(rf"COPY \S*{REVISION_TABLE} .*\n(\d+)\n")
-# Which only PostgreSQL 17 and newer know, and programs of those versions write for all.
+# Only PostgreSQL 17 and newer know this setting, and their programs write it for all versions.
 _NEW_SETTING = b"SET transaction_timeout = 0;"
 _MARK = (
     f"UPDATE {{schema}}.{REVISION_TABLE} SET version_num = '{migrations.RESTORING}' || version_num;"
@@ -62,7 +62,7 @@ def restore(database: Database, file: Path, now: datetime) -> Restored:
     """Replace the database by the backup, upgraded to this version.
 
     Raises `Conflict` while the database is in use, and `BadFile` where the file is no backup of this kind of database.
-    Until the backup is in its place nothing is changed.
+    Nothing is changed until the backup is complete.
     """
     with backups.file_errors(file), file.open("rb"):
         pass
@@ -125,7 +125,7 @@ def _previous(path: Path) -> Contents | None:
 
 
 def _keep(path: Path, kept: Path) -> None:
-    """Give the database another name as well, and its log only that: SQLite would write it into the new file."""
+    """Give the database a second name, and move its log to that name: SQLite would write it into the new file."""
     if path.exists():
         os.link(path, kept)
     for suffix in ("-wal", "-shm"):

@@ -17,10 +17,10 @@ _MESSAGES_READ_AT_ONCE = 10_000
 
 
 class OldMessages:
-    """Walks over the messages from the oldest on and empties those that are too old, one worker's pass at a time.
+    """Walks over the messages, oldest first, and empties those that are too old.
 
-    A message keeps its row without numbers and text: its ids must never be taken for new ones. A pass begins anew
-    each day, for messages that have ended since the last one went by.
+    A message keeps its row without numbers and text, because its ids must never count as new. A pass begins each day,
+    for messages that have ended since the last one.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -37,7 +37,7 @@ def of_crm(
 
 
 def of_all(session: Session, settings: Settings, since: datetime, now: datetime) -> dict[str, Any]:
-    """Return the same for the whole server."""
+    """Return the figures of the whole server."""
     counts = _counts(session, since, sa.true())
     queue = _queue(session, now, sa.true())
     return _shape(session, counts, queue, registry.everyone(session), settings, since, now)

@@ -21,7 +21,7 @@ from .due import Candidate, FreeThreads
 
 @dataclass(frozen=True)
 class Claimed:
-    """A delivery that is ours from `taken_at` until its lease ends, with all that is needed to send it.
+    """A delivery that this worker has from `taken_at` until its lease ends, with all that is needed to send it.
 
     `is_slow` says that the endpoint's last attempt ran into the timeout.
     """
@@ -101,7 +101,7 @@ _RECEIVERS = Query(
 
 
 def is_due(database: Database, free: FreeThreads, now: datetime) -> bool:
-    """Return whether `take` would find something. Takes no lock, because mostly there is nothing."""
+    """Return whether `take` would find anything. Takes no lock, because mostly there is nothing."""
     if not due.is_any_busy(database, free, now):
         return False
     with database.reading() as session:
@@ -113,14 +113,14 @@ def take(
 ) -> list[Claimed]:
     """Take as many due deliveries as threads are free for, the least loaded endpoints first.
 
-    The cost goes by the number of endpoints and threads, not by how many deliveries wait or are done. An endpoint
-    that another worker is looking at right now is left out.
+    The cost depends on the number of endpoints and threads, not of deliveries. An endpoint that another worker has
+    locked is left out.
     """
     candidates = due.endpoints(session, free, now)
     if candidates and is_postgresql(session):
         wanted = [candidate.endpoint_id for candidate in candidates]
         locked = set(_LOCK.all(session, chosen=wanted))
-        # Another worker may have taken some before we had the locks, so look again.
+        # Another worker may have taken some before we had the locks.
         again = due.endpoints(session, free, now)
         candidates = [candidate for candidate in again if candidate.endpoint_id in locked]
     chosen = _choose(session, candidates, free, now)

@@ -1,4 +1,4 @@
-"""Names where a delivery stands: it waits for its next attempt, it arrived, or it was given up."""
+"""Names the statuses of a delivery: it waits for its next attempt, it arrived, or it was given up."""
 
 from ...store.models import Delivery
 from ...store.queries import written_out

@@ -1,4 +1,4 @@
-"""Finds why an endpoint gets nothing, and what exactly was sent to it."""
+"""Finds the last failure of an endpoint, and the bytes that were sent to it."""
 
 from datetime import datetime
 from typing import Any
@@ -28,9 +28,9 @@ def next_attempt_at(session: Session, endpoint: WebhookEndpoint) -> datetime | N
 
 
 def last_failure(session: Session, endpoint: WebhookEndpoint) -> dict[str, Any] | None:
-    """Return the newest attempt that failed, with its `delivery_id`, as far as few deliveries tell; else `None`.
+    """Return the newest failed attempt with its `delivery_id`, `None` if a few deliveries show none.
 
-    Looks at what waits the longest for its next attempt, at what is next, and at the newest.
+    Examines those that wait the longest for their next attempt, those that are next, and the newest.
     """
     is_its = Delivery.endpoint_id == endpoint.id
     waiting = sa.select(Delivery.id).where(is_its, delivery_statuses.IS_PENDING)
@@ -62,7 +62,7 @@ def body_of(session: Session, delivery: Delivery) -> str:
 
 
 def body_sent(session: Session, endpoint: WebhookEndpoint, event_id: str) -> str | None:
-    """Return the same of an event by its `webhook-id`, `None` if the endpoint never got it."""
+    """Return the text of the event with this `webhook-id`, `None` if the endpoint never got it."""
     return session.scalar(
         sa.select(Event.body)
         .join(Delivery, Delivery.event_id == Event.id)

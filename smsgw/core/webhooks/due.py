@@ -1,4 +1,4 @@
-"""Finds endpoints that could be sent something now, and the deliveries each of them would get next."""
+"""Finds the endpoints with something due, and the deliveries that each of them gets next."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,11 +17,11 @@ from .delivery_statuses import IS_PENDING
 from .retries import FAILURES_TO_OPEN
 
 MOST_IN_FLIGHT = 4
-# Of an endpoint that only one worker serves: these and those that wait there for the ones that are in flight.
+# For an endpoint that only one worker serves, with those that wait there for others to end.
 MOST_CLAIMED = 128
-# Of an endpoint that keeps the order: all at once, and no more before the last of them has ended.
+# For an endpoint that keeps the order: no more before the last of them has ended.
 MOST_IN_ORDER = 16
-# For how many endpoints there are statements: few, so that few are made.
+# The numbers of endpoints for which there are statements.
 _SIZES = (1, 2, 4, 8, 16)
 _MOST_AT_ONCE = max(_SIZES)
 
@@ -157,7 +157,7 @@ _HANDED_IN = {
 _NEXT_IN_PLACE = {
     size: Query(_Due, _firsts_of(size, MOST_IN_ORDER, _IN_PLACE, _IS_DUE)) for size in _SIZES
 }
-# By a worker that died: their leases have put them behind those that came after them.
+# Left by a worker that died: their leases have put them behind those that came after them.
 _LEFT_BEHIND = {
     size: Query(_Due, _firsts_of(size, MOST_IN_ORDER, _IN_PLACE, _IS_DUE, _IS_LEFT_BEHIND))
     for size in _SIZES
@@ -165,7 +165,7 @@ _LEFT_BEHIND = {
 
 
 def is_any_busy(database: Database, free: FreeThreads, now: datetime) -> bool:
-    """Return whether there may be such endpoints, at a fraction of the cost."""
+    """Return whether `endpoints` may find any, at a fraction of its cost."""
     return _BUSY.read(database, **_wanted(free, now)) is not None
 
 

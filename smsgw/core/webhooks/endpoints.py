@@ -40,11 +40,10 @@ def add(
     device_ids: Sequence[str] | None = None,
     enabled: bool = True,
 ) -> tuple[WebhookEndpoint, str]:
-    """Make an endpoint and return it with its secret, which REST shows only now.
+    """Add an endpoint and return it with its secret, which is shown only now.
 
-    `Conflict` where the CRM has `most` endpoints already.
-
-    `event_types` and `device_ids` are what it wants; `None` means all, future ones too. Raises `Invalid`.
+    `event_types` and `device_ids` are what it subscribes to; `None` means all, future ones too. Raises `Invalid`, and
+    `Conflict` if the CRM has `most` endpoints already.
     """
     _check_count(session, crm.id, most)
     secret = ids.new_webhook_secret()
@@ -76,7 +75,7 @@ def get_any(session: Session, endpoint_id: str) -> WebhookEndpoint:
 
 
 def of_delivery(session: Session, delivery: Delivery) -> WebhookEndpoint:
-    """Return the endpoint the delivery goes to, also when it was removed since."""
+    """Return the endpoint of the delivery, even if it has been removed since."""
     return session.get_one(WebhookEndpoint, delivery.endpoint_id)
 
 
@@ -91,7 +90,7 @@ def everyone(session: Session) -> list[WebhookEndpoint]:
 
 
 def update(session: Session, endpoint: WebhookEndpoint, changes: Changes, now: datetime) -> None:
-    """Change what is named in `changes`; another URL starts with a clean record. Raises `Invalid`."""
+    """Change what `changes` names; another URL starts without failures. Raises `Invalid`."""
     lock(session, endpoint)
     if "events" in changes:
         endpoint.events = subscriptions.checked_types(changes["events"])
@@ -109,7 +108,7 @@ def update(session: Session, endpoint: WebhookEndpoint, changes: Changes, now: d
 
 
 def enable(session: Session, endpoint: WebhookEndpoint) -> None:
-    """Switch the endpoint on; what was waiting for it goes out. What happened meanwhile is for `recover`."""
+    """Enable the endpoint and send what waits for it; `recover` sends what happened meanwhile."""
     lock(session, endpoint)
     if endpoint.enabled:
         return
@@ -119,7 +118,7 @@ def enable(session: Session, endpoint: WebhookEndpoint) -> None:
 
 
 def disable(session: Session, endpoint: WebhookEndpoint, now: datetime) -> None:
-    """Switch the endpoint off by hand; what is waiting for it is kept, new events are not put down for it."""
+    """Disable the endpoint by hand; what waits for it is kept, and new events are not delivered to it."""
     lock(session, endpoint)
     if endpoint.enabled:
         _switch_off(endpoint, BY_HAND, now)
@@ -128,7 +127,7 @@ def disable(session: Session, endpoint: WebhookEndpoint, now: datetime) -> None:
 def disable_and_announce(
     session: Session, endpoint: WebhookEndpoint, reason: str, now: datetime
 ) -> None:
-    """Switch the endpoint off by itself, and tell its CRM with `webhook.disabled` in the feed and elsewhere."""
+    """Disable an endpoint that fails, and announce `webhook.disabled` to its CRM."""
     _switch_off(endpoint, reason, now)
     session.flush()
     new_event = recording.NewEvent("webhook.disabled", endpoint.crm_id, shape(session, endpoint))
@@ -136,7 +135,7 @@ def disable_and_announce(
 
 
 def remove(session: Session, endpoint: WebhookEndpoint, now: datetime) -> None:
-    """Take the endpoint away for good; what was waiting for it is discarded, and its secrets are forgotten."""
+    """Remove the endpoint with its secrets, and discard what waits for it."""
     lock(session, endpoint)
     endpoint.removed_at = now
     endpoint.enabled = False
@@ -157,7 +156,7 @@ def shape(session: Session, endpoint: WebhookEndpoint) -> dict[str, Any]:
 
 
 def shapes(session: Session, endpoints: Sequence[WebhookEndpoint]) -> list[dict[str, Any]]:
-    """Return many in JSON, with one query for `pending_count`."""
+    """Return several endpoints in JSON, with one query for `pending_count`."""
     counts = pending_counts(session, [endpoint.id for endpoint in endpoints])
     return [webhook_json.endpoint(endpoint, counts[endpoint.id]) for endpoint in endpoints]
 
@@ -172,7 +171,7 @@ def pending_counts(session: Session, endpoint_ids: Sequence[str]) -> Counter[str
 
 
 def lock(session: Session, endpoint: WebhookEndpoint) -> None:
-    """Take the endpoint's row until the commit, as it is now; new deliveries for it are not held up."""
+    """Lock the endpoint's row until the commit and reload it; new deliveries for it do not wait."""
     session.flush()
     session.refresh(endpoint, with_for_update={"key_share": True})
 
@@ -186,7 +185,7 @@ def forget_failures(session: Session, endpoint: WebhookEndpoint) -> None:
 
 
 def _check_count(session: Session, crm_id: str, most: int) -> None:
-    # Of two at once one waits for the other.
+    # Simultaneous calls wait for each other.
     lock = sa.select(Crm.id).where(Crm.id == crm_id).with_for_update(key_share=True)
     session.execute(lock)
     is_of_crm = sa.and_(WebhookEndpoint.crm_id == crm_id, WebhookEndpoint.removed_at.is_(None))

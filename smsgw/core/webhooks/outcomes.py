@@ -63,10 +63,10 @@ def _succeeded(
 
 
 def _catch_up(session: Session, endpoint: WebhookEndpoint, most: int, now: datetime) -> None:
-    """Make the endpoint's next retries due now: ten when it has come back, then one more for each that gets through.
+    """Make the endpoint's next retries due now: ten when it has recovered, then one more for each success.
 
-    So the receiver sets the pace itself. The attempt that was pulled forward is not taken off the schedule, or an
-    endpoint that comes and goes would use up three days of retries in minutes.
+    So the receiver sets the pace itself. An attempt that is brought forward does not count as a step of the schedule,
+    because an endpoint that flaps would use up three days of retries in minutes.
     """
     waiting = (
         sa.select(Delivery.id)
@@ -120,9 +120,9 @@ def _hold_up(
     rule: RetryRule,
     now: datetime,
 ) -> None:
-    """Have an endpoint that keeps the order wait for its first event; that keeps its place and its three days.
+    """Make an endpoint that keeps the order wait for its first event, which keeps its place and its three days.
 
-    The steps of the schedule are as long as that asks for, but at most as long as any endpoint is left in peace.
+    The pauses are the steps of the schedule, but at most `LONGEST_PAUSE`.
     """
     step = min((delivery.retry_step or 0) + 1, len(rule.schedule) - 1)
     delay = delay_seconds(rule.schedule, step, result, rule.chance()) or 0.0
@@ -149,7 +149,7 @@ def _retry_or_end(
 
 
 def _end_single(session: Session, delivery: Delivery, now: datetime) -> None:
-    """End a replay that failed as what the delivery was before: what a receiver once took stays delivered."""
+    """End a replay that failed: a delivery that the receiver once accepted stays delivered."""
     was_taken = session.scalar(
         sa.select(
             sa.exists().where(
@@ -178,7 +178,7 @@ def _note_failure(
     if delivery.attempt_count == 1:
         endpoint.failing_event_count += 1
     if endpoint.paused_until is not None and endpoint.paused_until > now:
-        # It was on its way already when the pause began, so it says nothing new and must not lengthen it.
+        # This attempt began before the pause, so it must not lengthen it.
         return
     endpoint.consecutive_failures += 1
     length = pause(endpoint.consecutive_failures)

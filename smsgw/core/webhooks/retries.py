@@ -1,4 +1,4 @@
-"""Calculates when a failed delivery is retried, and how long a failing endpoint is paused. Only arithmetic."""
+"""Calculates when a failed delivery is retried, and how long a failing endpoint is paused."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ BUSY_STATUS_CODES = (429, 502, 504)
 TIMEOUT = "timeout"
 GONE = 410
 FAILURES_TO_OPEN = 5
-# What a broker may say of one event while it takes others.
+# Errors of one event, while the broker accepts others.
 OF_THE_EVENT = ("unroutable",)
 PERHAPS_OF_THE_EVENT = ("broker_refused",)
 SHORTEST_PAUSE = timedelta(seconds=30)
@@ -62,14 +62,14 @@ def delay_seconds(
 
 
 def longest_delay(schedule: Sequence[float], step: int) -> timedelta:
-    """Return the longest that `delay_seconds` can say for this step."""
+    """Return the longest possible `delay_seconds` of this step."""
     return timedelta(seconds=2 * max(schedule[step] * (1 + JITTER), FLOOR_SECONDS))
 
 
 def holds_up(result: AttemptResult, attempt_count: int) -> bool:
     """Return whether an endpoint that keeps the order waits after this failure, instead of getting its next event.
 
-    It does where the endpoint is at fault, and not endlessly where the event may be: five attempts.
+    It waits if the endpoint is at fault, and for five attempts if the event may be.
     """
     if result.error in PERHAPS_OF_THE_EVENT:
         return attempt_count < FAILURES_TO_OPEN
@@ -77,7 +77,7 @@ def holds_up(result: AttemptResult, attempt_count: int) -> bool:
 
 
 def holds_off(result: AttemptResult, consecutive_failures: int) -> bool:
-    """Return whether an endpoint gets nothing more for now, whatever was claimed for it: it hangs, fails or is gone."""
+    """Return whether an endpoint gets nothing more for now, even if it was claimed: it hangs, fails or is gone."""
     is_opened = consecutive_failures >= FAILURES_TO_OPEN
     return result.has_timed_out or result.status_code == GONE or is_opened
 

@@ -17,7 +17,7 @@ _MOST_SECRETS = 10
 
 
 class HasSecrets(Protocol):
-    """An endpoint, or what was read of one."""
+    """An endpoint, or a row with its secrets."""
 
     @property
     def secrets(self) -> list[dict[str, str | None]]:
@@ -25,7 +25,7 @@ class HasSecrets(Protocol):
 
 
 def rotate(session: Session, endpoint: WebhookEndpoint, grace_seconds: int, now: datetime) -> str:
-    """Give the endpoint a new secret and return it; the old one signs too for `grace_seconds`.
+    """Give the endpoint a new secret and return it; for `grace_seconds` the old ones sign too.
 
     0 makes the old ones void at once, for a secret that has leaked. Raises `Invalid`.
     """

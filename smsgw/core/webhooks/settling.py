@@ -1,4 +1,4 @@
-"""Settles attempts that have ended, many in one transaction; `outcomes` says what follows from each."""
+"""Settles attempts that have ended, many in one transaction, by the rules of `outcomes`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from .retries import AttemptResult
 
 @dataclass(frozen=True)
 class Finished:
-    """A claim that has ended: of which delivery, and what came of its attempt. Without a result it was not sent."""
+    """A claim that has ended, with the result of its attempt; `None` if nothing was sent."""
 
     endpoint_id: str
     delivery_id: str
@@ -85,7 +85,7 @@ _DELIVERED = Change(
 _DUE_AGAIN = Change(
     sa.update(plain(Delivery))
     .where(Delivery.id.in_(_CHOSEN))
-    # In the place it had: an endpoint that keeps the order takes what has been due for longest.
+    # In its old place: an endpoint that keeps the order takes what has been due for longest.
     .values({Delivery.claim: None, Delivery.next_attempt_at: Delivery.created_at})
 )
 _SUCCEEDED = Change(
@@ -99,11 +99,11 @@ _ATTEMPTS = Insert(Attempt, _MadeAttempt)
 def settle(
     session: Session, finished: Sequence[Finished], rule: RetryRule, now: datetime
 ) -> list[Finished]:
-    """Write down attempts and what follows from them.
+    """Store attempts and their consequences.
 
-    Returns those whose claim is not ours any more, for which nothing has changed: somebody else has the delivery.
+    Returns those whose claim is no longer ours, for which nothing is changed: another worker has the delivery.
     """
-    # The endpoints first, as everybody does, and in one order: two orders of taking locks end in a deadlock.
+    # The endpoints first, and in one order, as everywhere: two orders of taking locks end in a deadlock.
     endpoint_ids = sorted({one.endpoint_id for one in finished})
     endpoints = {row.id: row for row in _LOCK_ENDPOINTS.all(session, wanted=endpoint_ids)}
     delivery_ids = sorted({one.delivery_id for one in finished})
@@ -113,7 +113,7 @@ def settle(
     sent = [(one, one.result) for one in ours if one.result is not None]
     _give_back(session, [one for one in ours if one.result is None])
     _write_down(session, sent, deliveries)
-    # All of an endpoint in the order in which they ended, as soon as one is not everyday: its failures are counted.
+    # If one attempt of an endpoint is not a plain success, all of its attempts are handled in the order they ended.
     special = {
         one.endpoint_id
         for one, result in sent
@@ -156,7 +156,7 @@ def _write_down(
 
 
 def _take_as_delivered(session: Session, everyday: Sequence[Finished], now: datetime) -> None:
-    """Settle the everyday case, all at once: first attempts that got through to endpoints without a failure."""
+    """Settle plain successes all at once: first attempts that succeeded, to endpoints without failures."""
     if not everyday:
         return
     _DELIVERED.run(session, chosen=[one.delivery_id for one in everyday], now=now)

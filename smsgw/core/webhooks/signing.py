@@ -1,4 +1,4 @@
-"""Signs events as Standard Webhooks 1.0.0 says: HMAC-SHA256 over id, timestamp and body."""
+"""Signs events by Standard Webhooks 1.0.0: HMAC-SHA256 over id, timestamp and body."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Checks what a CRM subscribes an endpoint to: existing events, and devices that it may use."""
+"""Checks the subscriptions of an endpoint: to existing events, and to devices that its CRM may use."""
 
 from collections.abc import Sequence
 
