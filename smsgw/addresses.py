@@ -1,6 +1,5 @@
 """Decides which network addresses a webhook may reach."""
 
-import re
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from ipaddress import (
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from .allowed_addresses import Address, Narrow, Network, entry_of
+
 SETTING = "SMSGW_WEBHOOK_ALLOWED_NETWORKS"
 
 ENCRYPTED = {"https": 443, "amqps": 5671}
@@ -22,12 +23,8 @@ PLAIN = {"http": 80, "amqp": 5672}
 # Their URLs have no other place for who we are.
 WITH_LOGIN = ("amqp", "amqps")
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 Resolve = Callable[..., list[tuple[Any, ...]]]
 
-_BRACKETED = re.compile(r"\[([^\]]*)\](?::(.*))?")
-_NAME = re.compile(r"(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 # Link-local, and the addresses at which clouds hand out a machine's own credentials. No setting opens these.
 NEVER = tuple(
@@ -82,36 +79,6 @@ class NameUnknown(AddressRefused):
 
 
 @dataclass(frozen=True)
-class Narrow:
-    """Less than a whole network: `host` is a network or a name, `port` the only one there, if any is named."""
-
-    host: Network | str
-    port: int | None = None
-
-    def includes(self, target: Address, port: int | None, host: str | None) -> bool:
-        """Return whether it is about this address and port, of a URL with this host."""
-        if self.port not in (None, port):
-            return False
-        if isinstance(self.host, str):
-            return host is not None and host.lower().rstrip(".") == self.host
-        return target in self.host
-
-
-def parse_allowed(text: str) -> Network | Narrow:
-    """Read an allowed network: `10.0.0.0/8`, `10.0.0.5:8080`, `[::1]:9000`, `crm.internal:8080`; else `ValueError`."""
-    bracketed = _BRACKETED.fullmatch(text)
-    if bracketed:
-        host, port = bracketed[1], bracketed[2]
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    else:
-        host, port = text, None
-    if port is None and not _NAME.fullmatch(host.lower()):
-        return ip_network(host)
-    return Narrow(_network_or_name(host), _port(text, port))
-
-
-@dataclass(frozen=True)
 class Guard:
     """The operator's word on private networks: `allowed` ones may be reached, and by plain `http` too."""
 
@@ -148,10 +115,10 @@ def check_url(url: str, guard: Guard, resolve: Resolve = socket.getaddrinfo) -> 
     host = parts.hostname or ""
     addresses = _resolved(host, port, resolve)
     if not any(guard.permits_over(parts.scheme, address, port, host) for address in addresses):
-        raise AddressRefused(refusal(parts.scheme, host, addresses))
+        raise AddressRefused(refusal(parts.scheme, host, port, addresses))
 
 
-def refusal(scheme: str, host: str, addresses: list[str]) -> str:
+def refusal(scheme: str, host: str, port: int | None, addresses: list[str]) -> str:
     """Say why none of a host's addresses may be called; never name the addresses, which an inside name may hide."""
     if all(_is_never(_canonical(address)) for address in addresses):
         return (
@@ -162,20 +129,10 @@ def refusal(scheme: str, host: str, addresses: list[str]) -> str:
             f"Plain {scheme} is only for networks in {SETTING}, and {host} is in none: "
             f"use {scheme}s."
         )
-    return f"{host} is not a public address. Its network, or it with this port, has to be in {SETTING} to be reached."
-
-
-def _network_or_name(host: str) -> Network | str:
-    name = host.lower().rstrip(".")
-    return name if _NAME.fullmatch(name) else ip_network(host)
-
-
-def _port(text: str, port: str | None) -> int | None:
-    if port is None:
-        return None
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise ValueError(f"{text!r} has no port from 1 to 65535 after its colon")
-    return int(port)
+    return (
+        f"{host} is not a public address. To allow it, start the server with {SETTING}={entry_of(host, port)} "
+        "(after a comma, where others are allowed already)."
+    )
 
 
 def _split(url: str) -> tuple[SplitResult, int]:

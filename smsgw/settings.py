@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import database_urls, env_files, public_urls
-from .addresses import Narrow, Network, parse_allowed
+from .allowed_addresses import Narrow, Network, parse_allowed
 from .database_urls import BadDatabaseUrl
 from .env_files import EnvFileError
 from .environment import Env, EnvError

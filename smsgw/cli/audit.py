@@ -6,7 +6,7 @@ import click
 
 from ..core.accounts import audit_log
 from ..core.accounts.audit_log import Filters
-from . import output
+from . import options, output
 from .context import opened
 from .entry import root
 from .times import TimeParameter
@@ -22,7 +22,13 @@ _TIME = TimeParameter()
 @click.option("--action", metavar="ACTION", help="Only this, such as device.rotate or device.")
 @click.option("--device", "device_id", metavar="ID", help="Only changes of this phone.")
 @click.option("--crm", "crm_name", metavar="NAME", help="Only changes of this CRM.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option(
+    "--limit",
+    type=options.Number(1, 10_000),
+    default=100,
+    show_default=True,
+    help="The most changes to list.",
+)
 @click.option("--cursor", help="The next_cursor of the previous page.")
 def show(
     since: datetime | None,
@@ -34,7 +40,10 @@ def show(
     limit: int,
     cursor: str | None,
 ) -> None:
-    """Show who changed what, newest first: phones, CRMs, routes, keys, webhooks, limits, operators, opt-outs."""
+    """Show who changed what, newest first.
+
+    These are phones, CRMs, routes, keys, webhooks, limits, operators, opt-outs.
+    """
     if device_id is not None and crm_name is not None:
         raise click.UsageError("give --device or --crm")
     kind = "device" if device_id is not None else "crm" if crm_name is not None else None

@@ -42,7 +42,7 @@ def backup(file: Path, replace: bool) -> None:
 @click.argument("file", type=_FILE)
 @click.option("--yes", is_flag=True, help="Do not ask before a database of PostgreSQL is replaced.")
 def restore(file: Path, yes: bool) -> None:
-    """Put a backup in the place of the database, while the server is stopped.
+    """Put a backup in the place of the database. The server must be stopped.
 
     An SQLite file is kept beside under another name. What is queued in the backup may have been sent since, so it is
     held until you run `release`; what phones had in hand fails as unconfirmed.
@@ -63,7 +63,9 @@ def restore(file: Path, yes: bool) -> None:
 @output.command(root, "release")
 @click.option("--crm", "crm_name", metavar="NAME", help="Only those of this CRM.")
 @click.option(
-    "--before", type=TimeParameter(), help="Only those queued before this time, such as 2h ago."
+    "--before",
+    type=TimeParameter(),
+    help="Only those queued before this time, such as 2026-01-31, or 2h for two hours ago.",
 )
 @click.option("--cancel", is_flag=True, help="Cancel them instead.")
 def release(crm_name: str | None, before: datetime | None, cancel: bool) -> None:

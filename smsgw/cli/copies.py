@@ -66,7 +66,7 @@ class ProgressShown:
     help="The empty database, as SMSGW_DATABASE_URL takes it; PGPASSWORD or ~/.pgpass may have its password.",
 )
 def copy(url: str) -> None:
-    """Copy everything to another database, while the server is stopped.
+    """Copy everything to another database. The server must be stopped.
 
     From SQLite to PostgreSQL, or back, or to one of the same kind.
 

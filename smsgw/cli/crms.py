@@ -24,7 +24,7 @@ _DEVICES = click.option(
     "device_ids",
     multiple=True,
     metavar="ID",
-    help="A device that the CRM may use; repeatable.",
+    help="A phone that the CRM may use; repeatable.",
 )
 
 
@@ -33,7 +33,7 @@ _DEVICES = click.option(
 @click.option("--callback-url", metavar="URL", help="Send all of its events to this URL.")
 @_DEVICES
 def add(name: str, callback_url: str | None, device_ids: tuple[str, ...]) -> None:
-    """Add a CRM and print its API key. Without --device, it may use all devices, including those added later."""
+    """Add a CRM and print its API key. Without --device, it may use all phones, including those added later."""
     with opened() as context:
         guard = Guard(context.settings.webhook_allowed_networks)
         url = None if callback_url is None else urls.checked(callback_url, guard)
@@ -47,7 +47,7 @@ def add(name: str, callback_url: str | None, device_ids: tuple[str, ...]) -> Non
 
 @output.command(crm, "list")
 def show_all() -> None:
-    """List the CRMs. Those that are not approved registered themselves and may use only their own devices."""
+    """List the CRMs. Those that are not approved registered themselves and may use only their own phones."""
     with opened() as context, context.database.reading() as session:
         found = crms.shapes(session, crms.everyone(session))
     shown = [
@@ -76,7 +76,7 @@ def rotate(name: str) -> None:
 @output.command(crm, "pair")
 @options.MINUTES
 def pair(minutes: int) -> None:
-    """Let CRMs register themselves with /registerCRM for a while. Each may use only its own devices."""
+    """Let CRMs register themselves with /registerCRM for a while. Each may use only its own phones."""
     with opened() as context, context.database.transaction() as session:
         until = clock.rfc3339(CRMS.open_for(session, minutes, clock.now()))
     url = f"{phone_base(context.settings)}/registerCRM"
@@ -131,10 +131,15 @@ def remove(name: str) -> None:
 @click.option(
     "--all-devices",
     is_flag=True,
-    help="All of the operators' devices, including those added later.",
+    help="All of the operators' phones, including those added later.",
 )
 def route(name: str, device_ids: tuple[str, ...], all_devices: bool) -> None:
-    """Set the devices that a CRM may use besides its own. Messages that it queued for other devices are cancelled."""
+    """Set the phones that a CRM may use besides its own.
+
+    Messages that it queued for other phones by name are cancelled.
+
+    For example: clinic --device phone-1 --device phone-2
+    """
     if bool(device_ids) == all_devices:
         raise click.UsageError("give --device ID (one or more) or --all-devices")
     with opened() as context, context.database.transaction() as session:
@@ -158,7 +163,7 @@ def route(name: str, device_ids: tuple[str, ...], all_devices: bool) -> None:
 )
 @click.option(
     "--loop-guard",
-    type=click.IntRange(0, HIGHEST_LOOP_GUARD),
+    type=options.Number(0, HIGHEST_LOOP_GUARD),
     help="How often the same text may go to a number in 30 minutes; 0 for no limit.",
 )
 def limit(name: str, queue: int | None, requests: int | None, loop_guard: int | None) -> None:
@@ -180,7 +185,10 @@ def limit(name: str, queue: int | None, requests: int | None, loop_guard: int | 
 @_NAME
 @click.argument("state", type=click.Choice(["on", "off"]))
 def sticky(name: str, state: str) -> None:
-    """Send to each number with the phone that last talked with it, as long as that phone is online."""
+    """Let each number keep the phone that it last talked with.
+
+    As long as that phone is online; otherwise another one sends.
+    """
     with opened() as context, context.database.transaction() as session:
         found = crms.get(session, name)
         crms.update(session, found, {"sticky_sender": state == "on"}, clock.now())

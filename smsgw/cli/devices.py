@@ -142,7 +142,7 @@ def disable(device_id: str) -> None:
 @output.command(device, "resume")
 @_NAME
 def resume(device_id: str) -> None:
-    """End the pause of a phone after failures, once it can send again."""
+    """End the pause of a phone after failures."""
     with opened() as context, context.database.transaction() as session:
         breaker.resume(session, registry.get(session, device_id))
     output.say(f"{device_id} is not paused.", {"device_id": device_id, "paused": False})
@@ -175,7 +175,10 @@ def resume(device_id: str) -> None:
     help="Numbers in a calendar month (UTC); 0 for the server's setting.",
 )
 def limit(device_id: str, **given: int | None) -> None:
-    """Set how much a phone is given to send, and show how much of that is used. Without options, it only shows."""
+    """Set or show how much a phone is given to send.
+
+    Without options, it shows the limits and how much of each is used. For example: front-desk --per-hour 100
+    """
     wanted = {name: value or None for name, value in given.items() if value is not None}
     with opened() as context, context.database.transaction() as session:
         found = registry.get(session, device_id)

@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import click
 
-from .. import __version__, logs
+from .. import __version__, logs, program
 from ..environment import wants_colour
-from ..errors import GatewayError
+from ..errors import GatewayError, NotFound
 from ..lazy_imports import load
 from ..settings import SettingsError
 from . import options
@@ -24,38 +24,39 @@ class Listed(NamedTuple):
 COMMANDS = {
     "audit": Listed(
         "audit",
-        "Show who changed what, newest first: phones, CRMs, routes, keys, webhooks, limits, operators, opt-outs.",
+        "Show who changed what, newest first.",
     ),
     "backup": Listed("backups", "Write the database to a file while the server runs."),
     "cancel": Listed("messages", "Cancel a message that no phone has yet."),
-    "copy": Listed("copies", "Copy everything to another database, while the server is stopped."),
+    "copy": Listed("copies", "Copy everything to another database. The server must be stopped."),
     "crm": Listed("crms", "Manage CRMs, the programs that send and receive SMS."),
     "db": Listed("setup", "Manage the tables of the database."),
     "device": Listed("devices", "Manage phones and their logins."),
     "doctor": Listed("doctor", "Check the server for problems."),
-    "export": Listed("transfer", "Export data to a file."),
-    "import": Listed("transfer", "Import data from a file."),
+    "export": Listed("transfer", "Export messages to a file."),
+    "import": Listed("transfer", "Queue the messages of a file."),
     "init": Listed(
         "setup",
         "Create or upgrade the database. A new database gets an operator, a phone and a CRM.",
     ),
     "message": Listed(
         "messages",
-        "Show a message: what it waits for, its history, its dispatches and its webhooks.",
+        "Show where a message is and what to do about it.",
     ),
     "messages": Listed("messages", "List messages of all CRMs, newest first."),
     "operator": Listed(
-        "operators", "Manage the people who use this server: viewers, clerks, operators."
+        "operators",
+        "Manage the people who use this server. They are viewers, clerks and operators.",
     ),
-    "opt-out": Listed("opt_outs", "Numbers to which a CRM can send no messages."),
-    "quarantine": Listed("quarantine", "Inspect the items from phones that could not be read."),
+    "opt-out": Listed("opt_outs", "Manage the numbers that want no messages of a CRM."),
+    "quarantine": Listed("quarantine", "Manage what phones sent that could not be read."),
     "resend": Listed("messages", "Resend a message that failed, expired or is stuck."),
     "release": Listed(
         "backups",
         "Let phones send what is held since a restore or 'db reopen'.",
     ),
     "restore": Listed(
-        "backups", "Put a backup in the place of the database, while the server is stopped."
+        "backups", "Put a backup in the place of the database. The server must be stopped."
     ),
     "send": Listed("messages", "Queue an SMS."),
     "serve": Listed(
@@ -63,6 +64,17 @@ COMMANDS = {
     ),
     "webhook": Listed("webhooks", "Manage the webhooks of CRMs and their deliveries."),
     "worker": Listed("worker", "Run only the worker."),
+}
+
+# The command that lists what was not found, by how the error begins.
+_LISTS = {
+    "no CRM": "crm list",
+    "no delivery": "webhook deliveries ID",
+    "no device": "device list",
+    "no item": "quarantine list",
+    "no message": "messages",
+    "no operator": "operator list",
+    "no webhook": "webhook list",
 }
 
 
@@ -84,7 +96,7 @@ class Cli(click.Group):
         try:
             return super().invoke(ctx)
         except (GatewayError, SettingsError) as error:
-            raise click.ClickException(_one_line(str(error))) from None
+            raise click.ClickException(_one_line(f"{error}{_where_to_look(error)}")) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -112,9 +124,9 @@ class Cli(click.Group):
         listed.format_commands(ctx, formatter)
 
 
+@options.env_file
 @click.group(cls=Cli, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="smsgw %(version)s")
-@options.env_file
 def root() -> None:
     """Operate an SMS gateway server for Android phones. docs/settings.md lists its settings."""
 
@@ -124,6 +136,12 @@ def group(name: str) -> click.Group:
     made = click.Group(name, help=COMMANDS[name].help)
     root.add_command(made)
     return made
+
+
+def _where_to_look(error: Exception) -> str:
+    """Return the command that lists what there is, after an error about something that is not there."""
+    beginning = " ".join(str(error).split()[:2]) if isinstance(error, NotFound) else ""
+    return f"; see {program.line(_LISTS[beginning])}" if beginning in _LISTS else ""
 
 
 def _one_line(text: str) -> str:

@@ -4,16 +4,14 @@ from datetime import datetime
 
 import click
 
-from .. import clock, program
+from .. import clock
 from ..core.accounts import crms
 from ..core.messages import archive, endings, queueing, reading, resending
 from ..core.messages import json as message_json
 from ..core.messages.drafts import Draft
 from ..core.webhooks import deliveries
-from ..errors import IllegalTransition, NotFound
+from ..errors import IllegalTransition
 from ..sms import statuses
-from ..store.db import Session
-from ..store.models import Message
 from . import message_view, options, output
 from .context import opened
 from .entry import root
@@ -59,7 +57,7 @@ def send(
 @options.SINCE
 @click.option(
     "--limit",
-    type=click.IntRange(1, 10_000),
+    type=options.Number(1, 10_000),
     default=50,
     show_default=True,
     help="The most messages to list.",
@@ -95,9 +93,12 @@ def show_all(
 @output.command(root, "message")
 @_ID
 def show(message_id: str) -> None:
-    """Show a message: what it waits for, its history, its dispatches and its webhooks."""
+    """Show where a message is and what to do about it.
+
+    Its history, its dispatches to phones and the webhooks about it follow.
+    """
     with opened() as context, context.database.reading() as session:
-        row = _found(session, message_id)
+        row = archive.get(session, message_id)
         answer, step = reading.explained(session, row, context.settings, clock.now())
         webhooks = deliveries.of_message(session, row.id)
     if output.wants_json():
@@ -134,16 +135,3 @@ def resend(message_id: str, may_duplicate: bool) -> None:
             raise IllegalTransition(text, code=error.code) from None
         answer = message_json.message(row)
     output.one(answer)
-
-
-def _found(session: Session, message_id: str) -> Message:
-    """Return the message. Whoever gives a word that is no id learns how to list messages."""
-    try:
-        return archive.get(session, message_id)
-    except NotFound as error:
-        if message_id.startswith("msg_"):
-            raise
-        listing = program.line("messages")
-        raise NotFound(
-            f"{error}: give an id, msg_..., from the list that {listing} prints"
-        ) from None

@@ -39,7 +39,7 @@ _CRMS = click.option(
 @_ROLE
 @_CRMS
 def add(name: str, role: str, crm_names: tuple[str, ...]) -> None:
-    """Add a person and print the key, which signs in to the dashboard too."""
+    """Add a person and print the key. It signs in to the dashboard too."""
     with opened() as context, context.database.transaction() as session:
         key = operators.add(session, name, clock.now(), role, list(crm_names) or None)
     output.one({"name": name, "key": key, "role": role})

@@ -8,7 +8,7 @@ from ..core.messages import opt_outs
 from ..core.messages.history import writing_history
 from ..core.messages.opt_outs import Cause
 from ..errors import NotFound
-from . import output
+from . import options, output
 from .context import opened
 from .entry import group
 
@@ -22,7 +22,13 @@ _COLUMNS = ("number", "crm", "source", "note", "created_at")
 
 @output.command(opt_out, "list")
 @click.option("--crm", "crm_name", metavar="NAME", help="Only this CRM's list.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option(
+    "--limit",
+    type=options.Number(1, 10_000),
+    default=100,
+    show_default=True,
+    help="The most numbers to list.",
+)
 def show_all(crm_name: str | None, limit: int) -> None:
     """List the numbers that opted out, newest first."""
     with opened() as context, context.database.reading() as session:
@@ -41,7 +47,7 @@ def show_all(crm_name: str | None, limit: int) -> None:
 @_CRM
 @click.option("--note", metavar="TEXT", help="Such as how it was asked for.")
 def add(number: str, crm_name: str, note: str | None) -> None:
-    """Put a number on a CRM's list; messages that are queued for it fail."""
+    """Put a number on a CRM's list. Messages that are queued for it fail."""
     if note is not None and len(note) > opt_outs.LONGEST_NOTE:
         raise click.UsageError(f"a note has at most {opt_outs.LONGEST_NOTE} characters")
     with opened() as context, context.database.transaction() as session:

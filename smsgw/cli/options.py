@@ -1,6 +1,5 @@
 """Provides the options that several commands share."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,16 +9,23 @@ from .. import env_files
 from ..settings import HIGHEST_LIMIT
 from .times import TimeParameter
 
-F = TypeVar("F", bound=Callable[..., object])
+C = TypeVar("C", bound=click.Command)
+
+
+class Number(click.IntRange):
+    """A whole number, which `--help` calls just that."""
+
+    name = "number"
+
 
 CRM = click.option(
     "--crm", "crm_name", required=True, metavar="NAME", help="The CRM that sends the messages."
 )
 CRM_FILTER = click.option("--crm", "crm_name", metavar="NAME", help="Only those of this CRM.")
-LIMIT = click.IntRange(0, HIGHEST_LIMIT)
+LIMIT = Number(0, HIGHEST_LIMIT)
 MINUTES = click.option(
     "--minutes",
-    type=click.IntRange(0, 24 * 60),
+    type=Number(0, 24 * 60),
     default=10,
     show_default=True,
     help="The minutes that registration stays open; 0 closes it at once.",
@@ -31,16 +37,18 @@ SINCE = click.option(
 )
 
 
-def env_file(function: F) -> F:
-    """Add `--env-file`, which may stand before and after the name of a command."""
-    return click.option(
-        "--env-file",
+def env_file(command: C) -> C:
+    """Add `--env-file`, which may stand before and after the name of a command, behind its own options."""
+    option = click.Option(
+        ["--env-file"],
         type=click.Path(dir_okay=False, path_type=Path),
         expose_value=False,
         is_eager=True,
         callback=_use,
         help="Read settings from this file; otherwise from SMSGW_ENV_FILE or /etc/smsgw/smsgw.env.",
-    )(function)
+    )
+    command.params.append(option)
+    return command
 
 
 def _use(_context: click.Context, _option: click.Parameter, path: Path | None) -> None:

@@ -28,15 +28,9 @@ def command(group: click.Group, name: str) -> Callable[[Callable[..., None]], cl
     """Return a decorator that makes a function a command of the group, with the option `--json`."""
 
     def make(function: Callable[..., None]) -> click.Command:
-        option = click.option(
-            "--json",
-            "as_json",
-            is_flag=True,
-            expose_value=False,
-            callback=_remember,
-            help="Print JSON.",
-        )
-        return group.command(name)(option(options.env_file(function)))
+        made = group.command(name)(function)
+        made.params.append(_json_option())
+        return options.env_file(made)
 
     return make
 
@@ -136,6 +130,16 @@ def is_terminal() -> bool:
 def width() -> int:
     """Return the columns of the terminal, which COLUMNS can say; as many as wanted where there is none."""
     return shutil.get_terminal_size().columns if is_terminal() else _NO_TERMINAL
+
+
+def _json_option() -> click.Option:
+    return click.Option(
+        ["--json", "as_json"],
+        is_flag=True,
+        expose_value=False,
+        callback=_remember,
+        help="Print JSON.",
+    )
 
 
 def _is_left_out(value: Any) -> bool:

@@ -4,7 +4,7 @@ import click
 
 from ..core.messages import quarantine
 from ..store.db import Session
-from . import output
+from . import options, output
 from .context import opened
 from .entry import group
 
@@ -16,14 +16,14 @@ _COLUMNS = ("id", "device_id", "received_at", "reason")
 @output.command(items, "list")
 @click.option(
     "--limit",
-    type=click.IntRange(1, 10_000),
+    type=options.Number(1, 10_000),
     default=100,
     show_default=True,
     help="The most items to list.",
 )
 @click.option("--before", type=int, metavar="ID", help="Only items older than this one.")
 def show_all(limit: int, before: int | None) -> None:
-    """List the newest items."""
+    """List what could not be read, newest first."""
     with opened() as context, context.database.reading() as session:
         found = [quarantine.shape(item) for item in quarantine.page(session, limit, before)]
         dropped = quarantine.dropped_count(session)
@@ -38,7 +38,7 @@ def show_all(limit: int, before: int | None) -> None:
 @output.command(items, "show")
 @click.argument("item_id", type=int)
 def show(item_id: int) -> None:
-    """Show an item as the phone sent it."""
+    """Show an item as the phone sent it, and why it could not be read."""
     with opened() as context, context.database.reading() as session:
         answer = quarantine.shape(quarantine.get(session, item_id))
     output.one(answer)

@@ -10,15 +10,23 @@ from . import options
 from .entry import root
 
 
-@root.command("serve")
-@click.option("--host", help="The address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on.")
-@click.option(
-    "--workers", type=click.IntRange(1), help="The number of processes that answer requests."
-)
-@click.option("--threads", type=click.IntRange(1), help="The number of threads in each process.")
-@click.option("--no-worker", is_flag=True, help="Do not start the worker that delivers webhooks.")
 @options.env_file
+@root.command("serve")
+@click.option("--host", metavar="ADDRESS", help="The address to listen on; SMSGW_HOST by default.")
+@click.option(
+    "--port", type=options.Number(0, 65535), help="The port to listen on; SMSGW_PORT by default."
+)
+@click.option(
+    "--workers",
+    type=options.Number(1),
+    help="The number of processes that answer requests; SMSGW_WORKERS by default.",
+)
+@click.option(
+    "--threads",
+    type=options.Number(1),
+    help="The number of threads in each process; SMSGW_THREADS by default.",
+)
+@click.option("--no-worker", is_flag=True, help="Do not start the worker that delivers webhooks.")
 def serve(no_worker: bool, **chosen: str | int | None) -> None:
     """Run the server and the worker, as app.py does. The worker delivers webhooks."""
     # In the environment, so that child processes see them too.

@@ -70,10 +70,10 @@ def check() -> None:
 
 @output.command(db, "reopen")
 def reopen() -> None:
-    """Let the server serve this database again after it was copied to another one.
+    """Serve this database again after it was copied.
 
-    If the copy had ended, what is queued here may have been sent from there, so it is held until you run `release`;
-    what phones had in hand fails as unconfirmed.
+    Otherwise the server serves only the copy. If the copy had ended, what is queued here may have been sent from there,
+    so it is held until you run `release`; what phones had in hand fails as unconfirmed.
     """
     with unchecked() as context:
         done = reopening.reopen(context.database, clock.now())

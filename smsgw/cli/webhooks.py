@@ -34,13 +34,21 @@ _ID = click.argument("endpoint_id")
     "--event",
     "event_types",
     multiple=True,
+    metavar="TYPE",
     help="Send only events of this type, such as message.failed; repeatable.",
 )
 @click.option(
-    "--device", "device_ids", multiple=True, help="Send only events of this device; repeatable."
+    "--device",
+    "device_ids",
+    multiple=True,
+    metavar="ID",
+    help="Send only events of this phone; repeatable.",
 )
 def add(url: str, crm_name: str, event_types: tuple[str, ...], device_ids: tuple[str, ...]) -> None:
-    """Add a webhook and print its signing secret."""
+    """Add a webhook and print its signing secret.
+
+    For example: --crm clinic --event message.received https://crm.example.org/sms
+    """
     with opened() as context:
         checked = urls.checked(url, Guard(context.settings.webhook_allowed_networks))
         with context.database.transaction() as session:
@@ -61,7 +69,7 @@ def add(url: str, crm_name: str, event_types: tuple[str, ...], device_ids: tuple
 @output.command(webhook, "list")
 @options.CRM_FILTER
 def show_all(crm_name: str | None) -> None:
-    """List the webhooks, and what those that fail met last."""
+    """List the webhooks, and why those fail that fail."""
     with opened() as context, context.database.reading() as session:
         if crm_name is None:
             endpoints = webhook_endpoints.everyone(session)
@@ -115,12 +123,13 @@ def remove(endpoint_id: str) -> None:
     "--wait",
     "wait_seconds",
     type=click.FloatRange(0, 300),
+    metavar="SECONDS",
     help="The most seconds to wait for the response; 5 more than one may take by default.",
 )
 def test(endpoint_id: str, wait_seconds: float | None) -> None:
-    """Send a webhook.ping event and show what the receiver responds.
+    """Send a test event and show the response.
 
-    The exit code is 1 if the event was not delivered.
+    The event is webhook.ping. The exit code is 1 if the event was not delivered.
     """
     with opened() as context:
         with context.database.transaction() as session:
@@ -138,14 +147,17 @@ def test(endpoint_id: str, wait_seconds: float | None) -> None:
 @click.option("--status", type=click.Choice(STATUSES), help="Only deliveries with this status.")
 @click.option(
     "--limit",
-    type=click.IntRange(1, 1000),
+    type=options.Number(1, 1000),
     default=50,
     show_default=True,
     help="The most deliveries to list.",
 )
 @click.option("--cursor", help="The next_cursor of the previous page.")
 def show_deliveries(endpoint_id: str, status: str | None, limit: int, cursor: str | None) -> None:
-    """List the deliveries of a webhook, and what each met last; newest first."""
+    """List what was sent to a webhook, and the responses.
+
+    Newest first.
+    """
     with opened() as context, context.database.reading() as session:
         endpoint = webhook_endpoints.get_any(session, endpoint_id)
         page, next_cursor = deliveries.page(session, endpoint, status, cursor, limit)
@@ -160,7 +172,7 @@ def show_deliveries(endpoint_id: str, status: str | None, limit: int, cursor: st
 @output.command(webhook, "delivery")
 @click.argument("delivery_id")
 def show_delivery(delivery_id: str) -> None:
-    """Show a delivery with its attempts."""
+    """Show one delivery with all its attempts."""
     with opened() as context, context.database.reading() as session:
         answer = deliveries.shape(session, deliveries.get_any(session, delivery_id))
     output.one(answer)
@@ -200,6 +212,7 @@ def recover(endpoint_id: str, since: datetime, until: datetime | None) -> None:
 @click.option(
     "--grace-seconds",
     type=int,
+    metavar="SECONDS",
     default=signing_secrets.GRACE_SECONDS,
     show_default=True,
     help="The seconds that the old secret signs too.",

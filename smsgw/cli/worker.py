@@ -8,8 +8,8 @@ from .context import database_errors
 from .entry import root
 
 
-@root.command("worker")
 @options.env_file
+@root.command("worker")
 def worker() -> None:
     """Run only the worker. It delivers webhooks and removes old data, for servers that run with --no-worker."""
     settings = settings_module.load()

@@ -41,6 +41,7 @@ class Way:
 
     scheme: str
     host: str
+    port: int | None
     seconds: float
     refused: Sequence[str]
     is_open: bool
@@ -69,7 +70,7 @@ def _lateness(curl: pycurl.Curl, way: Way) -> str:
 
 def _no_connection(number: int, way: Way) -> tuple[str, str]:
     if way.refused and not way.is_open:
-        return "address_refused", refusal(way.scheme, way.host, list(way.refused))
+        return "address_refused", refusal(way.scheme, way.host, way.port, list(way.refused))
     if number == errno.ECONNREFUSED:
         return "connection_refused", f"{way.host} refuses connections at this port."
     why = os.strerror(number) if number else "no route"

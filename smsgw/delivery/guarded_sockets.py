@@ -65,7 +65,7 @@ class GuardedConnection:
         usable = [one for one in found if self._guard.permits_over(scheme, one[4][0], port, host)]
         if not usable:
             addresses = [entry[4][0] for entry in found]
-            raise CallFailed("address_refused", refusal(scheme, host, addresses))
+            raise CallFailed("address_refused", refusal(scheme, host, port, addresses))
         return self._first_that_answers(usable, host)
 
     def watch(self, sock: socket.socket) -> None:

@@ -80,6 +80,7 @@ class Exchange:
         self._heads = bytearray()
         self._body = bytearray()
         self._refused: list[str] = []
+        self._port: int | None = None
         self._kept = kept
         self._is_open = False
         self._is_sent = False
@@ -112,7 +113,14 @@ class Exchange:
         head = head_of(bytes(self._heads))
         if head is None:
             request = self._request
-            way = Way(request.scheme, request.host, request.seconds, self._refused, self._is_open)
+            way = Way(
+                request.scheme,
+                request.host,
+                self._port,
+                request.seconds,
+                self._refused,
+                self._is_open,
+            )
             error, detail = explained(curl, code, why, way)
             return made(error=error, detail=detail)
         text = text_of(bytes(self._body), head)
@@ -127,6 +135,7 @@ class Exchange:
         host, port = address.addr[:2]
         if not self._guard.permits_over(self._request.scheme, host, port, self._request.host):
             self._refused.append(host)
+            self._port = port
             return None
         self._is_open = True
         return _Lent(address.family, address.socktype, address.protocol)

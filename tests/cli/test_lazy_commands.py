@@ -1,5 +1,7 @@
 """`smsgw --help` and the commands import what they need and no more."""
 
+import re
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -22,6 +24,21 @@ def test_every_command_of_a_module_is_listed():
 def test_the_help_shows_all_commands():
     shown = CliRunner().invoke(root, ["--help"]).stdout
     assert all(f"\n  {name} " in shown for name in COMMANDS)
+
+
+def test_no_summary_is_cut_off_and_own_options_come_before_those_that_all_have_at_80_columns(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    groups = [name for name, made in first_words().items() if isinstance(made, click.Group)]
+    for arguments in ([], *([name] for name in groups)):
+        assert (
+            "..."
+            not in CliRunner().invoke(root, [*arguments, "--help"]).stdout.partition("Commands:")[2]
+        )
+    shown = CliRunner().invoke(root, ["webhook", "add", "--help"]).stdout
+    names = re.findall(r"^  (--[a-z-]+)", shown, re.M)
+    assert names == ["--crm", "--event", "--device", "--json", "--env-file"]
 
 
 def test_a_command_that_does_not_exist_is_answered_with_the_one_that_was_perhaps_meant():

@@ -50,6 +50,29 @@ def test_a_message_is_sent_listed_shown_and_cancelled(ask: Ask, crm: str, run: R
     assert run("message", "msg_nothing").exit_code == 1
 
 
+@pytest.mark.parametrize(
+    ("command", "listing"),
+    [
+        ("message 7", "messages"),
+        ("cancel msg_7", "messages"),
+        ("device reset nobody", "device list"),
+        ("crm rotate nobody", "crm list"),
+        ("send --crm nobody --to +12025550123 --content Hi", "crm list"),
+        ("operator reset nobody", "operator list"),
+        ("webhook test whe_7", "webhook list"),
+        ("webhook replay dlv_7", "webhook deliveries ID"),
+        ("quarantine show 7", "quarantine list"),
+    ],
+)
+def test_what_is_not_there_names_the_command_that_lists_what_is(
+    run: Run, database, command, listing
+):
+    result = run(*command.split())
+    assert result.exit_code == 1
+    (line,) = result.output.splitlines()
+    assert line.endswith(f"; see {program.line(listing)}")
+
+
 def test_a_number_no_phone_can_call_is_refused(run: Run, crm: str):
     result = run("send", "--crm", crm, "--to", "MPESA", "--content", "x")
     assert result.exit_code == 1

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from smsgw import clock, program
-from smsgw.addresses import parse_allowed
+from smsgw.allowed_addresses import parse_allowed
 from smsgw.delivery.worker import Worker
 from smsgw.settings import Settings
 from smsgw.store.db import Database

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 import pytest
 
-from smsgw.addresses import AddressRefused, Guard, check_url, parse_allowed
+from smsgw.addresses import AddressRefused, Guard, check_url
+from smsgw.allowed_addresses import parse_allowed
 from smsgw.delivery.amqp_connection import OutgoingEvent
 from smsgw.delivery.http_sender import Transport
 from smsgw.delivery.rabbitmq import Publisher

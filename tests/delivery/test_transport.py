@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smsgw.addresses import Guard, check_url, parse_allowed
+from smsgw.addresses import Guard, check_url
+from smsgw.allowed_addresses import parse_allowed
 from smsgw.delivery.http_answers import retry_after
 from smsgw.delivery.http_sender import Transport
 from smsgw.settings import PROJECT_FOLDER

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from smsgw.addresses import AddressRefused, Guard, check_url, parse_allowed
+from smsgw.addresses import AddressRefused, Guard, check_url
+from smsgw.allowed_addresses import parse_allowed
 
 CLOSED = Guard()
 PRIVATE = Guard((ip_network("10.0.0.0/8"), ip_network("127.0.0.0/8"), ip_network("fc00::/7")))
@@ -177,6 +178,22 @@ def test_a_disguised_address_is_refused(url):
 def test_a_refusal_names_the_setting(url, resolve):
     with pytest.raises(AddressRefused, match="SMSGW_WEBHOOK_ALLOWED_NETWORKS"):
         check_url(url, CLOSED, resolve)
+
+
+@pytest.mark.parametrize(
+    ("url", "leads", "entry"),
+    [
+        ("https://crm.internal/", "10.0.0.1", "crm.internal:443"),
+        ("http://127.0.0.1:9000/x", "127.0.0.1", "127.0.0.1:9000"),
+        ("http://[::1]:9000/x", "::1", "[::1]:9000"),
+        ("amqps://broker.internal/", "10.0.0.1", "broker.internal:5671"),
+    ],
+)
+def test_a_refusal_has_the_line_that_allows_the_address_and_nothing_else(url, leads, entry):
+    with pytest.raises(AddressRefused) as caught:
+        check_url(url, CLOSED, leads_to(leads))
+    assert f"start the server with SMSGW_WEBHOOK_ALLOWED_NETWORKS={entry} " in str(caught.value)
+    check_url(url, Guard((parse_allowed(entry),)), leads_to(leads))
 
 
 @pytest.mark.parametrize(
