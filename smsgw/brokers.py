@@ -11,12 +11,12 @@ _LONGEST_NAME = 255  # AMQP's short string
 
 
 class BrokerRefused(ValueError):
-    """Nothing can be published with this URL; the message says why and is fit for whoever typed it."""
+    """The URL cannot be used to publish; the message says why, for the person who typed it."""
 
 
 @dataclass(frozen=True)
 class Broker:
-    """A broker, who we are there, and the exchange to publish to."""
+    """A broker, our login there, and the exchange to publish to."""
 
     scheme: str
     host: str

@@ -9,7 +9,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-@lru_cache(maxsize=256)  # a poll's events tell the same few moments again and again
+@lru_cache(maxsize=256)  # the events of a poll share a few moments
 def rfc3339(moment: datetime) -> str:
     """Write a moment by RFC 3339, in UTC, with milliseconds: `2026-01-31T12:00:00.000Z`."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds")[:-6] + "Z"

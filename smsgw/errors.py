@@ -93,7 +93,7 @@ class Invalid(GatewayError):
 
     @classmethod
     def sentence(cls, name: str, text: str, *, code: str | None = None) -> Self:
-        """Return the error for a field, with a text that is clear without the field's name."""
+        """Return the error for a field, with a text that needs no name before it."""
         return cls(text, code=code, details={name: [text]})
 
     @classmethod

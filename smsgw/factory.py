@@ -1,4 +1,4 @@
-"""Makes the application from its parts: the only module that knows them all."""
+"""Builds the application from its parts: the only module that knows them all."""
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -32,7 +32,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def build_app(settings: Settings) -> Flask:
-    """Return the application without what it serves with; it opens nothing, so processes that are forked share it."""
+    """Return the application without its database; it opens nothing, so forked processes can share it."""
     app = App("smsgw", static_folder=None)
     # A redirect makes a phone forget its batch: every path is matched as it is.
     app.url_map.strict_slashes = False

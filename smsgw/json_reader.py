@@ -39,7 +39,7 @@ def read(text: bytes | str) -> Any:
 
 
 def read_strictly(text: bytes | str) -> Any:
-    """Return the same, but refuse a key that stands twice in an object."""
+    """Return the value as `read` does, but refuse a duplicate key in an object."""
     return _read(text, _STRICT)
 
 
@@ -52,7 +52,7 @@ def read_tolerantly(text: bytes | str) -> Any:
 
 
 def kind(value: Any) -> str:
-    """Say what a JSON value is, for a message: `a list`."""
+    """Return the kind of a JSON value for a message, such as `a list`."""
     kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false"}
     return "null" if value is None else kinds.get(type(value), "a number")
 

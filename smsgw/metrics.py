@@ -25,7 +25,7 @@ IDLE_POLLS = Counter(
     ["door"],
 )
 
-# Blueprints of phones that poll, and what a status code's first digit says.
+# The blueprints that phones poll, and the words for the first digit of a status code.
 _DOORS = ("cht",)
 _RESULTS = {"4": "refused", "5": "failed"}
 
@@ -54,13 +54,13 @@ def prepare() -> None:
 
 
 def forget_process(pid: int) -> None:
-    """Say that a process of this server has ended."""
+    """Note that a process of this server has ended."""
     if is_multiprocess():
         mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def count_request(endpoint: str, status_code: int, seconds: float) -> None:
-    """Count a request by the name of its endpoint, what it was answered, and how long that took."""
+    """Count a request by the name of its endpoint, its status code and its duration."""
     duration, count = _request_counts(endpoint, status_code)
     duration.observe(seconds)
     count.inc()

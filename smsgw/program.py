@@ -22,7 +22,7 @@ def server_line() -> str:
 
 
 def tell_served(descriptor: int | None) -> None:
-    """Tell who started this process, where somebody gave it a descriptor for that, that it does its work."""
+    """Report to the parent process that this one serves, if it was given a descriptor for that."""
     if descriptor is not None:
         with suppress(OSError):  # the other end is gone
             os.write(descriptor, b".")

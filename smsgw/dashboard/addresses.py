@@ -1,4 +1,4 @@
-"""Knows the addresses of this server that people copy from a page: for phones and for programs."""
+"""Finds the addresses of this server that people copy from a page: for phones and for programs."""
 
 import ipaddress
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ def for_programs() -> str:
 
 
 def for_phones() -> str:
-    """Return the address for phones: not the one of a browser on the server itself, which only leads back to it."""
+    """Return the address for phones; a browser on the server itself may use one that phones cannot reach."""
     settings = services().settings
     host = urlsplit(request.host_url).hostname or ""
     if settings.public_url is not None or _is_loopback(host):

@@ -1,4 +1,4 @@
-"""Slows down guesses of passwords and codes, in this process: each name and each network has some at once."""
+"""Slows down guesses of passwords and codes in this process, by name and by network."""
 
 import time
 from collections import OrderedDict
@@ -8,7 +8,7 @@ _MOST_KEYS = 10_000
 
 
 class Attempts:
-    """So many tries at once for each key, then one in so many seconds. A try that was right gives all back."""
+    """The tries of each key: so many at once, then one in so many seconds. A correct one resets the count."""
 
     def __init__(self, at_once: int, seconds_each: float) -> None:
         self._burst, self._each = at_once * seconds_each, seconds_each
@@ -16,7 +16,7 @@ class Attempts:
         self._arrivals: OrderedDict[str, float] = OrderedDict()
 
     def count(self, key: str) -> int:
-        """Count a try; return the seconds to wait where it is too early and was not counted, otherwise 0."""
+        """Count a try and return 0; if it is too early, return the seconds to wait and do not count it."""
         moment = time.monotonic()
         with self._lock:
             later = max(self._arrivals.get(key, 0.0), moment) + self._each
@@ -29,6 +29,6 @@ class Attempts:
             return 0
 
     def forget(self, key: str) -> None:
-        """Give the tries of this key back."""
+        """Reset the count of this key."""
         with self._lock:
             self._arrivals.pop(key, None)

@@ -1,4 +1,4 @@
-"""Serves `/admin/bulk`: files of messages, shown with the errors in their rows, mended, and queued."""
+"""Serves `/admin/bulk`: uploading files of messages, correcting their rows, and queueing them."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ forms.allow("mend_rows", bulk_sheets.MOST_BYTES)
 
 # How many wrong rows are shown at once.
 SHOWN_ROWS = 50
-# How many of the messages as they would be, and how many numbers of rows.
+# How many messages of the preview, and how many row numbers, are shown.
 SHOWN_MESSAGES = 10
 SHOWN_NUMBERS = 20
 _LISTED = 20
@@ -72,7 +72,7 @@ def upload_bulk() -> Any:
 @blueprint.get("/bulk/sheet/<sheet_id>")
 @allows(CLERK)
 def bulk_sheet(sheet_id: str) -> Any:
-    """Show the wrong rows, and what the messages of the others would be; ask for the columns first if need be."""
+    """Show the wrong rows and a preview of the other messages; if necessary, ask for the columns first."""
     with services().database.reading() as session:
         sheet = bulk_sheets.get(session, visitors.access(session).crms, sheet_id)
         if bulk_sheets.is_begun(session, sheet):
@@ -98,7 +98,7 @@ def bulk_sheet(sheet_id: str) -> Any:
 @blueprint.post("/bulk/sheet/<sheet_id>/mend")
 @allows(CLERK)
 def mend_rows(sheet_id: str) -> Any:
-    """Replace the rows that were mended, and leave out those that were ticked."""
+    """Replace the rows that were corrected, and leave out those that were ticked."""
     with services().database.transaction() as session:
         sheet = bulk_sheets.get(session, visitors.access(session).crms, sheet_id)
         columns = csv_files.columns_of(sheet.rows)
@@ -110,7 +110,7 @@ def mend_rows(sheet_id: str) -> Any:
 @blueprint.post("/bulk/sheet/<sheet_id>/leave-out")
 @allows(CLERK)
 def leave_out_repeats(sheet_id: str) -> Any:
-    """Leave out the rows by which somebody gets a text once more."""
+    """Leave out the rows that would send a text a second time."""
     with services().database.transaction() as session:
         sheet = bulk_sheets.get(session, visitors.access(session).crms, sheet_id)
         checked = bulk_sheets.check(session, services().settings, sheet, clock.now())
@@ -123,7 +123,7 @@ def leave_out_repeats(sheet_id: str) -> Any:
 @blueprint.post("/bulk/sheet/<sheet_id>/queue")
 @allows(CLERK)
 def queue_sheet(sheet_id: str) -> Any:
-    """Queue all rows in steps, each once: repeating it goes on where it stopped."""
+    """Queue all rows in steps; repeating the request continues where it stopped."""
     file = _begin(sheet_id)
     while file is not None:
         with services().database.transaction() as session:
@@ -133,7 +133,7 @@ def queue_sheet(sheet_id: str) -> Any:
 
 
 def _begin(sheet_id: str) -> File | None:
-    """Begin to queue the sheet; return `None` where all of it is queued already. `Invalid` if rows are wrong."""
+    """Begin to queue the sheet; return `None` if it is queued completely. Raises `Invalid` if rows are wrong."""
     settings, now = services().settings, clock.now()
     with services().database.reading() as session:
         crm_ids = visitors.access(session).crms

@@ -1,4 +1,4 @@
-"""Serves `/admin/bulk/sheet/<id>/columns`: what is in the columns of a file that does not say so."""
+"""Serves `/admin/bulk/sheet/<id>/columns`: choosing the columns of a file without their names."""
 
 import re
 from typing import Any
@@ -14,7 +14,7 @@ from . import forms, rendering, visitors
 from .blueprint import blueprint
 from .guards import allows
 
-# What stands in a column, in words.
+# The contents of each column in words.
 WORDS = {
     "": "Not used",
     "to": "Number",
@@ -43,14 +43,14 @@ def show(sheet: BulkSheet) -> Any:
 
 
 def in_words(fault: str) -> str:
-    """Return what is wrong with a row, with the words of the columns instead of their names."""
+    """Return the fault of a row with the words for the columns instead of their names."""
     return _FIELD.sub(lambda found: f"{found[1]}{WORDS[found[2]]}: ", fault)
 
 
 @blueprint.post("/bulk/sheet/<sheet_id>/columns")
 @allows(CLERK)
 def name_bulk_columns(sheet_id: str) -> Any:
-    """Write the rows with the columns that were chosen."""
+    """Rewrite the rows with the chosen columns."""
     with services().database.transaction() as session:
         sheet = bulk_sheets.get(session, visitors.access(session).crms, sheet_id)
         count = len(bulk_columns.titles(sheet.rows))

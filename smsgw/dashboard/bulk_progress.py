@@ -1,4 +1,4 @@
-"""Serves `/admin/bulk/<id>`: how far messages are that were queued together; pausing and cancelling the rest."""
+"""Serves `/admin/bulk/<id>`: the progress of messages that were queued together; pausing and cancelling the rest."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ def bulk_progress(bulk_id: str) -> Any:
 @blueprint.get("/bulk/<bulk_id>/news")
 @allows(CLERK)
 def bulk_news(bulk_id: str) -> Any:
-    """Show the progress anew if any status has changed."""
+    """Show the progress again if any status has changed."""
     with services().database.reading() as session:
         bulk = _get(session, bulk_id)
         found = bulks.progress(session, bulk)
@@ -55,7 +55,7 @@ def bulk_news(bulk_id: str) -> Any:
 @blueprint.get("/bulk/<bulk_id>/result.csv")
 @allows(CLERK)
 def bulk_result(bulk_id: str) -> Any:
-    """Download the messages with what became of them, in the order of the rows."""
+    """Download the messages with their statuses, in the order of the rows."""
     with services().database.reading() as session:
         _get(session, bulk_id)
     return message_files.response(_shapes(bulk_id))
@@ -81,7 +81,7 @@ def cancel_bulk(bulk_id: str) -> Any:
 @blueprint.post("/bulk/<bulk_id>/pause")
 @allows(CLERK)
 def pause_bulk(bulk_id: str) -> Any:
-    """Let no phone get any more of it, some hundred messages at a time."""
+    """Pause the bulk, some hundred messages at a time."""
     with services().database.transaction() as session:
         person = visitors.person().name
         has_paused = pausing.pause(session, _get(session, bulk_id), person, clock.now())
@@ -93,7 +93,7 @@ def pause_bulk(bulk_id: str) -> Any:
 @blueprint.post("/bulk/<bulk_id>/resume")
 @allows(CLERK)
 def resume_bulk(bulk_id: str) -> Any:
-    """Let phones get the rest again."""
+    """Resume the bulk."""
     with services().database.transaction() as session:
         has_resumed = pausing.resume(session, _get(session, bulk_id))
     _move(bulk_id)

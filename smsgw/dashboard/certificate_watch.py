@@ -1,4 +1,4 @@
-"""Keeps what was found about the certificate at the public URL, which a thread examines beside the requests."""
+"""Keeps the finding about the certificate at the public URL, which a thread examines beside the requests."""
 
 import time
 from threading import Lock, Thread
@@ -25,7 +25,7 @@ class CertificateWatch:
         self._due = 0.0
 
     def latest(self, settings: Settings) -> list[Finding]:
-        """Return what was found last, and have it examined anew unless that was done lately."""
+        """Return the last finding, and start another examination if it is old."""
         with self._lock:
             is_due = time.monotonic() >= self._due
             if is_due:
@@ -41,6 +41,6 @@ class CertificateWatch:
 
 
 def findings() -> list[Finding]:
-    """Return what was found about the certificate, without waiting for it."""
+    """Return the finding about the certificate, if there is one, without waiting."""
     watch: CertificateWatch = current_app.extensions[EXTENSION]
     return watch.latest(services().settings)

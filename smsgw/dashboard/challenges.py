@@ -1,4 +1,4 @@
-"""Keeps the challenges that a browser was given for passkeys in its signed cookie."""
+"""Keeps the challenges for a browser's passkeys in its signed cookie."""
 
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from ..core.accounts.passkey_challenges import Challenge, RelyingParty
 from ..errors import Conflict
 from ..http.context import services
 
-# The names in the cookie: one may ask for the other meanwhile.
+# Two names in the cookie, because a person may sign in again while adding a passkey.
 SIGN_IN = "passkey_sign_in"
 ADD = "passkey_add"
 
@@ -38,6 +38,6 @@ def begin(purpose: str) -> Challenge:
 
 
 def take(purpose: str) -> Challenge | None:
-    """Return the challenge that the browser was given, and forget it."""
+    """Return the browser's challenge and remove it."""
     text, at = session.pop(purpose, (None, None))
     return None if text is None else Challenge(text, datetime.fromisoformat(at))

@@ -1,4 +1,4 @@
-"""Serves `/admin/conversations/<number>`: both directions of one number, and the box in which it is answered."""
+"""Serves `/admin/conversations/<number>`: the messages from and to one number, and answering."""
 
 import hashlib
 from collections.abc import Collection, Sequence
@@ -37,7 +37,7 @@ class _OpenConversation(NamedTuple):
 @blueprint.get("/conversations/<key>")
 @allows(VIEWER)
 def conversation(key: str) -> Any:
-    """Show one conversation; who may answer it has read it then."""
+    """Show one conversation; it is marked as read if the person may answer."""
     cursor = request.args.get("cursor") or None
     with services().database.reading() as session:
         found = _read(session, key, cursor)
@@ -51,7 +51,7 @@ def conversation(key: str) -> Any:
 @blueprint.get("/conversations/<key>/news")
 @allows(VIEWER)
 def conversation_news(key: str) -> Response:
-    """Show the newest messages again, if there are new ones or one has gone on."""
+    """Show the newest messages again, if there are new ones or one has changed."""
     with services().database.reading() as session:
         found = _read(session, key, None)
         if _position(found.page.messages) == request.args.get("seen"):
@@ -105,7 +105,7 @@ def _shown(session: Session, found: _OpenConversation) -> dict[str, Any]:
 def _reply_values(
     session: Session, found: _OpenConversation, messages: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return what the box for the answer needs: the CRMs that may answer, and why somebody may not be answered."""
+    """Return the values for the answer's form: the CRMs that may answer, and whether the number has opted out."""
     senders = [crm for crm in crms.everyone(session) if crm.enabled and _is_in(crm, found.crm_ids)]
     return {
         "is_name": not numbers.is_dialable(found.number),
@@ -121,9 +121,9 @@ def _is_in(crm: Crm, crm_ids: Collection[str] | None) -> bool:
 
 
 def _last_crm(messages: Sequence[dict[str, Any]]) -> str | None:
-    """Return the name of the CRM that wrote last, or of the only one for which the newest message came in.
+    """Return the name of the CRM that wrote last, or else of the only one that received the newest message.
 
-    Where several got it and none has written, a person chooses.
+    `None` if several received it and none has written: then a person chooses.
     """
     written = [message["crm"] for message in messages if message["crm"]]
     received_by = messages[0].get("received_by", []) if messages else []
@@ -132,7 +132,7 @@ def _last_crm(messages: Sequence[dict[str, Any]]) -> str | None:
 
 
 def _reference(content: str) -> str:
-    """Return a reference that is the same where the form of one page is sent again with the same text."""
+    """Return a reference that is equal when the same page sends the same text again."""
     whole = "\n".join((forms.text("form_id"), forms.text("crm"), content))
     return f"reply-{hashlib.sha256(whole.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 

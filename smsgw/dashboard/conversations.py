@@ -1,4 +1,4 @@
-"""Serves `/admin/conversations`: with whom messages were exchanged, newest first, and who waits for an answer."""
+"""Serves `/admin/conversations`: the conversations, newest first, with their unread messages."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -45,7 +45,7 @@ def conversations_list() -> Any:
 @blueprint.get("/conversations/news")
 @allows(VIEWER)
 def conversations_news() -> Response:
-    """Show the list again where there are newer messages, or somebody has read one."""
+    """Show the list again if there are newer messages, or somebody has read one."""
     with services().database.reading() as session:
         if _position(session, visitors.access(session).crms) == request.args.get("seen"):
             return rendering.nothing_new()
@@ -53,13 +53,13 @@ def conversations_news() -> Response:
 
 
 def key_of(number: str, newest_id: str) -> str:
-    """Return what stands for a number in the URL: for viewers, and for names, a message with it."""
+    """Return the key of a number in the URL: for viewers, and for names, the id of a message with it."""
     is_plain = numbers.is_dialable(number) and visitors.is_allowed(CLERK)
     return number if is_plain else newest_id
 
 
 def read_key(session: Session, key: str) -> str:
-    """Return the number or name that stands behind the last part of the URL; `NotFound` where none does."""
+    """Return the number or name of a key. Raises `NotFound` if there is none."""
     if key.startswith("msg_"):
         found = reading.get(session, visitors.access(session).crms, key)
         number = conversations.number_of(found)
@@ -70,7 +70,7 @@ def read_key(session: Session, key: str) -> str:
 
 
 def _find(session: Session, typed: str) -> str | None:
-    """Return the key of the conversation with what was typed; `None` where there is none yet."""
+    """Return the key of the conversation with the typed number or name; `None` if there is none."""
     crm_ids, region = visitors.access(session).crms, services().settings.default_region
     for spelling in _spellings(typed):
         number = numbers.normalise_sender(spelling, region)
@@ -81,7 +81,7 @@ def _find(session: Session, typed: str) -> str | None:
 
 
 def _spellings(typed: str) -> Iterable[str]:
-    """Return how senders may write it: a number that lacks its `+`, a name in large letters or small."""
+    """Return the likely spellings: a number with its `+`, a name in capitals or small letters."""
     if numbers.is_dialable(typed):
         return (typed, f"+{typed}")
     return dict.fromkeys((typed, typed.capitalize(), typed.upper(), typed.title(), typed.lower()))

@@ -1,4 +1,4 @@
-"""Serves `/admin/crms/<id>`: what a CRM may use and does, and enabling, replacing its key and removing it."""
+"""Serves `/admin/crms/<id>`: a CRM, its routes, its key, enabling and removing it."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from . import forms, program_lines, rendering, visitors, webhook_states
 from .blueprint import blueprint
 from .guards import allows
 
-# What stands for all devices in a form.
+# The form's word for all devices.
 _ALL = "all"
 
 
@@ -49,7 +49,7 @@ def route_crm(crm_id: str) -> Any:
 @blueprint.post("/crms/<crm_id>/approve")
 @allows(OPERATOR)
 def approve_crm(crm_id: str) -> Any:
-    """Confirm a CRM that registered itself."""
+    """Approve a CRM that registered itself."""
     with services().database.transaction() as session:
         crms.approve(crms.get(session, crm_id))
     flash("The CRM is approved. It may use its own devices; give it routes to others below.")

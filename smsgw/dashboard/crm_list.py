@@ -15,7 +15,7 @@ from .blueprint import blueprint
 from .guards import allows
 
 navigation.add("CRMs", "crms", role=VIEWER, icon="plug", order=60)
-# Those that wait for approval come first there.
+# Those that wait for approval come first in the list.
 finding_links.add("crm", "Look at the CRMs", lambda _: url_for("dashboard.crms"))
 
 _MOST_MINUTES = 1440

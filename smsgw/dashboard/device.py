@@ -1,4 +1,4 @@
-"""Serves `/admin/devices/<id>`: how a phone does, what it may send, and what to do when it breaks or is replaced."""
+"""Serves `/admin/devices/<id>`: the state of a phone, its limits, and what to do when it is replaced."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def device(device_id: str) -> Any:
 @blueprint.get("/devices/<device_id>/news")
 @allows(VIEWER)
 def one_device_news(device_id: str) -> Response:
-    """Show how the phone does, if it has been seen since."""
+    """Show the state of the phone again, if it has been seen since."""
     with services().database.reading() as session:
         found = device_access.get(session, device_id)
         if _position(found) == request.args.get("seen"):
@@ -57,7 +57,7 @@ def test_device(device_id: str) -> Any:
 @blueprint.post("/devices/<device_id>/test")
 @allows(OPERATOR)
 def send_device_test(device_id: str) -> Any:
-    """Queue a test for this phone alone, and show its way."""
+    """Queue a test for this phone alone, and show the message."""
     draft = Draft(to=forms.text("to"), content=forms.text("content"), device_id=device_id)
     with services().database.transaction() as session:
         crm = crms.get(session, forms.text("crm"))
@@ -68,7 +68,7 @@ def send_device_test(device_id: str) -> Any:
 
 
 def shown(device_id: str, login: ShownLogin | None = None) -> Any:
-    """Return the page of the phone, with its login where there is a new one."""
+    """Return the page of the phone, with its login if that is new."""
     with services().database.reading() as session:
         found = device_access.get(session, device_id)
         health = _health(session, found)

@@ -1,4 +1,4 @@
-"""Finds the devices that who is signed in may see: for a clerk of some CRMs, those that these may use."""
+"""Finds the devices that the signed-in person may see: for a clerk of some CRMs, those that these may use."""
 
 from ..core.devices import registry, routing
 from ..core.operations.finding import Finding
@@ -22,7 +22,7 @@ def of(devices: list[Device], visible: set[str] | None) -> list[Device]:
 
 
 def get(session: Session, device_id: str) -> Device:
-    """Return the device; `NotFound` where there is none that this person may see."""
+    """Return the device. Raises `NotFound` if the person may not see it."""
     found, visible = registry.get(session, device_id), names(session)
     if visible is not None and found.id not in visible:
         raise NotFound(f"no device {device_id[:80]!r}")
@@ -30,7 +30,7 @@ def get(session: Session, device_id: str) -> Device:
 
 
 def may_see(finding: Finding, visible: set[str] | None) -> bool:
-    """Return whether who may see these devices, `None` for all, may see the finding."""
+    """Return whether a person who may see these devices (`None` for all) may see the finding."""
     kind, _, name = finding.check.partition(" ")
     if visible is None:
         return True

@@ -20,14 +20,14 @@ from .guards import allows
 @blueprint.post("/devices/<device_id>/approve")
 @allows(OPERATOR)
 def approve_device(device_id: str) -> Any:
-    """Let a phone in that registered itself."""
+    """Approve a phone that registered itself."""
     return _change(device_id, ownership.approve, f"{device_id} is approved.")
 
 
 @blueprint.post("/devices/<device_id>/enable")
 @allows(OPERATOR)
 def enable_device(device_id: str) -> Any:
-    """Let the phone in again, and end its pause."""
+    """Accept the phone again, and end its pause."""
     return _change(device_id, enrolment.enable, f"{device_id} is enabled.")
 
 
@@ -51,7 +51,7 @@ def resume_device(device_id: str) -> Any:
 @blueprint.post("/devices/<device_id>/reset")
 @allows(OPERATOR, confirmed=True)
 def reset_device(device_id: str) -> Any:
-    """Free the phone of all it has in hand, because it has forgotten everything."""
+    """Fail all messages that the phone has in hand, because it has lost its data."""
     with services().database.transaction() as session:
         count = enrolment.reset(session, registry.get(session, device_id), clock.now())
     flash(
@@ -83,7 +83,7 @@ def remove_device(device_id: str) -> Any:
 
 
 def _change(device_id: str, change: Callable[[Session, Device], None], text: str) -> Any:
-    """Change the phone's row in a transaction of its own, and return to its page with a text."""
+    """Change the phone, and return to its page with a text."""
     with services().database.transaction() as session:
         change(session, registry.get(session, device_id))
     flash(text)

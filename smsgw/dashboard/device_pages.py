@@ -1,4 +1,4 @@
-"""Divides the lists of phones into pages by name, so that none is left out or comes twice when its state changes."""
+"""Divides the lists of phones into pages by name, so that a change of state neither hides nor repeats one."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -50,7 +50,7 @@ def ranks(
 
 
 def page(devices: Sequence[Device], rank: Callable[[Device], int] = lambda _: OTHER) -> DevicePage:
-    """Return the page of this request: the phones it searches for, after the one that its cursor names."""
+    """Return the page of this request: the phones that match its search, after its cursor."""
     part, after = typed().casefold(), request.args.get("cursor", "")
     found = sorted(
         (each for each in devices if part in each.id.casefold()), key=lambda each: each.id

@@ -27,7 +27,7 @@ LIMIT_NAMES = {
 @blueprint.post("/devices/<device_id>/change")
 @allows(OPERATOR)
 def change_device(device_id: str) -> Any:
-    """Change the number, the owner and the limits; only what was changed on the page."""
+    """Change the number, the owner and the limits, as far as they were changed on the page."""
     with services().database.transaction() as session:
         found = registry.get(session, device_id)
         if forms.is_changed("phone", found.phone or ""):

@@ -1,4 +1,4 @@
-"""Gives each finding of `doctor` one button: the page where it is looked at or put right."""
+"""Gives each finding of `doctor` a button to the page that shows or solves the problem."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -24,7 +24,7 @@ class _Page(NamedTuple):
 
 
 _LINKS: dict[str, _Page] = {}
-# Where no page of ours helps, one of the documentation does.
+# Findings without a page of the dashboard lead to the documentation.
 _GUIDES = {
     "public url": "https",
     "database encryption": "operating",
@@ -40,7 +40,7 @@ def add(check: str, text: str, url: Callable[[str], str], role: str = VIEWER) ->
 
 
 def of(finding: Finding) -> FindingLink | None:
-    """Return the button of the finding, `None` where this person may not see its page."""
+    """Return the button of the finding, `None` if this person may not see the page."""
     check, _, rest = finding.check.partition(" ")
     for name, given in ((finding.check, ""), (check, rest)):
         if name in _LINKS:

@@ -1,4 +1,4 @@
-"""Reads forms, and shows a page again with all that was typed: after a fault, or after signing in anew."""
+"""Reads forms, and shows a page again with all that was typed: after a fault, or after signing in again."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -44,7 +44,7 @@ class Form:
 
     @property
     def is_shown_again(self) -> bool:
-        """Return whether it was sent before: what was typed is in it, but browsers keep no file that was chosen."""
+        """Return whether the form was sent before: it contains what was typed, but no chosen file."""
         return self._typed is not None
 
     def value(self, name: str, default: Any = "") -> Any:
@@ -64,18 +64,18 @@ class Form:
 
 
 def page() -> str:
-    """Return the path of the present page, also where it answers a form of it."""
+    """Return the path of the present page, even while it answers one of its forms."""
     if g.get("open_page") is not None:
         return str(g.open_page)
     if request.method == "GET":
         return request.full_path.rstrip("?")
-    # Only of a form that could be read.
+    # Empty if the form could not be read.
     typed: Typed = request.environ.get(_READ, MultiDict())
     return local_path(typed.get(PAGE, "")) or request.path
 
 
 def are_on(path: str) -> None:
-    """Let the forms of a part that is shown anew belong to the page with this path, which asked for it."""
+    """Say that the forms of a refreshed part belong to the page with this path."""
     g.open_page = path
 
 
@@ -97,16 +97,16 @@ def text(name: str) -> str:
 
 
 def lines(name: str) -> str:
-    """Return what was typed into an area as it is, with the line ends of texts instead of those of forms."""
+    """Return a text area unchanged, but with `\\n` at the ends of lines."""
     return read().get(name, "").replace("\r\n", "\n")
 
 
 def whole(name: str, least: int, most: int, otherwise: str = "") -> int:
-    """Return a field that is a whole number from `least` to `most`; `Invalid` for all else, with `otherwise` added."""
+    """Return a whole number from `least` to `most`. Raises `Invalid` for all else, with `otherwise` in its text."""
     wanted = text(name)
     is_digits = wanted.isascii() and wanted.isdigit()
     digits = wanted.lstrip("0") or "0"
-    # Before it is a number: the longest ones cannot be.
+    # Python refuses to read the longest ones.
     if not is_digits or len(digits) > len(str(most)) or not least <= int(digits) <= most:
         words = f"Must be a whole number from {least:,} to {most:,}{otherwise}."
         raise Invalid.sentence(name, words)
@@ -140,7 +140,7 @@ def is_changed(name: str, current: str) -> bool:
 
 
 def check_token() -> None:
-    """Raise `BadRequest` where the form is not one that this browser was given."""
+    """Raise `BadRequest` if the form was not made for this browser."""
     read()
     try:
         csrf.protect()
@@ -181,7 +181,7 @@ def show_again(page: str, action: str, typed: Typed, error: GatewayError | None 
 
 
 def keep() -> None:
-    """Have the page that answers this form show what was typed into it."""
+    """Make the page that answers this form show what was typed into it."""
     g.typed, g.typed_for = read(), request.path
 
 

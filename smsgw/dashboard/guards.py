@@ -1,4 +1,4 @@
-"""Lets people in to a view: by their role, from pages of this site only, and after a secret where that is asked for."""
+"""Admits people to views: by their role, from pages of this site only, and after typing a secret if required."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -30,7 +30,7 @@ def allows(role: str, *, confirmed: bool = False) -> Callable[[View], View]:
 
 
 def anybody(view: View) -> View:
-    """Admit everybody, from pages of this site only: for signing in."""
+    """Admit everybody from pages of this site: for signing in."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -57,7 +57,7 @@ def _refuse(role: str, confirmed: bool) -> Any:
 
 
 def _refuse_other_sites() -> Any:
-    """Refuse what another site sends; a link to us is followed from a page of ours, for only then comes the cookie."""
+    """Refuse requests from other sites; a link from there is followed again from our page, to get the cookie."""
     if request.headers.get("Sec-Fetch-Site", "none") in _FROM_HERE:
         return None
     if request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate":
@@ -76,7 +76,7 @@ def _ask_to_sign_in() -> Any:
 def _redirect_whole_page() -> Response:
     page = request.headers.get("HX-Current-URL", "")
     if visitors.is_poll() or request.method == "POST":
-        # Somebody may be typing on the page, or is: it stays, and says so.
+        # Somebody may be typing on the page, so it stays and shows a note.
         answer = rendering.bare("signed_out.html", status=401, url=sign_in_page.url(page))
         answer.headers.update({"HX-Retarget": "#notice", "HX-Reswap": "innerHTML"})
         return answer

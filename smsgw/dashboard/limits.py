@@ -1,4 +1,4 @@
-"""Serves `/admin/limits`: the limits of phones and CRMs, how full they are, and changing those of a CRM."""
+"""Serves `/admin/limits`: the limits of phones and CRMs with their usage, and changing those of a CRM."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ _NUMBERS = {
 @blueprint.get("/limits")
 @allows(VIEWER)
 def all_limits() -> Any:
-    """Show the limits and how full they are."""
+    """Show the limits and their usage."""
     now, settings = clock.now(), services().settings
     with services().database.reading() as session:
         everyone = device_access.everyone(session)
@@ -75,7 +75,7 @@ def crm_limits(crm_id: str) -> Any:
 @blueprint.post("/limits/<crm_id>/change")
 @allows(OPERATOR)
 def change_crm_limits(crm_id: str) -> Any:
-    """Change a CRM's limits and words; only what was changed on the page."""
+    """Change a CRM's limits and words, as far as they were changed on the page."""
     with services().database.transaction() as session:
         crm = limits_of_crms.lock(session, crm_id)
         values = _values(crm)

@@ -1,4 +1,4 @@
-"""Serves `/admin/log`: who changed what, who was refused, and what phones sent that nobody could read."""
+"""Serves `/admin/log`: who changed what, refused logins, and unreadable items from phones."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def log() -> Any:
 @blueprint.get("/log/quarantine")
 @allows(OPERATOR)
 def quarantined() -> Any:
-    """List what phones sent that nobody could read, newest first."""
+    """List the unreadable items from phones, newest first."""
     before = request.args.get("before", type=int)
     with services().database.reading() as session:
         found = quarantine.page(session, _ITEMS + 1, before)
@@ -70,7 +70,7 @@ def quarantined() -> Any:
 @blueprint.post("/log/quarantine/clear")
 @allows(OPERATOR, confirmed=True)
 def clear_quarantine() -> Any:
-    """Remove what was ticked, or everything."""
+    """Remove the ticked items, or all."""
     with services().database.transaction() as session:
         if forms.text("all"):
             count = quarantine.clear_all(session)

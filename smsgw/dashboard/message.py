@@ -1,4 +1,4 @@
-"""Serves `/admin/messages/<id>`: the way of one message, what it waits for, and what its webhooks were answered."""
+"""Serves `/admin/messages/<id>`: the steps of one message, what it waits for, and its webhooks."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from . import conversations, forms, message_shapes, rendering, visitors
 from .blueprint import blueprint
 from .guards import allows
 
-# What a step of a message's way is called, in its order.
+# The titles of a message's steps, in their order.
 _STEPS = (
     (statuses.QUEUED, "Queued"),
     (statuses.DISPATCHED, "Handed to the phone"),
@@ -57,7 +57,7 @@ def message(message_id: str) -> Any:
 @blueprint.get("/messages/<message_id>/news")
 @allows(VIEWER)
 def one_message_news(message_id: str) -> Response:
-    """Show the way of the message again, if it has gone on."""
+    """Show the steps of the message again, if it has changed."""
     with services().database.reading() as session:
         found = _get(session, message_id)
         if _position(found) == request.args.get("seen"):
@@ -78,7 +78,7 @@ def cancel_message() -> Any:
 @blueprint.post("/message/resend")
 @allows(CLERK)
 def resend_message() -> Any:
-    """Queue a message again; one that may arrive twice only where the form said so."""
+    """Queue a message again; one that may arrive twice only if the form confirms that."""
     is_twice_fine = forms.text("may_duplicate") == "yes"
     queue = resending.queue_anyway if is_twice_fine else resending.queue
     with services().database.transaction() as session:
@@ -130,7 +130,7 @@ def _position(found: Message) -> str:
 
 
 def _steps(whole: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the steps of the way that an outbound message goes, each with the time when it was last reached."""
+    """Return the steps of an outbound message, each with the time when it was last reached."""
     if whole["direction"] != "outbound":
         return []
     # A resent message begins anew.

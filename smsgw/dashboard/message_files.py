@@ -36,7 +36,7 @@ COLUMNS = (
 _AT_ONCE = 500
 # A spreadsheet takes a cell that begins with one of these for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-# Where decimals have a comma, spreadsheets take a semicolon for what stands between two cells.
+# Where decimals have a comma, spreadsheets expect a semicolon between cells.
 _WITH_SEMICOLONS = re.compile(
     "bg|bs|ca|cs|da|de|el|es|et|fi|fr|gl|hr|hu|id|is|it|lt|lv|mk|nb|nl|nn|no|pl|pt|ro|ru|sk|sl|sq|sr|sv|tr|uk|vi"
 )
@@ -90,6 +90,6 @@ def _cell(name: str, value: Any, is_masked: bool) -> Any:
         return value
     if is_masked:
         value = masking.number(value) if name in ("from", "to") else logs.redact(value)
-    # A number in international format is one, and no formula; a sender may have any name.
+    # A number in international format is safe; the name of a sender may be anything.
     is_formula = value.startswith(_FORMULA) and not value[1:].isdecimal()
     return f"'{value}" if is_formula else value

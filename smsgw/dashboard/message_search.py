@@ -1,4 +1,4 @@
-"""Reads the search form of the messages: what to look for, and the CRMs whose messages this person may see."""
+"""Reads the search form of the messages, and the CRMs whose messages this person may see."""
 
 from collections.abc import Collection
 from datetime import date, datetime, timedelta
@@ -40,7 +40,7 @@ class MessageSearch(NamedTuple):
 
 
 def read(session: Session) -> MessageSearch:
-    """Return what the query of this request asks for; `Invalid` where it says something impossible."""
+    """Return the search of this request. Raises `Invalid` for impossible values."""
     filters = MessageFilters(
         q=_text("q"),
         number=number_of_query(),
@@ -75,7 +75,7 @@ def crm_ids(session: Session) -> Collection[str] | None:
 
 
 def crm_names(session: Session) -> list[str]:
-    """Return the CRMs among which this person may choose."""
+    """Return the names of the CRMs that this person may choose."""
     allowed = visitors.access(session).crms
     if allowed is not None:
         return sorted(allowed.values())

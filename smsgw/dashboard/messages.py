@@ -80,7 +80,7 @@ def messages() -> Any:
 @blueprint.get("/messages/news")
 @allows(VIEWER)
 def message_news() -> Response:
-    """Say that there are newer messages than the newest on the page."""
+    """Show a note if there are newer messages than the newest on the page."""
     with services().database.reading() as session:
         crm_ids = visitors.access(session).crms
         newest = browsing.newest_id(session, crm_ids, services().settings)
@@ -101,7 +101,7 @@ def export_messages() -> Response:
 @blueprint.post("/messages/review")
 @allows(CLERK)
 def review_messages() -> Any:
-    """Say what will happen to the ticked messages, before it does."""
+    """Show what will happen to the ticked messages."""
     what, ids = forms.text("do"), _ids()
     with services().database.reading() as session:
         crm_ids = visitors.access(session).crms
@@ -130,7 +130,7 @@ def cancel_messages() -> Any:
 @blueprint.post("/messages/resend")
 @allows(CLERK, confirmed=True)
 def resend_messages() -> Any:
-    """Queue the messages again; those that may arrive twice only if that was ticked."""
+    """Queue the messages again; those that may arrive twice only if that is ticked."""
     is_twice_fine = forms.text("may_duplicate") == "yes"
     queue = resending.queue_anyway if is_twice_fine else resending.queue
     settings = services().settings
@@ -140,7 +140,7 @@ def resend_messages() -> Any:
 
 
 def _counts(session: Session, search: message_search.MessageSearch) -> StatusCounts | None:
-    """Return how many there are of each status; `None` for a search for text, which is too slow to be counted."""
+    """Return the number of messages with each status; `None` for a text search, which is too slow to count."""
     if search.filters.q is not None:
         return None
     return browsing.counts(session, search.crm_ids, services().settings, search.filters)
@@ -168,7 +168,7 @@ def _resendable(found: Sequence[Message]) -> Ticked:
 
 
 def _act_on_each(done: str, act: Callable[[Session, Message], None]) -> Any:
-    """Do this to each message in its own transaction, so that one that is refused stops no other."""
+    """Act on each message in a separate transaction, so that a refused one does not stop the others."""
     count, refusals = 0, []
     for message_id in _ids():
         try:

@@ -1,4 +1,4 @@
-"""Serves `/admin/me`: the password, the codes, the passkeys and the sessions of who is signed in."""
+"""Serves `/admin/me`: the password, the codes, the passkeys and the sessions of the signed-in person."""
 
 from typing import TYPE_CHECKING, Any
 

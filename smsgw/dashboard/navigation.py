@@ -1,4 +1,4 @@
-"""Keeps the entries of the navigation: each page adds its own when its module is imported."""
+"""Collects the entries of the navigation: each page adds its own when its module is imported."""
 
 from typing import NamedTuple
 

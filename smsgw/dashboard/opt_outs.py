@@ -51,7 +51,7 @@ def opted_out_numbers() -> Any:
 @blueprint.post("/opt-outs/add")
 @allows(CLERK)
 def add_opt_out() -> Any:
-    """Put a number on a CRM's list; what is queued for it fails."""
+    """Put a number on a CRM's list; messages that are queued for it fail."""
     number = opt_outs.read_number(forms.text("number"), services().settings)
     note = forms.text("note")
     if len(note) > LONGEST_NOTE or "\0" in note:

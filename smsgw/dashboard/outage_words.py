@@ -1,4 +1,4 @@
-"""Says why the database cannot be used, without the details, because nobody may be signed in."""
+"""Explains why the database cannot be used, without details, because the reader may not be signed in."""
 
 from .. import clock
 from ..core.operations import health
@@ -13,7 +13,7 @@ _REASONS = {
 
 
 def text() -> str:
-    """Return what is the matter as far as it shows, and what to do."""
+    """Return the probable cause and what to do."""
     found = health.examine(services().database, clock.now())
     reasons = (_REASONS.get(one.check, "") for one in found if one.state == "wrong")
     return f"{''.join(reasons)}The database is unavailable. Try again in a few seconds; nothing was changed."

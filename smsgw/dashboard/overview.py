@@ -1,4 +1,4 @@
-"""Serves `/admin`: what is wrong and what to do about it, what waits, and what the last 24 hours were like."""
+"""Serves `/admin`: the problems and their solutions, the queue, and the last 24 hours."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ _MANY = ("device", "webhook")
 @blueprint.get("")
 @allows(VIEWER)
 def home() -> Any:
-    """Show the overview, or lead to the page on which this person begins."""
+    """Show the overview, or redirect to this person's first page."""
     page = start.first_page()
     return overview() if page == "overview" else redirect(url_for(f"dashboard.{page}"), 303)
 
@@ -37,7 +37,7 @@ def home() -> Any:
 @blueprint.get("/overview")
 @allows(VIEWER)
 def overview() -> Any:
-    """Show what was found, wrong things first, and the figures."""
+    """Show the findings, problems first, and the figures."""
     now = clock.now()
     with services().database.reading() as session:
         hours = hourly_counts.of_last_day(session, now)
@@ -50,7 +50,7 @@ def overview() -> Any:
 @blueprint.get("/overview/news")
 @allows(VIEWER)
 def overview_news() -> Any:
-    """Show the same anew if anything has happened, or a minute has passed."""
+    """Show the overview again if anything has happened, or a minute has passed."""
     with services().database.reading() as session:
         is_seen = request.args.get("seen") == _position(session)
     if is_seen:
@@ -89,9 +89,9 @@ def _news() -> dict[str, Any]:
 
 
 def _items(found: Sequence[Finding]) -> list[tuple[Finding, FindingLink | None, str]]:
-    """Return the findings with their buttons, and with ids that stay theirs when others come before them.
+    """Return the findings with their buttons, and with ids that do not depend on their order.
 
-    Who has gone to a button with the keyboard stays on it when news come.
+    So the keyboard's focus stays on a button when the page is refreshed.
     """
     counts, items = Counter[str](), []
     for finding in found:
@@ -104,9 +104,9 @@ def _items(found: Sequence[Finding]) -> list[tuple[Finding, FindingLink | None, 
 
 
 def _shorten(found: Sequence[Finding]) -> tuple[list[Finding], Counter[str]]:
-    """Return the findings, of phones and of webhooks those of the first alone, and how many others each has.
+    """Return the findings with only the first of several phones or webhooks, and the number of the others.
 
-    Of what fails together many would hide all else.
+    Many that fail together would hide all else.
     """
     left_out: set[str] = set()
     for kind in _MANY:

@@ -1,4 +1,4 @@
-"""Serves what passkeys need: challenges for the browser, and `/admin/me/passkey`."""
+"""Serves the challenges for passkeys, and `/admin/me/passkey`."""
 
 from typing import Any
 

@@ -11,21 +11,21 @@ from ..http.context import services
 from ..http.refusals import RefusedDevice, RefusedNetwork
 from ..store.models import Device
 
-# No person mistypes so often.
+# More than a person mistypes.
 MANY = 100
 LATELY = timedelta(minutes=15)
 _MOST_NETWORKS = 3
 
 
 def findings(devices: Sequence[Device], now: datetime) -> Iterator[Finding]:
-    """Yield a finding for each device that is refused and not let in, and for addresses that try many secrets."""
+    """Yield a finding for each device that is refused, and for addresses that try many secrets."""
     refused = refusals.of_devices()
     seconds = services().settings.device_offline_seconds
     for device in devices:
         last = refused.get(device.id)
         if last is None or last.last_at <= now - LATELY:
             continue
-        # Who is let in has its password; others who try are no matter of the device.
+        # If the device logs in, it has the right password, and the refused ones were others.
         if not registry.is_online(device, now, seconds):
             yield _wrong_password(device, last, now)
     many = [one for one in refusals.recent() if one.refused_count >= MANY]

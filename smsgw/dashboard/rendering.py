@@ -1,4 +1,4 @@
-"""Renders pages, with the navigation and what all of them need."""
+"""Renders pages, with the navigation and the values that all of them need."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ STATES = ("ok", "warning", "wrong")
 def render(
     template: str, *, title: str, state: str | None = None, status: int = 200, **values: Any
 ) -> Response:
-    """Return a page for who is signed in. `state` is `ok`, `warning`, `wrong` or none."""
+    """Return a page for a signed-in person. `state` is `ok`, `warning`, `wrong` or none."""
     person = visitors.person()
     found = render_template(
         template,
@@ -39,5 +39,5 @@ def bare(template: str, *, status: int = 200, **values: Any) -> Response:
 
 
 def nothing_new() -> Response:
-    """Return the answer to a page that asked for news and has seen all."""
+    """Return the answer for a page that is up to date."""
     return Response(status=204)

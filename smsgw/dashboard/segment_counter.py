@@ -1,4 +1,4 @@
-"""Counts the segments of a text while it is typed, and says why it would not be taken, by the rules of queueing."""
+"""Counts the segments of a text while it is typed, and shows why queueing would refuse it."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from .guards import allows
 @blueprint.post("/segments")
 @allows(CLERK)
 def count_segments() -> Any:
-    """Say what the text `content` to the number `to` for the CRM `crm` would be."""
+    """Show the segments of the text `content` to the number `to` for the CRM `crm`, or its fault."""
     content = forms.lines("content")
     if not content.strip():
         return rendering.fragment("_segments.html", measured=None)

@@ -23,7 +23,7 @@ navigation.add("Send", "send", role=CLERK, icon="send", order=50)
 @blueprint.get("/send")
 @allows(CLERK)
 def send() -> Any:
-    """Show the form, and what the messages would be that are typed into it."""
+    """Show the form, with a preview of the messages."""
     form = forms.Form(url_for("dashboard.queue_send"))
     with services().database.reading() as session:
         crm_names = message_search.crm_names(session)
@@ -45,7 +45,7 @@ def send() -> Any:
 @blueprint.post("/send/preview")
 @allows(CLERK)
 def preview_send() -> Any:
-    """Show what the messages would be: a part of the page for htmx, else the page with all that was typed."""
+    """Show a preview of the messages: a part of the page for htmx, else the whole page with the typed values."""
     typed = forms.read()
     if "HX-Request" not in request.headers:
         page, action = url_for("dashboard.send"), url_for("dashboard.queue_send")
@@ -58,7 +58,7 @@ def preview_send() -> Any:
 @blueprint.post("/send")
 @allows(CLERK)
 def queue_send() -> Any:
-    """Queue the messages, all or none; the same form once, and the same text to a number again if that is ticked."""
+    """Queue the messages, all or none. The same form queues once; a text to the same number again must be ticked."""
     settings, now = services().settings, clock.now()
     bulk_id = send_form.bulk_id(_typed)
     with services().database.transaction() as session:
@@ -79,7 +79,7 @@ def _typed(name: str) -> str:
 
 
 def _preview(session: Session, value: send_form.Value) -> dict[str, Any]:
-    """Return what is known of the messages that are typed so far."""
+    """Return the preview of the messages that are typed so far."""
     content = value("content")
     shown: dict[str, Any] = {
         "measure": measure(content) if content else None,

@@ -43,7 +43,7 @@ class Wanted(NamedTuple):
 
 
 def new_key() -> str:
-    """Return the value of `key` in a form that was not sent yet: the same form queues its messages once."""
+    """Return the `key` of a new form, which queues its messages only once."""
     return secrets.token_hex(8)
 
 
@@ -57,13 +57,13 @@ def clean(name: str, typed: str) -> str:
 
 
 def bulk_id(value: Value, prefix: str = "") -> str:
-    """Return the id of what this form queues: the same for the same form with the same content."""
+    """Return the id of the bulk of this form: equal for the same form with the same content."""
     wanted = [prefix, visitors.person().name, *(value(name) for name in FIELDS)]
     return f"blk_{hashlib.sha256(repr(wanted).encode()).hexdigest()[:32]}"
 
 
 def read(session: Session, value: Value) -> Wanted:
-    """Return the messages that the form asks for; `Invalid` where it is none."""
+    """Return the messages of the form. Raises `Invalid`."""
     typed = _numbers(value("to"))
     _check_count(typed)
     numbers = one_text.unique(typed, services().settings.default_region)
@@ -82,7 +82,7 @@ def read(session: Session, value: Value) -> Wanted:
 
 
 def find_crm(session: Session, name: str) -> Crm:
-    """Return the CRM to send for; `Invalid` where there is none with this name that the person may send for."""
+    """Return the CRM with this name. Raises `Invalid` if the person may not send for it."""
     try:
         crm = crms.get(session, name)
     except NotFound:
@@ -93,13 +93,13 @@ def find_crm(session: Session, name: str) -> Crm:
 
 
 def usual_crm(names: Sequence[str]) -> str:
-    """Return the one of these CRMs for which this person sent last, or the only one; empty where a person chooses."""
+    """Return the CRM for which this person sent last, or the only one; empty if a person must choose."""
     last = str(cookie.get(_LAST_CRM, ""))
     return last if last in names else names[0] if len(names) == 1 else ""
 
 
 def remember_crm(crm: Crm) -> None:
-    """Offer this CRM first from now on."""
+    """Remember this CRM for the next form."""
     cookie[_LAST_CRM] = crm.name
 
 
@@ -112,7 +112,7 @@ def device_ids(session: Session) -> list[str]:
 
 
 def moment(text: str, zone_name: str) -> datetime | None:
-    """Return the moment that was typed as local time in this zone; `Invalid` where it is none, or has passed."""
+    """Return the moment that was typed as local time in this zone. Raises `Invalid` if it is none or has passed."""
     if not text:
         return None
     try:
@@ -125,7 +125,7 @@ def moment(text: str, zone_name: str) -> datetime | None:
 
 
 def zone(name: str) -> ZoneInfo:
-    """Return the zone of the browser, UTC where it names none."""
+    """Return the browser's time zone, or UTC."""
     try:
         return ZoneInfo(name[:64] or "UTC")
     except (OSError, ValueError, KeyError):
@@ -133,7 +133,7 @@ def zone(name: str) -> ZoneInfo:
 
 
 def _numbers(text: str) -> list[str]:
-    """Return the numbers that were typed; `4915123456789,0` is one, which a spreadsheet has spoilt."""
+    """Return the typed numbers; `4915123456789,0` is one number, spoilt by a spreadsheet."""
     parts = [part.strip() for part in _BETWEEN_FOR_SURE.split(text)]
     found = [
         [part] if number_shapes.is_decimal(part) else map(str.strip, part.split(","))

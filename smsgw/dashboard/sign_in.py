@@ -39,14 +39,14 @@ class _Tries:
             raise TooMany(text, code="too_many_tries", retry_after_seconds=wait)
 
     def forget(self, name: str | None) -> None:
-        """Give the tries back to who has typed the right thing."""
+        """Reset the counts after a correct secret."""
         if name is not None:
             self._names.forget(name)
         self._networks.forget(_network())
 
 
 def prepare(app: Any) -> None:
-    """Give the app its count of tries."""
+    """Register the count of tries with the app."""
     app.extensions[EXTENSION] = _Tries()
 
 
@@ -97,7 +97,7 @@ def confirm() -> Any:
 @blueprint.post("/confirm")
 @allows(VIEWER)
 def try_to_confirm() -> Any:
-    """Take the person's secret, and go on with what was asked for."""
+    """Check the person's secret, and continue with the original request."""
     carried, fault = _carried(), _fault_of(forms.text("secret"))
     if fault is not None:
         return sign_in_page.ask_to_confirm(fault, carried)
@@ -151,7 +151,7 @@ def _with_password(name: str, password: str) -> Identity:
 
 
 def _fault_of(secret: str) -> str | None:
-    """Return why the person must type again, `None` where the secret was right."""
+    """Return why the secret was refused, `None` if it was correct."""
     name, tries = visitors.person().name, current_app.extensions[EXTENSION]
     database, settings = services().database, services().settings
     if forms.text("passkey"):

@@ -1,4 +1,4 @@
-"""Asks people to sign in, or to type a secret again, and carries what they typed into a form meanwhile."""
+"""Asks people to sign in, or to type a secret again, and keeps the form that they have sent."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +13,7 @@ from .blueprint import PREFIX
 
 
 def url(page: str) -> str:
-    """Return the address of the page to sign in, which leads to this page afterwards."""
+    """Return the URL of the page to sign in, which redirects to this page afterwards."""
     path = forms.local_path(page)
     return url_for("dashboard.sign_in", next=None if path in (None, PREFIX, f"{PREFIX}?") else path)
 
@@ -36,7 +36,7 @@ def show(
 
 
 def ask_again() -> Any:
-    """Return the page to sign in, which keeps what was typed into the form of this request."""
+    """Return the page to sign in, which keeps the form of this request."""
     if not visitors.was_signed_in():
         # A stranger's: nothing of it is read.
         return show(401)
@@ -67,7 +67,7 @@ def _has_passkey() -> bool:
 
 
 def _https_page() -> str | None:
-    """Return where to sign in instead, if the browser will keep no cookie of a server that is reached over HTTPS."""
+    """Return the HTTPS page to sign in at, if the browser would keep no cookie over plain HTTP."""
     public = services().settings.base_url
     if request.is_secure or not public.startswith("https://"):
         return None

@@ -1,4 +1,4 @@
-"""Puts the dashboard together: its pages, its files, and the headers and errors that all of them share."""
+"""Assembles the dashboard: its pages, its files, and the headers and errors that all of them share."""
 
 import hashlib
 from datetime import timedelta
@@ -182,7 +182,7 @@ def _on_exception(error: Exception) -> Response:
 
 
 def _with_form(error: GatewayError) -> Response | None:
-    """Return the page with the form that was sent, filled as it was, if it says which one it was."""
+    """Return the page of the form that was sent, filled as it was, if the form names its page."""
     if request.method != "POST" or g.get("person") is None:
         return None
     typed = forms.read()

@@ -24,7 +24,7 @@ from .guards import allows
 navigation.add("First steps", "start", role=OPERATOR, icon="rocket", order=95)
 
 _TEXT = "Hello from smsgw. This is a test."
-# A CRM to send the test with, where there is none yet.
+# The name of the CRM that is added for the test if there is none.
 _CRM = "default"
 # The name in the cookie of the last test's id.
 _TEST = "test"
@@ -40,7 +40,7 @@ def start() -> Any:
 @blueprint.get("/start/news")
 @allows(OPERATOR)
 def start_news() -> Any:
-    """Show the steps anew if one of them has been done."""
+    """Show the steps again if one of them has been done."""
     shown = _shown()
     if request.args.get("seen") == shown["position"]:
         return rendering.nothing_new()
@@ -81,9 +81,9 @@ def add_first_crm() -> Any:
 
 
 def first_page() -> str:
-    """Return the page on which who is signed in begins: a clerk with the conversations, others with the overview.
+    """Return the first page of the signed-in person: conversations for a clerk, the overview for others.
 
-    An operator begins with the steps of this page, until the first SMS was delivered.
+    For an operator it is this page until the first SMS was delivered.
     """
     if visitors.person().role == CLERK:
         return "conversations_list"

@@ -1,4 +1,4 @@
-"""Knows who is signed in in the browser that sent this request."""
+"""Finds the signed-in person of this request."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ _ID = "id"
 
 
 def find() -> SignedIn | None:
-    """Return who is signed in, and note that the session is in use unless the page only asked for news."""
+    """Return the signed-in person, and note the use of the session unless the page only asked for news."""
     found: SignedIn | None = g.get("person")
     if found is None and _ID in session:
         found = _find(str(session[_ID]))
@@ -27,13 +27,13 @@ def find() -> SignedIn | None:
 
 
 def person() -> SignedIn:
-    """Return who is signed in; for views behind a guard."""
+    """Return the signed-in person; for views behind a guard."""
     found: SignedIn = g.person
     return found
 
 
 def is_allowed(role: str) -> bool:
-    """Return whether who is signed in has at least this role."""
+    """Return whether the signed-in person has at least this role."""
     return roles.includes(person().role, role)
 
 
@@ -90,7 +90,7 @@ def is_confirmed() -> bool:
 
 
 def is_poll() -> bool:
-    """Return whether a page that is open asks for news: that keeps no session alive."""
+    """Return whether an open page asks for news, which keeps no session alive."""
     return request.method == "GET" and "seen" in request.args
 
 
@@ -104,7 +104,7 @@ def _find(token: str) -> SignedIn | None:
 
 
 def _touch(found: SignedIn, now: datetime) -> None:
-    """Note that the session is in use, where the database takes changes: pages that say why not must still come."""
+    """Note that the session is in use, unless the database takes no changes: pages must explain that too."""
     try:
         with services().database.transaction() as transaction:
             browser_sessions.touch(transaction, found, request.remote_addr, now)
@@ -117,5 +117,5 @@ def _touch(found: SignedIn, now: datetime) -> None:
 def _remember(found: SignedIn | None) -> None:
     g.person = found
     g.pop("access", None)
-    # Of this name is the actor in the audit and in the log.
+    # The actor in the audit and in the log.
     g.operator_name = None if found is None else found.name

@@ -1,4 +1,4 @@
-"""Serves `/admin/webhooks/<id>`: how an endpoint does and why, what was sent to it, and checking a signature."""
+"""Serves `/admin/webhooks/<id>`: the state of an endpoint, its deliveries, and checking a signature."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def webhook(webhook_id: str) -> Any:
 @blueprint.post("/webhooks/<webhook_id>/check")
 @allows(VIEWER)
 def check_signature(webhook_id: str) -> Any:
-    """Say which of the endpoint's secrets made a signature, or what is wrong with it."""
+    """Show which of the endpoint's secrets made a signature, or what is wrong with it."""
     pasted = _pasted()
     with services().database.reading() as session:
         endpoint = webhook_access.endpoint(session, webhook_id)
@@ -49,7 +49,7 @@ def check_signature(webhook_id: str) -> Any:
 
 
 def shown(webhook_id: str, secret: str | None = None, verdict: Verdict | None = None) -> Any:
-    """Return the page of the endpoint, with its secret where there is a new one."""
+    """Return the page of the endpoint, with its secret if that is new."""
     now, given = clock.now(), request.args
     status = given.get("status") if given.get("status") in STATUSES else None
     with services().database.reading() as session:

@@ -1,4 +1,4 @@
-"""Finds the webhooks that who is signed in may see: a clerk those of the clerk's CRMs."""
+"""Finds the webhooks that the signed-in person may see: for a clerk, those of the clerk's CRMs."""
 
 from ..core.accounts import operator_json
 from ..core.webhooks import deliveries, endpoints
@@ -9,13 +9,13 @@ from . import visitors
 
 
 def everyone(session: Session) -> list[WebhookEndpoint]:
-    """Return all of them, oldest first."""
+    """Return the endpoints that the person may see, oldest first."""
     access = visitors.access(session)
     return [each for each in endpoints.everyone(session) if access.includes(each.crm_id)]
 
 
 def endpoint(session: Session, webhook_id: str) -> WebhookEndpoint:
-    """Return one. Raises `NotFound`."""
+    """Return the endpoint. Raises `NotFound` if the person may not see it."""
     found = endpoints.get_any(session, webhook_id)
     if not visitors.access(session).includes(found.crm_id):
         raise NotFound(f"no webhook endpoint {webhook_id[:80]!r}")
@@ -23,7 +23,7 @@ def endpoint(session: Session, webhook_id: str) -> WebhookEndpoint:
 
 
 def delivery(session: Session, delivery_id: str) -> tuple[Delivery, WebhookEndpoint]:
-    """Return a delivery and the endpoint it goes to. Raises `NotFound`."""
+    """Return the delivery and its endpoint. Raises `NotFound` if the person may not see them."""
     found = deliveries.get_any(session, delivery_id)
     return found, endpoint(session, found.endpoint_id)
 

@@ -21,14 +21,14 @@ from .guards import allows
 _LONGEST_HOURS = 24 * 365
 _GRACE_HOURS = ("24", "0")
 _MOST_SECONDS = 5.0
-# Each that waits holds one of the process's threads.
+# Each request that waits holds one of the process's threads.
 _WAITING = BoundedSemaphore(2)
 
 
 @blueprint.post("/webhooks/<webhook_id>/test")
 @allows(OPERATOR)
 def test_webhook(webhook_id: str) -> Any:
-    """Send a test event, wait a little for the answer, and show it."""
+    """Send a test event, wait some seconds for the answer, and show it."""
     with services().database.transaction() as session:
         endpoint = endpoints.get_any(session, webhook_id)
         delivery_id = deliveries.ping(session, endpoint, clock.now())
@@ -69,7 +69,7 @@ def change_webhook(webhook_id: str) -> Any:
     changes = endpoints.Changes(events=events or None)
     with services().database.reading() as session:
         shown = endpoints.shape(session, endpoints.get_any(session, webhook_id))["url"]
-    # The form has no password of a URL, so one that was not touched must not replace it.
+    # The form shows URLs without their passwords, so an unchanged URL must not replace the stored one.
     if wanted != shown:
         # Asks the DNS, so no transaction is open.
         guard = Guard(services().settings.webhook_allowed_networks)
@@ -84,7 +84,7 @@ def change_webhook(webhook_id: str) -> Any:
 @blueprint.post("/webhooks/<webhook_id>/recover")
 @allows(OPERATOR)
 def recover_webhook(webhook_id: str) -> Any:
-    """Send again what did not reach the endpoint in the last hours."""
+    """Send again the events that did not reach the endpoint in the last hours."""
     hours = forms.whole("hours", 1, _LONGEST_HOURS)
     now = clock.now()
     with services().database.transaction() as session:

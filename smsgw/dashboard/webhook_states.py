@@ -1,4 +1,4 @@
-"""Says how a webhook does."""
+"""Describes the state of a webhook."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,7 +18,7 @@ class WebhookState(NamedTuple):
 
 
 def of(shape: Mapping[str, Any], now: datetime) -> WebhookState:
-    """Return how an endpoint does: failing ones first, then disabled ones, then all others."""
+    """Return the state of an endpoint; in a list, failing ones come first, then disabled ones."""
     if not shape["enabled"]:
         is_by_hand = shape["disabled_reason"] == endpoints.BY_HAND
         return WebhookState(2, "", "disabled") if is_by_hand else WebhookState(1, "wrong", "off")

@@ -1,4 +1,4 @@
-"""Serves `/admin/webhooks`: where CRMs get their events, and adding such an endpoint."""
+"""Serves `/admin/webhooks`: the webhook endpoints of all CRMs, and adding one."""
 
 from typing import Any
 

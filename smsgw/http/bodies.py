@@ -42,14 +42,14 @@ def form(limit_bytes: int) -> MultiDict[str, str]:
 
 
 def file(name: str, limit_bytes: int) -> tuple[str, bytes] | None:
-    """Return the name and the content of a file that was sent with a form; an error if the body is longer."""
+    """Return the name and the content of a form's file; raise an error if the body is longer than `limit_bytes`."""
     form(limit_bytes)
     sent = current_request().files.get(name)
     return None if sent is None or not sent.filename else (sent.filename, sent.read())
 
 
 def has_file(limit_bytes: int) -> bool:
-    """Return whether a file was sent with a form; an error if the body is longer."""
+    """Return whether a form has a file; raise an error if the body is longer than `limit_bytes`."""
     form(limit_bytes)
     return any(sent.filename for sent in current_request().files.values())
 
@@ -66,7 +66,7 @@ def parse_object(body: bytes, read_json: Reader = json_reader.read) -> dict[str,
 
 
 def parse_phones_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object, with any numbers and any number of values: a phone repeats a refused body endlessly."""
+    """Return the JSON object of a phone, without limits on its values: a phone repeats a refused body endlessly."""
     return _as_object(_parsed(body, json_reader.read_tolerantly))
 
 

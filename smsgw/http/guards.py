@@ -94,7 +94,7 @@ def crm_or_clerk_required(view: View) -> View:
 
 
 def sender_required(view: View) -> View:
-    """Admit the same even if the CRM's rate is used up; the view then answers only repeats of a known `reference`."""
+    """Admit a CRM or a clerk even if the CRM's rate is used up; the view then answers only repeated `reference`s."""
     return _for_crm_or_clerk(view, may_repeat=True)
 
 
@@ -128,7 +128,7 @@ def person_required(view: View) -> View:
 
 
 def crm_or_operator_required(view: View) -> View:
-    """Admit a CRM to its own; an operator and a viewer to all, for whom `find_crm()` is `None`; a clerk to either."""
+    """Admit a CRM to its objects, an operator or a viewer to all (`find_crm()` is `None`), and a clerk to either."""
 
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:

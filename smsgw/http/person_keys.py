@@ -1,4 +1,4 @@
-"""Admits people by their keys in REST: operators to everything that is theirs, viewers to read, clerks for a CRM."""
+"""Admits people by their keys in REST: operators, viewers who only read, and clerks who act for a CRM."""
 
 from flask import g, request
 

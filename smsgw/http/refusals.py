@@ -57,7 +57,7 @@ class RefusedNetwork(NamedTuple):
 
 
 class RefusedDevice(NamedTuple):
-    """Since when a device that is known has been refused in this process for its password, and by whose address."""
+    """Since when a known device has been refused in this process for its password, and from which network."""
 
     began_at: datetime
     last_at: datetime
@@ -154,7 +154,7 @@ def note(caller: str, reason: str, device_id: str | None = None) -> None:
 
 
 def note_key(caller: str, key: str) -> None:
-    """Do the same for a key, unless it is empty or valid for another kind of caller: that is a mistake, not a guess."""
+    """Log a refused key, unless it is empty or valid for another kind of caller: that is a mistake, not a guess."""
     if key and not _is_right_elsewhere(key):
         note(caller, "wrong_key")
 

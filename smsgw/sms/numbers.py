@@ -32,7 +32,7 @@ _LONGEST_SHORT_CODE = 6
 
 
 class _Reading(NamedTuple):
-    """A number as it is kept, and why nobody should send to it (`None` when a phone can)."""
+    """A number as it is stored, and why nothing can be sent to it (`None` if a phone can)."""
 
     number: str
     fault: str | None = None
@@ -48,7 +48,7 @@ def normalise(number: str, region: str | None) -> str:
 
 
 def refusal(number: str, region: str | None) -> str | None:
-    """Say in a short text why nothing can be sent to this number; `None` if a phone will dial `normalise` of it."""
+    """Return in a short text why nothing can be sent to this number; `None` if a phone will dial `normalise` of it."""
     return _read(number, region).fault
 
 
@@ -59,7 +59,7 @@ def normalise_sender(sender: str, region: str | None) -> str:
 
 
 def without_plus(number: str) -> str:
-    """Return the number as it is compared: some networks and clients leave the `+` of international numbers out."""
+    """Return the number for comparisons: some networks and clients omit the `+` of international numbers."""
     return number.removeprefix("+")
 
 

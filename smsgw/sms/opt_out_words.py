@@ -72,7 +72,7 @@ LONGEST = 100
 
 
 def folded(text: str) -> str:
-    """Return the text without what does not matter: capitals, accents, width, blanks, and punctuation around it.
+    """Return the text without capitals, accents, widths, blanks, and punctuation around it.
 
     `" Arrêt. "` and `ARRET` are the same; `STOP please` stays a text of two words.
     """

@@ -52,7 +52,7 @@ _PREMIUM = (
     "Android lets the app send nothing to a premium number: compare the number, or allow it on the phone (Settings, "
     "Apps, Special app access, Premium SMS access)."
 )
-# What people who do not know phones' words are told, by the reason or else by its class.
+# The reasons in words for people who send messages, by the reason or else by its class.
 _IN_WORDS = {
     "destination.invalid": "The phone does not take this for a number that it can send to: compare the number.",
     "no-service": "The phone had no network. Resend it when the phone has one again.",
@@ -71,7 +71,7 @@ _IN_WORDS = {
     "unconfirmed": "The phone did not say whether it sent it: it may have arrived.",
 }
 _GENERIC_IN_WORDS = "The network refused it without a reason: the number may be wrong or off, or the SIM has no credit."
-# What apps of other protocols say: Android's own name for a result, or the words of their authors.
+# Reasons from apps of other protocols: Android's name for a result, or their own words.
 _LIMIT_WORDS = re.compile(
     r"LIMIT[ _]EXCEEDED|\b(insufficient|no|not enough|out of|low)[ _-]+(credit|balance|funds)\b",
     re.I,

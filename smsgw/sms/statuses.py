@@ -49,7 +49,7 @@ _NEGATIVE_DELIVERY_REPORT = "Delivery failed"
 
 
 def has_delivery_report(status: str, reason: str | None) -> bool:
-    """Return whether the network has reported what became of the SMS, for good or ill."""
+    """Return whether the network has sent a delivery report, positive or negative."""
     is_negative = status == FAILED and (reason or "").startswith(_NEGATIVE_DELIVERY_REPORT)
     return status == DELIVERED or is_negative
 
@@ -57,7 +57,7 @@ def has_delivery_report(status: str, reason: str | None) -> bool:
 def may_follow(current: str, reported: str, reason: str | None) -> bool:
     """Return whether a report that came in its order moves a dispatch from `current` to `reported`.
 
-    After `sent` only a negative delivery report is a failure; everything else that says so is late.
+    After `sent` only a negative delivery report is a failure; other reports of failures are late.
     """
     if current == SENT and reported == FAILED:
         return has_delivery_report(reported, reason)

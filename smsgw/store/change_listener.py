@@ -24,9 +24,9 @@ else:
     psycopg = lazy("psycopg")
 
 POLL_SECONDS = 0.05
-# After a first write the commit follows within milliseconds; each further look at the counter is twice as late.
+# A commit follows the first write within milliseconds; the pause before each further check is doubled.
 FIRST_POLL_SECONDS = 0.002
-# How often to look for work where a pooler takes the notifications away.
+# How often to look for work if a pooler swallows the notifications.
 POOLED_SECONDS = 0.25
 # How long the end of the process may wait for a thread that listens.
 STEP_SECONDS = 1.0

@@ -1,4 +1,4 @@
-"""Tells what is in a database, of any revision."""
+"""Counts the contents of a database of any revision."""
 
 from typing import NamedTuple
 

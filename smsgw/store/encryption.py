@@ -1,4 +1,4 @@
-"""Says to which hosts a database URL leads without their certificates being checked."""
+"""Finds the hosts of a database URL whose certificates are not checked."""
 
 import ipaddress
 import os

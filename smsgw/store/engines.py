@@ -113,7 +113,7 @@ def postgresql_options(engine: Engine) -> dict[str, Any]:
 
 
 def _patience(url: URL) -> dict[str, str]:
-    """Return how long to wait for each host, unless the URL says it: a machine that is down does not answer at all."""
+    """Return the timeouts for each host, unless the URL has them: a machine that is down does not answer."""
     return {name: value for name, value in PATIENCE.items() if name not in url.query}
 
 
@@ -140,7 +140,7 @@ def _prepare_sqlite(dbapi: Any, _record: object) -> None:
 
 
 def _sync_log(dbapi: Any, _record: object) -> None:
-    # What a process that was killed has left in the log was seen by nobody, and may not be on the disk yet.
+    # The log may have commits of a killed process that nobody has seen and that are not on the disk yet.
     dbapi.execute("pragma wal_checkpoint(passive)")
 
 

@@ -1,4 +1,4 @@
-"""Notices that SQLite's files are away or others: what is written to them then is lost."""
+"""Notices that SQLite's files were moved or replaced: what is written to them then is lost."""
 
 import os
 import sqlite3
@@ -25,7 +25,7 @@ _EMPTY: _FileId = (0, 0)
 
 
 class OpenedFiles:
-    """The file of a database and its log beside it, which may come after the process starts, and go and come back.
+    """The file of a database and its log beside it, which may appear, disappear and return while the process runs.
 
     Where another file takes the place of the first, `check` returns another number, and connections made before that
     must not be used any more.
@@ -87,7 +87,7 @@ class OpenedFiles:
         return self._count
 
     def find_log_state(self) -> LogState | None:
-        """Return what changes with each commit of anybody; `None` where the log is gone or was just written to.
+        """Return a value that changes with each commit; `None` if the log is missing or was just written to.
 
         Within one tick of the file system's clock a second commit does not show, so a new time counts for nothing.
         """
@@ -105,11 +105,11 @@ class OpenedFiles:
             self._beside = {name: _id(name) for name in names}
 
     def forget_log(self) -> None:
-        """Let another connection find others."""
+        """Forget the log and its index, so that another connection may use others."""
         self._beside = {}
 
     def check_all(self) -> int:
-        """Check the same, and the log and its index where they are known."""
+        """Check the file, and the log and its index if they are known."""
         count = self.check()
         for name, known in self._beside.items():
             if _id(name) != known:
@@ -147,7 +147,7 @@ class OpenedFiles:
         )
 
     def _change(self, found: os.stat_result) -> None:
-        """Go over to the file that is there now."""
+        """Use the file that is there now."""
         if not stat.S_ISREG(found.st_mode):
             raise sqlite3.OperationalError(f"{self._path} is not a file")
         if not found.st_size:
