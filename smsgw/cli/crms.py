@@ -42,7 +42,7 @@ def add(name: str, callback_url: str | None, device_ids: tuple[str, ...]) -> Non
             made, key = crms.add(session, name, list(device_ids) or None, now)
             webhook = None if url is None else _webhook(session, made, url, context.settings)
             answer = {"id": made.id, "name": made.name, "api_key": key, "webhook": webhook}
-    output.one(answer)
+    output.once(answer)
 
 
 @output.command(crm, "list")
@@ -70,7 +70,7 @@ def rotate(name: str) -> None:
     with opened() as context, context.database.transaction() as session:
         found = crms.get(session, name)
         key = crms.rotate(found)
-    output.one({"id": found.id, "name": found.name, "api_key": key})
+    output.once({"id": found.id, "name": found.name, "api_key": key})
 
 
 @output.command(crm, "pair")

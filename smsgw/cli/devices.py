@@ -231,7 +231,7 @@ def _show(settings: Settings, device_id: str, secret: str, is_key: bool) -> None
     base = phone_base(settings)
     shape = enrolment.login_shape(device_id, secret, base)
     if not is_key:
-        output.one(shape)
+        output.once(shape)
         return
     pairing = pairing_shape(secret, base)
     output.one({**shape, **pairing} if output.wants_json() else shape)

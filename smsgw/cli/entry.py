@@ -7,7 +7,7 @@ import click
 
 from .. import __version__, logs, program
 from ..environment import wants_colour
-from ..errors import GatewayError, NotFound
+from ..errors import Conflict, GatewayError, NotFound
 from ..lazy_imports import load
 from ..settings import SettingsError
 from . import options
@@ -96,7 +96,7 @@ class Cli(click.Group):
         try:
             return super().invoke(ctx)
         except (GatewayError, SettingsError) as error:
-            raise click.ClickException(_one_line(f"{error}{_where_to_look(error)}")) from None
+            raise click.ClickException(_one_line(f"{error}{_next_command(error)}")) from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted(COMMANDS)
@@ -138,8 +138,10 @@ def group(name: str) -> click.Group:
     return made
 
 
-def _where_to_look(error: Exception) -> str:
-    """Return the command that lists what there is, after an error about something that is not there."""
+def _next_command(error: Exception) -> str:
+    """Return the command that lists what there is, or that enables what is disabled."""
+    if isinstance(error, Conflict) and error.code == "webhook_disabled":
+        return f" with {program.line('webhook enable ID')}"
     beginning = " ".join(str(error).split()[:2]) if isinstance(error, NotFound) else ""
     return f"; see {program.line(_LISTS[beginning])}" if beginning in _LISTS else ""
 

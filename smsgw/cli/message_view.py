@@ -9,7 +9,7 @@ from .. import program
 from ..core.devices.advice import Advice
 from ..core.webhooks import hints
 from ..sms import statuses
-from . import cells, output
+from . import cells, output, webhook_view
 
 _HOPS = {
     "held": "its release",
@@ -74,13 +74,6 @@ def block(message: Mapping[str, Any]) -> list[str]:
     return [head, *(output.shortened(f"  {cells.whole(text)}") for text in texts)]
 
 
-def result(attempt: Mapping[str, Any] | None) -> str:
-    """Return in a word what an attempt to deliver an event met; `None` means that there was none yet."""
-    if attempt is None:
-        return "not sent yet"
-    return attempt["error"] or f"HTTP {attempt['status_code']}"
-
-
 def _state(message: Mapping[str, Any]) -> str:
     waiting = message["waiting_for"]
     if waiting is not None:
@@ -112,7 +105,7 @@ def _show_webhooks(deliveries: Sequence[Mapping[str, Any]]) -> None:
 
 def _last_attempt(delivery: Mapping[str, Any]) -> dict[str, Any]:
     last = delivery["last_attempt"]
-    return {"at": None if last is None else last["started_at"], "result": result(last)}
+    return {"at": None if last is None else last["started_at"], "result": webhook_view.result(last)}
 
 
 def _table(

@@ -42,7 +42,7 @@ def add(name: str, role: str, crm_names: tuple[str, ...]) -> None:
     """Add a person and print the key. It signs in to the dashboard too."""
     with opened() as context, context.database.transaction() as session:
         key = operators.add(session, name, clock.now(), role, list(crm_names) or None)
-    output.one({"name": name, "key": key, "role": role})
+    output.once({"name": name, "key": key, "role": role})
 
 
 @output.command(operator, "list")
@@ -64,7 +64,7 @@ def reset(name: str) -> None:
     with opened() as context, context.database.transaction() as session:
         found = operators.get(session, name)
         key = operators.reset(session, found)
-    output.one({"name": name, "key": key, "role": found.role})
+    output.once({"name": name, "key": key, "role": found.role})
 
 
 @output.command(operator, "remove")

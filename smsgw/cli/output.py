@@ -86,6 +86,13 @@ def one(answer: Row) -> None:
             table(value, list(value[0]))
 
 
+def once(answer: Row, then: str = "") -> None:
+    """Print an object with a secret that is never shown again, and say so."""
+    one(answer)
+    if not wants_json():
+        advice(f"keep it: the secret is shown only now. {then}".rstrip(), err=True)
+
+
 def paragraph(text: str, start: str = "", colour: str | None = None, *, err: bool = False) -> None:
     """Print a text behind `start`, in as many lines as the terminal needs; words, ids and URLs stay whole."""
     lines = tables.wrapped(text, start, width()) if is_terminal() else [start + text]

@@ -14,7 +14,7 @@ _LEAST_TEXT = 16
 _TEXTS = frozenset(
     {
         *("changes", "content", "detail", "devices", "disabled_reason", "error"),
-        *("note", "reason", "result", "silent", "url"),
+        *("note", "reason", "response_text", "result", "silent", "url"),
     }
 )
 _PART_OF_AN_ID = re.compile(r"\b[a-z]{3}_[0-9a-f]*$")

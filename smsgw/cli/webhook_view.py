@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from .. import program
+from ..core.webhooks import hints
 from . import cells, output
 
 _COLUMNS = (
@@ -18,6 +19,8 @@ _DELIVERY_COLUMNS = (
     *("result", "next_attempt_at", "created_at"),
 )
 _LEAST_OF_DELIVERIES = ("created_at", "status", "attempt_count")
+_ATTEMPTS = ("at", "result", "duration_seconds", "detail", "response_text", "manual", "id")
+_LEAST_OF_ATTEMPTS = ("id", "manual", "duration_seconds")
 
 
 def show_endpoints(found: Sequence[Mapping[str, Any]]) -> None:
@@ -45,6 +48,48 @@ def show_deliveries(found: Sequence[Mapping[str, Any]], next_cursor: str | None)
     )
     if next_cursor and not output.wants_json():
         click.echo(f"For the next page, add: --cursor {next_cursor}", err=True)
+
+
+def show_delivery(shape: Mapping[str, Any], is_enabled: bool) -> None:
+    """Print a delivery as `deliveries.shape` returns it, what each attempt met, and what to do."""
+    if output.wants_json():
+        output.print_json(shape)
+        return
+    attempts = shape["attempts"]
+    output.one({name: value for name, value in shape.items() if name != "attempts"})
+    last = attempts[-1] if attempts else None
+    step = hints.next_step({**shape, "last_attempt": last, "is_enabled": is_enabled})
+    if step is not None:
+        output.advice(step)
+    if attempts:
+        rows = [{**each, "at": each["started_at"], "result": result(each)} for each in attempts]
+        click.echo("\nAttempts")
+        output.table(rows, _ATTEMPTS, _LEAST_OF_ATTEMPTS)
+
+
+def replayed(shape: Mapping[str, Any]) -> str:
+    """Return in words when a delivery that is sent again is sent."""
+    when = cells.ago(shape["next_attempt_at"])
+    when = f"{when}, when the pause of its webhook ends" if when.startswith("in ") else "now"
+    shown = program.line(f"webhook delivery {shape['id']}")
+    return f"{shape['id']} is sent {when}. The response: {shown}"
+
+
+def recovered(endpoint_id: str, counts: Mapping[str, Any]) -> str:
+    """Return in words what `deliveries.recover` did."""
+    count = counts["created_count"] + counts["requeued_count"]
+    if not count:
+        return "Nothing was missed in that time. What waits for its next attempt is sent by itself."
+    listing = program.line(f"webhook deliveries {endpoint_id}")
+    more = " There are more: repeat the command." if counts["has_more"] else ""
+    return f"{count:,} sent again, oldest first.{more} What is answered: {listing}"
+
+
+def result(attempt: Mapping[str, Any] | None) -> str:
+    """Return in a word what an attempt to deliver an event met; `None` means that there was none yet."""
+    if attempt is None:
+        return "not sent yet"
+    return attempt["error"] or f"HTTP {attempt['status_code']}"
 
 
 def _endpoint(shape: Mapping[str, Any]) -> list[str]:

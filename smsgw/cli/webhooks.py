@@ -5,7 +5,7 @@ from datetime import datetime
 
 import click
 
-from .. import clock
+from .. import clock, program
 from ..addresses import Guard
 from ..core.accounts import crms, operator_json
 from ..core.operations import webhook_tests
@@ -15,7 +15,7 @@ from ..core.webhooks import secrets as signing_secrets
 from ..core.webhooks.delivery_statuses import STATUSES
 from ..store.db import Session
 from ..store.models import WebhookEndpoint
-from . import message_view, options, output, webhook_test, webhook_view
+from . import options, output, webhook_test, webhook_view
 from .context import opened
 from .entry import group
 from .times import TimeParameter
@@ -23,6 +23,20 @@ from .times import TimeParameter
 webhook = group("webhook")
 
 _ID = click.argument("endpoint_id")
+_EVENTS = click.option(
+    "--event",
+    "event_types",
+    multiple=True,
+    metavar="TYPE",
+    help="Send only events of this type, such as message.failed; repeatable.",
+)
+_DEVICES = click.option(
+    "--device",
+    "device_ids",
+    multiple=True,
+    metavar="ID",
+    help="Send only events of this phone; repeatable.",
+)
 
 
 @output.command(webhook, "add")
@@ -30,20 +44,8 @@ _ID = click.argument("endpoint_id")
 @click.option(
     "--crm", "crm_name", required=True, metavar="NAME", help="The CRM whose events to send."
 )
-@click.option(
-    "--event",
-    "event_types",
-    multiple=True,
-    metavar="TYPE",
-    help="Send only events of this type, such as message.failed; repeatable.",
-)
-@click.option(
-    "--device",
-    "device_ids",
-    multiple=True,
-    metavar="ID",
-    help="Send only events of this phone; repeatable.",
-)
+@_EVENTS
+@_DEVICES
 def add(url: str, crm_name: str, event_types: tuple[str, ...], device_ids: tuple[str, ...]) -> None:
     """Add a webhook and print its signing secret.
 
@@ -63,7 +65,7 @@ def add(url: str, crm_name: str, event_types: tuple[str, ...], device_ids: tuple
                 now=clock.now(),
             )
             answer = {**webhook_endpoints.shape(session, endpoint), "secret": secret}
-    output.one(answer)
+    output.once(answer, f"To try it: {program.line(f'webhook test {endpoint.id}')}")
 
 
 @output.command(webhook, "list")
@@ -163,7 +165,7 @@ def show_deliveries(endpoint_id: str, status: str | None, limit: int, cursor: st
         page, next_cursor = deliveries.page(session, endpoint, status, cursor, limit)
         last = deliveries.last_attempts(session, [delivery["id"] for delivery in page])
         found = [
-            {**delivery, "result": message_view.result(last.get(delivery["id"]))}
+            {**delivery, "result": webhook_view.result(last.get(delivery["id"]))}
             for delivery in page
         ]
     webhook_view.show_deliveries(found, next_cursor)
@@ -175,18 +177,22 @@ def show_delivery(delivery_id: str) -> None:
     """Show one delivery with all its attempts."""
     with opened() as context, context.database.reading() as session:
         answer = deliveries.shape(session, deliveries.get_any(session, delivery_id))
-    output.one(answer)
+        endpoint = webhook_endpoints.get_any(session, answer["endpoint_id"])
+    webhook_view.show_delivery(answer, endpoint.enabled)
 
 
 @output.command(webhook, "replay")
 @click.argument("delivery_id")
 def replay(delivery_id: str) -> None:
-    """Deliver an event again at once, with the same webhook-id."""
+    """Deliver an event again, with the same webhook-id.
+
+    At once, or when the pause of a webhook that fails is over.
+    """
     with opened() as context, context.database.transaction() as session:
         delivery = deliveries.get_any(session, delivery_id)
         deliveries.replay(session, delivery, clock.now())
         answer = deliveries.shape(session, delivery)
-    output.one(answer)
+    output.say(webhook_view.replayed(answer), answer)
 
 
 @output.command(webhook, "recover")
@@ -204,7 +210,7 @@ def recover(endpoint_id: str, since: datetime, until: datetime | None) -> None:
         now = clock.now()
         endpoint = webhook_endpoints.get_any(session, endpoint_id)
         answer = deliveries.recover(session, endpoint, since, until or now, now)
-    output.one(answer)
+    output.say(webhook_view.recovered(endpoint_id, answer), answer)
 
 
 @output.command(webhook, "rotate-secret")
@@ -223,12 +229,12 @@ def rotate_secret(endpoint_id: str, grace_seconds: int) -> None:
         endpoint = webhook_endpoints.get_any(session, endpoint_id)
         secret = signing_secrets.rotate(session, endpoint, grace_seconds, clock.now())
         answer = {**webhook_endpoints.shape(session, endpoint), "secret": secret}
-    output.one(answer)
+    output.once(answer)
 
 
 def _last_failure(session: Session, endpoint: WebhookEndpoint) -> str | None:
     failure = diagnosis.last_failure(session, endpoint) if endpoint.failing_since else None
-    return None if failure is None else message_view.result(failure)
+    return None if failure is None else webhook_view.result(failure)
 
 
 def _change(endpoint_id: str, change: Callable[[Session, WebhookEndpoint], None]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from smsgw import clock, program
 from smsgw.allowed_addresses import parse_allowed
+from smsgw.core.webhooks import hints
 from smsgw.delivery.worker import Worker
 from smsgw.settings import Settings
 from smsgw.store.db import Database
@@ -104,3 +105,52 @@ def test_a_test_without_a_worker_says_so_at_once(run: Run, ask: Ask, monkeypatch
     ended = run("webhook", "test", webhook, "--wait", "300")
     assert ended.exit_code == 1
     assert f"see whether the server runs ({program.line('doctor')})" in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("answered", "words"),
+    [
+        (302, "Redirects are not followed"),
+        (400, "refuses the event"),
+        (401, "Check a signature"),
+        (404, "nothing at this path"),
+        (429, "less often"),
+        (500, "look at its log"),
+        ("timeout", "did not answer in time"),
+        ("tls", "certificate"),
+        ("connection_refused", "start the receiver"),
+    ],
+)
+def test_what_a_receiver_answered_comes_with_what_to_do(answered, words):
+    is_code = isinstance(answered, int)
+    last = {
+        "status_code": answered if is_code else None,
+        "error": None if is_code else answered,
+    }
+    pending = {"id": "dlv_1", "endpoint_id": "whe_1", "status": "pending", "last_attempt": last}
+    assert words in hints.hint(last)
+    tried = hints.next_step({**pending, "is_enabled": True})
+    assert tried.endswith(program.line("webhook test whe_1"))
+    off = hints.next_step({**pending, "is_enabled": False})
+    assert off.endswith(program.line("webhook enable whe_1"))
+    ended = hints.next_step({**pending, "is_enabled": True, "status": "discarded"})
+    assert ended.endswith(program.line("webhook replay dlv_1"))
+
+
+def test_what_is_sent_again_and_what_needs_an_enabled_webhook_is_said_in_words(
+    run: Run, ask: Ask, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SMSGW_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
+    webhook = _added(ask, "http://127.0.0.1:9/hook")
+    sent = ask("send", "--to", "+12025550100", "--content", "Hello", "--crm", "clinic")
+    ask("cancel", sent["id"])
+    (delivery,) = ask("webhook", "deliveries", webhook)["data"]
+    assert f"{delivery['id']} is sent now" in run("webhook", "replay", delivery["id"]).stdout
+    assert "Nothing was missed" in run("webhook", "recover", webhook, "--since", "1h").stdout
+    ask("webhook", "disable", webhook)
+    refused = run("webhook", "test", webhook)
+    assert refused.output.strip().endswith(
+        f"enable it first with {program.line('webhook enable ID')}"
+    )
+    (waiting,) = ask("webhook", "deliveries", webhook)["data"]
+    assert (waiting["status"], waiting["next_attempt_at"]) == ("pending", None)

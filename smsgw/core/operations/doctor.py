@@ -49,8 +49,8 @@ def examine(database: Database, settings: Settings, now: datetime) -> list[Findi
         devices = registry.everyone(session)
         findings += [
             *of_server(session, settings, now),
-            *of_work(session, settings, now, devices),
             *of_queue(session, settings, now, devices, backlog.read(session, now)),
+            *of_work(session, settings, now, devices),
         ]
     return [*findings, *certificates.findings(settings, now)]
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from sqlalchemy.orm import Session
 
 from ... import program
+from ...clock import rfc3339
 from ...store.models import WebhookEndpoint
 from ..webhooks import endpoints
 from . import spans
@@ -43,18 +44,20 @@ def _failing(endpoint: WebhookEndpoint, waiting: int, now: datetime) -> Finding:
         f"webhook {endpoint.id}",
         "wrong",
         f"{what} since {spans.since(endpoint.failing_since, now)}, and {waiting:,} {waits} for {host}",
-        f"see {program.line(f'webhook deliveries {endpoint.id}')} for what it answers, and repair the receiver; "
-        "what waits is sent then by itself",
+        f"{program.line(f'webhook test {endpoint.id}')} shows what it answers and what to do; "
+        "once it works, what waits is sent by itself",
         "repair the receiver: the page shows what it answers. What waits is sent then by itself",
     )
 
 
 def _switched_off(endpoint: WebhookEndpoint, now: datetime) -> Finding:
     at = "" if endpoint.disabled_at is None else f" at {spans.since(endpoint.disabled_at, now)}"
+    since = rfc3339(endpoint.failing_since or endpoint.disabled_at or now)
     return Finding(
         f"webhook {endpoint.id}",
         "wrong",
         f"was switched off{at}: {endpoint.disabled_reason}",
-        f"repair the receiver, then {program.line(f'webhook enable {endpoint.id}')} and webhook recover",
+        f"repair the receiver, then {program.line(f'webhook enable {endpoint.id}')} and "
+        f"{program.line(f'webhook recover {endpoint.id} --since {since}')}",
         "repair the receiver, then enable the webhook and recover what it has missed",
     )

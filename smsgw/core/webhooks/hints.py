@@ -49,7 +49,10 @@ def hint(attempt: Mapping[str, Any] | None) -> str | None:
 
 
 def next_step(delivery: Mapping[str, Any]) -> str | None:
-    """Return what to do about a delivery as `deliveries.of_message` shows it; `None` if it arrived or will soon."""
+    """Return what to do about a delivery, with its `last_attempt` and `is_enabled` of its endpoint.
+
+    `None` if it arrived, or is to be sent for the first time.
+    """
     last, endpoint_id = delivery["last_attempt"], delivery["endpoint_id"]
     status, words = delivery["status"], hint(last) or ""
     if status == delivery_statuses.DELIVERED or (last is None and delivery["is_enabled"]):
@@ -57,7 +60,8 @@ def next_step(delivery: Mapping[str, Any]) -> str | None:
     if not delivery["is_enabled"]:
         enable = program.line(f"webhook enable {endpoint_id}")
         return f"{words} It is disabled, and the event waits for: {enable}".strip()
-    replay = program.line(f"webhook replay {delivery['id']}")
     if status == delivery_statuses.DISCARDED:
+        replay = program.line(f"webhook replay {delivery['id']}")
         return f"{words} It was given up; to send it again: {replay}".strip()
-    return f"{words} It is tried again by itself; to try at once: {replay}".strip()
+    test = program.line(f"webhook test {endpoint_id}")
+    return f"{words} It is tried again by itself; to see what is answered now: {test}".strip()
