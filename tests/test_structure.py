@@ -82,8 +82,6 @@ NEIGHBOURS = {
 KNOW_FLASK = range(3, 6)
 MOST_LINES_OF_A_FUNCTION = 40
 MOST_LINES_OF_A_MODULE = 250
-# The list may only shrink.
-LONG_MODULES = {"smsgw/core/messages/reports.py"}
 # Where a status of a message is also a word for something else: of a delivery, a result, a limit, another protocol.
 SAY_THE_SAME_OF_OTHER_THINGS = {
     "core/webhooks/delivery_statuses.py",
@@ -402,7 +400,47 @@ def test_modules_fit_on_a_few_screens():
         if path.parent.name != "versions"
         if len(path.read_text().splitlines()) > MOST_LINES_OF_A_MODULE
     }
-    assert long <= LONG_MODULES
+    assert not long
+
+
+def test_public_functions_stand_before_private_ones():
+    """Except private ones that a constant or a decorator needs when the module is imported."""
+    late = []
+    for path, tree in _trees():
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        needed = _needed_at_import(tree, functions)
+        first_private = min(
+            (
+                node.lineno
+                for node in functions
+                if node.name.startswith("_") and node.name not in needed
+            ),
+            default=sys.maxsize,
+        )
+        late += [
+            f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+            for node in functions
+            if not node.name.startswith("_") and node.lineno > first_private
+        ]
+    assert not late
+
+
+def _needed_at_import(tree: ast.Module, functions: list[ast.FunctionDef]) -> set[str]:
+    bodies = {node.name: _names(node) for node in functions}
+    needed = {
+        name
+        for node in tree.body
+        for part in (node.decorator_list if isinstance(node, ast.FunctionDef) else [node])
+        if not isinstance(part, ast.ClassDef)
+        for name in _names(part)
+    }
+    while more := {name for each in needed & bodies.keys() for name in bodies[each]} - needed:
+        needed |= more
+    return needed
+
+
+def _names(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
 def test_only_settings_read_the_environment():

@@ -8,7 +8,7 @@ import click
 from .. import clock, program
 from ..core.accounts import crms
 from ..core.messages import held
-from ..core.operations import backups, restoring
+from ..core.operations import backups, restoring, spans
 from ..core.operations.restoring import Restored
 from ..sms import statuses
 from . import output
@@ -84,7 +84,7 @@ def release(crm_name: str | None, before: datetime | None, cancel: bool) -> None
             if not changed:
                 break
     name = statuses.CANCELLED if cancel else held.RELEASED
-    output.say(f"{_counted(count, 'message')} {name}.", {f"{name}_count": count})
+    output.say(f"{spans.counted(count, 'message')} {name}.", {f"{name}_count": count})
 
 
 def stopped(held_count: int, unconfirmed_count: int) -> list[str]:
@@ -92,11 +92,11 @@ def stopped(held_count: int, unconfirmed_count: int) -> list[str]:
     lines = []
     if held_count:
         lines.append(
-            f"Held, because it may have been sent since: {_counted(held_count, 'queued message')}. "
+            f"Held, because it may have been sent since: {spans.counted(held_count, 'queued message')}. "
             f"Run {program.line('release')}, or that with --cancel."
         )
     if unconfirmed_count:
-        count = _counted(unconfirmed_count, "message")
+        count = spans.counted(unconfirmed_count, "message")
         lines.append(f"Failed as unconfirmed, because a phone had it in hand: {count}.")
     return lines
 
@@ -110,10 +110,6 @@ def _words(done: Restored) -> list[str]:
     if done.kept:
         lines.append(f"It is kept as {done.kept}.")
     return lines + stopped(done.held_count, done.unconfirmed_count)
-
-
-def _counted(count: int, thing: str) -> str:
-    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
 
 
 def _size(count: int) -> str:

@@ -124,11 +124,6 @@ def crm_names(shape: dict[str, Any]) -> str:
     return f"{', '.join(names[:_NAMED_CRMS])}{more}"
 
 
-def status_words(word: str) -> str:
-    """Return what a status is called in a filter or a heading: `Delivered`."""
-    return word.capitalize()
-
-
 def sentence(words: str) -> Markup:
     """Return words that begin with a small letter as a sentence, without its full stop."""
     return escape(f"{words[:1].upper()}{words[1:]}")

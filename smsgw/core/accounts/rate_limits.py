@@ -135,6 +135,12 @@ def count(session: Session, limit: Limit, caller: str, now: datetime) -> RateSta
     return _state(limit, row.was_allowed, row.arrival - moment, moment)
 
 
+def forget_unused(session: Session, now: datetime) -> None:
+    """Remove the counts nobody has used for a day."""
+    oldest = (now - UNUSED_AFTER).timestamp()
+    session.execute(sa.delete(RateLimit).where(RateLimit.arrival <= oldest))
+
+
 def _state(limit: Limit, is_allowed: bool, used_seconds: float, moment: float) -> RateState:
     free_seconds = limit.period_seconds - used_seconds + _BLUR_SECONDS
     wait_seconds = used_seconds + limit.seconds_each - limit.period_seconds
@@ -145,9 +151,3 @@ def _state(limit: Limit, is_allowed: bool, used_seconds: float, moment: float) -
         reset_at=math.ceil(moment + used_seconds),
         retry_after_seconds=0 if is_allowed else max(1, math.ceil(wait_seconds)),
     )
-
-
-def forget_unused(session: Session, now: datetime) -> None:
-    """Remove the counts nobody has used for a day."""
-    oldest = (now - UNUSED_AFTER).timestamp()
-    session.execute(sa.delete(RateLimit).where(RateLimit.arrival <= oldest))

@@ -158,6 +158,22 @@ def deliver(session: Session, pairs: Sequence[tuple[str, str]], now: datetime) -
     return [row.id for row in rows]
 
 
+def note_position(session: Session, position: int) -> None:
+    """Note the transaction's position in the feed, as `OWN_POSITION` gives it, which spares asking for it."""
+    session.info[_POSITION] = position
+
+
+def raise_feed_base(session: Session) -> None:
+    """Make new positions higher than all stored ones, also after a dump was restored into a new server."""
+    if not is_postgresql(session):
+        return
+    highest = session.scalar(sa.select(sa.func.max(Event.tx))) or 0
+    current = session.scalars(sa.select(_OWN_TRANSACTION)).one()
+    base = session.scalars(sa.select(FeedBase.base).with_for_update()).one()
+    if highest >= current + base:
+        session.execute(sa.update(FeedBase).values(base=highest - current + 1))
+
+
 def _delivery_rows(pairs: Sequence[tuple[str, str]], now: datetime) -> list[_DeliveryRow]:
     return [
         _DeliveryRow(ids.new_delivery_id(), event_id, endpoint_id, now, now)
@@ -197,25 +213,9 @@ def _row(new_event: NewEvent, tx: int, now: datetime) -> _EventRow:
     )
 
 
-def note_position(session: Session, position: int) -> None:
-    """Note the transaction's position in the feed, as `OWN_POSITION` gives it, which spares asking for it."""
-    session.info[_POSITION] = position
-
-
 def _transaction_position(session: Session) -> int:
     if not is_postgresql(session):
         return 0
     if _POSITION not in session.info:
         session.info[_POSITION] = _OWN_POSITION.one(session)
     return int(session.info[_POSITION])
-
-
-def raise_feed_base(session: Session) -> None:
-    """Make new positions higher than all stored ones, also after a dump was restored into a new server."""
-    if not is_postgresql(session):
-        return
-    highest = session.scalar(sa.select(sa.func.max(Event.tx))) or 0
-    current = session.scalars(sa.select(_OWN_TRANSACTION)).one()
-    base = session.scalars(sa.select(FeedBase.base).with_for_update()).one()
-    if highest >= current + base:
-        session.execute(sa.update(FeedBase).values(base=highest - current + 1))

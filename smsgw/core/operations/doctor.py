@@ -91,6 +91,23 @@ def of_queue(
     yield from backlog.findings(session, settings, now, devices, found)
 
 
+def encryption_of(settings: Settings) -> Finding:
+    """Return the finding about encryption: whether anybody on the network could pose as the database."""
+    hosts = encryption.unverified_hosts(settings.database_url)
+    if not hosts or settings.database_url.startswith("sqlite:"):
+        return Finding("database encryption", "ok", "certificate checked, or on this machine")
+    text = f"the certificate of {', '.join(hosts)} is not checked, so anybody on the way may be it"
+    advice = (
+        "add ?sslmode=verify-full&sslrootcert=system (or the file of its CA) to SMSGW_DATABASE_URL"
+    )
+    return Finding("database encryption", "warning", text, advice)
+
+
+def is_well(findings: Sequence[Finding]) -> bool:
+    """Return whether nothing is wrong, apart from warnings."""
+    return all(finding.state != "wrong" for finding in findings)
+
+
 def _clock(session: Session, now: datetime) -> Finding:
     advice = "set this machine's clock (timedatectl set-ntp true)"
     if is_postgresql(session):
@@ -110,18 +127,6 @@ def _latest(session: Session) -> datetime | None:
     newest = session.scalar(sa.select(Message.created_at).order_by(Message.id.desc()).limit(1))
     heartbeat = session.scalar(sa.select(sa.func.max(WorkerHeartbeat.last_seen_at)))
     return max((moment for moment in (newest, heartbeat) if moment is not None), default=None)
-
-
-def encryption_of(settings: Settings) -> Finding:
-    """Return the finding about encryption: whether anybody on the network could pose as the database."""
-    hosts = encryption.unverified_hosts(settings.database_url)
-    if not hosts or settings.database_url.startswith("sqlite:"):
-        return Finding("database encryption", "ok", "certificate checked, or on this machine")
-    text = f"the certificate of {', '.join(hosts)} is not checked, so anybody on the way may be it"
-    advice = (
-        "add ?sslmode=verify-full&sslrootcert=system (or the file of its CA) to SMSGW_DATABASE_URL"
-    )
-    return Finding("database encryption", "warning", text, advice)
 
 
 def _public_url(settings: Settings) -> Finding:
@@ -189,8 +194,3 @@ def _open_transactions(session: Session, now: datetime) -> Iterator[Finding]:
                 "and the event feed and the live sockets wait for it",
                 f"end the program that left it open, or in psql: {found.ending}",
             )
-
-
-def is_well(findings: Sequence[Finding]) -> bool:
-    """Return whether nothing is wrong, apart from warnings."""
-    return all(finding.state != "wrong" for finding in findings)

@@ -88,14 +88,6 @@ def check(endpoint: HasSecrets, pasted: Pasted, sent: bytes | None, now: datetim
     return Verdict("wrong", [_no_match(endpoint, pasted, sent), *faults], notes)
 
 
-def first_difference(pasted: bytes, sent: bytes) -> int:
-    """Return the place, from 1, of the first byte that is not as it was sent."""
-    for place, (left, right) in enumerate(zip(pasted, sent, strict=False), 1):
-        if left != right:
-            return place
-    return min(len(pasted), len(sent)) + 1
-
-
 def _mistakes(secret: str, pasted: Pasted, sent: bytes | None) -> list[str] | None:
     """Return the mistakes with which this secret makes the signature, none if it is right; `None` if it never does."""
     given = [_value(part).encode() for part in pasted.signature.split()]
