@@ -4,11 +4,12 @@ from datetime import datetime
 
 import click
 
-from .. import clock
+from .. import clock, ids
 from ..core.accounts import crms
 from ..core.messages import archive, endings, queueing, reading, resending
 from ..core.messages import json as message_json
 from ..core.messages.drafts import Draft
+from ..core.messages.filters import MessageFilters
 from ..core.webhooks import deliveries
 from ..errors import IllegalTransition
 from ..sms import statuses
@@ -74,20 +75,18 @@ def show_all(
     since: datetime | None,
 ) -> None:
     """List messages of all CRMs, newest first."""
+    if before is not None and not ids.is_id(before, "msg"):
+        raise click.UsageError(f"--before takes the id of a message, msg_..., not {before!r}")
+    filters = MessageFilters(
+        device_id=device_id, direction=direction, status=status, is_stuck=is_stuck, since=since
+    )
     with opened() as context, context.database.reading() as session:
-        filters = archive.ArchiveFilters(
-            crm_id=None if crm_name is None else crms.get(session, crm_name).id,
-            device_id=device_id,
-            direction=direction,
-            status=status,
-            is_stuck=is_stuck,
-            since=since,
-        )
-        page = archive.page(session, filters, before, limit)
+        crm_ids = None if crm_name is None else [crms.get(session, crm_name).id]
+        page, next_cursor = reading.page(session, crm_ids, context.settings, filters, before, limit)
         found = [message_json.message(row) for row in page]
     output.rows(found, _COLUMNS, "No messages found.", least=_LEAST, block=message_view.block)
-    if len(found) == limit and not output.wants_json():
-        click.echo(f"For older messages, add: --before {found[-1]['id']}", err=True)
+    if next_cursor is not None and not output.wants_json():
+        click.echo(f"For older messages, add: --before {next_cursor}", err=True)
 
 
 @output.command(root, "message")

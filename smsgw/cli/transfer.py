@@ -79,12 +79,10 @@ def export_messages(since: datetime | None, form: str, path: Path) -> None:
     Texts are exported unchanged, even if they begin with = + - or @. A spreadsheet may treat these as formulas, so
     import the columns as text there.
     """
-    filters, is_shown = archive.ArchiveFilters(since=since), str(path) == "-"
+    is_shown = str(path) == "-"
     writing = nullcontext(sys.stdout) if is_shown else private_files.replacing(path)
     with opened() as context, writing as file:
-        count = _write(
-            context, filters, _csv_writer(file) if form == "csv" else _jsonl_writer(file)
-        )
+        count = _write(context, since, _csv_writer(file) if form == "csv" else _jsonl_writer(file))
     # Keep the count out of the exported messages.
     click.echo(
         json.dumps({"exported_count": count})
@@ -133,14 +131,14 @@ def import_messages(
 
 def _write(
     context: CommandContext,
-    filters: archive.ArchiveFilters,
+    since: datetime | None,
     write: Callable[[dict[str, Any]], None],
 ) -> int:
     count = 0
     with context.database.reading() as session:
-        total = archive.count(session, filters)
+        total = archive.count(session, since)
     with _progress(total, "Exporting") as bar:
-        for page in archive.walk(context.database, filters):
+        for page in archive.walk(context.database, since):
             for row in page:
                 write(message_json.message(row))
             count += len(page)

@@ -89,6 +89,12 @@ def test_resending_what_may_have_been_sent_needs_a_word(ask: Ask, run: Run, crm,
     assert ask("resend", sent["id"], "--may-duplicate")["status"] == "queued"
 
 
+def test_messages_before_what_is_no_id_are_refused(run: Run):
+    refused = run("messages", "--before", "yesterday")
+    assert refused.exit_code == 2
+    assert "--before takes the id of a message" in refused.output
+
+
 def test_messages_are_filtered_and_paged_newest_first(ask: Ask, crm: str):
     sent = [_send(ask)["id"] for _ in range(3)]
     ask("cancel", sent[0])
