@@ -62,12 +62,15 @@ def send(body: dict[str, Any]) -> Response:
     Queues one message for a device. The request is safe to repeat at any time if it has a `reference` of your choice,
     or for a day if it has an `Idempotency-Key`.
     """
-    draft = _draft(body)
-    if not is_asked_for() and queueing.may_prepare(this_crm(), services().settings, draft):
-        return _send_with_others(draft)
+    draft, crm, settings = _draft(body), this_crm(), services().settings
+    if not is_asked_for() and queueing.may_prepare(crm, settings, draft):
+        database = services().database
+        new = queueing.prepare(database, crm, settings, draft, clock.now())
+        database.insert_together(new.batches, new.check)
+        return answer(message_json.message(new.message), 202, _url(new.message))
 
     def act(session: Session, now: datetime) -> Response:
-        queued = queueing.queue_one(session, this_crm(), services().settings, draft, now)
+        queued = queueing.queue_one(session, crm, settings, draft, now)
         status = 202 if queued.is_new else 200
         return answer(message_json.message(queued.message), status, _url(queued.message))
 
@@ -194,13 +197,6 @@ def resend(body: dict[str, Any], message_id: str) -> Response:
         return answer(message_json.message(message), 202, _url(message))
 
     return once(act)
-
-
-def _send_with_others(draft: Draft) -> Response:
-    database = services().database
-    new = queueing.prepare(database, this_crm(), services().settings, draft, clock.now())
-    database.insert_together(new.batches, new.check)
-    return answer(message_json.message(new.message), 202, _url(new.message))
 
 
 def _shown(

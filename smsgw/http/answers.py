@@ -36,6 +36,7 @@ _FULL = (
     f"try again later {_NOT_TWICE}"
 )
 _DIALECTS = "smsgw.dialects"
+_WRITER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _STATUS_CODES: dict[type[GatewayError], int] = {
     BadRequest: 400,
     Unauthorized: 401,
@@ -75,7 +76,7 @@ def status_code(error: GatewayError) -> int:
 
 def answer(body: dict[str, Any], status: int = 200, location: str | None = None) -> Response:
     """Return a JSON answer with the keys in this order; `location` is the URL of a new object, in ASCII."""
-    made = json_answer(json.dumps(body, ensure_ascii=False, separators=(",", ":")), status)
+    made = json_answer(_WRITER.encode(body), status)
     if location is not None:
         made.headers["Location"] = location
     return made

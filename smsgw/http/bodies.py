@@ -86,6 +86,8 @@ def optional_text(body: dict[str, Any], name: str) -> str | None:
 
 def pack(answer: Response) -> Response:
     """Compress an answer of more than 1 KiB if the caller accepts gzip."""
+    if "HTTP_ACCEPT_ENCODING" not in current_request().environ:
+        return answer
     body = answer.get_data()
     if len(body) > PACK_ABOVE_BYTES and request.accept_encodings["gzip"]:
         answer.set_data(gzip.compress(body, compresslevel=5, mtime=0))

@@ -34,7 +34,7 @@ def admit_crm(crm: Caller, *, may_repeat: bool = False) -> None:
     if not crm.enabled:
         raise Forbidden("this API key is disabled", code="crm_disabled")
     services().last_seen_writer.note_key(crm.id, clock.now())
-    g.crm = rates.count(crm, may_repeat=may_repeat)
+    g._get_current_object().crm = rates.count(crm, may_repeat=may_repeat)
 
 
 def readings(password: str) -> list[str]:
@@ -155,7 +155,7 @@ def public(view: View) -> View:
 
 def this_crm() -> Caller:
     """Return the calling CRM."""
-    crm: Caller = g.crm
+    crm: Caller = g._get_current_object().crm
     return crm
 
 

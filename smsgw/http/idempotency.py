@@ -15,7 +15,7 @@ from ..errors import BadRequest
 from ..store.db import Session
 from . import guards
 from .answers import json_answer
-from .context import services
+from .context import current_request, services
 from .parsing import parsed_body
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -58,7 +58,7 @@ def _once(act: Act, keep: Callable[[Response], str | None]) -> Response:
 
 
 def _key() -> str | None:
-    key = request.headers.get("Idempotency-Key")
+    key: str | None = current_request().environ.get("HTTP_IDEMPOTENCY_KEY")
     if key is not None and not _KEY.fullmatch(key):
         raise BadRequest(
             "Idempotency-Key must have 1 to 255 printable ASCII characters without spaces",

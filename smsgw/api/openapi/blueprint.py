@@ -2,6 +2,7 @@
 
 import http
 from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any
 
 import flask_smorest
@@ -12,51 +13,12 @@ from flask_smorest.utils import prepare_response
 from ...http import bodies
 from ...http.parsing import StrictParser, StrictSchema
 from ..schemas.devices import SilentDevice
+from .security import CLERKS_CRM, SECURITY, SECURITY_SCHEMES
 
 View = Callable[..., Any]
 Decorator = Callable[[View], View]
 
 TITLE = "SMS gateway"
-SECURITY: dict[str, list[dict[str, list[str]]]] = {
-    "crm": [{"crm": []}, {"crm_header": []}],
-    "operator": [{"operator": []}],
-    "person": [{"operator": []}],
-    "crm or clerk": [{"crm": []}, {"crm_header": []}, {"operator": []}],
-    "crm or operator": [{"crm": []}, {"crm_header": []}, {"operator": []}],
-    "public": [],
-}
-SECURITY_SCHEMES = {
-    "crm": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "A CRM's API key: `Authorization: Bearer crm_live_…`.",
-    },
-    "crm_header": {
-        "type": "apiKey",
-        "in": "header",
-        "name": "X-API-Key",
-        "description": "The same API key in a separate header.",
-    },
-    "operator": {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "The key of an operator, a clerk or a viewer: `Authorization: Bearer op_live_…`. "
-        "A viewer reads, and of numbers only the ends. "
-        "A clerk reads, sends and cancels for the CRM in `?crm=`, or for the only one.",
-    },
-    "device": {
-        "type": "http",
-        "scheme": "basic",
-        "description": "A device's name and password.",
-    },
-}
-CLERKS_CRM = {
-    "in": "query",
-    "name": "crm",
-    "required": False,
-    "schema": {"type": "string"},
-    "description": "For clerks with several CRMs: the ID or name of the one to act for. A CRM needs no such parameter.",
-}
 IDEMPOTENCY_KEY = {
     "in": "header",
     "name": "Idempotency-Key",
@@ -159,25 +121,37 @@ class DocumentedBlueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         self, schema: type[StrictSchema], location: str = "json", examples: Any = None
     ) -> Decorator:
         """Pass the view what the schema reads from the body, or from the URL with `location="query"`."""
-        wanted = {"examples": examples} if examples else {}
-        decorate: Decorator = self.arguments(schema(), location=location, **wanted)
+        wanted, parser = schema(), self.ARGUMENTS_PARSER
+        more = {"examples": examples} if examples else {}
+        document = _only_documenting(self.arguments(wanted, location=location, **more))
+        read = partial(parser.parse, wanted, location=location)
+        if location == "json":
+            read = partial(parser.read_body, wanted)
+
+        def decorate(view: View) -> View:
+            @wraps(view)
+            def reading(*args: Any, **kwargs: Any) -> Any:
+                return view(*args, read(), **kwargs)
+
+            return document(reading)
+
         return decorate
 
     def answers(
         self, status: int, schema: Any, description: str, example: Any = None, headers: Any = None
     ) -> Decorator:
         """Document a response; the view builds it itself, because serialising with a schema is slow."""
-        decorate: Decorator = self.response(
-            status, schema, description=description, example=example, headers=headers
+        return _only_documenting(
+            self.response(status, schema, description=description, example=example, headers=headers)
         )
-        return decorate
 
     def fails(self, *statuses: int) -> Decorator:
         """Document the errors that this view may return, besides those that all views share."""
 
         def decorate(view: View) -> View:
             for status in statuses:
-                view = self.alt_response(status, http.HTTPStatus(status).name)(view)
+                document = self.alt_response(status, http.HTTPStatus(status).name)
+                view = _only_documenting(document)(view)
             return view
 
         return decorate
@@ -207,6 +181,16 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
             response = _error_response(status)
             prepare_response(response, self.spec, self.DEFAULT_RESPONSE_CONTENT_TYPE)
             self.spec.components.response(http.HTTPStatus(status).name, response, lazy=True)
+
+
+def _only_documenting(decorate: Decorator) -> Decorator:
+    """Return a decorator that keeps what flask-smorest notes of a view, without its wrapper around each call."""
+
+    def document(view: View) -> View:
+        view._apidoc = decorate(view)._apidoc  # type: ignore[attr-defined]
+        return view
+
+    return document
 
 
 def make_api(app: Flask, version: str) -> Api:
