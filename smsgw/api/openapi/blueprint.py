@@ -183,16 +183,6 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
             self.spec.components.response(http.HTTPStatus(status).name, response, lazy=True)
 
 
-def _only_documenting(decorate: Decorator) -> Decorator:
-    """Return a decorator that keeps what flask-smorest notes of a view, without its wrapper around each call."""
-
-    def document(view: View) -> View:
-        view._apidoc = decorate(view)._apidoc  # type: ignore[attr-defined]
-        return view
-
-    return document
-
-
 def make_api(app: Flask, version: str) -> Api:
     """Return the collector for this app."""
     api = Api(
@@ -204,6 +194,16 @@ def make_api(app: Flask, version: str) -> Api:
     # Only events have it, and no operation.
     api.spec.components.schema("SilentDevice", schema=SilentDevice)
     return api
+
+
+def _only_documenting(decorate: Decorator) -> Decorator:
+    """Return a decorator that keeps what flask-smorest notes of a view, without its wrapper around each call."""
+
+    def document(view: View) -> View:
+        view._apidoc = decorate(view)._apidoc  # type: ignore[attr-defined]
+        return view
+
+    return document
 
 
 def _document_guard(
