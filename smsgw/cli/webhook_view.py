@@ -50,15 +50,15 @@ def show_deliveries(found: Sequence[Mapping[str, Any]], next_cursor: str | None)
         click.echo(f"For the next page, add: --cursor {next_cursor}", err=True)
 
 
-def show_delivery(shape: Mapping[str, Any], is_enabled: bool) -> None:
-    """Print a delivery as `deliveries.shape` returns it, what each attempt met, and what to do."""
+def show_delivery(shape: Mapping[str, Any], condition: Mapping[str, bool]) -> None:
+    """Print a delivery as `deliveries.shape` returns it, its attempts, and what to do if its endpoint is so."""
     if output.wants_json():
         output.print_json(shape)
         return
     attempts = shape["attempts"]
     output.one({name: value for name, value in shape.items() if name != "attempts"})
     last = attempts[-1] if attempts else None
-    step = hints.next_step({**shape, "last_attempt": last, "is_enabled": is_enabled})
+    step = hints.next_step({**shape, **condition, "last_attempt": last})
     if step is not None:
         output.advice(step)
     if attempts:

@@ -11,6 +11,7 @@ from ..core.accounts import crms, operator_json
 from ..core.operations import webhook_tests
 from ..core.webhooks import deliveries, diagnosis, urls
 from ..core.webhooks import endpoints as webhook_endpoints
+from ..core.webhooks import json as webhook_json
 from ..core.webhooks import secrets as signing_secrets
 from ..core.webhooks.delivery_statuses import STATUSES
 from ..store.db import Session
@@ -178,7 +179,8 @@ def show_delivery(delivery_id: str) -> None:
     with opened() as context, context.database.reading() as session:
         answer = deliveries.shape(session, deliveries.get_any(session, delivery_id))
         endpoint = webhook_endpoints.get_any(session, answer["endpoint_id"])
-    webhook_view.show_delivery(answer, endpoint.enabled)
+        condition = webhook_json.condition(endpoint)
+    webhook_view.show_delivery(answer, condition)
 
 
 @output.command(webhook, "replay")

@@ -128,11 +128,15 @@ def test_what_a_receiver_answered_comes_with_what_to_do(answered, words):
         "error": None if is_code else answered,
     }
     pending = {"id": "dlv_1", "endpoint_id": "whe_1", "status": "pending", "last_attempt": last}
+    pending["is_failing"] = True
     assert words in hints.hint(last)
     tried = hints.next_step({**pending, "is_enabled": True})
     assert tried.endswith(program.line("webhook test whe_1"))
     off = hints.next_step({**pending, "is_enabled": False})
     assert off.endswith(program.line("webhook enable whe_1"))
+    unsent = {**pending, "is_enabled": True, "last_attempt": None}
+    assert "waits while the webhook fails" in hints.next_step(unsent)
+    assert hints.next_step({**unsent, "is_failing": False}) is None
     ended = hints.next_step({**pending, "is_enabled": True, "status": "discarded"})
     assert ended.endswith(program.line("webhook replay dlv_1"))
 

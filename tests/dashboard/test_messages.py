@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw.core.accounts import operators
+from smsgw.core.devices import registry
 from smsgw.core.messages import browsing
 from smsgw.store.models import Message
 
@@ -159,6 +160,24 @@ def test_a_message_shows_its_way_and_what_it_waits_for(office: Office):
     page = text_of(browser.get(f"/admin/messages/{message_id}"))
     assert "Handed to the phone at" in page
     assert "hand-out 1 of" in page
+
+
+def test_a_message_says_what_to_do_without_commands(office: Office):
+    message_id = queue(office)
+    with office.world.database.transaction() as session:
+        registry.get(session, "phone-1").enabled = False
+    page = text_of(office.browser("clerk").get(f"/admin/messages/{message_id}"))
+    assert "is disabled on the server" in page
+    assert "Enable it on its page." in page
+    assert "smsgw device" not in page
+    with office.world.database.transaction() as session:
+        session.execute(
+            sa.update(Message).values(
+                status="failed", reason="no-service", reason_class="temporary"
+            )
+        )
+    page = text_of(office.browser("viewer").get(f"/admin/messages/{message_id}"))
+    assert "The phone had no network. Resend it when the phone has one again." in page
 
 
 def test_news_of_a_message_come_once_and_its_end_is_not_asked_for(office: Office):

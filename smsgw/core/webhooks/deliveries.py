@@ -89,7 +89,7 @@ def of_message(
         {
             **webhook_json.delivery(delivery, event_type, endpoint),
             "url": webhook_json.masked(endpoint.url),
-            "is_enabled": endpoint.enabled,
+            **webhook_json.condition(endpoint),
             "last_attempt": last.get(delivery.id),
         }
         for delivery, event_type, endpoint in rows

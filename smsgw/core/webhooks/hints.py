@@ -49,13 +49,13 @@ def hint(attempt: Mapping[str, Any] | None) -> str | None:
 
 
 def next_step(delivery: Mapping[str, Any]) -> str | None:
-    """Return what to do about a delivery, with its `last_attempt` and `is_enabled` of its endpoint.
+    """Return what to do about a delivery, with its `last_attempt`, and whether its endpoint `is_enabled`, `is_failing`.
 
-    `None` if it arrived, or is to be sent for the first time.
+    `None` if it arrived, or is to be sent now for the first time.
     """
     last, endpoint_id = delivery["last_attempt"], delivery["endpoint_id"]
     status, words = delivery["status"], hint(last) or ""
-    if status == delivery_statuses.DELIVERED or (last is None and delivery["is_enabled"]):
+    if status == delivery_statuses.DELIVERED:
         return None
     if not delivery["is_enabled"]:
         enable = program.line(f"webhook enable {endpoint_id}")
@@ -64,4 +64,7 @@ def next_step(delivery: Mapping[str, Any]) -> str | None:
         replay = program.line(f"webhook replay {delivery['id']}")
         return f"{words} It was given up; to send it again: {replay}".strip()
     test = program.line(f"webhook test {endpoint_id}")
+    if last is None:
+        failing = f"It waits while the webhook fails; to see what is answered now: {test}"
+        return failing if delivery["is_failing"] else None
     return f"{words} It is tried again by itself; to see what is answered now: {test}".strip()

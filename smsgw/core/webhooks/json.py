@@ -53,6 +53,11 @@ def delivery(row: Delivery, event_type: str, to: WebhookEndpoint) -> dict[str, A
     }
 
 
+def condition(row: WebhookEndpoint) -> dict[str, bool]:
+    """Return whether an endpoint `is_enabled` and `is_failing`."""
+    return {"is_enabled": row.enabled, "is_failing": row.failing_since is not None}
+
+
 def attempt(row: Attempt) -> dict[str, Any]:
     """Return one HTTP request of a delivery."""
     return {
