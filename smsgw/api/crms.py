@@ -6,7 +6,6 @@ from typing import Any
 from flask import Response
 
 from .. import clock
-from ..addresses import Guard
 from ..core.accounts import crms
 from ..core.webhooks import endpoints, urls
 from ..errors import NotFound
@@ -53,8 +52,8 @@ def add(body: dict[str, Any]) -> Response:
     With `callback_url`, a webhook endpoint for all of its events is created too.
     """
     callback_url = body.get("callback_url")
-    guard = Guard(services().settings.webhook_allowed_networks)
-    url = None if callback_url is None else urls.checked(callback_url, guard)
+    allowed = services().settings.webhook_allowed_networks
+    url = None if callback_url is None else urls.checked(callback_url, allowed)
 
     def act(session: Session, now: datetime) -> Response:
         crm, key = crms.add(session, body["name"], body.get("device_ids"), now)

@@ -6,7 +6,6 @@ from typing import Any, cast
 from flask import Response
 
 from .. import clock
-from ..addresses import Guard
 from ..core.webhooks import deliveries, endpoints, urls
 from ..core.webhooks import secrets as signing_secrets
 from ..http.answers import answer
@@ -164,7 +163,7 @@ def rotate_secret(body: dict[str, Any], webhook_id: str) -> Response:
 
 
 def _checked(url: str) -> urls.Checked:
-    return urls.checked(url, Guard(services().settings.webhook_allowed_networks))
+    return urls.checked(url, services().settings.webhook_allowed_networks)
 
 
 def _get(session: Session, webhook_id: str) -> WebhookEndpoint:

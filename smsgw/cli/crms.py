@@ -3,7 +3,6 @@
 import click
 
 from .. import clock, program
-from ..addresses import Guard
 from ..core.accounts import crms
 from ..core.devices.pairing import CRMS
 from ..core.messages.recipients import HIGHEST_LOOP_GUARD
@@ -35,8 +34,8 @@ _DEVICES = click.option(
 def add(name: str, callback_url: str | None, device_ids: tuple[str, ...]) -> None:
     """Add a CRM and print its API key. Without --device, it may use all phones, including those added later."""
     with opened() as context:
-        guard = Guard(context.settings.webhook_allowed_networks)
-        url = None if callback_url is None else urls.checked(callback_url, guard)
+        allowed = context.settings.webhook_allowed_networks
+        url = None if callback_url is None else urls.checked(callback_url, allowed)
         with context.database.transaction() as session:
             now = clock.now()
             made, key = crms.add(session, name, list(device_ids) or None, now)

@@ -6,7 +6,6 @@ from datetime import datetime
 import click
 
 from .. import clock, program
-from ..addresses import Guard
 from ..core.accounts import crms, operator_json
 from ..core.operations import webhook_tests
 from ..core.webhooks import deliveries, diagnosis, urls
@@ -53,7 +52,7 @@ def add(url: str, crm_name: str, event_types: tuple[str, ...], device_ids: tuple
     For example: --crm clinic --event message.received https://crm.example.org/sms
     """
     with opened() as context:
-        checked = urls.checked(url, Guard(context.settings.webhook_allowed_networks))
+        checked = urls.checked(url, context.settings.webhook_allowed_networks)
         with context.database.transaction() as session:
             endpoint, secret = webhook_endpoints.add(
                 session,

@@ -7,7 +7,6 @@ from typing import Any
 from flask import flash, redirect, url_for
 
 from .. import clock
-from ..addresses import Guard
 from ..core.accounts.roles import OPERATOR
 from ..core.operations import webhook_tests
 from ..core.webhooks import deliveries, endpoints, urls
@@ -72,8 +71,7 @@ def change_webhook(webhook_id: str) -> Any:
     # The form shows URLs without their passwords, so an unchanged URL must not replace the stored one.
     if wanted != shown:
         # Asks the DNS, so no transaction is open.
-        guard = Guard(services().settings.webhook_allowed_networks)
-        changes["url"] = urls.checked(wanted, guard)
+        changes["url"] = urls.checked(wanted, services().settings.webhook_allowed_networks)
     with services().database.transaction() as session:
         endpoint = endpoints.get_any(session, webhook_id)
         endpoints.update(session, endpoint, changes, clock.now())

@@ -3,7 +3,6 @@
 from typing import Any
 
 from .. import clock
-from ..addresses import Guard
 from ..core.accounts import crms, operator_json
 from ..core.accounts.roles import OPERATOR, VIEWER
 from ..core.devices import registry
@@ -30,7 +29,7 @@ def add_webhook() -> Any:
     """Add an endpoint and show its secret once."""
     settings = services().settings
     # Asks the DNS, so it comes before the transaction.
-    url = urls.checked(forms.text("url"), Guard(settings.webhook_allowed_networks))
+    url = urls.checked(forms.text("url"), settings.webhook_allowed_networks)
     with services().database.transaction() as session:
         endpoint, secret = endpoints.add(
             session,

@@ -6,7 +6,6 @@ from typing import Any
 from flask import Blueprint, Response, request
 
 from .. import clock, ids
-from ..addresses import Guard
 from ..core.accounts import crms, routes
 from ..core.devices import pairing, registry, routing
 from ..core.events import feed
@@ -143,7 +142,7 @@ def _check_position(session: Session, crm_id: str, after: str) -> None:
 
 def _checked(url: str) -> urls.Checked:
     try:
-        return urls.checked_callback(url, Guard(services().settings.webhook_allowed_networks))
+        return urls.checked_callback(url, services().settings.webhook_allowed_networks)
     except Invalid as error:
         raise frames.reworded(error) from None
 

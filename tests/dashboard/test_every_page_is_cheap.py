@@ -6,7 +6,6 @@ from ipaddress import ip_network
 
 import pytest
 
-from smsgw.addresses import Guard
 from smsgw.core.accounts import crms
 from smsgw.core.accounts.roles import CLERK, VIEWER
 from smsgw.core.devices import limits, registry
@@ -50,7 +49,7 @@ def arguments(office: Office, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]
 
 
 def add_webhook(office: Office) -> str:
-    url = urls.checked("http://127.0.0.1:9/hook", Guard((ip_network("127.0.0.0/8"),)))
+    url = urls.checked("http://127.0.0.1:9/hook", (ip_network("127.0.0.0/8"),))
     with office.world.database.transaction() as session:
         crm = crms.get(session, office.world.crm_id)
         return endpoints.add(session, crm, url, most=10, now=NOW)[0].id

@@ -56,7 +56,7 @@ class DeliveryWorld:
         self, url: str = NOWHERE, now: datetime = NOW, **wanted: Any
     ) -> tuple[str, str]:
         """Makes an endpoint and returns its id and secret."""
-        checked = urls.checked(url, self.guard)
+        checked = urls.checked(url, self.guard.allowed)
         options = {"event_types": None, "device_ids": None, "enabled": True, **wanted}
         with self.database.transaction() as session:
             crm = crms.get(session, self.crm_id)

@@ -310,7 +310,7 @@ def test_another_url_starts_with_a_clean_record(delivery_world):
     delivery_world.record(20)
     delivery_world.fail_all()
     delivery_world.fail_all()
-    url = urls.checked("http://127.0.0.2:9/new", delivery_world.guard)
+    url = urls.checked("http://127.0.0.2:9/new", delivery_world.guard.allowed)
     with delivery_world.database.transaction() as session:
         endpoint = endpoints.get(session, delivery_world.crm_id, endpoint_id)
         endpoints.update(session, endpoint, {"url": url}, NOW)

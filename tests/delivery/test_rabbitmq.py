@@ -396,7 +396,7 @@ def test_the_worker_of_a_server_without_pika_says_what_to_install(
 def test_an_endpoint_needs_pika_installed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(brokers, "find_spec", lambda _name: None)
     with pytest.raises(Invalid, match=r"requirements-rabbitmq\.txt"):
-        urls.checked("amqp://127.0.0.1/?exchange=smsgw", Guard(LOOPBACK))
+        urls.checked("amqp://127.0.0.1/?exchange=smsgw", LOOPBACK)
 
 
 @pytest.mark.parametrize(
@@ -417,7 +417,7 @@ def test_an_endpoint_needs_pika_installed(monkeypatch: pytest.MonkeyPatch):
 )
 def test_a_url_that_cannot_work_is_refused_with_the_reason(url: str, said: str):
     with pytest.raises(Invalid) as refusal:
-        urls.checked(url, Guard(LOOPBACK))
+        urls.checked(url, LOOPBACK)
     assert said in refusal.value.message
 
 
