@@ -45,6 +45,11 @@ def count(session: Session) -> int:
     return session.scalars(sa.select(sa.func.count(Message.id)).where(_IS_HELD)).one()
 
 
+def since(session: Session) -> datetime | None:
+    """Return since when the first of them is held, `None` if none is."""
+    return session.scalars(sa.select(sa.func.min(Message.updated_at)).where(_IS_HELD)).one()
+
+
 def release(
     session: Session, now: datetime, crm_id: str | None = None, before: datetime | None = None
 ) -> int:

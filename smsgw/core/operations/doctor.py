@@ -64,7 +64,7 @@ def of_server(session: Session, settings: Settings, now: datetime) -> list[Findi
         _numbers(session),
         *_open_transactions(session, now),
         *connections.findings(session, settings),
-        *_held(session),
+        *_held(session, now),
     ]
 
 
@@ -148,10 +148,13 @@ def _stuck(count: int, since: datetime | None, now: datetime) -> Finding:
     )
 
 
-def _held(session: Session) -> Iterator[Finding]:
-    count = held.count(session)
-    if count:
-        text = f"{count} waiting since a restore or 'db reopen', which may have been sent since"
+def _held(session: Session, now: datetime) -> Iterator[Finding]:
+    since = held.since(session)
+    if since is not None:
+        text = (
+            f"{held.count(session):,} waiting since a restore or 'db reopen' at {spans.since(since, now)}, "
+            "which may have been sent since"
+        )
         step = next_steps.held().after(f"see {program.line('messages --status queued')};")
         yield Finding("held messages", "wrong", text, *step)
 
