@@ -1,5 +1,7 @@
 """Manages CRMs: `crm …`."""
 
+from typing import Any
+
 import click
 
 from .. import clock, program
@@ -18,6 +20,7 @@ from .entry import group
 crm = group("crm")
 
 _NAME = click.argument("name")
+_MANY_WORDS = ("stop_words", "start_words")
 _DEVICES = click.option(
     "--device",
     "device_ids",
@@ -145,7 +148,7 @@ def route(name: str, device_ids: tuple[str, ...], all_devices: bool) -> None:
         found = crms.get(session, name)
         crms.route(session, found, None if all_devices else list(device_ids), clock.now())
         (answer,) = crms.shapes(session, [found])
-    output.one(answer)
+    _show(answer)
 
 
 @output.command(crm, "limit")
@@ -177,7 +180,7 @@ def limit(name: str, queue: int | None, requests: int | None, loop_guard: int | 
         found = crms.get(session, name)
         crms.update(session, found, changes, clock.now())
         (answer,) = crms.shapes(session, [found])
-    output.one(answer)
+    _show(answer)
 
 
 @output.command(crm, "sticky")
@@ -192,7 +195,15 @@ def sticky(name: str, state: str) -> None:
         found = crms.get(session, name)
         crms.update(session, found, {"sticky_sender": state == "on"}, clock.now())
         (answer,) = crms.shapes(session, [found])
-    output.one(answer)
+    _show(answer)
+
+
+def _show(shape: dict[str, Any]) -> None:
+    """Print a CRM, for people without the words that stop and start its messages: there are many."""
+    if output.wants_json():
+        output.print_json(shape)
+    else:
+        output.one({name: value for name, value in shape.items() if name not in _MANY_WORDS})
 
 
 def _switch(name: str, enabled: bool) -> None:

@@ -199,6 +199,8 @@ def reset(device_id: str) -> None:
     with opened() as context, context.database.transaction() as session:
         count = enrolment.reset(session, registry.get(session, device_id), clock.now())
     text = f"{device_id} was reset; {count} of its messages failed as unconfirmed."
+    if count:
+        text += f" To send one again: {program.line('resend ID --may-duplicate')}"
     output.say(text, {"device_id": device_id, "unconfirmed_count": count})
 
 
@@ -234,6 +236,6 @@ def _show(settings: Settings, device_id: str, secret: str, is_key: bool) -> None
         output.once(shape)
         return
     pairing = pairing_shape(secret, base)
-    output.one({**shape, **pairing} if output.wants_json() else shape)
+    output.once({**shape, **pairing} if output.wants_json() else shape)
     if not output.wants_json():
         qr.show(pairing)
