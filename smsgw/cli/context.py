@@ -58,10 +58,7 @@ def at_head() -> Iterator[CommandContext]:
         if revision is None:
             raise NotReady(f"the database is new: run {program.line('init')}")
         if revision != migrations.head():
-            raise NotReady(
-                f"the database is at revision {revision}, this version needs {migrations.head()}:"
-                f" {migrations.way_to_head(revision)}"
-            )
+            raise NotReady(migrations.mismatch(revision))
         yield context
 
 

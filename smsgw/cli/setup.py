@@ -60,10 +60,7 @@ def check() -> None:
     if output.wants_json():
         output.print_json(answer)
     if revision != head:
-        raise NotReady(
-            f"the database is at revision {revision or 'none'}, this version needs {head}:"
-            f" {migrations.way_to_head(revision)}"
-        )
+        raise NotReady(migrations.mismatch(revision))
     if not output.wants_json():
         click.echo(f"The database is up to date, at revision {revision}.")
 

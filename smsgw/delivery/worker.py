@@ -64,7 +64,7 @@ def run(settings: Settings, on_served: Callable[[], None] = lambda: None) -> Non
 
 
 def _wait_for_tables(database: Database, stop: threading.Event) -> None:
-    """Wait until the tables exist, because a worker does not create them and may start before the server does."""
+    """Wait until the tables are of this version, because a worker makes none and may start before the server does."""
     noted = ""
     while not stop.is_set():
         hindrance = steps.attempt("find the tables", partial(_hindrance, database))
@@ -83,10 +83,10 @@ def _hindrance(database: Database) -> str:
     if not database.has_tables():
         return _NEW
     try:
-        migrations.current(database)
+        revision = migrations.current(database)
     except migrations.HalfRestored as error:
         return str(error)
-    return ""
+    return "" if revision == migrations.head() else migrations.mismatch(revision)
 
 
 class Worker:

@@ -20,7 +20,7 @@ from smsgw.core.operations import housekeeping, retention
 from smsgw.core.webhooks import endpoints as webhook_endpoints
 from smsgw.delivery.http_sender import Transport
 from smsgw.delivery.periodic_tasks import PeriodicTasks
-from smsgw.delivery.worker import Worker
+from smsgw.delivery.worker import Worker, _wait_for_tables
 from smsgw.settings import PROJECT_FOLDER
 from smsgw.store import migrations
 from smsgw.store.db import Database
@@ -126,6 +126,19 @@ def test_a_worker_that_is_there_before_the_tables_waits_for_them(tmp_path):
         process.wait()
         database.close()
     assert "could not" not in log_file.read_text()
+
+
+def test_a_worker_waits_until_the_tables_are_of_its_version(tmp_path, caplog):
+    database, stop = Database(f"sqlite:///{tmp_path / 'old.db'}"), threading.Event()
+    migrations.upgrade(database, "0001")
+    waiting = threading.Thread(target=_wait_for_tables, args=(database, stop), daemon=True)
+    waiting.start()
+    wait_until(lambda: "at revision 0001, this version needs" in caplog.text)
+    assert waiting.is_alive()
+    migrations.upgrade(database)
+    waiting.join(PATIENCE_SECONDS)
+    assert not waiting.is_alive()
+    database.close()
 
 
 def heartbeats(database):

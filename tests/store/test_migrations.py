@@ -74,7 +74,7 @@ def test_tables_of_a_newer_version_are_refused(new_url):
     migrations.upgrade(database, "0001")
     with database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(migrations.NewerTables, match=r"newer than this version: .*9999"):
+    with pytest.raises(migrations.NewerTables, match="revision 9999, this version needs"):
         migrations.upgrade(database)
     database.close()
 

@@ -20,7 +20,7 @@ else:
 # such a revision, so none serves it.
 RESTORING = "restoring-"
 _VERSIONS = Path(__file__).parent / "versions"
-_REVISION = sa.text(f"SELECT version_num FROM {REVISION_TABLE}")
+REVISION = sa.text(f"SELECT version_num FROM {REVISION_TABLE}")
 MARK = sa.text(f"UPDATE {REVISION_TABLE} SET version_num = '{RESTORING}' || version_num")
 UNMARK = sa.text(
     f"UPDATE {REVISION_TABLE} SET version_num = replace(version_num, '{RESTORING}', '')"
@@ -76,7 +76,7 @@ def current(database: Database) -> str | None:
     with database.reading() as session:
         if not sa.inspect(session.connection()).has_table(REVISION_TABLE):
             return None
-        revision: str | None = session.scalar(_REVISION)
+        revision: str | None = session.scalar(REVISION)
     if revision is not None and revision.startswith(RESTORING):
         raise HalfRestored
     return revision
@@ -96,6 +96,12 @@ def end_restoring(session: Session) -> None:
 def head() -> str:
     """Return the newest revision there is: the number that its file's name begins with."""
     return max(path.name.partition("_")[0] for path in _VERSIONS.glob("[0-9]*_*.py"))
+
+
+def mismatch(revision: str | None) -> str:
+    """Return that the tables are at this revision, which is not the newest one, and what to do."""
+    found, way = revision or "none", way_to_head(revision)
+    return f"the database is at revision {found}, this version needs {head()}: {way}"
 
 
 def way_to_head(revision: str | None) -> str:

@@ -8,7 +8,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy.engine import Connection
 
-from . import MARK, UNMARK, BrokenReferences, NewerTables
+from . import MARK, REVISION, UNMARK, BrokenReferences, NewerTables, mismatch
 
 _ADVISORY_LOCK = 0x736D736777  # "smsgw": one migration at a time
 
@@ -45,8 +45,8 @@ def _run(connection: Connection, revision: str) -> None:
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, revision)
-    except CommandError as error:
-        raise NewerTables(f"the database is newer than this version: {error}") from None
+    except CommandError:
+        raise NewerTables(mismatch(connection.scalar(REVISION))) from None
 
 
 def _config() -> Config:
