@@ -68,6 +68,7 @@ class LastSeenWriter:
         atexit.unregister(self.write)
         if self._timer is not None:
             self._timer.cancel()
+            self._timer.join()
 
     def write(self) -> None:
         """Write the sightings now; those that cannot be written are noted again at the next poll."""

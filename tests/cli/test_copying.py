@@ -71,7 +71,7 @@ def copy(world: World, ask: Ask, target_url: str) -> Any:
     """Copies to the target, while this process has no connection open."""
 
     def run_copy() -> Any:
-        world.database.close()
+        world.leave()
         return ask("copy", "--to", target_url)
 
     return run_copy
@@ -89,11 +89,6 @@ def moved(world: World, target_url: str) -> Iterator[World]:
 def _serve(moved: World) -> World:
     assert preparation.prepare(moved.settings) is None
     return replace(moved, app=create_app(moved.settings))
-
-
-def _close(served: World) -> None:
-    served.app.extensions["smsgw"].last_seen_writer.stop()
-    served.app.extensions["smsgw"].database.close()
 
 
 def _send(world: World, content: str, **more: Any) -> str:
@@ -159,7 +154,7 @@ def test_all_is_there_afterwards_and_life_goes_on(
     with served.database.reading() as session:
         kept = session.scalars(sa.select(WebhookEndpoint.secrets)).one()
     assert kept[0]["secret"] == secret
-    _close(served)
+    served.leave()
 
 
 def test_each_row_is_the_same_after_a_copy_and_back(
@@ -206,7 +201,7 @@ def test_only_the_target_is_served_after_a_copy_and_the_way_back_sends_nothing_t
     assert preparation.prepare(world.settings) is None
     assert _poll(world) == []
     assert ask("release") == {"released_count": 8}
-    world.database.close()
+    world.leave()
     assert "was not copied" in run("db", "reopen").output
 
 
@@ -215,7 +210,7 @@ def test_a_copy_that_was_killed_goes_on_and_neither_is_served_meanwhile(
     world: World, run: Run, copy: Any, target_url: str, moved: World, batches: int
 ):
     _live(world)
-    world.database.close()
+    world.leave()
     command = [sys.executable, "-c", KILLED, str(batches), "copy", "--to", target_url]
     settings = environment(
         SMSGW_DATABASE_URL=world.settings.database_url, SMSGW_SECRET_KEY="k" * 64
@@ -229,14 +224,14 @@ def test_a_copy_that_was_killed_goes_on_and_neither_is_served_meanwhile(
     assert done["counts"]["messages"] == 10
     served = _serve(moved)
     assert len(_poll(served)) == 8
-    _close(served)
+    served.leave()
 
 
 def test_a_copy_that_was_given_up_leaves_the_source_as_it_was(
     world: World, run: Run, ask: Ask, target_url: str, monkeypatch: pytest.MonkeyPatch
 ):
     _live(world)
-    world.database.close()
+    world.leave()
 
     def fail(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -246,7 +241,7 @@ def test_a_copy_that_was_given_up_leaves_the_source_as_it_was(
         assert run("copy", "--to", target_url).exit_code == 1
     assert ask("db", "reopen")["had_ended"] is False
     assert len(_poll(world)) == 8
-    world.database.close()
+    world.leave()
     words = " ".join(run("copy", "--to", target_url).output.split())
     assert "the target is the beginning of another copy" in words
 
@@ -258,7 +253,7 @@ def test_a_target_that_holds_anything_is_refused(
         target.create()
         with target.transaction() as session:
             session.execute(sa.text("CREATE TABLE invoices (id INTEGER)"))
-    world.database.close()
+    world.leave()
     words = " ".join(run("copy", "--to", target_url).output.split())
     assert "tables of another program (invoices): give an empty database" in words
     assert _send(world, "the source is served as before")
@@ -269,7 +264,7 @@ def test_a_target_that_holds_anything_is_refused(
     with monkeypatch.context() as other:
         other.setenv("SMSGW_DATABASE_URL", target_url)
         run("init")
-    world.database.close()
+    world.leave()
     words = " ".join(run("copy", "--to", target_url).output.split())
     assert "the target is not empty" in words
     assert "1 devices" in words
@@ -285,7 +280,7 @@ def test_a_source_or_a_target_in_use_is_refused(
     with closing(Database(target_url)) as target:
         target.create()
         migrations.upgrade(target)
-    world.database.close()
+    world.leave()
     url = world.settings.database_url if used == "source" else target_url
     command = [sys.executable, "-c", USER, url]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as user:
@@ -318,7 +313,7 @@ def test_who_leaves_postgresql_while_it_is_asked_is_not_in_the_way(new_postgresq
 def test_a_url_that_leads_nowhere_is_named_without_its_password(
     world: World, run: Run, url: str, words: str
 ):
-    world.database.close()
+    world.leave()
     refused = run("copy", "--to", url)
     assert refused.exit_code != 0
     assert words in " ".join(refused.output.split())
@@ -342,7 +337,7 @@ def test_what_postgresql_does_not_keep_is_replaced_and_counted(
 
 def test_the_outcome_is_a_table_with_the_next_step(world: World, run: Run, target_url: str):
     _live(world)
-    world.database.close()
+    world.leave()
     done = run("copy", "--to", target_url)
     assert done.exit_code == 0
     words = " ".join(done.output.split())

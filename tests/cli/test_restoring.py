@@ -74,7 +74,7 @@ def restore(world: World, ask: Ask, tmp_path: Path):
     """Restores the backup that was made before, while this process has no connection open."""
 
     def run_restore(path: Path) -> Any:
-        world.database.close()
+        world.leave()
         return ask("restore", str(path), "--yes")
 
     return run_restore
@@ -140,7 +140,7 @@ def test_a_file_that_is_no_backup_is_refused(
 ):
     path = tmp_path / "hostile"
     path.write_bytes(content)
-    world.database.close()
+    world.leave()
     refused = run("restore", str(path), "--yes")
     assert refused.exit_code == 1
     assert refused.output.count("\n") == 1
