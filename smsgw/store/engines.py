@@ -20,7 +20,12 @@ from .poolers import is_pooled
 # How often psycopg runs a statement before it prepares it, and PostgreSQL keeps its plan: less than its default of 5.
 PREPARED_AFTER = 1
 LEAVE_SECONDS = 1.0
-PATIENCE = {"connect_timeout": "5", "tcp_user_timeout": "20000"}
+# What a URL need not name: a machine that is down does not answer, and pg_stat_activity shows who is connected.
+DEFAULTS = {
+    "connect_timeout": "5",
+    "tcp_user_timeout": "20000",
+    "fallback_application_name": "smsgw",
+}
 
 
 def sqlite(url: URL, pool_size: int, files: OpenedFiles) -> Engine:
@@ -59,7 +64,7 @@ def postgresql(url: URL, pool_size: int) -> Engine:
     """Make an engine for a server's database; connections that the server has ended are made anew before use."""
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
-        connect_args={**_patience(url), "prepare_threshold": None},
+        connect_args={**_defaults(url), "prepare_threshold": None},
         poolclass=_ServerPool,
         **_pool(pool_size),
     )
@@ -109,12 +114,11 @@ class Servers:
 def postgresql_options(engine: Engine) -> dict[str, Any]:
     """Return the options with which psycopg connects to the same database outside of the engine."""
     _, options = engine.dialect.create_connect_args(engine.url)
-    return {**_patience(engine.url), **options}
+    return {**_defaults(engine.url), **options}
 
 
-def _patience(url: URL) -> dict[str, str]:
-    """Return the timeouts for each host, unless the URL has them: a machine that is down does not answer."""
-    return {name: value for name, value in PATIENCE.items() if name not in url.query}
+def _defaults(url: URL) -> dict[str, str]:
+    return {name: value for name, value in DEFAULTS.items() if name not in url.query}
 
 
 def _pool(size: int) -> dict[str, Any]:

@@ -113,6 +113,29 @@ def test_postgresql_must_accept_as_many_connections_as_the_processes_may_want(
         assert finding.state == "ok"
 
 
+def test_the_machines_that_are_connected_may_want_more_connections_together_than_one(
+    database: Database, settings: Settings
+):
+    if database.is_sqlite:
+        return
+    few = replace(settings, workers=1, threads=2)
+    with database.reading() as session:
+        # Tests have PostgreSQL on one machine.
+        session.execute(
+            sa.text(
+                """
+                CREATE TEMP VIEW pg_stat_activity AS
+                SELECT datname, usename, backend_type, application_name, address AS client_addr
+                FROM pg_catalog.pg_stat_activity,
+                unnest(ARRAY['10.0.0.11', '10.0.0.12', NULL]::inet[]) AS address;
+                SET LOCAL search_path = pg_temp, pg_catalog
+                """
+            )
+        )
+        (finding,) = connections.findings(session, few)
+    assert finding.text.endswith("the 3 connected machines may want 57")
+
+
 def test_connections_that_are_nearly_used_up_are_a_fault(
     new_postgresql_url: str, settings: Settings
 ):
