@@ -13,6 +13,7 @@ from . import audit, engines, outages, statements
 from .audit import SERVER, Actor, FindActor
 from .group_commit import GroupCommit
 from .inserts import RowBatch
+from .kept_connection import KeptConnection
 from .members import Member
 from .opened_files import OpenedFiles
 from .reader import Reader
@@ -83,6 +84,7 @@ class Database:
     def _connect_postgresql(self, pool_size: int) -> None:
         self.engine = self._writers = engines.postgresql(self.url, pool_size)
         self._servers = engines.Servers(self.engine)
+        self._kept_writer = KeptConnection(self.engine, self._servers.refuse)
         self.reader = Reader(self.engine)
         self._readers = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -123,20 +125,15 @@ class Database:
 
     @contextmanager
     def _on_postgresql(self) -> Iterator[DriverConnection]:
-        """Do the same with a connection of the pool, which is ended where anything goes wrong."""
+        """Do the same with a connection that is kept, and ended where anything goes wrong."""
         dialect = self.engine.dialect
-        with self._leaving_read_only_servers(), statements.translating(dialect):
-            pooled = self._writers.raw_connection()
-            is_sound = False
-            try:
-                driver: Any = pooled.dbapi_connection
-                yield DriverConnection(driver, dialect)
-                driver.commit()
-                is_sound = True
-            finally:
-                if not is_sound:
-                    pooled.invalidate()
-                pooled.close()
+        with (
+            self._leaving_read_only_servers(),
+            statements.translating(dialect),
+            self._kept_writer.lent() as connection,
+        ):
+            yield DriverConnection(connection, dialect)
+            connection.driver.commit()
         self._notify()
 
     @contextmanager
@@ -193,6 +190,8 @@ class Database:
             self._group_commit.close()
             self._write_lock.close()
             self._writers.dispose()
+        else:
+            self._kept_writer.close()
         self.engine.dispose()
 
 

@@ -103,11 +103,19 @@ class Servers:
         if moment >= self._left_at + LEAVE_SECONDS:
             self._left_at = moment
 
+    def refuse(self, pooled: sa.pool.PoolProxiedConnection) -> None:
+        """Raise `DisconnectionError` for a connection whose server has ended it, or is one that was left."""
+        _refuse_dead(pooled.dbapi_connection)
+        self._refuse_left_since(pooled.info)
+
     def _note(self, _dbapi: Any, record: Any) -> None:
         record.info["made_at"] = time.monotonic()
 
     def _refuse_left(self, _dbapi: Any, record: Any, _proxy: object) -> None:
-        if record.info["made_at"] <= self._left_at:
+        self._refuse_left_since(record.info)
+
+    def _refuse_left_since(self, info: Any) -> None:
+        if info["made_at"] <= self._left_at:
             raise sa.exc.DisconnectionError("there may be a server that takes changes")
 
 
@@ -179,7 +187,7 @@ def _prepare_postgresql(dbapi: Any, _record: object) -> None:
     dbapi.autocommit = False
 
 
-def _refuse_dead(dbapi: Any, _record: object, _proxy: object) -> None:
+def _refuse_dead(dbapi: Any, *_record_and_proxy: object) -> None:
     """Renew a connection that the server has ended: there is something to read then, while it should be idle.
 
     To ask the server each time would cost as much as a statement.

@@ -243,6 +243,28 @@ def test_a_transaction_that_ends_halfway_leaves_nothing(database: Database, note
         assert list(session.scalars(sa.select(notes.c.id).order_by(notes.c.id))) == [4, 5]
 
 
+def test_groups_use_one_connection_until_it_fails_or_the_server_ends_it(database: Database):
+    if database.is_sqlite:
+        pytest.skip("SQLite's writers share one connection in any case")
+
+    def connection_id() -> int:
+        with database._shared_transaction() as connection:
+            own_id = "SELECT pg_backend_pid()"
+            ((found,),) = statements.execute(connection, own_id, (), gives_rows=True)
+        return int(found)
+
+    first = connection_id()
+    assert connection_id() == first
+    with pytest.raises(KeyError), database._shared_transaction():
+        raise KeyError
+    second = connection_id()
+    assert second != first
+    with database.reading() as session:
+        end = sa.text("SELECT pg_terminate_backend(:own_id, 20000)")
+        assert session.scalar(end, {"own_id": second})
+    assert connection_id() not in (first, second)
+
+
 def test_what_is_no_error_of_a_row_ends_the_group_and_nobody_hangs(
     writers: Writers, monkeypatch: pytest.MonkeyPatch
 ):
