@@ -81,9 +81,9 @@ def test_what_waits_for_a_disabled_phone_is_named_at_once_with_the_command_that_
     assert step.text.endswith("device enable phone-1")
     assert advice(stage, any_phone, "device") == step
     ((text, its),) = found(stage, "device phone-1")
-    assert text.startswith("is disabled, and 1 message waits since 2026-03-01 12:00 UTC")
+    assert text.startswith("is disabled, and 1 message has waited since 2026-03-01 12:00 UTC")
     ((of_crm, its_crms),) = found(stage, "crm clinic")
-    assert "1 message waits" in of_crm
+    assert "1 message has waited" in of_crm
     assert of_crm.endswith("all phones that it may use are disabled: phone-1")
     assert its == its_crms == step
 

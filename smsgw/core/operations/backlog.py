@@ -114,6 +114,8 @@ def _due(
     if loudest is not None:
         text += f". {loudest[1]:,} of them are from CRM {loudest[0]}; what others queue now waits behind them"
     advice = "a higher priority overtakes; pause or cancel what may wait, or add a phone"
+    if done_at is None:
+        advice = "look first at what is wrong with each phone, then cancel what is no longer wanted"
     command = program.line("messages --status queued")
     yield Finding("queue", "warning", text, f"see {command}; {advice}", advice)
 

@@ -71,7 +71,7 @@ def _of_crms(
 def _waiting(found: Sequence[WaitingLane], now: datetime) -> str:
     count = sum(lane.due_count for lane in found)
     oldest = min(lane.oldest_due_at for lane in found if lane.oldest_due_at)
-    first = "waits" if count == 1 else "wait, the first"
+    first = "has waited" if count == 1 else "wait, the first"
     return f"{spans.counted(count, 'message')} {first} since {spans.since(oldest, now)}"
 
 
