@@ -12,6 +12,7 @@ from .context import services
 
 HTTPS_COOKIE = "__Host-smsgw"
 HTTP_COOKIE = "smsgw"
+_OPTIONS_OF_FLASK = {"return_rule": True}
 
 
 class CookieSessions(SecureCookieSessionInterface):
@@ -58,6 +59,25 @@ class LateRule(Rule):
         self._build = super()._compile_builder(False).__get__(self)
 
 
+class Routes(MapAdapter):
+    """Finds the route of a request; one without variables only once, because Werkzeug's search leaves garbage."""
+
+    known: dict[tuple[str, str], Rule]
+
+    def match(self, *given: Any, **options: Any) -> Any:
+        if given or options != _OPTIONS_OF_FLASK:
+            return super().match(*given, **options)
+        called = self.default_method, self.path_info
+        rule = self.known.get(called)
+        if rule is not None:
+            return rule, {}
+        rule, values = super().match(return_rule=True)
+        # Other paths lead there too, as many as somebody likes to think of.
+        if not rule.arguments and rule.rule == self.path_info:
+            self.known[called] = rule
+        return rule, values
+
+
 class App(Flask):
     """The WSGI application."""
 
@@ -73,7 +93,7 @@ class App(Flask):
         """Return the adapter that finds the view. The host is not parsed, because no route depends on it."""
         if request is None or "HTTP_UPGRADE" in request.environ:
             return super().create_url_adapter(request)
-        return MapAdapter(
+        routes = Routes(
             self.url_map,
             request.host,
             request.root_path,
@@ -83,6 +103,12 @@ class App(Flask):
             request.method,
             request.environ.get("QUERY_STRING"),
         )
+        routes.known = self._known_routes
+        return routes
+
+    @cached_property
+    def _known_routes(self) -> dict[tuple[str, str], Rule]:
+        return {}
 
 
 def _build_with_query(rule: LateRule, **values: Any) -> tuple[str, str]:
