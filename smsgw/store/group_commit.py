@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from copy import copy
 
 from .opened_files import OpenedFiles
@@ -48,10 +48,12 @@ class GroupCommit:
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         self._wait(deadline)
-        with ExitStack() as at_failure:
-            at_failure.callback(self._end_group)
+        connection = None
+        try:
             connection = self._begin(deadline)
-            at_failure.pop_all()
+        finally:
+            if connection is None:
+                self._end_group()
         return connection
 
     def leave(self, *, keeps_changes: bool) -> None:
@@ -105,12 +107,15 @@ class GroupCommit:
             self._connection.execute("SAVEPOINT member")
             return self._connection
         connection = self._opened()
-        with ExitStack() as at_failure:
-            at_failure.callback(self._lock.release)
+        has_begun = False
+        try:
             self._lock.acquire(deadline)
             self._be_patient(connection, max(0.0, deadline - time.monotonic()))
             connection.execute("BEGIN IMMEDIATE")
-            at_failure.pop_all()
+            has_begun = True
+        finally:
+            if not has_begun:
+                self._lock.release()
         self._files.note_log()
         self._group = _Group()
         return connection
