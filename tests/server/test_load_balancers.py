@@ -2,9 +2,11 @@
 
 import re
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,23 @@ from .test_several_machines import SERVE
 # The port that the proxies name before it is replaced by both servers.
 ONE = 8000
 POLLS = 20
+SOON = "response_header_timeout 1s"
+
+
+class Hanging(BaseHTTPRequestHandler):
+    """A machine whose health is asked for with success, and that answers nothing else."""
+
+    goes_on = threading.Event()
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        self.goes_on.wait()
+
+    def log_message(self, *_: object) -> None:
+        """Write nothing."""
 
 
 def _block(start: str) -> str:
@@ -80,6 +99,26 @@ def test_polls_are_answered_after_one_of_two_servers_was_stopped(
         until(lambda: _answers_all(url, certificate), "the other server to answer all")
     assert statuses == {401: POLLS}
     assert all("POST /api/sms" in server.log for server in servers)
+
+
+def test_caddy_gives_up_on_a_machine_that_hangs_so_that_the_phone_goes_on(tmp_path: Path):
+    if shutil.which("caddy") is None:
+        missing("caddy is not installed")
+    make_certificate(tmp_path)
+    port, plain_port = free_port(), free_port()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hanging) as machine:
+        threading.Thread(target=machine.serve_forever, daemon=True).start()
+        command = caddy(tmp_path, port, plain_port, (machine.server_port, machine.server_port))
+        file = tmp_path / "Caddyfile"
+        file.write_text(replaced(file.read_text(), {"response_header_timeout 60s": SOON}))
+        with proxies.running(command, tmp_path):
+            url, certificate = (
+                f"https://localhost:{port}/api/sms",
+                str(tmp_path / "certificate.pem"),
+            )
+            until(lambda: _status(url, certificate) == 504, f"caddy to give up: {tmp_path}")
+        Hanging.goes_on.set()
+        machine.shutdown()
 
 
 def _answers_all(url: str, certificate: str) -> bool:
