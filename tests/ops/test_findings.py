@@ -49,6 +49,15 @@ def test_phones_that_are_silent_all_at_once_are_one_finding_with_the_time_of_the
     assert f"{world.settings.base_url}/healthz" in found.advice
 
 
+def test_rows_from_the_future_lead_to_the_clock_that_is_wrong(world: World):
+    in_five_minutes = clock.now() + timedelta(minutes=5, seconds=30)
+    _queue(world, 1, world.crm_id, in_five_minutes)
+    (found,) = _found(world, "clock")
+    assert found.text == "the database has rows from 5 minutes in the future"
+    elsewhere = world.database.url.get_backend_name() == "postgresql"
+    assert ("another machine's clock" if elsewhere else "this machine's clock") in found.advice
+
+
 def test_while_one_phone_comes_or_there_is_one_alone_the_server_is_not_blamed(world: World):
     _change(world, Device, last_seen_at=clock.now() - timedelta(hours=1))
     assert _found(world, "devices") == []

@@ -118,6 +118,8 @@ def _clock(session: Session, now: datetime) -> Finding:
     latest = _latest(session)
     if latest is not None and latest - now > CLOCKS_AGREE_WITHIN:
         text = f"the database has rows from {spans.text(latest - now)} in the future"
+        if is_postgresql(session):  # whose clock agrees with this machine's
+            advice = "another machine's clock is wrong, or was: run doctor on each of them"
         return Finding("clock", "wrong", text, advice)
     return Finding("clock", "ok", f"{now:%Y-%m-%d %H:%M:%S} UTC")
 
