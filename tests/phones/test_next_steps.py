@@ -8,11 +8,11 @@ import sqlalchemy as sa
 from smsgw import clock
 from smsgw.core.accounts import crms
 from smsgw.core.devices import registry
-from smsgw.core.messages import endings, held, pausing, reading
+from smsgw.core.messages import endings, held, next_steps, pausing, reading
 from smsgw.core.operations import doctor
 from smsgw.http.context import EXTENSION
 from smsgw.sms import reasons
-from smsgw.store.models import Message
+from smsgw.store.models import Crm, Message
 
 from ..conftest import NOW
 from .conftest import update
@@ -105,6 +105,11 @@ def test_what_a_disabled_crm_has_queued_and_what_no_phone_may_send_is_named(stag
     assert "crm route clinic --device ID" in step.text
     ((text, its),) = found(stage, "crm clinic")
     assert (text.endswith("it may use no phone"), its) == (True, step)
+
+
+def test_the_name_of_a_crm_is_quoted_in_a_command():
+    assert next_steps.enable_crm(Crm(name="two words")).text.endswith("crm enable 'two words'")
+    assert "crm route 'two words' " in next_steps.route_phone(Crm(name="two words")).text
 
 
 def test_a_limit_and_a_pause_lead_to_the_commands_that_end_them(stage):

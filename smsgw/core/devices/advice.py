@@ -22,7 +22,7 @@ ABSENT = Advice(
     "is it on and online? Look at the log of its app: an error there is about the network or this server, and "
     "no attempt at all means that Android has stopped the app: switch battery optimisation off for it"
 )
-RESET = "say on its page here that it has forgotten everything"
+_RESET = "say on its page here that it has forgotten everything"
 _FORGOTTEN = "If it was reinstalled, replaced or its data cleared:"
 
 
@@ -39,7 +39,7 @@ def disabled(device: Device) -> Advice:
 def forgotten(device: Device, look: str) -> Advice:
     """Return what to look at, and what to do if the phone has lost what it was handed."""
     reset = program.line(f"device reset {device.id}")
-    return Advice(f"{look} {_FORGOTTEN} {reset}", f"{look} {_FORGOTTEN} {RESET}")
+    return Advice(f"{look} {_FORGOTTEN} {reset}", f"{look} {_FORGOTTEN} {_RESET}")
 
 
 def in_hand(device: Device) -> Advice:

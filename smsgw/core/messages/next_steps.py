@@ -1,5 +1,7 @@
 """Says what to do about a message: for `message`, for its page and, where it finds the same, for `doctor`."""
 
+import shlex
+
 from ... import program
 from ...sms import reasons, statuses
 from ...store.models import Crm, Message
@@ -38,12 +40,12 @@ def scheduled(message_id: str) -> Advice:
 
 def enable_crm(crm: Crm) -> Advice:
     """Return what to do about messages of a disabled CRM."""
-    return Advice(program.line(f"crm enable {crm.name}"), "enable the CRM on its page")
+    return Advice(program.line(f"crm enable {shlex.quote(crm.name)}"), "enable the CRM on its page")
 
 
 def route_phone(crm: Crm) -> Advice:
     """Return what to do about messages of a CRM that may use no phone."""
-    route = program.line(f"crm route {crm.name} --device ID")
+    route = program.line(f"crm route {shlex.quote(crm.name)} --device ID")
     return Advice(f"{route}, or {program.line('device add NAME')}", "route a phone to the CRM")
 
 
@@ -55,9 +57,7 @@ def route_again(crm: Crm, message: Message) -> Advice:
 
 def next_poll() -> Advice:
     """Return what to do about a message that a phone should fetch soon."""
-    return Advice(
-        f"{_SOON} {program.line('doctor')}", f"{_SOON} see what is wrong on the first page"
-    )
+    return Advice(f"{_SOON} {program.line('doctor')}", f"{_SOON} see on the overview what is wrong")
 
 
 def soon(then: Advice) -> Advice:
