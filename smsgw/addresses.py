@@ -14,7 +14,7 @@ from ipaddress import (
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from .allowed_addresses import Address, Narrow, Network, entry_of
+from .allowed_addresses import Address, AllowedHost, Network, entry_of
 
 SETTING = "SMSGW_WEBHOOK_ALLOWED_NETWORKS"
 
@@ -82,7 +82,7 @@ class NameUnknown(AddressRefused):
 class Guard:
     """The operator's word on private networks: `allowed` ones may be reached, and by plain `http` too."""
 
-    allowed: tuple[Network | Narrow, ...] = ()
+    allowed: tuple[Network | AllowedHost, ...] = ()
 
     def permits(self, address: str, port: int | None = None, host: str | None = None) -> bool:
         """Return whether this resolved address of `host` may be reached over `https`; without a port, at every port."""
@@ -100,7 +100,7 @@ class Guard:
 
     def _allows(self, target: Address, port: int | None, host: str | None) -> bool:
         return not _is_never(target) and any(
-            one.includes(target, port, host) if isinstance(one, Narrow) else target in one
+            one.includes(target, port, host) if isinstance(one, AllowedHost) else target in one
             for one in self.allowed
         )
 

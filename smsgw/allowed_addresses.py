@@ -12,8 +12,8 @@ _NAME = re.compile(r"(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 
 
 @dataclass(frozen=True)
-class Narrow:
-    """Less than a whole network: `host` is a network or a name, `port` the only one there, if any is named."""
+class AllowedHost:
+    """An entry with a name or a port: `host` is a network or a name; without `port`, all its ports are allowed."""
 
     host: Network | str
     port: int | None = None
@@ -27,7 +27,7 @@ class Narrow:
         return target in self.host
 
 
-def parse_allowed(text: str) -> Network | Narrow:
+def parse_allowed(text: str) -> Network | AllowedHost:
     """Read an allowed network: `10.0.0.0/8`, `10.0.0.5:8080`, `[::1]:9000`, `crm.internal:8080`; else `ValueError`."""
     bracketed = _BRACKETED.fullmatch(text)
     if bracketed:
@@ -38,7 +38,7 @@ def parse_allowed(text: str) -> Network | Narrow:
         host, port = text, None
     if port is None and not _NAME.fullmatch(host.lower()):
         return ip_network(host)
-    return Narrow(_network_or_name(host), _port(text, port))
+    return AllowedHost(_network_or_name(host), _port(text, port))
 
 
 def entry_of(host: str, port: int | None) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import database_urls, env_files, public_urls
-from .allowed_addresses import Narrow, Network, parse_allowed
+from .allowed_addresses import AllowedHost, Network, parse_allowed
 from .database_urls import BadDatabaseUrl
 from .env_files import EnvFileError
 from .environment import Env, EnvError
@@ -62,7 +62,7 @@ class Settings:
     default_region: str | None
     webhook_timeout_seconds: float
     webhook_retry_schedule: tuple[float, ...]
-    webhook_allowed_networks: tuple[Network | Narrow, ...]
+    webhook_allowed_networks: tuple[Network | AllowedHost, ...]
     retention_days: int
     queue_limit: int | None
     device_queue_limit: int | None
@@ -222,7 +222,7 @@ def _retry_schedule(env: Env) -> tuple[float, ...]:
     return schedule
 
 
-def _networks(texts: list[str]) -> tuple[Network | Narrow, ...]:
+def _networks(texts: list[str]) -> tuple[Network | AllowedHost, ...]:
     try:
         return tuple(parse_allowed(text.strip()) for text in texts if text.strip())
     except ValueError as error:

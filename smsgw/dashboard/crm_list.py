@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import flash, redirect, url_for
+from flask import redirect, url_for
 
 from .. import clock
 from ..core.accounts import crm_activity
@@ -10,15 +10,21 @@ from ..core.accounts import crms as core_crms
 from ..core.accounts.roles import OPERATOR, VIEWER
 from ..core.devices.pairing import CRMS
 from ..http.context import services
-from . import finding_links, forms, navigation, program_lines, rendering, visitors
+from . import (
+    finding_links,
+    forms,
+    navigation,
+    program_lines,
+    registration_forms,
+    rendering,
+    visitors,
+)
 from .blueprint import blueprint
 from .guards import allows
 
 navigation.add("CRMs", "crms", role=VIEWER, icon="plug", order=60)
 # Those that wait for approval come first in the list.
 finding_links.add("crm", "Look at the CRMs", lambda _: url_for("dashboard.crms"))
-
-_MOST_MINUTES = 1440
 
 
 @blueprint.get("/crms")
@@ -42,19 +48,12 @@ def add_crm() -> Any:
 @allows(OPERATOR)
 def open_crm_registration() -> Any:
     """Let CRMs register themselves for some minutes; 0 ends that."""
-    minutes = forms.whole("minutes", 0, _MOST_MINUTES)
-    with services().database.transaction() as session:
-        CRMS.open_for(session, minutes, clock.now())
-    flash(
-        f"CRMs may register themselves for {minutes} minutes."
-        if minutes
-        else "CRMs may no longer register themselves."
-    )
+    registration_forms.open_as_sent(CRMS, "CRMs")
     return redirect(url_for("dashboard.crms"), 303)
 
 
 def _crms(made: dict[str, str] | None = None) -> Any:
-    now, settings = clock.now(), services().settings
+    now = clock.now()
     with services().database.reading() as session:
         access = visitors.access(session)
         rows = [row for row in core_crms.everyone(session) if access.includes(row.id)]
@@ -70,7 +69,5 @@ def _crms(made: dict[str, str] | None = None) -> Any:
         activity=activity,
         made=made,
         lines=made and program_lines.sending(made["key"]),
-        is_always_open=settings.open_crm_registration,
-        open_until=open_until if open_until is not None and open_until > now else None,
-        most_minutes=_MOST_MINUTES,
+        **registration_forms.shown(CRMS, open_until, now),
     )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import flash, redirect, url_for
+from flask import redirect, url_for
 
 from .. import clock
 from ..core.accounts import ownership
@@ -14,8 +14,8 @@ from . import (
     device_logins,
     device_pages,
     finding_links,
-    forms,
     navigation,
+    registration_forms,
     rendering,
 )
 from .blueprint import blueprint
@@ -24,8 +24,6 @@ from .guards import allows
 
 navigation.add("Devices", "devices", role=VIEWER, icon="smartphone", order=20)
 finding_links.add("devices", "Look at the phones", lambda _: url_for("dashboard.devices"))
-
-_MOST_MINUTES = 1440
 
 
 @blueprint.get("/devices")
@@ -46,14 +44,7 @@ def add_device() -> Any:
 @allows(OPERATOR)
 def open_registration() -> Any:
     """Let phones register themselves for some minutes; 0 ends that."""
-    minutes = forms.whole("minutes", 0, _MOST_MINUTES)
-    with services().database.transaction() as session:
-        PHONES.open_for(session, minutes, clock.now())
-    flash(
-        f"Phones may register themselves for {minutes} minutes."
-        if minutes
-        else "Phones may no longer register themselves."
-    )
+    registration_forms.open_as_sent(PHONES, "Phones")
     return redirect(url_for("dashboard.devices"), 303)
 
 
@@ -79,7 +70,5 @@ def _devices(login: ShownLogin | None = None) -> Any:
         next_cursor=page.next_cursor,
         typed=device_pages.typed(),
         login=login,
-        is_always_open=settings.open_registration,
-        open_until=open_until if open_until is not None and open_until > now else None,
-        most_minutes=_MOST_MINUTES,
+        **registration_forms.shown(PHONES, open_until, now),
     )

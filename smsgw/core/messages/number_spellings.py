@@ -9,7 +9,7 @@ from ...store.models import Message
 NEWEST = 10_000
 
 
-def twofold(session: Session) -> list[str]:
+def written_both_ways(session: Session) -> list[str]:
     """Return the numbers that the newest messages write both as `+12025550112` and as `12025550112`, with their `+`."""
     newest = sa.select(Message.id).order_by(Message.id.desc()).limit(NEWEST)
     rows = session.execute(

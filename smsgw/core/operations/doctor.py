@@ -162,7 +162,7 @@ def _held(session: Session, now: datetime) -> Iterator[Finding]:
 
 
 def _numbers(session: Session) -> Finding:
-    found = number_spellings.twofold(session)
+    found = number_spellings.written_both_ways(session)
     if not found:
         return Finding("numbers", "ok", "each is written in one way")
     text = f"{found[0]} and {found[0][1:]} are two people here"

@@ -4,13 +4,13 @@ from typing import NewType
 
 from ... import brokers
 from ...addresses import AddressRefused, Guard, NameUnknown, check_url
-from ...allowed_addresses import Narrow, Network
+from ...allowed_addresses import AllowedHost, Network
 from ...brokers import BrokerRefused
 from ...errors import Invalid
 
 LONGEST_URL = 2048
 
-Allowed = tuple[Network | Narrow, ...]
+Allowed = tuple[Network | AllowedHost, ...]
 # A URL that `checked` or `checked_callback` let through.
 Checked = NewType("Checked", str)
 
