@@ -102,14 +102,19 @@ def stopped(held_count: int, unconfirmed_count: int) -> list[str]:
 
 
 def _words(done: Restored) -> list[str]:
-    lines = [f"Restored {done.contents.summary}, newest of {done.contents.newest_message_at} UTC."]
+    lines = [f"Restored {done.contents.summary}{_newest(done.contents.newest_message_at)}."]
     lost = ", ".join(f"{count} {name}" for name, count in done.lost.items() if count)
     if lost and done.previous:
-        newest = done.previous.newest_message_at
-        lines.append(f"The database before had more: {lost}, newest of {newest} UTC.")
+        lines.append(
+            f"The database before had more: {lost}{_newest(done.previous.newest_message_at)}."
+        )
     if done.kept:
         lines.append(f"It is kept as {done.kept}.")
     return lines + stopped(done.held_count, done.unconfirmed_count)
+
+
+def _newest(moment: str | None) -> str:
+    return f", newest of {moment} UTC" if moment else ""
 
 
 def _size(count: int) -> str:

@@ -118,6 +118,16 @@ def test_what_is_held_can_be_cancelled(world: World, ask: Ask, restore: Any, tmp
     assert _poll(world) == []
 
 
+def test_of_a_backup_without_messages_no_newest_one_is_named(
+    world: World, run: Run, ask: Ask, tmp_path: Path
+):
+    ask("backup", str(tmp_path / "copy"))
+    world.leave()
+    said = run("restore", str(tmp_path / "copy"), "--yes").output
+    assert "Restored 0 messages" in said
+    assert "newest of" not in said
+
+
 def test_an_sqlite_file_is_kept_beside_without_its_log(
     world: World, ask: Ask, restore: Any, tmp_path: Path
 ):
