@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
 from smsgw import clock
 from smsgw.core.accounts import crms, enrolment
@@ -458,6 +459,18 @@ def exchange(stage, handed):
         fresh = stage.poll([sms() for _ in handed], said)
     assert len(fresh) == len(handed)
     return seen, fresh
+
+
+def test_a_poll_writes_nothing_for_a_message_that_another_phone_is_taking(stage):
+    if stage.world.database.is_sqlite:
+        pytest.skip("writers come one after another")
+    message_id = stage.queue(1)[0]
+    with stage.world.database.transaction() as session:
+        session.scalars(sa.select(Message).where(Message.id == message_id).with_for_update()).one()
+        with noted(stage.world.database) as seen:
+            assert stage.poll() == []
+    assert not [text for text, _ in seen if not text.startswith("SELECT")]
+    assert len(stage.poll()) == 1
 
 
 def test_what_the_phone_retries_after_a_resend_takes_a_place_in_its_window(stage):

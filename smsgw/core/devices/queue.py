@@ -16,6 +16,7 @@ from ...sms import statuses
 from ...store.db import Database
 from ...store.models import Crm, Device, Dispatch, Message
 from ...store.queries import Query, not_null, written_out
+from ...store.row_locks import IsLocked
 from ...store.statements import Statement
 from . import capacity, lanes, routing, usage
 from .capacity import DEVICE_ID, moment
@@ -43,6 +44,8 @@ HAS_NO_OTHER_PHONE = sa.func.coalesce(
 )
 IS_DUE = sa.and_(IS_QUEUED, Message.due_at <= moment("now"), Message.expires_at > moment("now"))
 MAY_BE_SENT = sa.and_(IS_DUE, HAS_NO_OTHER_PHONE)
+# Most polls that see what another phone is taking would begin to write in vain.
+_IS_FREE = ~IsLocked(Message)
 
 
 class Waiting(NamedTuple):
@@ -155,14 +158,18 @@ DUE_QUEUES = Query(
 
 
 def may_have_work() -> sa.ColumnElement[bool]:
-    """Return the condition on `Device` that there may be something for it. Takes the values of `capacity.moments`."""
+    """Return the condition on `Device` that there may be something for it, which no other device is taking just now.
+
+    It is for those who write nothing themselves, and takes the values of `capacity.moments`.
+    """
+    is_for_it = routing.is_for_device(Device.id)
     return sa.or_(
-        _has_due(sa.literal(lanes.DEVICE) + Device.id, routing.is_for_device(Device.id)),
+        _has_due(sa.literal(lanes.DEVICE) + Device.id, _IS_FREE, is_for_it),
         sa.exists().where(
             routing.sends_by(Device.id),
             sa.or_(
-                _has_due(_queue_of_crm()),
-                sa.and_(Crm.sticky_sender, _has_due(_queue_of_sticky_senders(Device.id))),
+                _has_due(_queue_of_crm(), _IS_FREE),
+                sa.and_(Crm.sticky_sender, _has_due(_queue_of_sticky_senders(Device.id), _IS_FREE)),
             ),
         ),
         sa.exists().where(capacity.is_unconfirmed(Device.id)),
@@ -180,8 +187,10 @@ def read_may_have_work(database: Database, device_id: str, now: datetime) -> boo
 def _has_work_for_known() -> sa.ColumnElement[bool]:
     is_known = usage.is_known_recipient()
     return sa.or_(
-        _has_due(_OWN_QUEUE, routing.is_for_device(DEVICE_ID), is_known),
-        sa.exists().where(routing.sends_by(DEVICE_ID), _has_due(_queue_of_crm(), is_known)),
+        _has_due(_OWN_QUEUE, _IS_FREE, routing.is_for_device(DEVICE_ID), is_known),
+        sa.exists().where(
+            routing.sends_by(DEVICE_ID), _has_due(_queue_of_crm(), _IS_FREE, is_known)
+        ),
     )
 
 
