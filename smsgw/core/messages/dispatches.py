@@ -2,14 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import Session
 
 from ...sms import statuses
-from ...store.models import Dispatch, HistoryEntry, Message
-from ...store.queries import Query, not_null
+from ...store.models import Crm, Dispatch, HistoryEntry, Message
+from ...store.queries import Query
 from ...store.rows import DISPATCH_COLUMNS, MESSAGE_COLUMNS, DispatchRow, MessageRow
 from .history import HistoryWriter
 
@@ -20,31 +22,30 @@ _NOT_NEEDED = (
 _OLDEST_FIRST = (Dispatch.handed_out_at, Dispatch.id)
 
 
-class EarlierReport(NamedTuple):
-    """A report about a dispatch that is in the history."""
+@dataclass(slots=True)
+class ReportedMessage(MessageRow):
+    """A message with reports about it. `is_sticky`: its CRM keeps a number with the device it last talked with."""
 
-    dispatch_id: str
-    reported: str
-    reason: str | None
+    is_sticky: bool = False
 
 
-_REPORTS = Query(
-    EarlierReport,
-    sa.select(
-        not_null(HistoryEntry.dispatch_id), not_null(HistoryEntry.reported), HistoryEntry.reason
-    )
-    .where(
-        HistoryEntry.dispatch_id.in_(sa.bindparam("dispatch_ids", expanding=True)),
-        HistoryEntry.reported.is_not(None),
-    )
-    .order_by(HistoryEntry.id),
-)
+@dataclass(slots=True)
+class ReportedDispatch(DispatchRow):
+    """A dispatch with all that was reported of it so far, in its order: the phone's words and their reasons."""
+
+    reports: list[tuple[str, str | None]] | None = None
 
 
 # Not limited to the device: SQLite would then walk through all it ever had, by their index, and not go by their ids.
 _LOCK_MESSAGES = Query(
-    MessageRow,
-    sa.select(*MESSAGE_COLUMNS)
+    ReportedMessage,
+    sa.select(
+        *MESSAGE_COLUMNS,
+        sa.select(Crm.sticky_sender)
+        .where(Crm.id == Message.crm_id)
+        .scalar_subquery()
+        .label("is_sticky"),
+    )
     .where(
         Message.id.in_(
             sa.select(Dispatch.message_id).where(
@@ -55,12 +56,30 @@ _LOCK_MESSAGES = Query(
     .order_by(Message.id)
     .with_for_update(),
 )
-_OF_MESSAGES = Query(
-    DispatchRow,
-    sa.select(*DISPATCH_COLUMNS)
-    .where(Dispatch.message_id.in_(sa.bindparam("message_ids", expanding=True)))
-    .order_by(*_OLDEST_FIRST),
-)
+
+
+def _with_reports(dialect: Dialect) -> sa.Select[Any]:
+    """Return the statement for the dispatches of messages with what was reported of them."""
+    names = ("json_agg", "json_build_array")
+    if dialect.name == "sqlite":
+        names = ("json_group_array", "json_array")
+    gather, pair = (getattr(sa.func, name) for name in names)
+    said = (
+        sa.select(HistoryEntry.reported, HistoryEntry.reason)
+        .where(HistoryEntry.dispatch_id == Dispatch.id, HistoryEntry.reported.is_not(None))
+        .order_by(HistoryEntry.id)
+        .correlate(Dispatch)
+        .subquery()
+    )
+    reports = sa.select(gather(pair(said.c.reported, said.c.reason), type_=sa.JSON))
+    return (
+        sa.select(*DISPATCH_COLUMNS, reports.scalar_subquery().label("reports"))
+        .where(Dispatch.message_id.in_(sa.bindparam("message_ids", expanding=True)))
+        .order_by(*_OLDEST_FIRST)
+    )
+
+
+_OF_MESSAGES = Query(ReportedDispatch, _with_reports)
 
 
 def find(session: Session, device_id: str, dispatch_id: str) -> Dispatch | None:
@@ -76,21 +95,16 @@ def of_message(session: Session, message_id: str) -> Sequence[Dispatch]:
     ).all()
 
 
-def of_messages(session: Session, message_ids: Sequence[str]) -> dict[str, list[DispatchRow]]:
+def of_messages(session: Session, message_ids: Sequence[str]) -> dict[str, list[ReportedDispatch]]:
     """Return the dispatches of each of these messages, as plain rows."""
-    siblings: dict[str, list[DispatchRow]] = defaultdict(list)
+    siblings: dict[str, list[ReportedDispatch]] = defaultdict(list)
     if message_ids:
         for row in _OF_MESSAGES.all(session, message_ids=message_ids):
             siblings[row.message_id].append(row)
     return siblings
 
 
-def reports_of(session: Session, dispatch_ids: Sequence[str]) -> list[EarlierReport]:
-    """Return the reports about these dispatches so far, in their order."""
-    return _REPORTS.all(session, dispatch_ids=dispatch_ids)
-
-
-def lock_messages(session: Session, dispatch_ids: Sequence[str]) -> dict[str, MessageRow]:
+def lock_messages(session: Session, dispatch_ids: Sequence[str]) -> dict[str, ReportedMessage]:
     """Lock the messages of these dispatches and return them; until then others may change the dispatches."""
     return {row.id: row for row in _LOCK_MESSAGES.all(session, dispatch_ids=dispatch_ids)}
 

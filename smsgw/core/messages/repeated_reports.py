@@ -3,11 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeVar
 
-from sqlalchemy.orm import Session
-
 from ...sms import statuses
 from ...store.rows import DispatchRow
-from . import dispatches
+from .dispatches import ReportedDispatch
 
 MAX_REASON = 500
 
@@ -30,17 +28,13 @@ class _Said(Protocol):
 S = TypeVar("S", bound=_Said)
 
 
-def earlier_words(session: Session, own: dict[str, DispatchRow]) -> dict[str, list[Words]]:
-    """Return the words of the earlier reports about each dispatch, in their order."""
-    found: dict[str, list[Words]] = {key: [] for key in own}
-    if own:
-        for row in dispatches.reports_of(session, list(own)):
-            found[row.dispatch_id].append((row.reported, row.reason))
-    return found
+def earlier_words(own: Mapping[str, ReportedDispatch]) -> dict[str, list[Words]]:
+    """Return what the phone has said about each dispatch so far, in its order."""
+    return {key: [(word, reason) for word, reason in row.reports or []] for key, row in own.items()}
 
 
 def repeatable(
-    earlier: dict[str, list[Words]], own: dict[str, DispatchRow], quiet_revision: int | None
+    earlier: dict[str, list[Words]], own: Mapping[str, DispatchRow], quiet_revision: int | None
 ) -> dict[str, list[Words]]:
     """Return the earlier words that the phone may repeat: none that were answered before a poll without reports."""
     if quiet_revision is None:

@@ -17,6 +17,7 @@ from ...store.rows import DispatchRow, MessageRow
 from ...store.tables import plain
 from ..devices.locking import Locked
 from . import dispatches, repeated_reports, sticky_senders
+from .dispatches import ReportedDispatch, ReportedMessage
 from .history import HistoryWriter
 from .outcomes import Outcomes
 from .repeated_reports import Words
@@ -55,12 +56,12 @@ class _Reported:
     """The rows of the reported dispatches: the device's own ones, their messages, all dispatches of those, and
     what the device has said about its own so far."""
 
-    own: dict[str, DispatchRow]
-    messages: dict[str, MessageRow]
-    siblings: dict[str, list[DispatchRow]]
+    own: dict[str, ReportedDispatch]
+    messages: dict[str, ReportedMessage]
+    siblings: dict[str, list[ReportedDispatch]]
     earlier: dict[str, list[Words]]
 
-    def of(self, dispatch: DispatchRow) -> tuple[MessageRow, list[DispatchRow]]:
+    def of(self, dispatch: DispatchRow) -> tuple[ReportedMessage, list[ReportedDispatch]]:
         """Return the message of a dispatch, and all dispatches of it."""
         return self.messages[dispatch.message_id], self.siblings[dispatch.message_id]
 
@@ -102,7 +103,7 @@ def _read(session: Session, device: Locked, dispatch_ids: Collection[str]) -> _R
     messages = dispatches.lock_messages(session, list(dispatch_ids))
     siblings = dispatches.of_messages(session, list(messages))
     own = _own(device, dispatch_ids, siblings)
-    return _Reported(own, messages, siblings, repeated_reports.earlier_words(session, own))
+    return _Reported(own, messages, siblings, repeated_reports.earlier_words(own))
 
 
 def _apply_fresh(
@@ -111,9 +112,9 @@ def _apply_fresh(
     rule: ReportRule,
     outcomes: Outcomes,
     history: HistoryWriter,
-) -> tuple[dict[str, MessageRow], dict[str, DispatchRow]]:
+) -> tuple[dict[str, ReportedMessage], dict[str, DispatchRow]]:
     """Apply reports that are no repeats; return the messages that this changed and the dispatches that it ended."""
-    settled: dict[str, MessageRow] = {}
+    settled: dict[str, ReportedMessage] = {}
     ended: dict[str, DispatchRow] = {}
     kept = Counter({key: len(said) for key, said in stored.earlier.items()})
     for report in fresh:
@@ -188,8 +189,8 @@ def _may_be_late(dispatch: DispatchRow, history: HistoryWriter) -> bool:
 
 
 def _own(
-    device: Locked, dispatch_ids: Collection[str], siblings: dict[str, list[DispatchRow]]
-) -> dict[str, DispatchRow]:
+    device: Locked, dispatch_ids: Collection[str], siblings: dict[str, list[ReportedDispatch]]
+) -> dict[str, ReportedDispatch]:
     """Return those the device speaks of and was handed, in the order it speaks of them."""
     found = {row.id: row for group in siblings.values() for row in group}
     return {

@@ -24,6 +24,7 @@ from ...store.tables import plain
 from ..devices import lanes, limit_states, registry, routing
 from ..devices import queue as device_queue
 from ..devices.routing import RoutedCrm
+from .dispatches import ReportedMessage
 
 _AT_ONCE = 500
 _SHORT_HOLD = timedelta(minutes=1)
@@ -55,12 +56,6 @@ _IS_IN_STICKY_LANE = sa.and_(
     Message.lane < written_out(lanes.RANGE_OF_STICKY[1]),
 )
 _ANY_STICKY_LANE = Query(str, sa.select(Message.id).where(_IS_IN_STICKY_LANE).limit(1))
-_STICKY = Query(
-    str,
-    sa.select(Crm.id).where(
-        Crm.id.in_(sa.bindparam("crm_ids", type_=sa.String, expanding=True)), Crm.sticky_sender
-    ),
-)
 
 
 def _noting(dialect: Dialect) -> sa.Insert:
@@ -120,16 +115,13 @@ def note_received(
     )
 
 
-def note_sent(session: Session, settled: Iterable[MessageRow], now: datetime) -> None:
-    """Note the contact of each sent message's recipient with the device that sent it."""
-    sent = [row for row in settled if row.status in (statuses.SENT, statuses.DELIVERED)]
-    if not sent:
-        return
-    sticky = set(_STICKY.all(session, crm_ids=list({row.crm_id or "" for row in sent})))
+def note_sent(session: Session, settled: Iterable[ReportedMessage], now: datetime) -> None:
+    """Note the contact of each sent message's recipient with the device that sent it, for CRMs that want it."""
     contacts = [
         _Contact(row.crm_id, row.to_number, row.device_id)
-        for row in sent
-        if row.crm_id in sticky and row.crm_id and row.to_number and row.device_id
+        for row in settled
+        if row.is_sticky and row.status in statuses.WENT_OUT
+        if row.crm_id and row.to_number and row.device_id
     ]
     _note(session, contacts, now)
 
