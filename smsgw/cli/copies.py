@@ -2,16 +2,18 @@
 
 import sys
 import time
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any
 
 import click
 
 from .. import clock, program
 from .. import settings as settings_module
-from ..core.operations import copying
-from ..core.operations.copying import CopiedDatabase, CopyDiffers
-from ..errors import GatewayError
+from ..core.operations import copy_marks, copying
+from ..core.operations.copying import CopiedDatabase
+from ..errors import Conflict, GatewayError
+from ..store import outages
+from ..store.db import Database
 from . import output
 from .context import at_head, connected
 from .entry import root
@@ -80,7 +82,7 @@ def copy(url: str) -> None:
         try:
             done = copying.copy(context.database, target, clock.now(), progress.show)
         except (GatewayError, KeyboardInterrupt) as error:
-            raise _interrupted(error, progress) from None
+            raise _interrupted(error, progress, context.database) from None
         shown = target.shown_url
     seconds = time.monotonic() - began
     if output.wants_json():
@@ -91,13 +93,21 @@ def copy(url: str) -> None:
         output.paragraph(line)
 
 
-def _interrupted(error: BaseException, progress: ProgressShown) -> BaseException:
-    if not progress.copied_count or isinstance(error, CopyDiffers):
+def _interrupted(error: BaseException, progress: ProgressShown, source: Database) -> BaseException:
+    if isinstance(error, Conflict) or not _has_begun(source):
         return click.Abort() if isinstance(error, KeyboardInterrupt) else error
-    done = f"{progress.copied_count:,} of {progress.row_count:,} rows are copied"
+    done = f": {progress.copied_count:,} of {progress.row_count:,} rows are copied"
     return click.ClickException(
-        f"{str(error) or 'interrupted'}: {done}; repeat the command to go on"
+        f"{str(error) or 'interrupted'}{done if progress.row_count else ''}; repeat the command to go on, "
+        f"or give the copy up with '{program.line('db reopen')}': until then no server starts on the old database"
     )
+
+
+def _has_begun(source: Database) -> bool:
+    """Whether the copy must go on or be given up; also where nobody can tell now."""
+    with suppress(outages.DatabaseError):
+        return copy_marks.is_being_copied(source)
+    return True
 
 
 def _show(done: CopiedDatabase) -> None:
@@ -128,8 +138,9 @@ def _words(done: CopiedDatabase, shown: str, seconds: float) -> list[str]:
     return [
         *lines,
         f"Next: set SMSGW_DATABASE_URL={shown}{password} where the server has its settings, and start it.",
-        "The server refuses to serve the old database from now on, so that nothing is sent twice. The way back "
-        f"is 'copy' in the other direction, or, without what comes from now on: {program.line('db reopen')}",
+        "The server refuses to serve the old database from now on, so that nothing is sent twice. The way back is "
+        "'copy' from there into a new, empty database, or, without what comes from now on: "
+        f"{program.line('db reopen')}",
     ]
 
 

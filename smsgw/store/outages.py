@@ -1,6 +1,7 @@
 """Distinguishes a database that cannot be used now from an error of ours, and logs it in one line."""
 
 import logging
+import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -21,10 +22,18 @@ DatabaseError = sa.exc.SQLAlchemyError
 LOG_SECONDS = 10.0
 MOST_CHARACTERS = 1000
 
+# What to do, by a pattern for what SQLite, PostgreSQL or a program of it says.
 _REMEDIES = {
     "statement pooling mode": "set pool_mode = transaction or session in PgBouncer",
     "no such table": "the database has no tables yet, or is another one",
+    'role "[^"]*" does not exist|database "[^"]*" does not exist': "create the database and its user first",
+    "permission denied for schema": "make its user the owner of the database, or GRANT CREATE ON SCHEMA public",
+    "disk is full|No space left": "make room on its disk",
+    "is malformed|from input file: end of file": "the file is damaged or incomplete, use another backup",
+    "file is not a database": "it is damaged, or the file of another program",
 }
+# Where in the statement PostgreSQL found the fault.
+_PLACE = re.compile(r" LINE \d+: .*")
 # SQLite's code for a wrong statement (SQLITE_ERROR). Disks, locks and files have others.
 _OUR_FAULT = 1
 # The database is new, or another one than before.
@@ -60,11 +69,16 @@ def is_read_only(error: BaseException) -> bool:
 
 
 def reason(error: BaseException) -> str:
-    """Return the driver's error text in one line without passwords, and what to do where a pooler refuses."""
+    """Return the driver's error text in one line without passwords, and what to do where that is known."""
     cause = getattr(error, "orig", None) or error
-    text = redact(" ".join(str(cause).split())) or type(cause).__name__
-    remedies = (f": {remedy}" for part, remedy in _REMEDIES.items() if part in text)
-    return text[:MOST_CHARACTERS] + next(remedies, "")
+    text = redact(_PLACE.sub("", " ".join(str(cause).split()))) or type(cause).__name__
+    return with_remedy(text[:MOST_CHARACTERS])
+
+
+def with_remedy(text: str) -> str:
+    """Return the error text and, where it is known, what to do."""
+    found = (remedy for pattern, remedy in _REMEDIES.items() if re.search(pattern, text))
+    return ": ".join([text, *list(found)[:1]])
 
 
 class OutageLog:

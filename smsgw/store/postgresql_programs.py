@@ -14,7 +14,7 @@ from .. import environment
 from ..errors import GatewayError
 from ..lazy_imports import lazy
 from ..logs import redact
-from . import engines
+from . import engines, outages
 
 if TYPE_CHECKING:
     from psycopg import conninfo
@@ -92,10 +92,11 @@ def find(connection: Connection) -> Programs:
 
 
 def failure(name: str, text: str) -> ProgramFailed:
-    """Return the error with the first line that says what went wrong."""
+    """Return the error with the first line that says what went wrong, and what to do where that is known."""
     lines: Sequence[str] = [line for line in text.splitlines() if line.strip()] or ["it failed"]
     said = next((line for line in lines if "error" in line.lower()), lines[-1])
-    return ProgramFailed(f"{name}: {redact(said).removeprefix(f'{name}: ')}")
+    text = outages.with_remedy(redact(said).removeprefix(f"{name}: "))
+    return ProgramFailed(f"{name}: {text}")
 
 
 def _installed() -> list[Path]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from ..errors import GatewayError
-from . import contents
+from . import contents, outages
 from .contents import Contents
 
 _LOCK_START, _LOCK_LENGTH = 0x4000_0000, 512
@@ -91,9 +91,9 @@ def check(path: Path) -> Contents:
             has_foreign = connection.execute(_FOREIGN).fetchone() is not None
         found = None if has_foreign or fault != "ok" else _contents(path)
     except (sqlite3.Error, sa.exc.SQLAlchemyError) as error:
-        raise BadFile(f"{path}: {getattr(error, 'orig', None) or error}") from None
+        raise BadFile(f"{path}: {outages.reason(error)}") from None
     if fault != "ok":
-        raise BadFile(f"{path} is damaged: {fault}")
+        raise BadFile(f"{path} is damaged, use another backup: {' '.join(fault.split())}")
     if found is None:
         raise BadFile(f"{path} is not a database of smsgw")
     return found

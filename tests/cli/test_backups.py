@@ -74,7 +74,9 @@ def test_a_place_that_cannot_be_written_is_named_in_one_line(
     world: World, run: Run, tmp_path: Path
 ):
     path = tmp_path / "nowhere" / "kept"
-    assert run("backup", str(path)).output == f"Error: {path}: No such file or directory\n"
+    assert run("backup", str(path)).output == (
+        f"Error: {path}: there is no folder {path.parent}: make it first\n"
+    )
 
 
 def test_a_full_disk_is_named_in_one_line_and_leaves_no_file(database: Database, tmp_path: Path):

@@ -1,5 +1,6 @@
 """`copy`: everything moves to the other kind of database, once, and only one of the two is served."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -238,7 +239,8 @@ def test_a_copy_that_was_given_up_leaves_the_source_as_it_was(
 
     with monkeypatch.context() as interrupted:
         interrupted.setattr(copy_rows.RowCopier, "_copy", fail)
-        assert run("copy", "--to", target_url).exit_code == 1
+        stopped = " ".join(run("copy", "--to", target_url).output.split())
+    assert "interrupted; repeat the command to go on, or give the copy up" in stopped
     assert ask("db", "reopen")["had_ended"] is False
     assert len(_poll(world)) == 8
     world.leave()
@@ -308,6 +310,7 @@ def test_who_leaves_postgresql_while_it_is_asked_is_not_in_the_way(new_postgresq
         ("sqlite:///:memory:", "--to: SQLite needs a file"),
         ("sqlite:////not/mounted/smsgw.db", "there is no folder for the target"),
         ("postgresql://nobody:hidden@127.0.0.1:1/none", "the target:"),
+        ("sqlite:////etc/hostname", "it is damaged, or the file of another program"),
     ],
 )
 def test_a_url_that_leads_nowhere_is_named_without_its_password(
@@ -343,4 +346,11 @@ def test_the_outcome_is_a_table_with_the_next_step(world: World, run: Run, targe
     words = " ".join(done.output.split())
     assert "both have as many rows in each table, and the same checksum" in words
     assert "Next: set SMSGW_DATABASE_URL=" in words
+    assert "'copy' from there into a new, empty database" in words
+    again = " ".join(run("copy", "--to", target_url).output.split())
+    assert "this database was copied to" in again
+    found = json.loads(run("doctor", "--json").output)
+    checks = {finding["check"]: finding for finding in found["checks"]}
+    assert "was copied to" in checks["copy"]["text"]
+    assert "worker" not in checks
     assert "db reopen" in words

@@ -160,6 +160,21 @@ def test_a_file_that_is_no_backup_is_refused(
     assert _send(world, "still there")
 
 
+@pytest.mark.parametrize(
+    ("beginning", "kind"), [(b"SQLite format 3\0", "SQLite"), (b"PGDMP", "PostgreSQL")]
+)
+def test_a_backup_of_the_other_kind_is_refused_with_the_way_there(
+    world: World, run: Run, tmp_path: Path, beginning: bytes, kind: str
+):
+    path = tmp_path / "kept"
+    path.write_bytes(beginning + b"x" * 5000)
+    world.database.close()
+    refused = run("restore", str(path), "--yes").output
+    is_same = (kind == "SQLite") == world.database.is_sqlite
+    assert ("copy --to URL" in refused) != is_same
+    assert ("damaged" in refused or "not a backup" in refused or "archive" in refused) == is_same
+
+
 def test_a_newer_or_foreign_sqlite_file_is_refused(
     sqlite_template: Path, settings, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):

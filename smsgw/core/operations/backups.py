@@ -11,7 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from ...errors import Conflict, GatewayError
-from ...store import contents, postgresql_programs, sqlite_files
+from ...store import contents, outages, postgresql_programs, sqlite_files
 from ...store.contents import Contents
 from ...store.db import REVISION_TABLE, Database
 from ...store.postgresql_programs import ProgramFailed
@@ -37,12 +37,14 @@ class Backup:
 def write(database: Database, path: Path, *, replaces: bool) -> Backup:
     """Write the database into a file, check the file, and then give it its name; the server goes on meanwhile.
 
-    Only its owner can read the file. Raises `Conflict` if the file exists, unless `replaces`.
+    Only its owner can read the file. Raises `FileFailed`, or `Conflict` if the file exists, unless `replaces`.
     """
     if not replaces and os.path.lexists(path):
         raise Conflict(f"{path} is there already: give another name, or --replace", code="exists")
     if database.is_sqlite and path.exists() and path.samefile(str(database.url.database)):
         raise Conflict(f"{path} is the database itself", code="exists")
+    if not path.parent.is_dir():
+        raise FileFailed(f"{path}: there is no folder {path.parent}: make it first")
     with file_errors(path), new_file(path) as made:
         found = _sqlite(database, made) if database.is_sqlite else _postgresql(database, made)
         size = made.stat().st_size
@@ -56,7 +58,7 @@ def file_errors(path: Path) -> Iterator[None]:
         yield
     except (OSError, sqlite3.Error) as error:
         text = error.strerror if isinstance(error, OSError) else None
-        raise FileFailed(f"{path}: {text or error}") from None
+        raise FileFailed(f"{path}: {outages.with_remedy(text or str(error))}") from None
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from ...errors import GatewayError
 from ...store.db import Database
 from ...store.models import DatabaseCopy
 from ...store.tables import plain
+from .finding import Finding
 
 SOURCE, TARGET = "source", "target"
 _ONLY = 1
@@ -30,11 +31,24 @@ def find(session: Session) -> DatabaseCopy | None:
 
 def refuse(database: Database) -> None:
     """Raise `Copied` where the database must not be served or changed."""
+    found = finding(database)
+    if found is not None:
+        raise Copied(f"{found.text}: {found.advice}")
+
+
+def is_being_copied(database: Database) -> bool:
+    """Return whether a copy of the database has begun and not ended."""
+    with database.reading() as session:
+        mark = find(session)
+        return mark is not None and mark.role == SOURCE and mark.ended_at is None
+
+
+def finding(database: Database) -> Finding | None:
+    """Return the finding that the database must not be served, `None` where it may."""
     with database.reading() as session:
         mark = find(session)
     fault = None if mark is None else _fault(mark)
-    if fault is not None:
-        raise Copied(fault)
+    return None if fault is None else Finding("copy", "wrong", *fault)
 
 
 def put(session: Session, role: str, token: str, other: str, now: datetime) -> None:
@@ -54,7 +68,7 @@ def refuse_unfinished(session: Session) -> None:
     mark = find(session)
     fault = None if mark is None or mark.role != TARGET else _fault(mark)
     if fault is not None:
-        raise Copied(fault)
+        raise Copied(": ".join(fault))
 
 
 def end(session: Session, now: datetime) -> None:
@@ -63,27 +77,28 @@ def end(session: Session, now: datetime) -> None:
     mark.ended_at = mark.ended_at or now
 
 
-def was_copied(mark: DatabaseCopy) -> str:
+def was_copied(mark: DatabaseCopy) -> tuple[str, str]:
     """Say where the database was copied to, and what to do."""
     assert mark.ended_at is not None
     return (
-        f"this database was copied to {mark.other} at {clock.rfc3339(mark.ended_at)}: "
-        f"set SMSGW_DATABASE_URL to that one, or serve this one again after '{program.line('db reopen')}'"
+        f"this database was copied to {mark.other} at {clock.rfc3339(mark.ended_at)}",
+        f"set SMSGW_DATABASE_URL to that one, or serve this one again after '{program.line('db reopen')}'",
     )
 
 
-def _fault(mark: DatabaseCopy) -> str | None:
-    """Return why the database must not be served, `None` where it may."""
+def _fault(mark: DatabaseCopy) -> tuple[str, str] | None:
+    """Return why the database must not be served and what to do, `None` where it may."""
     if mark.role == SOURCE and mark.ended_at is not None:
         return was_copied(mark)
     if mark.role == SOURCE:
         return (
-            f"this database is being copied to {mark.other}: repeat '{program.line('copy --to URL')}' to go on, "
-            f"or give the copy up with '{program.line('db reopen')}'"
+            f"this database is being copied to {mark.other}",
+            f"repeat '{program.line('copy --to URL')}' to go on, "
+            f"or give the copy up with '{program.line('db reopen')}'",
         )
     if mark.ended_at is None:
         return (
-            f"this database is an unfinished copy of {mark.other}: repeat 'copy' there to go on, "
-            "or remove this one"
+            f"this database is an unfinished copy of {mark.other}",
+            "repeat 'copy' there to go on, or remove this one",
         )
     return None

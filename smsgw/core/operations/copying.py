@@ -1,8 +1,6 @@
 """Copies a database that nobody uses into an empty one, of the same or the other kind, and compares the two."""
 
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -19,7 +17,6 @@ from ...store.models import (
     HistoryEntry,
 )
 from ...store.sqlite_files import FileUsed
-from ...store.table_rows import RowsFailed
 from ...store.tables import plain
 from ..events import recording
 from . import copy_marks, copy_targets, in_use
@@ -30,10 +27,6 @@ __all__ = ["COMPARING", "COPYING", "CopiedDatabase", "CopyDiffers", "copy"]
 _SOURCE, _TARGET = "the source", "the target"
 _SEQUENCE: sa.TextClause = sa.text("SELECT pg_get_serial_sequence(:table_name, :column_name)")
 _SET: sa.TextClause = sa.text("SELECT setval(:sequence, :highest)")
-_REMEDIES = {
-    "permission denied for schema": "make its user the owner of the database, or GRANT CREATE ON SCHEMA public",
-    "does not exist": "create the database and its user first",
-}
 
 
 class ComparedTable(NamedTuple):
@@ -74,29 +67,18 @@ def copy(source: Database, target: Database, now: datetime, on_rows: OnRows) -> 
     copier = RowCopier(source, target, on_rows)
     copier.run()
     tables = _compare(source, target, copier.progress, on_rows)
-    with _errors(_SOURCE), source.transaction() as session:
+    with table_rows.errors_of(_SOURCE), source.transaction() as session:
         copy_marks.end(session, now)
-    with _errors(_TARGET):
+    with table_rows.errors_of(_TARGET):
         _finish(source, target, now)
     replaced_count = sum(found.replaced_count for found in copier.progress.values())
     return CopiedDatabase(tables, replaced_count, went_on)
 
 
-@contextmanager
-def _errors(name: str) -> Iterator[None]:
-    """Name the database in an error, and what to do about it where that is known."""
-    try:
-        with table_rows.errors_of(name):
-            yield
-    except RowsFailed as error:
-        remedies = [remedy for part, remedy in _REMEDIES.items() if part in str(error)]
-        raise RowsFailed(": ".join([str(error), *remedies[:1]])) from None
-
-
 def _refuse_used(name: str, database: Database) -> None:
     database.close()
     try:
-        with _errors(name):
+        with table_rows.errors_of(name):
             in_use.refuse(database)
     except (Conflict, FileUsed) as error:
         raise Conflict(f"{name}: {error}") from None
@@ -104,11 +86,16 @@ def _refuse_used(name: str, database: Database) -> None:
 
 def _begin(source: Database, target: Database, now: datetime) -> bool:
     """Mark both databases, unless they are marked; return whether the copy has begun before."""
-    with _errors(_TARGET):
-        found = copy_targets.examine(target)
-    with _errors(_SOURCE), source.reading() as session:
+    with table_rows.errors_of(_SOURCE), source.reading() as session:
         mark = copy_marks.find(session)
     is_source = mark is not None and mark.role == copy_marks.SOURCE
+    try:
+        with table_rows.errors_of(_TARGET):
+            found = copy_targets.examine(target)
+    except Conflict:
+        if mark is not None and is_source and mark.ended_at is not None:
+            raise Conflict(": ".join(copy_marks.was_copied(mark))) from None
+        raise
     if mark is not None and not is_source and mark.ended_at is None:
         raise Conflict("the source is an unfinished copy itself")
     if found is not None:
@@ -116,7 +103,7 @@ def _begin(source: Database, target: Database, now: datetime) -> bool:
             raise Conflict("the target is the beginning of another copy: give an empty database")
         return True
     if mark is not None and is_source and mark.ended_at is not None:
-        raise Conflict(copy_marks.was_copied(mark))
+        raise Conflict(": ".join(copy_marks.was_copied(mark)))
     _mark_both(source, target, now)
     return False
 
@@ -124,7 +111,7 @@ def _begin(source: Database, target: Database, now: datetime) -> bool:
 def _mark_both(source: Database, target: Database, now: datetime) -> None:
     """Mark both, and look once more whether somebody has begun to use one of them just before."""
     token = secrets.token_hex(16)
-    with _errors(_SOURCE), source.transaction() as session:
+    with table_rows.errors_of(_SOURCE), source.transaction() as session:
         copy_marks.put(session, copy_marks.SOURCE, token, target.shown_url, now)
     try:
         _refuse_used(_SOURCE, source)
@@ -132,7 +119,7 @@ def _mark_both(source: Database, target: Database, now: datetime) -> None:
         with source.transaction() as session:
             copy_marks.clear(session)
         raise
-    with _errors(_TARGET):
+    with table_rows.errors_of(_TARGET):
         migrations.upgrade(target)
         with target.transaction() as session:
             copy_targets.empty(session)
@@ -149,9 +136,9 @@ def _compare(
     with source.snapshot() as old, target.snapshot() as new:
         for table in TABLES:
             report = partial(_report, on_rows, table.name, done, total)
-            with _errors(_SOURCE):
+            with table_rows.errors_of(_SOURCE):
                 source_count = table_rows.count(old, table)
-            with _errors(_TARGET):
+            with table_rows.errors_of(_TARGET):
                 count, checksum = checksum_of(table_rows.read(new, table), report)
             done += count
             compared.append(ComparedTable(table.name, source_count, count, f"{checksum:016x}"))

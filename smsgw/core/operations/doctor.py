@@ -19,6 +19,7 @@ from . import (
     callers,
     certificates,
     connections,
+    copy_marks,
     health,
     receivers,
     spans,
@@ -41,10 +42,14 @@ _LEFT_OVER = sa.select(
 
 
 def examine(database: Database, settings: Settings, now: datetime) -> list[Finding]:
-    """Return all findings. Checks that need the tables are left out where the tables are not up to date."""
+    """Return all findings. Checks that need the tables are left out where the tables are not up to date, and those
+    of a running server where a copy keeps it from running.
+    """
     findings = health.examine(database, now)
     if any(finding.check != "worker" and finding.state == "wrong" for finding in findings):
         return findings
+    if copied := copy_marks.finding(database):
+        return [*(finding for finding in findings if finding.check != "worker"), copied]
     with database.reading() as session:
         devices = registry.everyone(session)
         findings += [

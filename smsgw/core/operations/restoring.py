@@ -24,7 +24,7 @@ from ...store.tables import Table
 from ..accounts import enrolment
 from ..events import recording
 from ..messages import held
-from . import backups, copy_marks, in_use
+from . import backup_files, backups, copy_marks, in_use
 
 _KINDS = (
     *("TABLE DATA", "TABLE", "SEQUENCE OWNED BY", "SEQUENCE SET", "SEQUENCE"),
@@ -64,8 +64,7 @@ def restore(database: Database, file: Path, now: datetime) -> Restored:
     Raises `Conflict` while the database is in use, and `BadFile` where the file is no backup of this kind of database.
     Nothing is changed until the backup is complete.
     """
-    with backups.file_errors(file), file.open("rb"):
-        pass
+    backup_files.refuse_foreign(file, is_sqlite=database.is_sqlite)
     return _sqlite(database, file, now) if database.is_sqlite else _postgresql(database, file, now)
 
 
