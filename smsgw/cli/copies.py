@@ -104,7 +104,7 @@ def _interrupted(error: BaseException, progress: ProgressShown, source: Database
 
 
 def _has_begun(source: Database) -> bool:
-    """Whether the copy must go on or be given up; also where nobody can tell now."""
+    """Return whether the copy must go on or be given up; true also where nobody can tell now."""
     with suppress(outages.DatabaseError):
         return copy_marks.is_being_copied(source)
     return True

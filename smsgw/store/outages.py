@@ -29,7 +29,7 @@ _REMEDIES = {
     'role "[^"]*" does not exist|database "[^"]*" does not exist': "create the database and its user first",
     "permission denied for schema": "make its user the owner of the database, or GRANT CREATE ON SCHEMA public",
     "disk is full|No space left": "make room on its disk",
-    "is malformed|from input file: end of file": "the file is damaged or incomplete, use another backup",
+    "is malformed|end of file": "the file is damaged or incomplete, restore the newest backup that is whole",
     "file is not a database": "it is damaged, or the file of another program",
 }
 # Where in the statement PostgreSQL found the fault.

@@ -93,7 +93,9 @@ def check(path: Path) -> Contents:
     except (sqlite3.Error, sa.exc.SQLAlchemyError) as error:
         raise BadFile(f"{path}: {outages.reason(error)}") from None
     if fault != "ok":
-        raise BadFile(f"{path} is damaged, use another backup: {' '.join(fault.split())}")
+        raise BadFile(
+            f"{path} is damaged, restore the newest backup that is whole: {' '.join(fault.split())}"
+        )
     if found is None:
         raise BadFile(f"{path} is not a database of smsgw")
     return found

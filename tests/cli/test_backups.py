@@ -123,7 +123,7 @@ def test_a_pg_dump_older_than_the_server_is_named_with_what_to_install(
     old.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
     monkeypatch.setattr("smsgw.store.postgresql_programs._FOLDERS", ())
-    (tmp_path / "made").write_text("")
+    (tmp_path / "made").write_text("PGDMP")
     for command in (
         ["backup", str(tmp_path / "new")],
         ["restore", "--yes", str(tmp_path / "made")],

@@ -169,10 +169,10 @@ def test_a_backup_of_the_other_kind_is_refused_with_the_way_there(
     path = tmp_path / "kept"
     path.write_bytes(beginning + b"x" * 5000)
     world.database.close()
-    refused = run("restore", str(path), "--yes").output
+    refused = run("restore", str(path), "--yes")
+    assert refused.exit_code == 1
     is_same = (kind == "SQLite") == world.database.is_sqlite
-    assert ("copy --to URL" in refused) != is_same
-    assert ("damaged" in refused or "not a backup" in refused or "archive" in refused) == is_same
+    assert ("copy --to URL" in refused.output) != is_same
 
 
 def test_a_newer_or_foreign_sqlite_file_is_refused(
