@@ -162,6 +162,7 @@ def test_each_row_is_the_same_after_a_copy_and_back(
     world: World, copy: Any, ask: Ask, target_url: str, moved: World, monkeypatch, tmp_path, request
 ):
     _live(world)
+    world.leave()
     before = _rows(world.database)
     there = copy()
     back_url = f"sqlite:///{tmp_path}/back.db"
