@@ -51,12 +51,14 @@ def rows(
     """
     if wants_json():
         print_json(found if answer is None else answer)
-    elif not found:
-        click.echo(nothing, err=True)
     elif not is_terminal():
         click.echo("\t".join(columns))
         for row in found:
             click.echo("\t".join(cells.whole(row.get(column)) for column in columns))
+        if not found:
+            click.echo(nothing, err=True)
+    elif not found:
+        click.echo(nothing, err=True)
     elif block is not None and width() < NARROW:
         click.echo("\n\n".join("\n".join(block(row)) for row in found))
     else:

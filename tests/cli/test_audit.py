@@ -137,4 +137,4 @@ def test_changes_are_listed_by_phone_crm_action_and_time_a_page_at_a_time(
     assert first["data"] + rest["data"] == everyone
     assert "--cursor aud_" in run("audit", "--limit", "3").output
     assert run("audit", "--device", "p", "--crm", "idle").exit_code == 2
-    assert run("audit", "--device", "nothing").output == "No change was found.\n"
+    assert run("audit", "--device", "nothing").stderr == "No change was found.\n"
