@@ -24,6 +24,8 @@ def postgresql(url: str) -> str:
     found = _POSTGRESQL.fullmatch(url)
     if found is None:
         raise BadDatabaseUrl(_fault(url))
+    if "@" in found["hosts"]:
+        raise BadDatabaseUrl("write each @ of the password as %40")
     query = parse_qsl(found["query"] or "", keep_blank_values=True)
     hosts = [one for text in found["hosts"].split(",") if text for one in [_host(text)]]
     hosts = hosts or _hosts_of(query)

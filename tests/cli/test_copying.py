@@ -325,6 +325,21 @@ def test_a_url_that_leads_nowhere_is_named_without_its_password(
     assert "Traceback" not in refused.output
 
 
+def test_a_target_that_takes_no_tables_leaves_the_source_as_it_was(
+    world: World, run: Run, target_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    world.leave()
+
+    def refuse(_: Database) -> None:
+        raise sa.exc.ProgrammingError("", {}, Exception("no rights"))
+
+    with monkeypatch.context() as refused:
+        refused.setattr(migrations, "upgrade", refuse)
+        ended = run("copy", "--to", target_url)
+    assert ended.output.strip().endswith("Error: the target: no rights")
+    assert preparation.prepare(world.settings) is None
+
+
 def test_what_postgresql_does_not_keep_is_replaced_and_counted(
     world: World, copy: Any, moved: World
 ):

@@ -71,6 +71,8 @@ def test_one_host_stays_as_it_is(url: str):
         "postgresql://u:secret@/x?host=a,b&port=1,2,3",
         "postgresql://u:secret@/x?host=a&port=b",
         "postgresql+psycopg2://u:secret@a/x",
+        "postgresql://u:p@secret@a/x",
+        "postgresql://u:p@secret@a:1,b:2/x",
         "mysql://u:secret@a/x",
         "postgresql:u:secret@a/x",
         "secret",

@@ -111,6 +111,8 @@ def _begin(source: Database, target: Database, now: datetime) -> bool:
 def _mark_both(source: Database, target: Database, now: datetime) -> None:
     """Mark both, and look once more whether somebody has begun to use one of them just before."""
     token = secrets.token_hex(16)
+    with table_rows.errors_of(_TARGET):
+        migrations.upgrade(target)
     with table_rows.errors_of(_SOURCE), source.transaction() as session:
         copy_marks.put(session, copy_marks.SOURCE, token, target.shown_url, now)
     try:
@@ -119,11 +121,9 @@ def _mark_both(source: Database, target: Database, now: datetime) -> None:
         with source.transaction() as session:
             copy_marks.clear(session)
         raise
-    with table_rows.errors_of(_TARGET):
-        migrations.upgrade(target)
-        with target.transaction() as session:
-            copy_targets.empty(session)
-            copy_marks.put(session, copy_marks.TARGET, token, source.shown_url, now)
+    with table_rows.errors_of(_TARGET), target.transaction() as session:
+        copy_targets.empty(session)
+        copy_marks.put(session, copy_marks.TARGET, token, source.shown_url, now)
     _refuse_used(_TARGET, target)
 
 
