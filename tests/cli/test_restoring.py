@@ -175,6 +175,15 @@ def test_a_backup_of_the_other_kind_is_refused_with_the_way_there(
     assert ("copy --to URL" in refused.output) != is_same
 
 
+def test_a_backup_is_restored_where_the_folder_of_the_database_is_missing(
+    sqlite_template: Path, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setenv("SMSGW_DATABASE_URL", f"sqlite:///{tmp_path}/data/smsgw.db")
+    done = run("restore", str(sqlite_template))
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "data" / "smsgw.db").exists()
+
+
 def test_a_newer_or_foreign_sqlite_file_is_refused(
     sqlite_template: Path, settings, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):

@@ -102,6 +102,8 @@ def _sqlite(database: Database, file: Path, now: datetime) -> Restored:
             _keep(path, kept)
             os.replace(made, path)
 
+    with backups.file_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     with backups.file_errors(path), backups.new_file(path, place) as made:
         with closing(sqlite_files.open_read_only(file)) as source:
             sqlite_files.copy(source, made)
