@@ -18,7 +18,7 @@ from smsgw.core.events import feed
 from smsgw.core.messages import endings, queueing, resending, unconfirmed
 from smsgw.core.messages.drafts import Draft
 from smsgw.core.operations import housekeeping
-from smsgw.http import bodies
+from smsgw.http import bodies, last_seen
 from smsgw.http.context import EXTENSION
 from smsgw.store.models import Device, Dispatch, Event, HistoryEntry, Message, QuarantinedItem
 
@@ -204,6 +204,8 @@ def sms(content: str = "hi", **changes: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def stage(world: World) -> Any:
+def stage(world: World, monkeypatch: pytest.MonkeyPatch) -> Any:
+    # What a quiet poll showed counts once it is written: when, a test says.
+    monkeypatch.setattr(last_seen, "AFTER_SECONDS", 3600.0)
     with time_machine.travel(NOW, tick=False) as traveller:
         yield Stage(world, traveller)

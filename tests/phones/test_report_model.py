@@ -181,12 +181,12 @@ class Rehearsal:
             elif not poll.during:
                 case.model.idle()
         if not poll.parts:
-            self._write_sightings()
+            self.write_sightings()
 
     def handed(self, updates=()) -> list[str]:
         return [one["id"] for one in self.stage.poll(updates=list(updates))]
 
-    def _write_sightings(self) -> None:
+    def write_sightings(self) -> None:
         with self.stage.world.database.transaction() as session:
             services = self.stage.world.app.extensions["smsgw"]
             services.last_seen_writer.sightings.write(session)
@@ -296,8 +296,9 @@ def retries_in_another_poll(case: Case) -> bool:
     return is_under_way and "FAILED" in before and "FAILED" not in last
 
 
+@pytest.mark.parametrize("is_seen_quiet", [False, True])
 def test_a_resent_message_is_handed_out_again_exactly_where_its_first_dispatch_has_failed(
-    plenty, monkeypatch
+    plenty, monkeypatch, is_seen_quiet
 ):
     """The second dispatch's answer was lost, and the phone goes on to speak of the first one."""
     begun = [("UNSENT", None), ("PENDING", None), ("FAILED", "generic; errorCode=1")]
@@ -317,6 +318,10 @@ def test_a_resent_message_is_handed_out_again_exactly_where_its_first_dispatch_h
     while handed := plenty.poll():
         second.update({one["id"]: one for one in handed})
     assert len(second) == len(cases)
+    if is_seen_quiet:
+        rehearsal.write_sightings()
+        for case in cases:
+            case.model.idle()
     for step in (Poll((1,)), Poll((2,))):
         rehearsal.overtaken = set(second)
         rehearsal.take(step)
