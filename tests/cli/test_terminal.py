@@ -12,6 +12,8 @@ from rich.cells import cell_len
 
 from smsgw import clock, ids
 from smsgw.cli import output
+from smsgw.cli.doctor import MOST_ABOUT_PHONES
+from smsgw.core.accounts import enrolment
 from smsgw.http.context import EXTENSION
 from smsgw.store.db import Database
 from smsgw.store.models import Attempt
@@ -140,6 +142,19 @@ def test_lists_have_a_line_of_titles_and_whole_values_when_they_are_piped(
         dict(zip(titles.split("\t"), row.split("\t"), strict=True))["created_at"]
         == message["created_at"]
     )
+
+
+def test_doctor_names_the_first_phones_in_each_state_and_counts_the_others(
+    run: Run, world: World, terminal: pytest.MonkeyPatch
+):
+    with world.database.transaction() as session:
+        for number in range(30):
+            enrolment.add_with_password(session, f"new-{number}", None, None, clock.now())
+    shown = run("doctor").stdout
+    assert shown.count("has never polled") == MOST_ABOUT_PHONES
+    assert "wrong    devices: 11 more findings about phones" in shown
+    terminal.setattr(output, "is_terminal", lambda: False)
+    assert run("doctor").stdout.count("has never polled") == 31
 
 
 def test_a_deliverys_attempts_are_a_table_on_a_terminal(
