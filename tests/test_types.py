@@ -13,7 +13,7 @@ PATIENCE_SECONDS = 600
 # The file, what stands there, and what somebody might write instead: of another length, by which mypy sees the change.
 MISSPELT = [
     ("core/messages/reports.py", "dispatch.stuck_at = None", "dispatch.stuk_at = None"),
-    ("core/messages/dispatches.py", "message.device_id = speaking", "message.devic_id = speaking"),
+    ("core/messages/dispatches.py", "message.device_id = leading", "message.devic_id = leading"),
     ("core/messages/handing_out.py", "message.to_number or", "message.to_numbr or"),
     ("core/messages/dispatching.py", "lease_until=now", "lease_untilled=now"),
     ("core/messages/dispatching.py", "Dispatch.lease_until: ", "Dispatch.lease_untl: "),
