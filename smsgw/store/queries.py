@@ -187,7 +187,7 @@ class RowUpdate(Generic[R]):
         """Return a statement for PostgreSQL that writes any number of rows back, with its values."""
         self._array_text = self._array_text or self._in_arrays(dialect)
         values = arrays.by_column([self._values(row) for row in changed])
-        return self._array_text, [*values, values[0]]
+        return self._array_text, [*values, len(changed)]
 
     def _in_arrays(self, dialect: Dialect) -> str:
         table = self._columns[0].table
@@ -196,10 +196,12 @@ class RowUpdate(Generic[R]):
             f"{column.name} = given.{name}"
             for column, name in zip(self._columns, self._names, strict=True)
         ]
-        # The ids a second time: planned in a new database, a join alone would read the whole table.
+        # With a limit that it does not know PostgreSQL expects one row, and looks it up by its id. Without it, a plan
+        # made in a new database reads the whole table until that is analysed.
         return (
-            f"UPDATE {table.name} SET {', '.join(changes)} FROM {given} AS given({', '.join(self._names)})"
-            f" WHERE {table.name}.id = given.row_id AND {table.name}.id = ANY(%s::VARCHAR[])"
+            f"UPDATE {table.name} SET {', '.join(changes)}"
+            f" FROM (SELECT * FROM {given} LIMIT %s::bigint) AS given({', '.join(self._names)})"
+            f" WHERE {table.name}.id = given.row_id"
         )
 
     def all(self, session: Session, changed: Iterable[R]) -> None:

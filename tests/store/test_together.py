@@ -1,5 +1,6 @@
 """Writes of several tables at once: what goes in comes out, in its order, and on PostgreSQL with one statement."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from typing import NamedTuple
@@ -8,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from smsgw.store import arrays
-from smsgw.store.db import is_postgresql
+from smsgw.store import arrays, migrations
+from smsgw.store.db import Database, is_postgresql
 from smsgw.store.inserts import Insert
 from smsgw.store.models import HistoryEntry, Message
 from smsgw.store.queries import RowUpdate
@@ -107,6 +108,19 @@ def test_postgresql_gets_one_statement_for_all_and_none_for_nothing(world):
         assert seen == []
         ALL.run(session, [], rows, _entries(rows))
         assert len(seen) == (1 if is_postgresql(session) else 2)
+
+
+def test_changed_rows_are_found_by_their_ids_also_in_a_new_database(new_postgresql_url):
+    with closing(Database(new_postgresql_url)) as database:
+        migrations.upgrade(database)
+        text, values = REASONS.in_arrays(database.engine.dialect, _sent(TEXTS))
+        with database.engine.connect() as connection:
+            text = text.replace("%s", "{}").format(*(f"${n}" for n in range(1, len(values) + 1)))
+            connection.exec_driver_sql(f"PREPARE write AS {text}")
+            nulls = ", ".join(["NULL"] * len(values))
+            plan = connection.exec_driver_sql(f"EXPLAIN EXECUTE write({nulls})").scalars().all()
+    assert "Index Scan using pk_messages" in str(plan)
+    assert "Seq Scan" not in str(plan)
 
 
 def test_columns_that_the_driver_converts_are_refused_in_arrays():
