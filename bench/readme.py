@@ -20,6 +20,7 @@ SHOWN = (
     "idle poll, fresh TLS behind nginx",
     "idle poll",
     "enqueue one by one",
+    "enqueue one by one, p99",
     "enqueue by 1,000",
     "exchange 10+20+10",
     "whole SMS, addressed",
