@@ -77,8 +77,10 @@ def reason(error: BaseException) -> str:
 
 def with_remedy(text: str) -> str:
     """Return the error text and, where it is known, what to do."""
-    found = (remedy for pattern, remedy in _REMEDIES.items() if re.search(pattern, text))
-    return ": ".join([text, *list(found)[:1]])
+    for pattern, remedy in _REMEDIES.items():
+        if re.search(pattern, text):
+            return f"{text}: {remedy}"
+    return text
 
 
 class OutageLog:
