@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ from smsgw.store.db import Database
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 60.0
+
+# Below those that systems give to connections and to port 0: between the choice of a port and its
+# first listener may lie seconds. Each process begins elsewhere.
+_LOWEST, _COUNT = 10_000, 6_000
+_PORTS = cycle(_LOWEST + (os.getpid() * 1009 + step) % _COUNT for step in range(_COUNT))
 
 
 @dataclass
@@ -63,10 +69,8 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port nobody listens on, and that no other caller is about to get."""
+    return next(port for port in _PORTS if _is_free(port))
 
 
 def until(condition: Any, what: str) -> Any:
@@ -115,6 +119,15 @@ def serving(
     finally:
         if process.poll() is None:
             server.stop()
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def _answers(server: Server) -> bool:

@@ -36,6 +36,7 @@ from tests.delivery.misbehaving import (
     never_answers,
     says_nothing,
 )
+from tests.running import free_port
 
 LOOPBACK = Guard((ip_network("127.0.0.0/8"),))
 DEADLINE_SECONDS = 0.6
@@ -110,11 +111,6 @@ def post(transport, url, seconds=10.0, body=BODY, headers=None):
     results = SimpleQueue()
     transport.post(url, body, headers or {}, seconds, results.put)
     return results.get(timeout=seconds + SLOW_MACHINE_SECONDS)
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def test_a_request_arrives_with_its_exact_body_and_headers(transport):

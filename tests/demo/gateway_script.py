@@ -1,7 +1,6 @@
 """A server that answers phones exactly as a test scripts it, over real sockets."""
 
 import json
-import socket
 import threading
 from collections import deque
 from contextlib import contextmanager
@@ -110,9 +109,3 @@ def running_script():
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -9,7 +9,8 @@ from demo.handset import EMPTY_CONTENT
 from demo.phone import Mode, PhoneInHand
 from demo.rows import Report
 
-from .gateway_script import CLOSE, answer, free_port, hand_out, running_script
+from ..running import free_port
+from .gateway_script import CLOSE, answer, hand_out, running_script
 
 OTHER_KINDS_OF_SUCCESS = [
     answer({}),

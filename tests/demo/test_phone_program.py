@@ -15,7 +15,8 @@ import pytest
 from demo import phone as program
 from demo.fleet import latency_ms
 
-from .gateway_script import CLOSE, GATEWAY, answer, free_port, hand_out, running_script
+from ..running import free_port
+from .gateway_script import CLOSE, GATEWAY, answer, hand_out, running_script
 
 PROGRAM = Path(__file__).parents[2] / "demo" / "phone.py"
 FULL = Path("/dev/full")

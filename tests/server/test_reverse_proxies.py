@@ -126,6 +126,9 @@ def running(command: list[str], folder: Path) -> Iterator[None]:
         process = subprocess.Popen(command, env=environment(**homes), stdout=log, stderr=log)
     try:
         yield
+    except AssertionError as failure:
+        failure.add_note((folder / "proxy.log").read_text())
+        raise
     finally:
         process.terminate()
         process.wait(60)
