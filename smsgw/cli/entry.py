@@ -62,7 +62,7 @@ COMMANDS = {
     "serve": Listed(
         "serve", "Run the server and the worker, as app.py does. The worker delivers webhooks."
     ),
-    "webhook": Listed("webhooks", "Manage the webhooks of CRMs and their deliveries."),
+    "webhook": Listed("deliveries", "Manage the webhooks of CRMs and their deliveries."),
     "worker": Listed("worker", "Run only the worker."),
 }
 

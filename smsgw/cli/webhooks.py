@@ -1,7 +1,6 @@
-"""Manages the webhook endpoints of CRMs and their deliveries: `webhook …`."""
+"""Manages the webhook endpoints of CRMs: `webhook …`; the commands about deliveries are in `deliveries`."""
 
 from collections.abc import Callable
-from datetime import datetime
 
 import click
 
@@ -10,19 +9,16 @@ from ..core.accounts import crms, operator_json
 from ..core.operations import webhook_tests
 from ..core.webhooks import deliveries, diagnosis, urls
 from ..core.webhooks import endpoints as webhook_endpoints
-from ..core.webhooks import json as webhook_json
 from ..core.webhooks import secrets as signing_secrets
-from ..core.webhooks.delivery_statuses import STATUSES
 from ..store.db import Session
 from ..store.models import WebhookEndpoint
 from . import options, output, webhook_test, webhook_view
 from .context import opened
 from .entry import group
-from .times import TimeParameter
 
 webhook = group("webhook")
 
-_ID = click.argument("endpoint_id")
+ENDPOINT_ID = click.argument("endpoint_id")
 _EVENTS = click.option(
     "--event",
     "event_types",
@@ -91,15 +87,59 @@ def show_all(crm_name: str | None) -> None:
     webhook_view.show_endpoints(found)
 
 
+@output.command(webhook, "change")
+@ENDPOINT_ID
+@click.option(
+    "--url",
+    metavar="URL",
+    help="Where to send the events from now on, also those that are waiting.",
+)
+@_EVENTS
+@click.option("--all-events", is_flag=True, help="Send events of all types, future ones too.")
+@_DEVICES
+@click.option("--all-devices", is_flag=True, help="Send events of all phones, future ones too.")
+def change(
+    endpoint_id: str,
+    url: str | None,
+    event_types: tuple[str, ...],
+    all_events: bool,
+    device_ids: tuple[str, ...],
+    all_devices: bool,
+) -> None:
+    """Change the URL of a webhook, or which events it gets. The secret stays.
+
+    The events and phones that are given take the place of those before.
+
+    For example: whe_… --event message.received --event message.failed
+    """
+    if (all_events and event_types) or (all_devices and device_ids):
+        raise click.UsageError("give --event or --all-events, and --device or --all-devices")
+    changes = webhook_endpoints.Changes()
+    if event_types or all_events:
+        changes["events"] = list(event_types) or None
+    if device_ids or all_devices:
+        changes["device_ids"] = list(device_ids) or None
+    if not (changes or url):
+        raise click.UsageError("give --url, --event, --all-events, --device or --all-devices")
+    with opened() as context:
+        if url:
+            changes["url"] = urls.checked(url, context.settings.webhook_allowed_networks)
+        with context.database.transaction() as session:
+            endpoint = webhook_endpoints.get_any(session, endpoint_id)
+            webhook_endpoints.update(session, endpoint, changes, clock.now())
+            answer = webhook_endpoints.shape(session, endpoint)
+    output.one(answer)
+
+
 @output.command(webhook, "enable")
-@_ID
+@ENDPOINT_ID
 def enable(endpoint_id: str) -> None:
     """Enable a webhook and send the deliveries that were waiting."""
     _change(endpoint_id, webhook_endpoints.enable)
 
 
 @output.command(webhook, "disable")
-@_ID
+@ENDPOINT_ID
 def disable(endpoint_id: str) -> None:
     """Disable a webhook. Deliveries that are waiting are kept."""
     _change(
@@ -109,7 +149,7 @@ def disable(endpoint_id: str) -> None:
 
 
 @output.command(webhook, "remove")
-@_ID
+@ENDPOINT_ID
 def remove(endpoint_id: str) -> None:
     """Remove a webhook. Deliveries that are waiting are discarded."""
     with opened() as context, context.database.transaction() as session:
@@ -120,7 +160,7 @@ def remove(endpoint_id: str) -> None:
 
 
 @output.command(webhook, "test")
-@_ID
+@ENDPOINT_ID
 @click.option(
     "--wait",
     "wait_seconds",
@@ -144,78 +184,8 @@ def test(endpoint_id: str, wait_seconds: float | None) -> None:
     webhook_test.show(answer)
 
 
-@output.command(webhook, "deliveries")
-@_ID
-@click.option("--status", type=click.Choice(STATUSES), help="Only deliveries with this status.")
-@click.option(
-    "--limit",
-    type=options.Number(1, 1000),
-    default=50,
-    show_default=True,
-    help="The most deliveries to list.",
-)
-@click.option("--cursor", help="The next_cursor of the previous page.")
-def show_deliveries(endpoint_id: str, status: str | None, limit: int, cursor: str | None) -> None:
-    """List what was sent to a webhook, and the responses.
-
-    Newest first.
-    """
-    with opened() as context, context.database.reading() as session:
-        endpoint = webhook_endpoints.get_any(session, endpoint_id)
-        page, next_cursor = deliveries.page(session, endpoint, status, cursor, limit)
-        last = deliveries.last_attempts(session, [delivery["id"] for delivery in page])
-        found = [
-            {**delivery, "result": webhook_view.result(last.get(delivery["id"]))}
-            for delivery in page
-        ]
-    webhook_view.show_deliveries(found, next_cursor)
-
-
-@output.command(webhook, "delivery")
-@click.argument("delivery_id")
-def show_delivery(delivery_id: str) -> None:
-    """Show one delivery with all its attempts."""
-    with opened() as context, context.database.reading() as session:
-        answer = deliveries.shape(session, deliveries.get_any(session, delivery_id))
-        endpoint = webhook_endpoints.get_any(session, answer["endpoint_id"])
-        condition = webhook_json.condition(endpoint)
-    webhook_view.show_delivery(answer, condition)
-
-
-@output.command(webhook, "replay")
-@click.argument("delivery_id")
-def replay(delivery_id: str) -> None:
-    """Deliver an event again, with the same webhook-id.
-
-    At once, or when the pause of a webhook that fails is over.
-    """
-    with opened() as context, context.database.transaction() as session:
-        delivery = deliveries.get_any(session, delivery_id)
-        deliveries.replay(session, delivery, clock.now())
-        answer = deliveries.shape(session, delivery)
-    output.say(webhook_view.replayed(answer), answer)
-
-
-@output.command(webhook, "recover")
-@_ID
-@click.option(
-    "--since",
-    type=TimeParameter(),
-    required=True,
-    help="Start of the period, such as 2026-01-31T12:00:00Z, or 24h for the last 24 hours.",
-)
-@click.option("--until", type=TimeParameter(), help="End of the period; now by default.")
-def recover(endpoint_id: str, since: datetime, until: datetime | None) -> None:
-    """Deliver the events that a webhook missed in a period."""
-    with opened() as context, context.database.transaction() as session:
-        now = clock.now()
-        endpoint = webhook_endpoints.get_any(session, endpoint_id)
-        answer = deliveries.recover(session, endpoint, since, until or now, now)
-    output.say(webhook_view.recovered(endpoint_id, answer), answer)
-
-
 @output.command(webhook, "rotate-secret")
-@_ID
+@ENDPOINT_ID
 @click.option(
     "--grace-seconds",
     type=int,

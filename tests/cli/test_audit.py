@@ -46,6 +46,7 @@ COMMANDS = {
     "webhook test": ("ON", "webhook.test"),
     "webhook recover": ("ON --since 1d", "webhook.recover"),
     "webhook replay": ("DELIVERY", "webhook.replay"),
+    "webhook change": ("ON --event message.sent", "webhook.change"),
     "webhook disable": ("ON", "webhook.disable"),
     "webhook enable": ("OFF", "webhook.enable"),
     "webhook rotate-secret": ("OFF", "webhook.rotate"),

@@ -25,6 +25,8 @@ from smsgw.store.db import Database
 from smsgw.store.models import Message
 from tests.cli.conftest import Ask, Run
 
+HOOK = "http://127.0.0.1:9/x"
+
 
 @pytest.fixture
 def crm(ask: Ask) -> str:
@@ -591,7 +593,7 @@ def test_the_doctor_needs_no_database_to_speak(run: Run, monkeypatch: pytest.Mon
 
 def test_a_webhook_from_its_making_to_its_end(ask: Ask, run: Run, crm, monkeypatch):
     monkeypatch.setenv("SMSGW_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
-    made = ask("webhook", "add", "--crm", crm, "http://127.0.0.1:9/x", "--event", "message.sent")
+    made = ask("webhook", "add", "--crm", crm, HOOK, "--event", "message.sent")
     assert made["secret"].startswith("whsec_")
     assert made["events"] == ["message.sent"]
     (listed,) = ask("webhook", "list")["data"]
@@ -608,6 +610,45 @@ def test_a_webhook_from_its_making_to_its_end(ask: Ask, run: Run, crm, monkeypat
     assert ask("webhook", "enable", made["id"])["enabled"] is True
     ask("webhook", "remove", made["id"])
     assert ask("webhook", "list")["data"] == []
+
+
+def test_a_webhook_keeps_what_a_change_does_not_name(ask: Ask, crm, monkeypatch):
+    monkeypatch.setenv("SMSGW_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
+    ask("device", "add", "p", "--key")
+    made = ask("webhook", "add", "--crm", crm, HOOK, "--event", "message.sent", "--device", "p")
+
+    def changed(*arguments: str) -> tuple[str, list[str] | None, list[str] | None]:
+        shape = ask("webhook", "change", made["id"], *arguments)
+        (listed,) = ask("webhook", "list")["data"]
+        assert listed == shape | {"crm": crm, "last_failure": None}
+        return shape["url"], shape["events"], shape["device_ids"]
+
+    assert changed("--url", f"{HOOK}/2") == (f"{HOOK}/2", ["message.sent"], ["p"])
+    assert changed("--event", "message.failed") == (f"{HOOK}/2", ["message.failed"], ["p"])
+    assert changed("--all-devices") == (f"{HOOK}/2", ["message.failed"], None)
+    assert changed("--all-events", "--device", "p") == (f"{HOOK}/2", None, ["p"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "said"),
+    [
+        ("", 2, "give --url, --event, --all-events, --device or --all-devices"),
+        ("--event message.sent --all-events", 2, "give --event or --all-events"),
+        ("--device p --all-devices", 2, "--device or --all-devices"),
+        ("--url http://10.0.0.1/x", 1, "10.0.0.1"),
+        ("--event message.lost", 1, "message.lost"),
+        ("--device nobody", 1, "nobody"),
+    ],
+)
+def test_a_change_of_a_webhook_that_cannot_be_changes_nothing(
+    ask: Ask, run: Run, crm, monkeypatch, arguments: str, exit_code: int, said: str
+):
+    monkeypatch.setenv("SMSGW_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
+    made = ask("webhook", "add", "--crm", crm, HOOK)
+    refused = run("webhook", "change", made["id"], *arguments.split())
+    assert (refused.exit_code, said in refused.output) == (exit_code, True), refused.output
+    (listed,) = ask("webhook", "list")["data"]
+    assert (listed["url"], listed["events"], listed["device_ids"]) == (HOOK, None, None)
 
 
 def _beat_and_poll(
