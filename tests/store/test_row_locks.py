@@ -55,3 +55,20 @@ def test_a_row_stays_free_while_older_transactions_run(database):
                 session.scalars(LOCK).one()
             assert free(database) == ["a"]
     assert free(database) == ["a", "b"]
+
+
+def test_a_number_far_ahead_of_all_transactions_is_none_that_runs(database):
+    """As of several that have locked a row together, which have numbers of their own, or from before an overflow."""
+    if database.is_sqlite:
+        return
+    is_locked = IsLocked(Crm).compile(dialect=database.engine.dialect)
+    next_id = sa.text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+    rows = sa.text(f"WITH crms(xmax) AS (VALUES (:number)) SELECT {is_locked} FROM crms")
+
+    def is_taken_for_locked(ahead):
+        with database.reading() as session:
+            number = (session.scalars(next_id).one() + ahead) % 2**32
+            return session.scalars(rows, {"number": number}).one()
+
+    assert [is_taken_for_locked(ahead) for ahead in (-5000, 5000, 2**31, -(2**31))] == [False] * 4
+    assert is_taken_for_locked(100)
