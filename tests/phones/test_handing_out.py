@@ -443,7 +443,7 @@ def test_a_poll_that_only_reports_is_asked_once_whether_anything_waits(stage):
     _, dispatch_id = stage.send()
     with noted(stage.world.database) as seen:
         assert stage.poll(updates=[update(dispatch_id, "PENDING")]) == []
-    assert 3 < len(seen) <= 7
+    assert 3 < len(seen) <= 6
 
 
 def by_table(seen):

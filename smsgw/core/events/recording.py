@@ -1,9 +1,10 @@
 """Records events in the transaction that causes them, with one delivery for each subscribed endpoint."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -16,6 +17,8 @@ from ...store.inserts import Insert
 from ...store.models import Delivery, Event, FeedBase, WebhookEndpoint
 from ...store.queries import Query
 from ...store.together import Together
+from . import subscribers
+from .subscribers import Subscriber
 
 TYPES = (
     "message.received",
@@ -78,15 +81,6 @@ class _DeliveryRow(NamedTuple):
     created_at: datetime
 
 
-class _Subscriber(NamedTuple):
-    """An endpoint and its filters."""
-
-    id: str
-    crm_id: str
-    events: list[str] | None
-    device_ids: list[str] | None
-
-
 class Rows(NamedTuple):
     """The rows of events and of their deliveries."""
 
@@ -97,19 +91,6 @@ class Rows(NamedTuple):
 EVENTS = Insert(Event, _EventRow)
 DELIVERIES = Insert(Delivery, _DeliveryRow)
 _BOTH = Together(EVENTS, DELIVERIES)
-_SUBSCRIBERS = Query(
-    _Subscriber,
-    sa.select(
-        WebhookEndpoint.id,
-        WebhookEndpoint.crm_id,
-        WebhookEndpoint.events,
-        WebhookEndpoint.device_ids,
-    ).where(
-        WebhookEndpoint.crm_id.in_(sa.bindparam("crm_ids", expanding=True)),
-        WebhookEndpoint.enabled,
-        WebhookEndpoint.removed_at.is_(None),
-    ),
-)
 
 
 def record(session: Session, new_events: Sequence[NewEvent], now: datetime) -> list[str]:
@@ -123,18 +104,23 @@ def record(session: Session, new_events: Sequence[NewEvent], now: datetime) -> l
     return [row.id for row in rows.events]
 
 
-def draw_up(session: Session, new_events: Sequence[NewEvent], now: datetime) -> Rows:
-    """Return the rows that `record` writes."""
+def draw_up(
+    session: Session,
+    new_events: Sequence[NewEvent],
+    now: datetime,
+    known: Mapping[str, Sequence[Subscriber]] = MappingProxyType({}),
+) -> Rows:
+    """Return the rows that `record` writes; reads the subscribers of the CRMs that are not `known`."""
     if not new_events:
         return Rows()
     rows = _event_rows(session, new_events, now)
     crm_ids = {new_event.crm_id for new_event in new_events}
-    endpoints = _SUBSCRIBERS.all(session, crm_ids=list(crm_ids))
+    of_crms = {**known, **subscribers.find(session, list(crm_ids - known.keys()))}
     pairs = [
-        (row.id, endpoint.id)
+        (row.id, subscriber.id)
         for row in rows
-        for endpoint in endpoints
-        if endpoint.crm_id == row.crm_id and _wants(endpoint, row.type, row.device_id)
+        for subscriber in of_crms.get(row.crm_id, ())
+        if subscriber.wants(row.type, row.device_id)
     ]
     return Rows(rows, _delivery_rows(pairs, now))
 
@@ -179,13 +165,6 @@ def _delivery_rows(pairs: Sequence[tuple[str, str]], now: datetime) -> list[_Del
         _DeliveryRow(ids.new_delivery_id(), event_id, endpoint_id, now, now)
         for event_id, endpoint_id in pairs
     ]
-
-
-def _wants(endpoint: _Subscriber, event_type: str, device_id: str | None) -> bool:
-    """Return whether the endpoint subscribed to this event; a device filter only looks at events of a device."""
-    if endpoint.events is not None and event_type not in endpoint.events:
-        return False
-    return endpoint.device_ids is None or device_id is None or device_id in endpoint.device_ids
 
 
 def _event_rows(session: Session, new_events: Sequence[NewEvent], now: datetime) -> list[_EventRow]:

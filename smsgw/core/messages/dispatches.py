@@ -3,17 +3,16 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import Session
 
 from ...sms import statuses
+from ...store.json_rows import JsonRows
 from ...store.models import Crm, Dispatch, HistoryEntry, Message
 from ...store.queries import Query
-from ...store.rows import DISPATCH_COLUMNS, MESSAGE_COLUMNS, DispatchRow, MessageRow
-from .history import HistoryWriter
+from ...store.rows import DISPATCH_COLUMNS, DispatchRow, MessageRow
+from .history import ANNOUNCED_COLUMNS, AnnouncedMessage, HistoryWriter
 
 _ANNOUNCED = (statuses.ACCEPTED, statuses.SENT, statuses.DELIVERED, statuses.FAILED)
 _NOT_NEEDED = (
@@ -23,7 +22,7 @@ _OLDEST_FIRST = (Dispatch.handed_out_at, Dispatch.id)
 
 
 @dataclass(slots=True)
-class ReportedMessage(MessageRow):
+class ReportedMessage(AnnouncedMessage):
     """A message with reports about it. `is_sticky`: its CRM keeps a number with the device it last talked with."""
 
     is_sticky: bool = False
@@ -40,7 +39,7 @@ class ReportedDispatch(DispatchRow):
 _LOCK_MESSAGES = Query(
     ReportedMessage,
     sa.select(
-        *MESSAGE_COLUMNS,
+        *ANNOUNCED_COLUMNS,
         sa.select(Crm.sticky_sender)
         .where(Crm.id == Message.crm_id)
         .scalar_subquery()
@@ -58,28 +57,20 @@ _LOCK_MESSAGES = Query(
 )
 
 
-def _with_reports(dialect: Dialect) -> sa.Select[Any]:
-    """Return the statement for the dispatches of messages with what was reported of them."""
-    names = ("json_agg", "json_build_array")
-    if dialect.name == "sqlite":
-        names = ("json_group_array", "json_array")
-    gather, pair = (getattr(sa.func, name) for name in names)
-    said = (
-        sa.select(HistoryEntry.reported, HistoryEntry.reason)
-        .where(HistoryEntry.dispatch_id == Dispatch.id, HistoryEntry.reported.is_not(None))
-        .order_by(HistoryEntry.id)
-        .correlate(Dispatch)
-        .subquery()
-    )
-    reports = sa.select(gather(pair(said.c.reported, said.c.reason), type_=sa.JSON))
-    return (
-        sa.select(*DISPATCH_COLUMNS, reports.scalar_subquery().label("reports"))
-        .where(Dispatch.message_id.in_(sa.bindparam("message_ids", expanding=True)))
-        .order_by(*_OLDEST_FIRST)
-    )
-
-
-_OF_MESSAGES = Query(ReportedDispatch, _with_reports)
+_SAID = (
+    sa.select(HistoryEntry.reported, HistoryEntry.reason)
+    .where(HistoryEntry.dispatch_id == Dispatch.id, HistoryEntry.reported.is_not(None))
+    .order_by(HistoryEntry.id)
+    .correlate(Dispatch)
+    .subquery()
+)
+_REPORTS = sa.select(JsonRows(_SAID.c.reported, _SAID.c.reason)).scalar_subquery()
+_OF_MESSAGES = Query(
+    ReportedDispatch,
+    sa.select(*DISPATCH_COLUMNS, _REPORTS.label("reports"))
+    .where(Dispatch.message_id.in_(sa.bindparam("message_ids", expanding=True)))
+    .order_by(*_OLDEST_FIRST),
+)
 
 
 def find(session: Session, device_id: str, dispatch_id: str) -> Dispatch | None:

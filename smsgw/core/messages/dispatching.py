@@ -11,13 +11,13 @@ from ...settings import Settings
 from ...sms import statuses
 from ...store.models import Dispatch, Message, OptOut
 from ...store.queries import Change, Query
-from ...store.rows import MESSAGE_COLUMNS, DispatchRow, MessageRow
+from ...store.rows import DispatchRow, MessageRow
 from ...store.tables import plain
 from ..devices import protocols
 from ..devices import queue as device_queue
 from ..devices.locking import Locked
 from . import endings
-from .history import HistoryWriter
+from .history import ANNOUNCED_COLUMNS, AnnouncedMessage, HistoryWriter
 
 _CHOSEN: sa.BindParameter[Sequence[str]] = sa.bindparam("chosen", expanding=True)
 _LEASE_AGAIN = Change(
@@ -42,7 +42,7 @@ _IS_OPTED_OUT = (
     .correlate(plain(Message))
 )
 _TAKE = Query(
-    MessageRow,
+    AnnouncedMessage,
     sa.update(plain(Message))
     .where(Message.id.in_(_CHOSEN), ~_IS_OPTED_OUT, device_queue.HAS_NO_OTHER_PHONE)
     .values(
@@ -53,7 +53,7 @@ _TAKE = Query(
             Message.updated_at: sa.bindparam("now"),
         }
     )
-    .returning(*MESSAGE_COLUMNS),
+    .returning(*ANNOUNCED_COLUMNS),
 )
 
 
@@ -101,6 +101,7 @@ def _take(
     found = _TAKE.all(
         session, chosen=message_ids, device=device.id, phone=device.phone, now=history.now
     )
+    history.note_subscribers(found)
     taken = {row.id: row for row in found}
     refused = [message_id for message_id in message_ids if message_id not in taken]
     if refused:

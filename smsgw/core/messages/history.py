@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -11,10 +12,18 @@ from ...store.db import wake_up
 from ...store.inserts import Insert, RowBatch
 from ...store.models import Dispatch, HistoryEntry, Message
 from ...store.queries import RowUpdate
-from ...store.rows import DispatchRow, MessageRow
+from ...store.rows import MESSAGE_COLUMNS, DispatchRow, MessageRow
 from ...store.together import Together
-from ..events import recording
+from ..events import recording, subscribers
+from ..events.subscribers import Gathered, Subscriber
 from . import json as message_json
+
+
+@dataclass(slots=True)
+class AnnouncedMessage(MessageRow):
+    """A message that is read together with who subscribes to its events."""
+
+    subscribers: Gathered = None
 
 
 class _Entry(NamedTuple):
@@ -27,6 +36,8 @@ class _Entry(NamedTuple):
     at: datetime
 
 
+# What a query selects that gives `AnnouncedMessage`.
+ANNOUNCED_COLUMNS = (*MESSAGE_COLUMNS, subscribers.of_crm(Message.crm_id))
 # What a report may change of its dispatch.
 _REPORTED = RowUpdate(
     Dispatch,
@@ -69,6 +80,7 @@ class HistoryWriter:
         self._dispatches: list[DispatchRow] = []
         self._entries: list[_Entry] = []
         self._new_events: list[recording.NewEvent] = []
+        self._subscribers: dict[str, list[Subscriber]] = {}
 
     def change(self, reported: Iterable[DispatchRow], settled: Iterable[MessageRow]) -> None:
         """Have these rows written back as they are by then: dispatches after reports, and messages that settled."""
@@ -112,6 +124,11 @@ class HistoryWriter:
             for crm_id in crm_ids
         )
 
+    def note_subscribers(self, messages: Iterable[AnnouncedMessage]) -> None:
+        """Note who subscribes to the events of these messages, which spares asking for it."""
+        gathered = {row.crm_id: row.subscribers for row in messages if row.crm_id is not None}
+        self._subscribers |= {key: subscribers.read(found) for key, found in gathered.items()}
+
     def add_event(self, new_event: recording.NewEvent) -> None:
         """Add an event that is not about a message's status."""
         self._new_events.append(new_event)
@@ -129,7 +146,9 @@ class HistoryWriter:
         """Write all, and wake up the workers and sockets after the commit."""
         if self._entries or self._new_events:
             wake_up(session)
-        events, deliveries = recording.draw_up(session, self._new_events, self.now)
+        events, deliveries = recording.draw_up(
+            session, self._new_events, self.now, self._subscribers
+        )
         _ALL.run(
             session,
             self._reported,

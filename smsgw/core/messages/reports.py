@@ -86,6 +86,7 @@ def apply(
     for report in batch:
         by_dispatch[report.dispatch_id].append(report)
     stored = _read(session, device, by_dispatch)
+    history.note_subscribers(stored.messages.values())
     _count_unknown(session, device, by_dispatch, stored)
     quiet_revision = device.quiet_revision if rule.heeds_quiet else None
     repeatable = repeated_reports.repeatable(stored.earlier, stored.own, quiet_revision)
