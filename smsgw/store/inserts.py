@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
-from itertools import chain
 from operator import attrgetter, itemgetter
 from typing import Any, Generic, TypeVar
 
@@ -15,10 +14,8 @@ from .on_conflict import insert_into
 from .statements import AnyConnection
 from .tables import Table, columns_by_attribute, plain
 
-# Both databases bound the values of one statement: SQLite to 32,766, PostgreSQL to 65,535.
+# SQLite bounds the values of one statement to 32,766.
 _MOST_VALUES = 30_000
-# The most rows of one prepared statement, a power of two.
-_MOST_TOGETHER = 64
 
 R = TypeVar("R")
 K = TypeVar("K")
@@ -27,7 +24,7 @@ Values = tuple[Any, ...]
 
 @dataclass(frozen=True)
 class _InsertText:
-    """An INSERT as a driver takes it, and what turns the values of a row into the driver's."""
+    """An INSERT as SQLite's driver takes it, and what turns the values of a row into the driver's."""
 
     start: str
     group: str
@@ -40,23 +37,15 @@ class _InsertText:
         """Return the text for one row, or for many given one after the other."""
         return self.start + self.group + self.end
 
-    def in_powers_of_two(self, rows: Sequence[Values]) -> Iterator[tuple[str, Values]]:
-        """Statements of 1, 2, 4 or more rows, the largest first, with the values of these converted rows."""
-        first = 0
-        while first < len(rows):
-            size = min(1 << (len(rows) - first).bit_length() - 1, _MOST_TOGETHER)
-            yield self._of(size), tuple(chain.from_iterable(rows[first : first + size]))
-            first += size
-
-    def _of(self, size: int) -> str:
-        return self.start + ", ".join([self.group] * size) + self.end
-
     def grouped(self, rows: Sequence[Values]) -> Iterator[tuple[str, Values]]:
         """Yield as few statements as hold all rows, with their values."""
         most = _MOST_VALUES // self.width
         for first in range(0, len(rows), most):
             some = rows[first : first + most]
             yield self._of(len(some)), tuple([value for row in some for value in self.convert(row)])
+
+    def _of(self, size: int) -> str:
+        return self.start + ", ".join([self.group] * size) + self.end
 
 
 @dataclass(frozen=True)
@@ -86,25 +75,44 @@ class _IntoTable(Generic[R]):
         }
         is_whole = not only and not is_dataclass(row)
         self._values: Callable[[Any], Values] = tuple if is_whole else _values_of(names)
-        self._texts: dict[str, _InsertText] = {}
+        self._text: _InsertText | None = None
         self._array_text = ""
 
-    def _text(self, dialect: Dialect) -> _InsertText:
-        text = self._texts.get(dialect.name)
-        if text is None:
-            text = self._texts[dialect.name] = self._compile(dialect)
-        return text
+    def in_arrays(self, dialect: Dialect, rows: Iterable[R]) -> tuple[str, list[Any]]:
+        """Return a statement for PostgreSQL that inserts any number of rows in their order, with its values."""
+        self._array_text = self._array_text or self._write_with_arrays(dialect)
+        return self._array_text, [
+            *self._defaults.values(),
+            *arrays.by_column(self._columns, [self._values(row) for row in rows]),
+        ]
+
+    def _statements(self, dialect: Dialect, rows: Iterable[R]) -> Iterator[tuple[str, Values]]:
+        """Yield as few statements as hold all rows, with their values."""
+        if dialect.name == "postgresql":
+            text, values = self.in_arrays(dialect, rows)
+            yield text, tuple(values)
+        else:
+            yield from self._compiled(dialect).grouped([self._values(row) for row in rows])
 
     def _statement(self, _dialect: Dialect) -> sa.Insert:
         return sa.insert(self._table)
 
-    def _in_arrays(self, dialect: Dialect) -> str:
+    def _write_with_arrays(self, dialect: Dialect) -> str:
         names = [column.name for column in [*self._defaults, *self._columns]]
         defaults = "".join(
             f"%s::{column.type.compile(dialect=dialect)}, " for column in self._defaults
         )
         given = arrays.unnested(self._columns, dialect)
-        return f"INSERT INTO {self._table.name} ({', '.join(names)}) SELECT {defaults}given.* FROM {given} AS given"
+        end = self._compile(dialect).end
+        return (
+            f"INSERT INTO {self._table.name} ({', '.join(names)})"
+            f" SELECT {defaults}given.* FROM {given} AS given{end}"
+        )
+
+    def _compiled(self, dialect: Dialect) -> _InsertText:
+        if self._text is None:
+            self._text = self._compile(dialect)
+        return self._text
 
     def _compile(self, dialect: Dialect) -> _InsertText:
         columns = [*self._columns, *self._defaults]
@@ -133,22 +141,12 @@ class Insert(_IntoTable[R]):
             return
         session.flush()
         connection = session.connection()
-        text = self._text(connection.dialect)
-        values = [text.convert(self._values(row)) for row in rows]
         if connection.dialect.name == "postgresql":
-            # A statement costs there what several rows do. Sizes are few, so that all statements stay prepared.
-            for statement, group in text.in_powers_of_two(values):
-                statements.execute(connection, statement, group)
+            self.grouped(connection, rows)
         else:
+            text = self._compiled(connection.dialect)
+            values = [text.convert(self._values(row)) for row in rows]
             statements.execute(connection, text.single, values)
-
-    def in_arrays(self, dialect: Dialect, rows: Sequence[R]) -> tuple[str, list[Any]]:
-        """Return a statement for PostgreSQL that inserts any number of rows in their order, with its values."""
-        self._array_text = self._array_text or self._in_arrays(dialect)
-        return self._array_text, [
-            *self._defaults.values(),
-            *arrays.by_column([self._values(row) for row in rows]),
-        ]
 
     def batch(self, rows: Sequence[R]) -> RowBatch:
         """Return the rows as a batch, to be inserted later together with others."""
@@ -156,9 +154,8 @@ class Insert(_IntoTable[R]):
 
     def grouped(self, connection: AnyConnection, rows: Sequence[R]) -> None:
         """Insert them with as few statements as hold them all."""
-        values = [self._values(row) for row in rows]
-        for text, group in self._text(connection.dialect).grouped(values):
-            statements.execute(connection, text, group)
+        for text, values in self._statements(connection.dialect, rows):
+            statements.execute(connection, text, values)
 
 
 class InsertNew(_IntoTable[R], Generic[R, K]):
@@ -182,15 +179,15 @@ class InsertNew(_IntoTable[R], Generic[R, K]):
 
     def new(self, session: Session, rows: Iterable[R]) -> list[K]:
         """Return the `returning` column of the rows that went in."""
-        values = [self._values(row) for row in rows]
-        if not values:
+        some = list(rows)
+        if not some:
             return []
         session.flush()
         connection = session.connection()
         return [
             value
-            for text, group in self._text(connection.dialect).grouped(values)
-            for (value,) in statements.execute(connection, text, group, gives_rows=True)
+            for text, values in self._statements(connection.dialect, some)
+            for (value,) in statements.execute(connection, text, values, gives_rows=True)
         ]
 
     def _statement(self, dialect: Dialect) -> sa.Insert:

@@ -186,7 +186,7 @@ class RowUpdate(Generic[R]):
     def in_arrays(self, dialect: Dialect, changed: Sequence[R]) -> tuple[str, list[Any]]:
         """Return a statement for PostgreSQL that writes any number of rows back, with its values."""
         self._array_text = self._array_text or self._in_arrays(dialect)
-        values = arrays.by_column([self._values(row) for row in changed])
+        values = arrays.by_column(self._columns, [self._values(row) for row in changed])
         return self._array_text, [*values, len(changed)]
 
     def _in_arrays(self, dialect: Dialect) -> str:

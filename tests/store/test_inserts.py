@@ -159,9 +159,8 @@ def test_defaults_of_columns_that_may_be_null_are_written_too(world):
 
     insert = Insert(Delivery, New)
     with world.database.engine.connect() as connection:
-        compiled = insert._text(connection.dialect)
-    values = compiled.convert(("d", "e", "p", NOW))
-    names = compiled.start.partition("(")[2].partition(")")[0].split(", ")
+        ((text, values),) = insert._statements(connection.dialect, [New("d", "e", "p", NOW)])
+    names = text.partition("(")[2].partition(")")[0].split(", ")
     assert dict(zip(names, values, strict=True))["retry_step"] == 0
 
 

@@ -14,7 +14,6 @@ from smsgw.store.db import Database, is_postgresql
 from smsgw.store.inserts import Insert
 from smsgw.store.models import HistoryEntry, Message
 from smsgw.store.queries import RowUpdate
-from smsgw.store.tables import plain
 from smsgw.store.together import Together
 
 from ..noting import noted
@@ -124,5 +123,6 @@ def test_changed_rows_are_found_by_their_ids_also_in_a_new_database(new_postgres
 
 
 def test_columns_that_the_driver_converts_are_refused_in_arrays():
-    with pytest.raises(TypeError, match=r"messages\.metadata"):
-        arrays.unnested([plain(Message).c.metadata], postgresql.dialect())
+    table = sa.Table("made", sa.MetaData(), sa.Column("pickled", sa.PickleType))
+    with pytest.raises(TypeError, match=r"made\.pickled"):
+        arrays.unnested(list(table.c), postgresql.dialect())
