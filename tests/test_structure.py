@@ -12,12 +12,12 @@ from flask import Flask
 
 from smsgw import settings as settings_module
 from smsgw.core.accounts.roles import ROLES
-from smsgw.factory import create_app
 from smsgw.settings import Settings
 from smsgw.sms import statuses
 from smsgw.store.audited import AUDITED
 
 from . import databases
+from .conftest import application
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "smsgw").rglob("*.py"))
@@ -495,14 +495,13 @@ def test_everything_is_caught_in_four_places_only():
 
 
 def test_every_route_says_who_may_call(settings: Settings):
-    app = create_app(settings)
-    unguarded = [
-        f"{rule.rule} ({rule.endpoint})"
-        for rule in app.url_map.iter_rules()
-        for view in [app.view_functions[rule.endpoint]]
-        if not _guard(app, view, rule.endpoint)
-    ]
-    app.extensions["smsgw"].database.close()
+    with application(settings) as app:
+        unguarded = [
+            f"{rule.rule} ({rule.endpoint})"
+            for rule in app.url_map.iter_rules()
+            for view in [app.view_functions[rule.endpoint]]
+            if not _guard(app, view, rule.endpoint)
+        ]
     assert not unguarded
 
 
@@ -519,13 +518,12 @@ def _guard(app: Flask, view: object, endpoint: str) -> str | None:
 
 
 def test_only_signing_in_and_files_of_the_dashboard_are_for_everybody(settings: Settings):
-    app = create_app(settings)
-    everybodys = {
-        endpoint
-        for endpoint, view in app.view_functions.items()
-        if endpoint.startswith("dashboard.") and getattr(view, "guard", None) not in ROLES
-    }
-    app.extensions["smsgw"].database.close()
+    with application(settings) as app:
+        everybodys = {
+            endpoint
+            for endpoint, view in app.view_functions.items()
+            if endpoint.startswith("dashboard.") and getattr(view, "guard", None) not in ROLES
+        }
     assert everybodys == {
         "dashboard.sign_in",
         "dashboard.try_to_sign_in",

@@ -10,11 +10,10 @@ import pytest
 from marshmallow import fields, validate
 
 from smsgw.api.schemas.fields import BoundedList, Metadata
-from smsgw.factory import create_app
 from smsgw.http import answers, bodies, json_limits
 from smsgw.http.parsing import StrictSchema
 from smsgw.settings import Settings
-from tests.conftest import World
+from tests.conftest import World, application
 
 EMPTY = gzip.compress(b"", mtime=0)
 MESSAGE = {"to": "+4915112345678", "content": "hi"}
@@ -43,7 +42,8 @@ def _bound(field: Any) -> bool:
 
 
 def test_every_field_that_is_taken_from_a_caller_has_a_bound(settings: Settings):
-    create_app(settings).extensions["smsgw"].database.close()
+    with application(settings):  # imports all schemas
+        pass
     unbound = [
         f"{schema.__name__}.{name}"
         for schema in _taken()

@@ -9,9 +9,8 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 
 from smsgw.core.events.recording import TYPES
-from smsgw.factory import create_app
-from smsgw.http.context import EXTENSION
 
+from ..conftest import application
 from ..running import ROOT
 from .conftest import Api, close_answers
 
@@ -142,9 +141,8 @@ def test_patterns_are_ecma_script(document):
 
 def test_the_document_names_the_servers_url_and_the_licence(api: Api):
     known = replace(api.world.settings, public_url="https://sms.example.org")
-    app = create_app(known)
-    made = app.test_client().get("/openapi.json").json
-    app.extensions[EXTENSION].last_seen_writer.stop()
+    with application(known) as app:
+        made = app.test_client().get("/openapi.json").json
     assert [server["url"] for server in made["servers"]] == ["https://sms.example.org", "/"]
     assert made["info"]["license"]["identifier"] == "Apache-2.0"
 

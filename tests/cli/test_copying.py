@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -17,14 +17,13 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw.core.operations import copy_rows, in_use
-from smsgw.factory import create_app
 from smsgw.server import preparation
 from smsgw.store import migrations
 from smsgw.store.db import Database
 from smsgw.store.models import Message, WebhookEndpoint
 from smsgw.store.tables import Table, plain
 from tests.cli.conftest import Ask, Run
-from tests.conftest import World
+from tests.conftest import World, application
 from tests.running import environment
 
 NUMBER = "+12025550123"
@@ -87,9 +86,11 @@ def moved(world: World, target_url: str) -> Iterator[World]:
     database.close()
 
 
-def _serve(moved: World) -> World:
+@contextmanager
+def _serving(moved: World) -> Iterator[World]:
     assert preparation.prepare(moved.settings) is None
-    return replace(moved, app=create_app(moved.settings))
+    with application(moved.settings) as app:
+        yield replace(moved, app=app)
 
 
 def _send(world: World, content: str, **more: Any) -> str:
@@ -137,25 +138,31 @@ def test_all_is_there_afterwards_and_life_goes_on(
     done = copy()
     assert done["counts"]["messages"] == 10
     assert done["counts"]["devices"] == 1
-    served = _serve(moved)
-    assert _events(served, limit=100) == events
-    assert _events(served, after=events[-1]["id"]) == []
-    # The same request with the same reference is the same message.
-    repeated = served.client.post(
-        "/api/v1/messages",
-        json={"to": NUMBER, "content": "in hand", "reference": "one", "metadata": {"a": [1, "é"]}},
-        headers=served.as_crm(),
-    )
-    assert repeated.status_code == 200
-    assert [message["content"] for message in _poll(served)] == [f"queued {n}" for n in range(8)]
-    later = _send(served, "later")
-    assert [message["content"] for message in _poll(served)] == ["later"]
-    new = _events(served, after=events[-1]["id"], limit=100)
-    assert later in str(new)
-    with served.database.reading() as session:
-        kept = session.scalars(sa.select(WebhookEndpoint.secrets)).one()
-    assert kept[0]["secret"] == secret
-    served.leave()
+    with _serving(moved) as served:
+        assert _events(served, limit=100) == events
+        assert _events(served, after=events[-1]["id"]) == []
+        # The same request with the same reference is the same message.
+        repeated = served.client.post(
+            "/api/v1/messages",
+            json={
+                "to": NUMBER,
+                "content": "in hand",
+                "reference": "one",
+                "metadata": {"a": [1, "é"]},
+            },
+            headers=served.as_crm(),
+        )
+        assert repeated.status_code == 200
+        assert [message["content"] for message in _poll(served)] == [
+            f"queued {n}" for n in range(8)
+        ]
+        later = _send(served, "later")
+        assert [message["content"] for message in _poll(served)] == ["later"]
+        new = _events(served, after=events[-1]["id"], limit=100)
+        assert later in str(new)
+        with served.database.reading() as session:
+            kept = session.scalars(sa.select(WebhookEndpoint.secrets)).one()
+        assert kept[0]["secret"] == secret
 
 
 def test_each_row_is_the_same_after_a_copy_and_back(
@@ -224,9 +231,8 @@ def test_a_copy_that_was_killed_goes_on_and_neither_is_served_meanwhile(
     done = copy()
     assert done["went_on"]
     assert done["counts"]["messages"] == 10
-    served = _serve(moved)
-    assert len(_poll(served)) == 8
-    served.leave()
+    with _serving(moved) as served:
+        assert len(_poll(served)) == 8
 
 
 def test_a_copy_that_was_given_up_leaves_the_source_as_it_was(

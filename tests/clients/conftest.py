@@ -16,10 +16,9 @@ from werkzeug.serving import make_server
 from smsgw import settings as settings_module
 from smsgw.core.accounts import crms, enrolment
 from smsgw.core.events import recording
-from smsgw.factory import create_app
 from smsgw.http.context import EXTENSION
 
-from ..conftest import NOW, missing
+from ..conftest import NOW, application, missing
 from ..live import node
 
 HERE = Path(__file__).parent
@@ -53,29 +52,26 @@ def served(tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> I
     folder = tmp_path_factory.mktemp("served")
     path = folder / "smsgw.db"
     path.write_bytes(sqlite_template.read_bytes())
-    app = create_app(
-        replace(
-            settings_module.load(),
-            database_url=f"sqlite:///{path}",
-            secret_key="k" * 64,
-            operator_key=OPERATOR_KEY,
-            webhook_allowed_networks=(ip_network("127.0.0.0/8"),),
-        )
+    settings = replace(
+        settings_module.load(),
+        database_url=f"sqlite:///{path}",
+        secret_key="k" * 64,
+        operator_key=OPERATOR_KEY,
+        webhook_allowed_networks=(ip_network("127.0.0.0/8"),),
     )
-    key = _fill(app.extensions["smsgw"].database)
-    document = folder / "openapi.json"
-    document.write_text(app.test_client().get("/openapi.json").text)
-    server = make_server("127.0.0.1", 0, app, threaded=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    environment = {
-        "SERVER": f"http://127.0.0.1:{server.server_port}",
-        "KEY": key,
-        "HOOK": "http://127.0.0.1:9/hook",
-    }
-    yield Served(document, environment)
-    server.shutdown()
-    app.extensions[EXTENSION].last_seen_writer.stop()
-    app.extensions["smsgw"].database.close()
+    with application(settings) as app:
+        key = _fill(app.extensions[EXTENSION].database)
+        document = folder / "openapi.json"
+        document.write_text(app.test_client().get("/openapi.json").text)
+        server = make_server("127.0.0.1", 0, app, threaded=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environment = {
+            "SERVER": f"http://127.0.0.1:{server.server_port}",
+            "KEY": key,
+            "HOOK": "http://127.0.0.1:9/hook",
+        }
+        yield Served(document, environment)
+        server.shutdown()
 
 
 def _fill(database) -> str:

@@ -11,8 +11,8 @@ from smsgw.core.accounts import crms
 from smsgw.core.messages import queueing
 from smsgw.core.messages.drafts import Draft
 from smsgw.core.operations import doctor
-from smsgw.factory import create_app
 
+from ..conftest import application
 from .conftest import Browser, Office, forms_of, text_of
 
 
@@ -24,15 +24,13 @@ from .conftest import Browser, Office, forms_of, text_of
     ],
 )
 def test_behind_https_the_cookie_is_for_this_host_and_https_alone(office: Office, changes, headers):
-    app = create_app(replace(office.world.settings, **changes))
-    browser = Browser(replace(office.world, app=app))
-    browser.get("/admin/sign-in", headers)
+    with application(replace(office.world.settings, **changes)) as app:
+        browser = Browser(replace(office.world, app=app))
+        browser.get("/admin/sign-in", headers)
     cookie = browser.page.headers["Set-Cookie"]
     assert cookie.startswith("__Host-smsgw=")
     assert {"Secure", "HttpOnly", "Path=/", "SameSite=Strict"} <= set(cookie.split("; "))
     assert "Domain" not in cookie
-    app.extensions["smsgw"].last_seen_writer.stop()
-    app.extensions["smsgw"].database.close()
 
 
 def test_a_page_that_is_not_there_says_so(office: Office):

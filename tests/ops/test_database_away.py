@@ -13,14 +13,13 @@ import pytest
 from smsgw import settings as settings_module
 from smsgw.core.accounts import crms, enrolment
 from smsgw.delivery import worker
-from smsgw.factory import create_app
 from smsgw.http.context import EXTENSION
 from smsgw.settings import Settings
 from smsgw.store import migrations
 from smsgw.store.change_listener import change_listener
 from smsgw.store.db import Database
 
-from ..conftest import NOW, World
+from ..conftest import NOW, World, application
 
 DRAFT = {"to": "+4915112345678", "content": "hi"}
 SUFFIXES = ("", "-wal", "-shm")
@@ -41,11 +40,8 @@ def kept(tmp_path: Path, folder: Path, sqlite_template: Path) -> Iterator[World]
         crm, key = crms.add(session, "clinic", None, NOW)
     url = f"sqlite:///{folder / 'smsgw.db'}"
     settings = replace(settings_module.load(), database_url=url, secret_key="k" * 64)
-    app = create_app(settings)
-    database = app.extensions[EXTENSION].database
-    yield World(app, settings, database, password, crm.id, key)
-    app.extensions[EXTENSION].last_seen_writer.stop()
-    database.close()
+    with application(settings) as app:
+        yield World(app, settings, app.extensions[EXTENSION].database, password, crm.id, key)
 
 
 def put(folder: Path) -> None:
@@ -114,14 +110,12 @@ def test_a_process_that_starts_without_a_database_answers_503_and_serves_once_it
 def test_a_postgresql_without_tables_is_an_outage_until_they_are_made(
     settings: Settings, new_postgresql_url: str
 ):
-    app = create_app(replace(settings, database_url=new_postgresql_url))
-    database = app.extensions[EXTENSION].database
-    world = World(app, settings, database, "x", "x", "crm_live_x")
-    assert answers(world) == (503, 503)
-    migrations.upgrade(database)
-    assert answers(world) == (401, 401)
-    app.extensions[EXTENSION].last_seen_writer.stop()
-    database.close()
+    with application(replace(settings, database_url=new_postgresql_url)) as app:
+        database = app.extensions[EXTENSION].database
+        world = World(app, settings, database, "x", "x", "crm_live_x")
+        assert answers(world) == (503, 503)
+        migrations.upgrade(database)
+        assert answers(world) == (401, 401)
 
 
 def test_a_file_that_may_not_be_written_is_not_used(kept: World, folder: Path, monkeypatch):

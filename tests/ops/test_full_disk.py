@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from smsgw.core.messages import queueing
 from smsgw.core.operations import disks
 from smsgw.core.operations.finding import Finding
-from smsgw.factory import create_app
 from smsgw.settings import Settings
 from smsgw.store.db import Database
 from tests.cli.conftest import run as run_fixture
+from tests.conftest import application
 
 __all__ = ["run"]
 run = run_fixture
@@ -56,23 +56,22 @@ def test_a_full_disk_is_named_by_readyz_and_doctor_and_ends_commands_in_one_line
     path = small_disk / "smsgw.db"
     path.write_bytes(sqlite_template.read_bytes())
     monkeypatch.setenv("SMSGW_DATABASE_URL", f"sqlite:///{path}")
-    app = create_app(replace(settings, database_url=f"sqlite:///{path}"))
-    assert app.test_client().get("/readyz").json["checks"]["disk"] == "warning"
-    filler = _fill(small_disk)
-    answer = app.test_client().get("/readyz")
-    assert (answer.status_code, answer.json["checks"]) == (503, {"disk": "wrong"})
-    (finding,) = json.loads(run("doctor", "--json").stdout)["checks"]
-    assert finding["text"] == f"the disk of {small_disk} is full: 0 MB free"
-    assert "free some space" in finding["advice"]
-    for command in ("doctor", "crm add clinic", "device list", "init", "db upgrade"):
-        ended = run(*command.split())
-        assert isinstance(ended.exception, SystemExit | None), command
-        assert len(ended.stderr.splitlines()) <= 1, command
-    assert run("crm", "add", "clinic").exit_code == 1
-    filler.unlink()
-    assert run("crm", "add", "clinic").exit_code == 0
-    assert app.test_client().get("/readyz").json["checks"]["disk"] == "warning"
-    app.extensions["smsgw"].database.close()
+    with application(replace(settings, database_url=f"sqlite:///{path}")) as app:
+        assert app.test_client().get("/readyz").json["checks"]["disk"] == "warning"
+        filler = _fill(small_disk)
+        answer = app.test_client().get("/readyz")
+        assert (answer.status_code, answer.json["checks"]) == (503, {"disk": "wrong"})
+        (finding,) = json.loads(run("doctor", "--json").stdout)["checks"]
+        assert finding["text"] == f"the disk of {small_disk} is full: 0 MB free"
+        assert "free some space" in finding["advice"]
+        for command in ("doctor", "crm add clinic", "device list", "init", "db upgrade"):
+            ended = run(*command.split())
+            assert isinstance(ended.exception, SystemExit | None), command
+            assert len(ended.stderr.splitlines()) <= 1, command
+        assert run("crm", "add", "clinic").exit_code == 1
+        filler.unlink()
+        assert run("crm", "add", "clinic").exit_code == 0
+        assert app.test_client().get("/readyz").json["checks"]["disk"] == "warning"
 
 
 @pytest.mark.parametrize("is_full", [True, False])

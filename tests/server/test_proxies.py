@@ -6,8 +6,8 @@ import pytest
 from flask import request
 from werkzeug.test import Client
 
-from smsgw.factory import create_app
 from smsgw.settings import Settings
+from tests.conftest import application
 
 FORWARDED = {
     "X-Forwarded-For": "198.51.100.1, 203.0.113.9",
@@ -30,7 +30,6 @@ CALLER = {"REMOTE_ADDR": "127.0.0.1"}
 def test_forwarded_addresses_count_as_far_as_proxies_are_trusted(
     settings: Settings, trusted_proxies: int, seen: str
 ):
-    app = create_app(replace(settings, trusted_proxies=trusted_proxies))
-    app.add_url_rule("/who", view_func=lambda: f"{request.remote_addr} {request.base_url}")
-    assert Client(app).get("/who", headers=FORWARDED, environ_base=CALLER).text == seen
-    app.extensions["smsgw"].database.close()
+    with application(replace(settings, trusted_proxies=trusted_proxies)) as app:
+        app.add_url_rule("/who", view_func=lambda: f"{request.remote_addr} {request.base_url}")
+        assert Client(app).get("/who", headers=FORWARDED, environ_base=CALLER).text == seen
