@@ -118,6 +118,11 @@ def is_unconfirmed(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool
     )
 
 
+def has_unconfirmed(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
+    """Return the condition that something may be handed to this device again. Takes the values of `moments`."""
+    return sa.exists().where(is_unconfirmed(device_id))
+
+
 def has_doubts(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[bool]:
     """Return the condition that this device has dispatches in doubt, for which its polls count.
 

@@ -16,18 +16,25 @@ from . import queue as device_queue
 class Login(NamedTuple):
     """A device's data as a request needs them. `revision` tells later whether another poll was faster.
 
-    `may_have_work` and `has_doubts` are asked along with the rest, because most requests are polls that find nothing:
-    whether there may be something to hand out, and whether a poll says something about what was handed out. A device
-    whose CRM is disabled is not `enabled` either; one that registered itself is not `approved` at first.
+    `may_have_new`, `has_unconfirmed` and `has_doubts` are asked along with the rest, because most requests are polls
+    that find nothing: whether there may be something to hand out for the first time, or once more, and whether a poll
+    says something about what was handed out. A device whose CRM is disabled is not `enabled` either; one that
+    registered itself is not `approved` at first.
     """
 
     device_id: str
     secret_hash: str
     enabled: bool
     revision: int
-    may_have_work: bool
+    may_have_new: bool
+    has_unconfirmed: bool
     approved: bool
     has_doubts: bool
+
+    @property
+    def may_have_work(self) -> bool:
+        """Return whether there may be something to hand out."""
+        return self.may_have_new or self.has_unconfirmed
 
 
 _LOGIN = sa.select(
@@ -35,7 +42,8 @@ _LOGIN = sa.select(
     Device.secret_hash,
     routing.is_admitted().label("enabled"),
     Device.revision,
-    device_queue.may_have_work().label("may_have_work"),
+    device_queue.may_have_new().label("may_have_new"),
+    capacity.has_unconfirmed(Device.id).label("has_unconfirmed"),
     Device.approved,
     capacity.has_doubts(Device.id).label("has_doubts"),
 ).where(Device.removed_at.is_(None))

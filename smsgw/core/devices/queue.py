@@ -3,7 +3,7 @@
 All statements here use an index, however long the queue is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from sqlalchemy.sql.expression import SQLColumnExpression
 
 from ...sms import statuses
 from ...store.db import Database
+from ...store.json_rows import JsonRows
 from ...store.models import Crm, Device, Dispatch, Message
 from ...store.queries import Query, not_null, written_out
 from ...store.row_locks import IsLocked
@@ -120,6 +121,10 @@ _NEXT_TO_KNOWN_IN_OWN_QUEUE = Query(Waiting, _next_in_queue(_IS_STILL_ITS, _IS_K
 _NEXT_TO_KNOWN_IN_OPEN_QUEUE = Query(Waiting, _next_in_queue(_IS_KNOWN))
 
 
+def _queue_of_device(device_id: SQLColumnExpression[str]) -> sa.ColumnElement[str]:
+    return sa.literal(lanes.DEVICE) + device_id
+
+
 def _queue_of_crm() -> sa.ColumnElement[str]:
     return sa.literal(lanes.CRM) + Crm.id
 
@@ -138,33 +143,33 @@ def _has_due(
     return first.scalar_subquery().is_not(None)
 
 
-_OWN_QUEUE = sa.literal(lanes.DEVICE) + DEVICE_ID
-# The queues of a device in which something is due.
-DUE_QUEUES = Query(
-    str,
-    sa.union_all(
-        sa.select(_OWN_QUEUE).where(_has_due(_OWN_QUEUE, routing.is_for_device(DEVICE_ID))),
-        sa.select(_queue_of_crm()).where(
-            routing.sends_by(DEVICE_ID),
-            _has_due(_queue_of_crm()),
-        ),
-        sa.select(_queue_of_sticky_senders(DEVICE_ID)).where(
-            routing.sends_by(DEVICE_ID),
-            Crm.sticky_sender,
-            _has_due(_queue_of_sticky_senders(DEVICE_ID)),
-        ),
-    ),
-)
+_DUE_QUEUES = sa.union_all(
+    sa.select(_queue_of_device(Device.id).label("queue"))
+    .where(_has_due(_queue_of_device(Device.id), routing.is_for_device(Device.id)))
+    .correlate(Device),
+    sa.select(_queue_of_crm())
+    .where(routing.sends_by(Device.id), _has_due(_queue_of_crm()))
+    .correlate(Device),
+    sa.select(_queue_of_sticky_senders(Device.id))
+    .where(
+        routing.sends_by(Device.id),
+        Crm.sticky_sender,
+        _has_due(_queue_of_sticky_senders(Device.id)),
+    )
+    .correlate(Device),
+).subquery()
+# The queues in which something is due for a `Device`, along with its row: a list for each, with its name.
+DUE_QUEUES = sa.select(JsonRows(_DUE_QUEUES.c.queue)).scalar_subquery()
 
 
-def may_have_work() -> sa.ColumnElement[bool]:
-    """Return the condition on `Device` that there may be something for it, which no other device is taking just now.
+def may_have_new() -> sa.ColumnElement[bool]:
+    """Return the condition on `Device` that a message may be queued for it, which no other device is taking just now.
 
     It is for those who write nothing themselves, and takes the values of `capacity.moments`.
     """
     is_for_it = routing.is_for_device(Device.id)
     return sa.or_(
-        _has_due(sa.literal(lanes.DEVICE) + Device.id, _IS_FREE, is_for_it),
+        _has_due(_queue_of_device(Device.id), _IS_FREE, is_for_it),
         sa.exists().where(
             routing.sends_by(Device.id),
             sa.or_(
@@ -172,11 +177,11 @@ def may_have_work() -> sa.ColumnElement[bool]:
                 sa.and_(Crm.sticky_sender, _has_due(_queue_of_sticky_senders(Device.id), _IS_FREE)),
             ),
         ),
-        sa.exists().where(capacity.is_unconfirmed(Device.id)),
     )
 
 
-_MAY_HAVE_WORK = Query(bool, sa.select(may_have_work()).where(Device.id == DEVICE_ID))
+_HAS_ANY = sa.or_(may_have_new(), capacity.has_unconfirmed(Device.id))
+_MAY_HAVE_WORK = Query(bool, sa.select(_HAS_ANY).where(Device.id == DEVICE_ID))
 
 
 def read_may_have_work(database: Database, device_id: str, now: datetime) -> bool:
@@ -187,7 +192,7 @@ def read_may_have_work(database: Database, device_id: str, now: datetime) -> boo
 def _has_work_for_known() -> sa.ColumnElement[bool]:
     is_known = usage.is_known_recipient()
     return sa.or_(
-        _has_due(_OWN_QUEUE, _IS_FREE, routing.is_for_device(DEVICE_ID), is_known),
+        _has_due(_queue_of_device(DEVICE_ID), _IS_FREE, routing.is_for_device(DEVICE_ID), is_known),
         sa.exists().where(
             routing.sends_by(DEVICE_ID), _has_due(_queue_of_crm(), _IS_FREE, is_known)
         ),
@@ -206,16 +211,18 @@ def read_has_work_for_known(database: Database, device_id: str, month: str, now:
 def lock_next(
     session: Session,
     device_id: str,
+    queues: Sequence[str],
     most: int,
     now: datetime,
     *,
     largest: int | None = None,
     month: str | None = None,
 ) -> list[Waiting]:
-    """Lock and return the messages that this device gets next: by priority, due time, and age; `MOST_AT_ONCE` at most.
+    """Lock and return the messages of these queues that this device gets next: by priority, due time, and age.
 
-    Those that another device is taking right now are left out. With `largest`, only messages of at most so many
-    segments; with `month`, only messages to numbers that the device was handed messages for in that month.
+    They are `MOST_AT_ONCE` at most; those that another device is taking right now are left out. With `largest`, only
+    messages of at most so many segments; with `month`, only messages to numbers that the device was handed messages
+    for in that month.
     """
     values: dict[str, object] = {
         "most": most,
@@ -227,7 +234,7 @@ def lock_next(
         own_query, open_query = _NEXT_TO_KNOWN_IN_OWN_QUEUE, _NEXT_TO_KNOWN_IN_OPEN_QUEUE
         values |= {"month": month, "device_id": device_id}
     found: list[Waiting] = []
-    for queue in DUE_QUEUES.all(session, device_id=device_id, now=now):
+    for queue in queues:
         if lanes.is_open(queue):
             found += open_query.all(session, queue=queue, **values)
         else:

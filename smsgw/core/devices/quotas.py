@@ -1,4 +1,4 @@
-"""Calculates how many messages, segments and recipients a device may be handed now.
+"""Calculates how many messages, segments and recipients a device may be handed now, and from which queues.
 
 Its free places, its limits and a pause after failures all count. A dispatch that is handed out again within an hour or
 a day is not counted a second time for that window.
@@ -14,7 +14,7 @@ from ...settings import Settings
 from ...store.models import Device, Dispatch
 from ...store.number_hashes import number_hash
 from ...store.queries import Query
-from . import limits, pauses, usage
+from . import limits, pauses, queue, usage
 from .capacity import DEVICE_ID, SENDING_COUNTS_FOR, moment, takes_a_place
 from .limits import WINDOWS
 
@@ -35,7 +35,8 @@ class Quota:
     """The amount that a device may be handed now; `take` makes it less.
 
     `places` are for new messages, `tries` for messages of any kind, `None` where the device is not paused.
-    `recipients_left` is for numbers that are not in `known`, `None` where there is no limit on them.
+    `recipients_left` is for numbers that are not in `known`, `None` where there is no limit on them. `due_queues` are
+    the device's queues in which something is due.
     """
 
     device_id: str
@@ -48,6 +49,7 @@ class Quota:
     month: str
     counted_month: str | None
     recipients_left: int | None
+    due_queues: list[str]
     known: set[str] = field(default_factory=set)
 
     @property
@@ -102,6 +104,7 @@ class _InUse(NamedTuple):
     counted_month: str | None
     paused_until: datetime | None
     pause_count: int
+    due_queues: list[list[str]] | None
 
 
 def _in_hand(*conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
@@ -127,6 +130,7 @@ _IN_USE = Query(
         Device.counted_month,
         Device.paused_until,
         Device.pause_count,
+        queue.DUE_QUEUES.label("due_queues"),
     ).where(Device.id == DEVICE_ID),
 )
 
@@ -149,6 +153,7 @@ def read(source: usage.Source, device_id: str, settings: Settings, now: datetime
         month=month,
         counted_month=row.counted_month,
         recipients_left=_recipients_left(source, device_id, counts, row.counted_month, now),
+        due_queues=[name for (name,) in row.due_queues or ()],
     )
 
 

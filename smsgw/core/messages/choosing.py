@@ -90,6 +90,7 @@ def choose_queued(
     waiting = device_queue.lock_next(
         session,
         device_id,
+        quota.due_queues,
         places,
         now,
         largest=quota.limits.largest_message,

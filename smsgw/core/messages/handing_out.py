@@ -25,7 +25,7 @@ from . import choosing, dispatching, oversized
 from .choosing import MOST_PER_ANSWER
 from .history import HistoryWriter, writing_history
 
-_ANY_UNCONFIRMED = Query(bool, sa.select(sa.exists().where(capacity.is_unconfirmed(DEVICE_ID))))
+_HAS_UNCONFIRMED = Query(bool, sa.select(capacity.has_unconfirmed(DEVICE_ID)))
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def may_take(database: Database, device_id: str, settings: Settings, now: dateti
         return False
     if _has_new(database, quota, now):
         return True
-    return _ANY_UNCONFIRMED.read(database, device_id=device_id, **moments(now)) is True
+    return _HAS_UNCONFIRMED.read(database, device_id=device_id, **moments(now)) is True
 
 
 def hand_out(

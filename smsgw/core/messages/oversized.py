@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from ...settings import Settings
 from ...sms import reasons
 from ...store.models import Crm, Message
-from ..devices import lanes, limits, registry, routing
+from ..devices import lanes, limits, quotas, registry, routing
 from ..devices import queue as device_queue
 from ..devices.locking import Locked
 from . import endings
@@ -31,15 +31,16 @@ def fail(session: Session, device: Locked, settings: Settings, history: HistoryW
         return
     found = [
         message
-        for message in _larger(session, device.id, largest, history.now)
+        for message in _larger(session, device.id, largest, settings, history.now)
         if not _fits_any(session, message, settings)
     ]
     endings.fail_queued(session, found, reasons.OVERSIZED, reasons.LIMIT, history)
 
 
-def _larger(session: Session, device_id: str, largest: int, now: datetime) -> Iterator[Message]:
-    values = {"device_id": device_id, "now": now}
-    queues = device_queue.DUE_QUEUES.all(session, **values)
+def _larger(
+    session: Session, device_id: str, largest: int, settings: Settings, now: datetime
+) -> Iterator[Message]:
+    queues = quotas.read(session, device_id, settings, now).due_queues
     wanted = (
         sa.select(Message)
         .where(

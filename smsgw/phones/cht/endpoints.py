@@ -13,7 +13,6 @@ from flask import Blueprint, Response, request
 
 from ... import clock
 from ...core.devices import locking
-from ...core.devices.locking import Locked
 from ...core.devices.logins import Login
 from ...core.devices.protocols import CHT
 from ...core.messages import (
@@ -26,7 +25,7 @@ from ...core.messages import (
     unconfirmed,
 )
 from ...core.messages.handing_out import Outgoing
-from ...core.messages.history import HistoryWriter, writing_history
+from ...core.messages.history import writing_history
 from ...core.messages.quarantine import Unreadable
 from ...core.messages.receiving import Received
 from ...core.messages.reports import Report
@@ -37,7 +36,6 @@ from ...http.context import current_request, services
 from ...http.guards import device_required, this_device
 from ...sms import statuses
 from ...sms.texts import storable
-from ...store.db import Session
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 UPDATES_IN_A_FULL_POLL = 20
@@ -149,16 +147,11 @@ def _exchange(
                 # Where there was nothing to hand out at the login there is nothing now: no report makes a message due.
                 if login.may_have_work or has_overlapped:
                     history.write_changes(session)
-                    outgoing = _hand_out(session, device, is_full, history)
+                    # After a poll with so many updates more may follow, and confirm what we would hand out again.
+                    is_new_only = is_full or not (login.has_unconfirmed or has_overlapped)
+                    hand_out = handing_out.hand_out_new if is_new_only else handing_out.hand_out
+                    outgoing = hand_out(session, device, settings, history)
     return [{"id": one.id, "to": one.to, "content": one.content} for one in outgoing]
-
-
-def _hand_out(
-    session: Session, device: Locked, is_full: bool, history: HistoryWriter
-) -> list[Outgoing]:
-    # After a poll with so many updates more may follow, and confirm dispatches that we would hand out again.
-    hand_out = handing_out.hand_out_new if is_full else handing_out.hand_out
-    return hand_out(session, device, services().settings, history)
 
 
 def _note_sighting(login: Login, is_quiet: bool = False) -> None:
