@@ -256,7 +256,7 @@ def test_only_the_store_commits_and_rolls_back():
     wrong = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path, tree in _trees()
-        if path != ROOT / "smsgw/store/db.py"
+        if path not in (ROOT / "smsgw/store/db.py", ROOT / "smsgw/store/sessions.py")
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("commit", "rollback")
     ]

@@ -1,4 +1,4 @@
-"""Begins, commits and rolls back: the only module that does, by `transaction()` and `reading()`."""
+"""Begins, commits and rolls back, by `transaction()` and `reading()`: nobody else does but the session it opens."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +17,7 @@ from .kept_connection import KeptConnection
 from .members import Member
 from .opened_files import OpenedFiles
 from .reader import Reader
+from .sessions import WriteSession, dialect_of
 from .shared_inserts import Check, SharedInserts
 from .statements import DriverConnection
 from .write_lock import WriteLock
@@ -94,13 +95,14 @@ class Database:
 
         After a transaction that left work for workers or sockets (`wake_up`), PostgreSQL's listeners are notified.
         """
-        with (
-            self._leaving_read_only_servers(),
-            Session(self._writers, expire_on_commit=False) as session,
-            session.begin(),
-        ):
-            yield session
-            audit.write(session, self.find_actor)
+        with self._leaving_read_only_servers(), WriteSession(self._writers) as session:
+            try:
+                yield session
+                audit.write(session, self.find_actor)
+                session.commit()
+            finally:
+                # After the commit there is nothing to roll back.
+                session.rollback()
         if session.info.get(_WAKES_UP) and not self.is_sqlite:
             self._notify()
 
@@ -202,4 +204,4 @@ def wake_up(session: Session) -> None:
 
 def is_postgresql(session: Session) -> bool:
     """Return whether this session talks to PostgreSQL (SQLite otherwise)."""
-    return session.get_bind().dialect.name == "postgresql"
+    return dialect_of(session).name == "postgresql"

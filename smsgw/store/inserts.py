@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from . import arrays, row_classes, statements
 from .on_conflict import insert_into
+from .sessions import connection_of
 from .statements import AnyConnection
 from .tables import Table, columns_by_attribute, plain
 
@@ -139,8 +140,7 @@ class Insert(_IntoTable[R]):
         """Insert the rows in their order."""
         if not rows:
             return
-        session.flush()
-        connection = session.connection()
+        connection = connection_of(session)
         if connection.dialect.name == "postgresql":
             self.grouped(connection, rows)
         else:
@@ -182,8 +182,7 @@ class InsertNew(_IntoTable[R], Generic[R, K]):
         some = list(rows)
         if not some:
             return []
-        session.flush()
-        connection = session.connection()
+        connection = connection_of(session)
         return [
             value
             for text, values in self._statements(connection.dialect, some)

@@ -22,6 +22,7 @@ from sqlalchemy.sql import visitors
 
 from . import arrays, row_classes, statements
 from .db import Database
+from .sessions import connection_of
 from .statements import AnyConnection, Compiled, Statement, Values
 from .tables import Table, columns_by_attribute, plain
 
@@ -111,8 +112,7 @@ class Query(_Prepared, Generic[R]):
 
     def all(self, session: Session, **values: object) -> list[R]:
         """Return all rows."""
-        session.flush()
-        return self.rows(session.connection(), **values)
+        return self.rows(connection_of(session), **values)
 
     def rows(self, connection: AnyConnection, **values: object) -> list[R]:
         """Return the same in a transaction without a session."""
@@ -150,8 +150,7 @@ class Change(_Prepared):
 
     def run(self, session: Session, **values: object) -> None:
         """Run the statement once."""
-        session.flush()
-        connection = session.connection()
+        connection = connection_of(session)
         for compiled, part in self.compiled_parts(connection.dialect, values):
             statements.execute(connection, compiled.text, compiled.bind(part))
 
@@ -159,8 +158,7 @@ class Change(_Prepared):
         """Run the statement for each of these values, none of which is a list, with one call of the driver."""
         if not values:
             return
-        session.flush()
-        connection = session.connection()
+        connection = connection_of(session)
         compiled = self.compiled(connection.dialect, {})
         statements.execute(connection, compiled.text, [compiled.bind(each) for each in values])
 

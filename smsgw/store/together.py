@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from . import statements
 from .inserts import Insert
 from .queries import RowUpdate
+from .sessions import connection_of, dialect_of
 
 
 class Together:
@@ -23,18 +24,17 @@ class Together:
     def run(self, session: Session, *rows: Sequence[Any]) -> None:
         """Write these rows, some for each of the writes in their order."""
         parts = [part for part in zip(self._writes, rows, strict=True) if part[1]]
-        if session.get_bind().dialect.name != "postgresql":
+        if dialect_of(session).name != "postgresql":
             for write, some in parts:
                 write.all(session, some)
         elif parts:
-            session.flush()
             _run_at_once(session, parts)
 
 
 def _run_at_once(
     session: Session, parts: Sequence[tuple[Insert[Any] | RowUpdate[Any], Sequence[Any]]]
 ) -> None:
-    connection = session.connection()
+    connection = connection_of(session)
     made = [write.in_arrays(connection.dialect, rows) for write, rows in parts]
     *others, last = [text for text, _ in made]
     before = ", ".join(f"part_{place} AS ({text})" for place, text in enumerate(others))
