@@ -59,7 +59,12 @@ _LOCK_MESSAGES = Query(
 
 _SAID = (
     sa.select(HistoryEntry.reported, HistoryEntry.reason)
-    .where(HistoryEntry.dispatch_id == Dispatch.id, HistoryEntry.reported.is_not(None))
+    # By the message, whose history has an index: one of dispatches would be written to with each report.
+    .where(
+        HistoryEntry.message_id == Dispatch.message_id,
+        HistoryEntry.dispatch_id == Dispatch.id,
+        HistoryEntry.reported.is_not(None),
+    )
     .order_by(HistoryEntry.id)
     .correlate(Dispatch)
     .subquery()

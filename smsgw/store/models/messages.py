@@ -173,10 +173,7 @@ class HistoryEntry(Table):
     """
 
     __tablename__ = "history"
-    __table_args__ = (
-        sa.Index("ix_history_message_id_id", "message_id", "id"),
-        sa.Index("ix_history_dispatch_id_id", "dispatch_id", "id"),
-    )
+    __table_args__ = (sa.Index("ix_history_message_id_id", "message_id", "id"),)
 
     id: Mapped[int] = mapped_column(
         sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True
