@@ -1,11 +1,43 @@
-"""Gives rows to PostgreSQL as an array for each column, so that one statement holds any number of them."""
+"""Gives rows and lists to PostgreSQL as arrays, so that one statement holds any number of them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import InstrumentedAttribute
+
+# With a limit that it does not know PostgreSQL expects one value, and looks rows up by it. Without it, a plan made in a
+# new database reads the whole table until that is analysed.
+_NO_LIMIT = sa.select(sa.literal_column(str(2**31 - 1))).scalar_subquery()
+
+
+class _Texts(sa.types.UserDefinedType[Sequence[str]]):
+    """An array of texts."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return the name of the type."""
+        return "VARCHAR[]"
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:
+        """Return what writes an array as PostgreSQL reads it."""
+        return _array
+
+
+def is_any_of(
+    column: InstrumentedAttribute[str], name: str, dialect: Dialect
+) -> sa.ColumnElement[bool]:
+    """Return the condition that the column, which has an index, has one of the values of the list with this name.
+
+    On SQLite there is a statement for some lengths of the list, on PostgreSQL one for all.
+    """
+    if dialect.name != "postgresql":
+        return column.in_(sa.bindparam(name, expanding=True))
+    values = sa.func.unnest(sa.cast(sa.bindparam(name, type_=_Texts()), _Texts()))
+    return column.in_(sa.select(values).limit(_NO_LIMIT))
 
 
 def unnested(columns: Sequence[sa.Column[Any]], dialect: Dialect) -> str:
@@ -24,7 +56,7 @@ def unnested(columns: Sequence[sa.Column[Any]], dialect: Dialect) -> str:
 def by_column(columns: Sequence[sa.Column[Any]], rows: Sequence[Sequence[Any]]) -> list[str]:
     """Return the array of each column of these rows, as PostgreSQL reads it."""
     return [
-        f"{{{','.join(map(_element, _plain(column, values)))}}}"
+        _array(_plain(column, values))
         for column, values in zip(columns, zip(*rows, strict=True), strict=True)
     ]
 
@@ -35,6 +67,10 @@ def _plain(column: sa.Column[Any], values: Sequence[Any]) -> Sequence[Any]:
         return values
     none = None if column.type.none_as_null else "null"
     return [none if value is None else json.dumps(value) for value in values]
+
+
+def _array(values: Sequence[Any]) -> str:
+    return f"{{{','.join(map(_element, values))}}}"
 
 
 def _element(value: Any) -> str:

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from smsgw.core.accounts import crms
+from smsgw.store.arrays import is_any_of
 from smsgw.store.inserts import Insert
 from smsgw.store.models import Crm, Device, Message
 from smsgw.store.queries import Change, Query, RowUpdate, not_null
@@ -57,6 +58,15 @@ OF_IDS = Query(
     sa.select(*MESSAGE_COLUMNS)
     .where(Message.id.in_(IDS_GIVEN), Message.segments == 1)
     .order_by(Message.id),
+)
+ANY_OF_IDS = Query(
+    str,
+    lambda dialect: (
+        sa.select(Message.id)
+        .where(is_any_of(Message.id, "ids", dialect))
+        .order_by(Message.id)
+        .with_for_update()
+    ),
 )
 SINCE = Query(
     Offer,
@@ -136,11 +146,14 @@ def _message(message_id):
 def test_lists_of_any_length_find_what_they_name(session, count):
     found = OF_IDS.all(session, ids=IDS[:count])
     assert [row.id for row in found] == IDS[:count]
+    assert ANY_OF_IDS.all(session, ids=IDS[:count]) == IDS[:count]
 
 
 def test_a_list_may_name_what_is_not_there(session):
     found = OF_IDS.all(session, ids=["msg_x", IDS[3], "msg_y"])
     assert [row.id for row in found] == [IDS[3]]
+    odd = ["", "NULL", '"', "back\\slash\\", "a, b; {c}", TEXT]
+    assert ANY_OF_IDS.all(session, ids=[*odd, IDS[3]]) == [IDS[3]]
 
 
 def test_a_list_may_have_a_thousand_values(session):

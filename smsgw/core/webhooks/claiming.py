@@ -10,6 +10,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from ...store.arrays import is_any_of
 from ...store.db import Database, is_postgresql
 from ...store.models import Delivery, Event, WebhookEndpoint
 from ...store.queries import Query
@@ -74,20 +75,24 @@ _LOCK = Query(
 )
 _CLAIM = Query(
     _Taken,
-    sa.update(plain(Delivery))
-    .where(Delivery.id.in_(_CHOSEN))
-    .values(
-        {
-            Delivery.claim: sa.bindparam("claimed_by"),
-            Delivery.next_attempt_at: sa.bindparam("until"),
-        }
-    )
-    .returning(Delivery.id, Delivery.endpoint_id, Delivery.event_id),
+    lambda dialect: (
+        sa.update(plain(Delivery))
+        .where(is_any_of(Delivery.id, "chosen", dialect))
+        .values(
+            {
+                Delivery.claim: sa.bindparam("claimed_by"),
+                Delivery.next_attempt_at: sa.bindparam("until"),
+            }
+        )
+        .returning(Delivery.id, Delivery.endpoint_id, Delivery.event_id)
+    ),
 )
 # Not joined to the deliveries: planned in a new database, the join reads all events there will ever be.
 _EVENTS = Query(
     _ToSend,
-    sa.select(Event.id, Event.type, Event.body, Event.tx, Event.seq).where(Event.id.in_(_CHOSEN)),
+    lambda dialect: sa.select(Event.id, Event.type, Event.body, Event.tx, Event.seq).where(
+        is_any_of(Event.id, "chosen", dialect)
+    ),
 )
 _RECEIVERS = Query(
     _SendingTo,

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ... import ids
+from ...store.arrays import is_any_of
 from ...store.inserts import Insert
 from ...store.models import Attempt, Delivery, WebhookEndpoint
 from ...store.queries import Change, Query, not_null
@@ -63,30 +64,36 @@ _LOCK_ENDPOINTS = Query(
 )
 _LOCK_DELIVERIES = Query(
     _OpenDelivery,
-    sa.select(Delivery.id, not_null(Delivery.claim), Delivery.attempt_count, Delivery.is_manual)
-    .where(Delivery.id.in_(_WANTED), Delivery.claim.is_not(None))
-    .order_by(Delivery.id)
-    .with_for_update(),
+    lambda dialect: (
+        sa.select(Delivery.id, not_null(Delivery.claim), Delivery.attempt_count, Delivery.is_manual)
+        .where(is_any_of(Delivery.id, "wanted", dialect), Delivery.claim.is_not(None))
+        .order_by(Delivery.id)
+        .with_for_update()
+    ),
 )
 _DELIVERED = Change(
-    sa.update(plain(Delivery))
-    .where(Delivery.id.in_(_CHOSEN))
-    .values(
-        {
-            Delivery.status: delivery_statuses.DELIVERED,
-            Delivery.attempt_count: Delivery.attempt_count + 1,
-            Delivery.claim: None,
-            Delivery.is_manual: False,
-            Delivery.next_attempt_at: None,
-            Delivery.settled_at: sa.bindparam("now"),
-        }
+    lambda dialect: (
+        sa.update(plain(Delivery))
+        .where(is_any_of(Delivery.id, "chosen", dialect))
+        .values(
+            {
+                Delivery.status: delivery_statuses.DELIVERED,
+                Delivery.attempt_count: Delivery.attempt_count + 1,
+                Delivery.claim: None,
+                Delivery.is_manual: False,
+                Delivery.next_attempt_at: None,
+                Delivery.settled_at: sa.bindparam("now"),
+            }
+        )
     )
 )
 _DUE_AGAIN = Change(
-    sa.update(plain(Delivery))
-    .where(Delivery.id.in_(_CHOSEN))
-    # In its old place: an endpoint that keeps the order takes what has been due for longest.
-    .values({Delivery.claim: None, Delivery.next_attempt_at: Delivery.created_at})
+    lambda dialect: (
+        sa.update(plain(Delivery))
+        .where(is_any_of(Delivery.id, "chosen", dialect))
+        # In its old place: an endpoint that keeps the order takes what has been due for longest.
+        .values({Delivery.claim: None, Delivery.next_attempt_at: Delivery.created_at})
+    )
 )
 _SUCCEEDED = Change(
     sa.update(plain(WebhookEndpoint))
