@@ -56,7 +56,8 @@ class WriteSession(Session):
 
     def close(self) -> None:
         """Give the connection back to its pool."""
-        super().close()
+        if self._joined is not None:
+            super().close()
         pooled, self._pooled, self._joined = self._pooled, None, None
         if pooled is not None:
             pooled.close()
