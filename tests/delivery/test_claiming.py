@@ -254,3 +254,17 @@ def test_postgresql_finds_rows_by_their_ids_also_in_a_new_database(new_postgresq
                 plan = connection.exec_driver_sql(f"EXPLAIN {run}").scalars().all()
             assert "Index Scan using" in str(plan)
             assert "Seq Scan" not in str(plan)
+
+
+def test_what_an_endpoint_has_in_flight_is_counted_once_for_each_query(delivery_world):
+    database, free = delivery_world.database, FreeThreads(threads=4, slow_threads=1)
+    explain = "EXPLAIN QUERY PLAN" if database.is_sqlite else "EXPLAIN"
+    with database.reading() as session:
+        compiled = due._BUSY.compiled(session.get_bind().dialect, due._wanted(free, NOW))
+        values = compiled.bind(due._wanted(free, NOW))
+        plan = session.connection().exec_driver_sql(f"{explain} {compiled.text}", values).all()
+    if database.is_sqlite:
+        # Its count, since when something is due, and twice whether something was handed in.
+        assert str(plan).count("CORRELATED SCALAR SUBQUERY") == 4
+    else:
+        assert str(plan).count("Aggregate") == 1

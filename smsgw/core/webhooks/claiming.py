@@ -15,7 +15,7 @@ from ...store.db import Database, is_postgresql
 from ...store.models import Delivery, Event, WebhookEndpoint
 from ...store.queries import Query
 from ...store.tables import plain
-from . import due
+from . import due, next_deliveries
 from . import secrets as signing_secrets
 from .due import Candidate, FreeThreads
 
@@ -140,7 +140,7 @@ def _choose(
     session: Session, candidates: Sequence[Candidate], free: FreeThreads, now: datetime
 ) -> list[str]:
     """Assign the free threads one by one, each to the endpoint that has the fewest requests by then."""
-    waiting = due.deliveries(session, candidates, now)
+    waiting = next_deliveries.of_endpoints(session, candidates, now)
     slow_threads = free.slow_threads
     chosen: list[str] = []
     heap = [(candidate.in_flight, place) for place, candidate in enumerate(candidates)]
