@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from ...sms import numbers, opt_out_words
 from ...store.rows import MessageRow
+from ...store.sessions import connection_of
 from ..devices.routing import RoutedCrm
 from . import number_locks, opt_outs
 from .history import HistoryWriter
@@ -33,7 +34,7 @@ def follow(
         if (is_stop := _asks_to_stop(message.content or "", receiver)) is not None
     ]
     # All at once, so that two phones with the same numbers wait for each other and do not deadlock.
-    number_locks.take(session.connection(), [_locked(one) for one in found])
+    number_locks.take(connection_of(session), [_locked(one) for one in found])
     for message, receiver, is_stop in found:
         change = opt_outs.add if is_stop else opt_outs.remove
         cause = Cause("sms", message.id, message.device_id)

@@ -21,6 +21,7 @@ from ...sms.numbers import without_plus
 from ...store import audit
 from ...store.inserts import InsertNew
 from ...store.models import Crm, Message, OptOut
+from ...store.sessions import connection_of
 from ..devices import queue as device_queue
 from ..events.recording import NewEvent
 from . import endings, number_locks
@@ -73,7 +74,7 @@ def add(
 
     A note that is given replaces the note of a number that is there already.
     """
-    number_locks.take(session.connection(), [(crm_id, number)])
+    number_locks.take(connection_of(session), [(crm_id, number)])
     row = _New(
         ids.new_opt_out_id(),
         crm_id,
@@ -100,7 +101,7 @@ def remove(
     session: Session, crm_id: str, number: str, cause: Cause, history: HistoryWriter
 ) -> bool:
     """Take a normalised number off the list; return whether it was on it."""
-    number_locks.take(session.connection(), [(crm_id, number)])
+    number_locks.take(connection_of(session), [(crm_id, number)])
     found = _find(session, crm_id, number)
     if found is None:
         return False

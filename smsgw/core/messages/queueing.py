@@ -15,6 +15,7 @@ from ...store.inserts import Insert, InsertNew, RowBatch
 from ...store.models import Message
 from ...store.queries import Query
 from ...store.rows import MESSAGE_COLUMNS, AnyCrm, Caller, MessageRow
+from ...store.sessions import connection_of
 from ...store.shared_inserts import Check
 from ..devices import routing
 from . import number_locks, queue_limits, recipients, sticky_senders
@@ -127,7 +128,7 @@ def queue_all(
     wanted_numbers = [
         (crm.id, numbers.normalise(one.to, settings.default_region)) for one in drafts
     ]
-    number_locks.take(session.connection(), wanted_numbers)
+    number_locks.take(connection_of(session), wanted_numbers)
     known = _of_references(session, crm, {draft.reference for draft in drafts})
     # A repeat is answered even if its time has passed or its device was removed since.
     fresh = {row: draft for row, draft in enumerate(drafts) if draft.reference not in known}

@@ -17,6 +17,7 @@ from ...sms.numbers import without_plus
 from ...store.models import Message, OptOut
 from ...store.queries import Query
 from ...store.rows import AnyCrm, MessageRow
+from ...store.sessions import connection_of
 from ...store.statements import AnyConnection
 from . import number_locks
 
@@ -112,7 +113,7 @@ def faults(
     rows = list(recipients)
     for start in range(0, len(rows), _ASKED_AT_ONCE):
         part = rows[start : start + _ASKED_AT_ONCE]
-        decided = _decide(session.connection(), [recipients[row] for row in part], now, counts)
+        decided = _decide(connection_of(session), [recipients[row] for row in part], now, counts)
         found |= {row: one for row, one in zip(part, decided, strict=True) if one}
     return found
 
@@ -130,7 +131,7 @@ def refusals(
 
 def check_opt_out(session: Session, crm: AnyCrm, number: str, now: datetime) -> None:
     """Lock the number, and raise `Invalid` if it has opted out; for a message that is queued again."""
-    connection = session.connection()
+    connection = connection_of(session)
     number_locks.take(connection, [(crm.id, number)])
     recipient = Recipient(crm.id, without_plus(number), 0, 0)
     (refusal,) = _decide(connection, [recipient], now, Counter())

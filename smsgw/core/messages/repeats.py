@@ -50,9 +50,7 @@ def refuse(
         )
         for draft in wanted
     }
-    found = _QUEUED.rows(
-        session.connection(), hashes=list(set(hashes.values())), since=now - REPEATED_WITHIN
-    )
+    found = _QUEUED.all(session, hashes=list(set(hashes.values())), since=now - REPEATED_WITHIN)
     queued = {(one.text_hash, one.send_at) for one in found}
     again = [draft.to for draft in wanted if (hashes[draft], draft.send_at) in queued]
     if not again:
