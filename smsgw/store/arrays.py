@@ -8,6 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import InstrumentedAttribute
 
+_TextColumn = InstrumentedAttribute[str] | InstrumentedAttribute[str | None]
+
 # With a limit that it does not know PostgreSQL expects one value, and looks rows up by it. Without it, a plan made in a
 # new database reads the whole table until that is analysed.
 _NO_LIMIT = sa.select(sa.literal_column(str(2**31 - 1))).scalar_subquery()
@@ -27,9 +29,7 @@ class _Texts(sa.types.UserDefinedType[Sequence[str]]):
         return _array
 
 
-def is_any_of(
-    column: InstrumentedAttribute[str], name: str, dialect: Dialect
-) -> sa.ColumnElement[bool]:
+def is_any_of(column: _TextColumn, name: str, dialect: Dialect) -> sa.ColumnElement[bool]:
     """Return the condition that the column, which has an index, has one of the values of the list with this name.
 
     On SQLite there is a statement for some lengths of the list, on PostgreSQL one for all.
@@ -37,7 +37,14 @@ def is_any_of(
     if dialect.name != "postgresql":
         return column.in_(sa.bindparam(name, expanding=True))
     values = sa.func.unnest(sa.cast(sa.bindparam(name, type_=_Texts()), _Texts()))
-    return column.in_(sa.select(values).limit(_NO_LIMIT))
+    return is_any_found(column, sa.select(values), dialect)
+
+
+def is_any_found(
+    column: _TextColumn, found: sa.Select[Any], dialect: Dialect
+) -> sa.ColumnElement[bool]:
+    """Return the condition that the column, which has an index, has one of the few values that are found."""
+    return column.in_(found.limit(_NO_LIMIT) if dialect.name == "postgresql" else found)
 
 
 def unnested(columns: Sequence[sa.Column[Any]], dialect: Dialect) -> str:

@@ -3,11 +3,14 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import Session
 
 from ...sms import statuses
+from ...store.arrays import is_any_found, is_any_of
 from ...store.json_rows import JsonRows
 from ...store.models import Crm, Dispatch, HistoryEntry, Message
 from ...store.queries import Query
@@ -36,26 +39,26 @@ class ReportedDispatch(DispatchRow):
 
 
 # Not limited to the device: SQLite would then walk through all it ever had, by their index, and not go by their ids.
-_LOCK_MESSAGES = Query(
-    ReportedMessage,
-    sa.select(
-        *ANNOUNCED_COLUMNS,
-        sa.select(Crm.sticky_sender)
-        .where(Crm.id == Message.crm_id)
-        .scalar_subquery()
-        .label("is_sticky"),
+def _reported_messages(dialect: Dialect) -> sa.Select[Any]:
+    """Return the statement that locks the messages of reported dispatches."""
+    dispatched = sa.select(Dispatch.message_id).where(
+        is_any_of(Dispatch.id, "dispatch_ids", dialect)
     )
-    .where(
-        Message.id.in_(
-            sa.select(Dispatch.message_id).where(
-                Dispatch.id.in_(sa.bindparam("dispatch_ids", expanding=True))
-            )
+    return (
+        sa.select(
+            *ANNOUNCED_COLUMNS,
+            sa.select(Crm.sticky_sender)
+            .where(Crm.id == Message.crm_id)
+            .scalar_subquery()
+            .label("is_sticky"),
         )
+        .where(is_any_found(Message.id, dispatched, dialect))
+        .order_by(Message.id)
+        .with_for_update()
     )
-    .order_by(Message.id)
-    .with_for_update(),
-)
 
+
+_LOCK_MESSAGES = Query(ReportedMessage, _reported_messages)
 
 _SAID = (
     sa.select(HistoryEntry.reported, HistoryEntry.reason)

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from ... import ids
+from ...store.arrays import is_any_of
 from ...store.models import Device, InboxEntry, Message
 from ...store.queries import Query
 from ...store.rows import AnyCrm, MessageRow
@@ -21,8 +22,8 @@ class _Keyed(NamedTuple):
 
 _OF_MESSAGES = Query(
     _Keyed,
-    sa.select(Message.id, Message.device_id, Message.inbound_key).where(
-        Message.id.in_(sa.bindparam("message_ids", expanding=True))
+    lambda dialect: sa.select(Message.id, Message.device_id, Message.inbound_key).where(
+        is_any_of(Message.id, "message_ids", dialect)
     ),
 )
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from ... import ids
 from ...sms import numbers, statuses
 from ...sms.segments import measure
+from ...store.arrays import is_any_of
 from ...store.inserts import Insert, InsertNew
 from ...store.models import InboxEntry, Message
 from ...store.queries import Query, not_null
@@ -52,8 +53,8 @@ class _Inbox(NamedTuple):
 
 _KNOWN = Query(
     _Known,
-    sa.select(Message.id, not_null(Message.inbound_key), Message.content).where(
-        Message.inbound_key.in_(sa.bindparam("keys", expanding=True))
+    lambda dialect: sa.select(Message.id, not_null(Message.inbound_key), Message.content).where(
+        is_any_of(Message.inbound_key, "keys", dialect)
     ),
 )
 _INBOX = Insert(InboxEntry, _Inbox)
