@@ -4,6 +4,7 @@ import importlib
 import pkgutil
 from collections.abc import Iterator
 from contextlib import closing
+from itertools import product
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from smsgw.store import migrations
 from smsgw.store.db import Database
 from smsgw.store.queries import Change, Query
 
+# Of the lists that statements are given.
+LENGTHS = (2, 64)
 GROWING = ("messages", "dispatches", "history", "events", "deliveries", "attempts")
 # Run by `read` alone, whose connections read nothing from end to end (`store/reader`).
 READ_ALONE = {"core.messages.unconfirmed._OVERDUE"}
@@ -45,13 +48,13 @@ def test_no_statement_reads_a_growing_table_from_end_to_end(new_postgresql_url: 
         migrations.upgrade(database)
         dialect = database.engine.dialect
         with database.engine.connect() as connection:
-            for name, statement in statements():
-                lists = {key: ["a", "b"] for key in statement._on(dialect).lists}
+            for length, (name, statement) in product(LENGTHS, statements()):
+                lists = {key: ["a"] * length for key in statement._on(dialect).lists}
                 planned = plan(connection, statement.compiled(dialect, lists).text)
                 found += 1
                 scans = [table for table in GROWING if f"Seq Scan on {table}" in planned]
                 if scans and name not in READ_ALONE:
                     wrong[name] = planned
-    assert found > 80
+    assert found > 80 * len(LENGTHS)
     if wrong:
         pytest.fail("\n\n".join(f"{name}\n{planned}" for name, planned in wrong.items()))
