@@ -248,12 +248,14 @@ def world(settings: Settings) -> Iterator[World]:
     with application(settings) as app:
         database = app.extensions[EXTENSION].database
         with database.transaction() as session:
-            phone = enrolment.add_with_password(session, "phone-1", "+4915112345678", None, NOW)
+            _, password = enrolment.add_with_password(
+                session, "phone-1", "+4915112345678", None, NOW
+            )
             crm, key = crms.add(session, "clinic", None, NOW)
             # Most tests send one text to one number, again and again.
             crm.loop_guard = 0
             crm_id = crm.id
-        yield World(app, settings, database, phone[1], crm_id, key)
+        yield World(app, settings, database, password, crm_id, key)
 
 
 @pytest.fixture

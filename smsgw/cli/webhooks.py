@@ -113,7 +113,9 @@ def change(
     For example: whe_… --event message.received --event message.failed
     """
     if (all_events and event_types) or (all_devices and device_ids):
-        raise click.UsageError("give --event or --all-events, and --device or --all-devices")
+        raise click.UsageError(
+            "give either --event or --all-events, and either --device or --all-devices"
+        )
     changes = webhook_endpoints.Changes()
     if event_types or all_events:
         changes["events"] = list(event_types) or None

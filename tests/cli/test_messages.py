@@ -633,8 +633,8 @@ def test_a_webhook_keeps_what_a_change_does_not_name(ask: Ask, crm, monkeypatch)
     ("arguments", "exit_code", "said"),
     [
         ("", 2, "give --url, --event, --all-events, --device or --all-devices"),
-        ("--event message.sent --all-events", 2, "give --event or --all-events"),
-        ("--device p --all-devices", 2, "--device or --all-devices"),
+        ("--event message.sent --all-events", 2, "give either --event or --all-events"),
+        ("--device p --all-devices", 2, "either --device or --all-devices"),
         ("--url http://10.0.0.1/x", 1, "10.0.0.1"),
         ("--event message.lost", 1, "message.lost"),
         ("--device nobody", 1, "nobody"),

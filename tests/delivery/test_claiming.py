@@ -3,17 +3,14 @@
 import sqlite3
 import threading
 from collections import Counter
-from contextlib import closing
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
 from smsgw import ids
-from smsgw.core.webhooks import claiming, due, settling
+from smsgw.core.webhooks import claiming, due
 from smsgw.core.webhooks.due import FreeThreads
-from smsgw.store import migrations
-from smsgw.store.db import Database
 from smsgw.store.models import Delivery, WebhookEndpoint
 from tests.conftest import NOW
 from tests.delivery.conftest import LEASE
@@ -235,25 +232,6 @@ def test_a_claim_costs_the_same_however_many_are_delivered_due_or_waiting(delive
         session.connection().exec_driver_sql("ANALYZE")
     many = steps_of_a_claim(delivery_world)
     assert many < 2 * few
-
-
-def test_postgresql_finds_rows_by_their_ids_also_in_a_new_database(new_postgresql_url):
-    claimed, settled = (
-        (claiming._CLAIM, claiming._EVENTS),
-        (settling._DELIVERED, settling._DUE_AGAIN),
-    )
-    with closing(Database(new_postgresql_url)) as database:
-        migrations.upgrade(database)
-        for number, query in enumerate((*claimed, settling._LOCK_DELIVERIES, *settled)):
-            text = query.compiled(database.engine.dialect, {}).text
-            nulls = ["NULL"] * text.count("%s")
-            text = text.replace("%s", "{}").format(*(f"${n}" for n, _ in enumerate(nulls, 1)))
-            with database.engine.connect() as connection:
-                connection.exec_driver_sql(f"PREPARE query_{number} AS {text}")
-                run = f"EXECUTE query_{number}({', '.join(nulls)})"
-                plan = connection.exec_driver_sql(f"EXPLAIN {run}").scalars().all()
-            assert "Index Scan using" in str(plan)
-            assert "Seq Scan" not in str(plan)
 
 
 def test_what_an_endpoint_has_in_flight_is_counted_once_for_each_query(delivery_world):
